@@ -1,0 +1,6 @@
+"""Every source of questions about pictures, in one form."""
+
+from course_utils.datasets.batch import Batch, VQAData, loader
+from course_utils.datasets.easy_vqa import load_easy_vqa
+
+__all__ = ["Batch", "VQAData", "load_easy_vqa", "loader"]

@@ -1,0 +1,82 @@
+"""Attention: softmax(q k^T / sqrt(d_head) + mask) v, with several heads.
+
+Vaswani et al., "Attention Is All You Need", arXiv 1706.03762, section 3.2.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+
+def attention_weights(
+    q: Float[Tensor, "... queries dim"],
+    k: Float[Tensor, "... keys dim"],
+    mask: Bool[Tensor, "... queries keys"] | None = None,
+) -> Float[Tensor, "... queries keys"]:
+    """softmax(q k^T / sqrt(dim)) over the keys; keys where `mask` is False get weight 0.
+
+    A query whose keys are all masked gets NaN, as in PyTorch: give each query a key.
+    """
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (..., queries, keys)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    return scores.softmax(dim=-1)
+
+
+class MultiHeadAttention(nn.Module):
+    """Attention of `h` to `context` (to itself when None), in `heads` parts of the width.
+
+    One matrix product makes queries, keys and values of a self-attention, and PyTorch's fused
+    kernel does the rest, unless the weights are asked for.
+
+    Raises:
+        ValueError: `dim` is not a multiple of `heads`.
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float = 0.0):
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"dim: expected a multiple of heads={heads}, got {dim}")
+        self.heads, self.dropout = heads, dropout
+        self.qkv = nn.Linear(dim, 3 * dim)  # rows: queries, keys, values
+        self.out = nn.Linear(dim, dim)
+
+    def forward(
+        self,
+        h: Float[Tensor, "batch queries dim"],
+        context: Float[Tensor, "batch keys dim"] | None = None,
+        mask: Bool[Tensor, "batch keys"] | None = None,
+        need_weights: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Output (batch, queries, dim), and the weights (batch, heads, queries, keys) or None."""
+        batch, queries, dim = h.shape
+        q, k, v = self._project(h, context)  # each (batch, heads, positions, dim / heads)
+        if mask is not None:
+            mask = mask[:, None, None, :]  # (batch, 1, 1, keys): the same for heads and queries
+        weights = None
+        if need_weights:
+            weights = attention_weights(q, k, mask)  # (batch, heads, queries, keys)
+            mixed = F.dropout(weights, self.dropout, self.training) @ v
+        else:
+            dropout = self.dropout if self.training else 0.0
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+        mixed = mixed.transpose(1, 2).reshape(batch, queries, dim)  # (batch, queries, dim)
+        return self.out(mixed), weights
+
+    def _project(self, h: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        batch, queries, dim = h.shape
+        if context is None:
+            qkv = self.qkv(h).view(batch, queries, 3, self.heads, dim // self.heads)
+            q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+            return q, k, v
+        w_q, w_kv = self.qkv.weight.split([dim, 2 * dim])
+        b_q, b_kv = self.qkv.bias.split([dim, 2 * dim])
+        q = F.linear(h, w_q, b_q)  # (batch, queries, dim)
+        q = q.view(batch, queries, self.heads, -1).transpose(1, 2)
+        kv = F.linear(context, w_kv, b_kv)  # (batch, keys, 2 * dim)
+        kv = kv.view(batch, context.shape[1], 2, self.heads, dim // self.heads)
+        k, v = kv.permute(2, 0, 3, 1, 4).unbind(0)
+        return q, k, v

@@ -35,12 +35,12 @@ class JointEmbedding(nn.Module):
         super().__init__()
         self.token = nn.Embedding(config.vocab_size, config.dim)
         self.position = nn.Embedding(config.max_words, config.dim)
-        self.type = nn.Embedding(2, config.dim)  # 0 word, 1 patch
+        self.token_type = nn.Embedding(2, config.dim)  # 0 word, 1 patch
         self.project = nn.Linear(config.visual_dim, config.dim)
         self.place = nn.Embedding(config.patches, config.dim) if visual_positions else None
         self.norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.drop = nn.Dropout(config.dropout)
-        for table in (self.token, self.position, self.type, self.place):
+        for table in (self.token, self.position, self.token_type, self.place):
             if table is not None:
                 nn.init.normal_(table.weight, std=0.02)  # as BERT does
 
@@ -50,7 +50,7 @@ class JointEmbedding(nn.Module):
             raise ValueError(
                 f"x: expected at most {self.position.num_embeddings} words, got {x.shape[1]}"
             )
-        return self.token(x) + self.position.weight[: x.shape[1]] + self.type.weight[0]
+        return self.token(x) + self.position.weight[: x.shape[1]] + self.token_type.weight[0]
 
     def patches(
         self, v: Float[Tensor, "batch patches visual_dim"]
@@ -60,7 +60,7 @@ class JointEmbedding(nn.Module):
             raise ValueError(
                 f"v: expected (batch, patches, {self.project.in_features}), got {tuple(v.shape)}"
             )
-        embedded = self.project(v) + self.type.weight[1]  # (batch, patches, dim)
+        embedded = self.project(v) + self.token_type.weight[1]  # (batch, patches, dim)
         if self.place is None:
             return embedded
         if v.shape[1] != self.place.num_embeddings:

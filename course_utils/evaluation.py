@@ -1,0 +1,93 @@
+"""Measuring a model: accuracy over all and per family, confusion, and with shuffled pictures."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from course_utils.datasets.batch import VQAData, loader
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions of a model on a dataset, with what follows from them. Shares lie in [0, 1]."""
+
+    predictions: Int[Tensor, " examples"]
+    y: Int[Tensor, " examples"]
+    family: Int[Tensor, " examples"]
+    answers: tuple[str, ...]
+    families: tuple[str, ...]
+
+    @property
+    def right(self) -> Tensor:
+        """(examples,) bool."""
+        return self.predictions == self.y
+
+    @property
+    def accuracy(self) -> float:
+        """Right answers over all answers: summed over the examples, divided once."""
+        return self.right.double().mean().item()
+
+    @property
+    def by_family(self) -> dict[str, float]:
+        """Accuracy within each family that occurs."""
+        return {
+            name: self.right[self.family == i].double().mean().item()
+            for i, name in enumerate(self.families)
+            if (self.family == i).any()
+        }
+
+    @property
+    def confusion(self) -> Int[Tensor, "answers answers"]:
+        """Counts; row: the true answer, column: the predicted one."""
+        size = len(self.answers)
+        pairs = self.y * size + self.predictions  # (examples,)
+        return torch.bincount(pairs, minlength=size * size).view(size, size)
+
+    def select(self, rows: Tensor) -> "Evaluation":
+        """The same for some of the examples."""
+        return Evaluation(
+            self.predictions[rows], self.y[rows], self.family[rows], self.answers, self.families
+        )
+
+
+@torch.no_grad()
+def predict_logits(
+    model: nn.Module, data: VQAData, images_per_batch: int = 64
+) -> Float[Tensor, "examples answers"]:
+    """Logits in the order of `data`, computed in eval mode on the model's device; the mode that
+    the model was in is restored."""
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    batches = loader(data, images_per_batch, shuffle=False)
+    parts = [
+        model(*(part.to(device) for part in (b.images, b.image_index, b.x, b.mask))).cpu()
+        for b in batches
+    ]
+    model.train(was_training)
+    order = torch.tensor([i for rows in batches.batch_sampler for i in rows])  # (examples,)
+    logits = torch.cat(parts)  # (examples, answers)
+    return torch.empty_like(logits).index_copy_(0, order, logits)
+
+
+def evaluate(model: nn.Module, data: VQAData, images_per_batch: int = 64) -> Evaluation:
+    """Predicts every answer of `data`: the largest logit, or, for a model with a single logit,
+    "yes" where it is above 0 (`answers` must then be ("no", "yes")).
+
+    Raises:
+        ValueError: the model's number of logits doesn't fit the answers.
+    """
+    logits = predict_logits(model, data, images_per_batch)
+    if logits.shape[1] == 1 and len(data.answers) == 2:
+        predictions = (logits[:, 0] > 0).long()  # (examples,)
+    elif logits.shape[1] == len(data.answers):
+        predictions = logits.argmax(1)  # (examples,)
+    else:
+        raise ValueError(
+            f"expected {len(data.answers)} logits ({', '.join(data.answers)}), "
+            f"got {logits.shape[1]}"
+        )
+    y = data.y if data.y.ndim == 1 else data.y.argmax(1)  # (examples,)
+    return Evaluation(predictions, y, data.family, data.answers, data.families)

@@ -1,0 +1,1 @@
+"""Losses and indicators: pure functions of tensors."""

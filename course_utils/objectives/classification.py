@@ -1,0 +1,82 @@
+"""Losses for answering questions, on logits: binary, softmax, and with soft targets.
+
+All are means over the batch. Each is computed in a form that cannot overflow.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def binary_cross_entropy(
+    logits: Float[Tensor, " batch"], y: Float[Tensor, " batch"]
+) -> Float[Tensor, ""]:
+    """Mean of -[y log p + (1 - y) log(1 - p)], p = sigmoid(logit).
+
+    Written as max(z, 0) - z y + log(1 + exp(-|z|)), which is exact for any logit z.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    _same_shape(logits, y)
+    y = y.to(logits.dtype)
+    return (logits.clamp(min=0) - logits * y + torch.log1p(torch.exp(-logits.abs()))).mean()
+
+
+def cross_entropy(
+    logits: Float[Tensor, "batch answers"], y: Int[Tensor, " batch"]
+) -> Float[Tensor, ""]:
+    """Mean of -log softmax(logits)[y]: one right answer among exclusive ones."""
+    if logits.ndim != 2 or y.shape != logits.shape[:1]:
+        raise ValueError(
+            f"expected logits (batch, answers) and y (batch,), got {tuple(logits.shape)} "
+            f"and {tuple(y.shape)}"
+        )
+    return F.cross_entropy(logits, y)
+
+
+def soft_cross_entropy(
+    logits: Float[Tensor, "batch answers"], y: Float[Tensor, "batch answers"]
+) -> Float[Tensor, ""]:
+    """Mean of -sum_c y_c log softmax(logits)_c, for targets that are a distribution."""
+    _same_shape(logits, y)
+    return -(y * logits.log_softmax(dim=-1)).sum(-1).mean()
+
+
+def soft_binary_cross_entropy(
+    logits: Float[Tensor, "batch answers"], y: Float[Tensor, "batch answers"]
+) -> Float[Tensor, ""]:
+    """Binary cross-entropy of every answer with its soft score, summed over the answers.
+
+    The usual loss for VQA v2, where several answers may be partly right (Teney et al.,
+    arXiv 1708.02711). Without the sum over C answers, loss and gradient are C times smaller.
+    """
+    _same_shape(logits, y)
+    return binary_cross_entropy(logits, y) * logits.shape[-1]
+
+
+def annotator_scores(counts: Int[Tensor, "..."], annotators: int = 10) -> Float[Tensor, "..."]:
+    """The official VQA score of an answer that `counts` of `annotators` people gave.
+
+    The mean over all ways to leave one person out of min(agreeing / 3, 1). For ten people:
+    0, 0.3, 0.6, 0.9, 1 for 0, 1, 2, 3, 4 or more (Antol et al., arXiv 1505.00468).
+
+    Raises:
+        ValueError: a count is negative or above `annotators`.
+    """
+    counts = torch.as_tensor(counts)
+    if (counts < 0).any() or (counts > annotators).any():
+        raise ValueError(f"counts: expected 0 to {annotators}, got {counts.tolist()}")
+    agree = counts.double()
+    left_out_agrees = ((agree - 1) / 3).clamp(min=0, max=1)  # happens `agree` times
+    left_out_differs = (agree / 3).clamp(max=1)  # happens `annotators - agree` times
+    mean = (agree * left_out_agrees + (annotators - agree) * left_out_differs) / annotators
+    return mean.to(torch.get_default_dtype())
+
+
+def _same_shape(logits: Tensor, y: Tensor) -> None:
+    if logits.shape != y.shape:
+        raise ValueError(
+            f"expected targets of the logits' shape {tuple(logits.shape)}, got {tuple(y.shape)}"
+        )

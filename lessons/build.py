@@ -1,0 +1,228 @@
+"""Build the notebooks of a lesson from its one source, lessons/NN_topic.py.
+
+    python -m lessons.build 07        both notebooks of lesson 07, executed
+    python -m lessons.build           every lesson
+    python -m lessons.build --heads   only title, links and times; the outputs stay as they are
+
+The source is a jupytext py:percent file. From it come, in this one direction only,
+`solutions/NN_topic.ipynb` (every exercise solved) and `notebooks/NN_topic.ipynb` (solutions
+replaced by blanks, which is what learners open). Both are executed from top to bottom with one
+thread and seed 0. CONTRIBUTING.md says how a source is written.
+"""
+
+import argparse
+import copy
+import hashlib
+import json
+import os
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbgrader.preprocessors import ClearSolutions
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("solutions", "notebooks")
+REFERENCE = {"COURSE_REFERENCE": "1", "OMP_NUM_THREADS": "1"}  # one thread, CPU, seed 0
+BLANK_IN_FUNCTION = "# Your code here\nraise NotImplementedError"
+BLANK_VALUE = "# Your answer here"
+
+SETUP = '''\
+# Set-up, the same in every lesson: it installs the course only where it is missing.
+import importlib.util, os, subprocess, sys
+if importlib.util.find_spec("course_utils") is None:
+    from importlib.metadata import distributions
+    home = os.environ.get("COURSE_REPOSITORY") or "@REPOSITORY@"
+    if not home:
+        raise ModuleNotFoundError("course_utils is missing here. Install it with: "
+                                  f"{sys.executable} -m pip install FOLDER_OF_THE_COURSE")
+    keep = {f"{d.name}=={d.version}" for d in distributions() if d.name in ("torch", "torchvision")}
+    home = f"git+{home}" if "://" in home else home
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", home, *keep], check=True)
+    importlib.invalidate_caches()
+from course_utils import lab; lab.start()'''
+
+
+def sources(root: Path = ROOT) -> list[Path]:
+    """The lessons' sources in order: lessons/00_*.py, lessons/01_*.py, ..."""
+    return sorted((root / "lessons").glob("[0-9][0-9]_*.py"))
+
+
+def repository(root: Path = ROOT) -> str:
+    """The address of the course, set in pyproject.toml and nowhere else; "" until it is set."""
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    return settings["tool"]["course"]["repository"].removesuffix(".git").rstrip("/")
+
+
+def header(source: Path) -> dict:
+    """The lesson's `course` header: title, minutes, needs. Raises ValueError if one is missing."""
+    course = jupytext.read(source, fmt="py:percent").metadata.get("course", {})
+    for key, kind in {"title": str, "minutes": int, "needs": list}.items():
+        if not isinstance(course.get(key), kind):
+            raise ValueError(f"{source.name}: the header needs `{key}` ({kind.__name__}) under "
+                             f"`course`, got {course.get(key)!r}")
+    needs = [f"{int(need):02d}" if str(need).isdigit() else str(need) for need in course["needs"]]
+    return {"title": course["title"], "minutes": course["minutes"], "needs": needs}
+
+
+def computing_time(lesson: str, root: Path = ROOT) -> str:
+    """What data/timings.json knows about a lesson, e.g. "40 s on one CPU core, GPU not measured"."""
+    path = root / "data" / "timings.json"
+    times = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    cpu, gpu = (times.get(kind, {}).get("notebooks", {}).get(lesson) for kind in ("cpu", "gpu"))
+    return ", ".join([f"{cpu:.0f} s on one CPU core" if cpu else "CPU not measured",
+                      f"{gpu:.0f} s on a GPU" if gpu else "GPU not measured"])
+
+
+def colab(name: str, root: Path = ROOT) -> str:
+    """The address that opens notebooks/NAME.ipynb in Colab; "" as long as none can be known."""
+    address = repository(root)
+    if not address.startswith("https://github.com/"):
+        return ""
+    owner = address.removeprefix("https://github.com/")
+    return f"https://colab.research.google.com/github/{owner}/blob/main/notebooks/{name}.ipynb"
+
+
+def head(source: Path, root: Path) -> str:
+    """The head line of a lesson, put over the author's first cell."""
+    course, name = header(source), source.stem
+    files = {path.name[:2]: path.stem for path in sources(root)}
+    needs = [f"[{n}]({files[n]}.ipynb)" if n in files else n for n in course["needs"]]
+    facts = [f"**{course['minutes']} minutes**", f"needs {', '.join(needs)}" if needs else
+             "needs no other lesson", f"computing time {computing_time(name, root)}"]
+    link = colab(name, root)
+    if link:
+        facts.insert(0, f"[Open in Colab]({link})")
+    return f"# {name[:2]} {course['title']}\n\n{' · '.join(facts)}"
+
+
+def clear(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook with every solution replaced by a blank, by nbgrader's ClearSolutions."""
+    nb = copy.deepcopy(nb)
+    for index, cell in enumerate(nb.cells):
+        indents = {len(line) - len(line.lstrip()) > 0 for line in cell.source.splitlines()
+                   if "BEGIN SOLUTION" in line}
+        if len(indents) > 1:
+            raise ValueError(f"an exercise is a function or a value, not both:\n{cell.source}")
+        stub = BLANK_IN_FUNCTION if True in indents else BLANK_VALUE
+        step = ClearSolutions(enforce_metadata=False, code_stub={"python": stub})
+        if indents:
+            step.preprocess_cell(cell, {"language": "python"}, index)
+    return nb
+
+
+def mark_for_nbgrader(cells: list) -> None:
+    """Mark answers and checks with nbgrader's metadata, so that a teacher may grade with it."""
+    answers = []
+    for cell in cells:
+        found = re.search(r'\bcheck\("(\d\d)\.(\d+)"', cell.source)
+        if cell.cell_type != "code":
+            continue
+        if "### BEGIN SOLUTION" in cell.source:
+            answers.append(cell)
+        elif found and answers:
+            exercise = "-".join(found.groups())
+            for number, answer in enumerate(answers):
+                answer.metadata.nbgrader = {
+                    "schema_version": 3, "grade_id": f"answer-{exercise}" + f"-{number}" * (number > 0),
+                    "solution": True, "grade": False, "locked": False, "task": False}
+            cell.metadata.nbgrader = {
+                "schema_version": 3, "grade_id": f"check-{exercise}", "points": 1,
+                "solution": False, "grade": True, "locked": True, "task": False}
+            answers = []
+
+
+def compose(source: Path, root: Path = ROOT) -> dict[str, nbformat.NotebookNode]:
+    """Both notebooks of a lesson without outputs: {"solutions": ..., "notebooks": ...}."""
+    cells = jupytext.read(source, fmt="py:percent").cells
+    if not cells or cells[0].cell_type != "markdown":
+        raise ValueError(f"{source.name}: the first cell must be markdown (what the reader will do)")
+    cells[0].source = f"{head(source, root)}\n\n{cells[0].source}"
+    cells.insert(1, nbformat.v4.new_code_cell(SETUP.replace("@REPOSITORY@", repository(root))))
+    for position, cell in enumerate(cells):
+        cell.metadata.pop("lines_to_next_cell", None)
+        key = f"{position}\n{cell.cell_type}\n{cell.source}"
+        cell.id = hashlib.sha256(key.encode()).hexdigest()[:12]
+    mark_for_nbgrader(cells)
+    solved = nbformat.v4.new_notebook(cells=cells, metadata={
+        "course": header(source),
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"}})
+    return {"solutions": solved, "notebooks": clear(solved)}
+
+
+def execute(nb: nbformat.NotebookNode, folder: Path, env: dict, **options) -> None:
+    """Run a notebook in place, in `folder`. Raises nbclient's CellExecutionError."""
+    folder.mkdir(exist_ok=True)
+    client = NotebookClient(nb, timeout=3600, kernel_name="python3",
+                            resources={"metadata": {"path": str(folder)}}, **options)
+    client.execute(env={**os.environ, **env})
+
+
+def tidy(nb: nbformat.NotebookNode, metadata: dict) -> None:
+    """Drop what differs from run to run or isn't for the reader: stderr, times, random ids."""
+    for cell in nb.cells:
+        cell.metadata.pop("execution", None)
+        kept = []
+        for output in cell.get("outputs", []):
+            stream = output.get("name")
+            if kept and stream and kept[-1].get("name") == stream:
+                kept[-1].text += output.text
+            elif stream != "stderr":
+                kept.append(output)
+        if "outputs" in cell:
+            cell.outputs = kept
+    widgets = nb.metadata.get("widgets")
+    nb.metadata = nbformat.from_dict(metadata | ({"widgets": widgets} if widgets else {}))
+    if widgets:  # widget ids are random: number them in the order in which they were made
+        text = nbformat.writes(nb)
+        for number, key in enumerate(widgets["application/vnd.jupyter.widget-state+json"]["state"]):
+            text = text.replace(key, f"{number:032x}")
+        nb.update(nbformat.reads(text, as_version=4))
+
+
+def keep_outputs(nb: nbformat.NotebookNode, path: Path) -> None:
+    """Take the outputs of a built notebook over. Raises ValueError where its code is another."""
+    old = nbformat.read(path, as_version=4) if path.exists() else None
+    if old is None or [c.source for c in old.cells[2:]] != [c.source for c in nb.cells[2:]]:
+        raise ValueError(f"{path.name} isn't built from its source yet: make lesson N={path.name[:2]}")
+    for cell, before in zip(nb.cells, old.cells):
+        cell.update({key: before[key] for key in ("outputs", "execution_count") if key in before})
+    if "widgets" in old.metadata:
+        nb.metadata.widgets = old.metadata.widgets
+
+
+def build(source: Path, root: Path = ROOT, heads: bool = False) -> None:
+    """Write both notebooks of a lesson, executed (or, with `heads`, with the outputs they have)."""
+    for folder, nb in compose(source, root).items():
+        path = root / folder / f"{source.stem}.ipynb"
+        if heads:
+            keep_outputs(nb, path)
+        else:
+            metadata = dict(nb.metadata)
+            execute(nb, path.parent, REFERENCE)
+            tidy(nb, metadata)
+        nbformat.validate(nb)
+        nbformat.write(nb, path)
+        print(f"{folder}/{path.name}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("lessons", nargs="*", help="numbers such as 07; none means all")
+    parser.add_argument("--heads", action="store_true", help="keep the outputs, renew the heads")
+    options = parser.parse_args()
+    known = {path.name[:2]: path for path in sources()}
+    unknown = set(options.lessons) - set(known)
+    if unknown:
+        sys.exit(f"no lesson {', '.join(sorted(unknown))}; there are {', '.join(known) or 'none'}")
+    for number in options.lessons or known:
+        build(known[number], heads=options.heads)
+
+
+if __name__ == "__main__":
+    main()

@@ -98,9 +98,11 @@ class JointEncoder(nn.Module):
         v: Float[Tensor, "batch patches visual_dim"],
         mask: Bool[Tensor, "batch words"] | None = None,
         need_weights: bool = False,
+        keep: int | None = None,
     ) -> Tensor | tuple[Tensor, list[Tensor]]:
         """h (batch, words + patches, dim); with `need_weights` also the attention weights
-        (batch, heads, positions, positions) of each layer.
+        (batch, heads, positions, positions) of each layer; with `keep` only the first `keep`
+        positions of h, computed with less work.
 
         Raises:
             ValueError: shapes of x, v or mask don't fit; the message names them.
@@ -112,5 +114,5 @@ class JointEncoder(nn.Module):
                     f"mask: expected the shape of x {tuple(x.shape)}, got {tuple(mask.shape)}"
                 )
             mask = joint_mask(mask, v.shape[1])  # (batch, positions)
-        h, weights = self.encoder(h, mask, need_weights=need_weights)
+        h, weights = self.encoder(h, mask, need_weights=need_weights, keep=keep)
         return (h, weights) if need_weights else h

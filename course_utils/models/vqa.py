@@ -20,7 +20,7 @@ class VQAModel(nn.Module):
     ) -> Float[Tensor, "batch answers"]:
         """Logits. Each picture is encoded once, then handed to all of its questions."""
         v = self.stem(images)  # (images, patches, visual_dim)
-        h = self.encoder(x, v[image_index], mask)  # (batch, positions, dim)
+        h = self.encoder(x, v[image_index], mask, keep=1)  # (batch, 1, dim): what the head reads
         return self.head(h)  # (batch, answers)
 
     def attention(

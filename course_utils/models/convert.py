@@ -1,0 +1,79 @@
+"""Weights of transformers' models for ours, so that both can be compared by value."""
+
+import torch
+from torch import Tensor, nn
+from transformers import VisualBertModel
+
+from course_utils.models.joint import JointConfig, JointEncoder
+from course_utils.models.transformer import TransformerLayer
+
+
+@torch.no_grad()
+def from_visual_bert(reference: VisualBertModel) -> JointEncoder:
+    """A `JointEncoder` with the weights of a VisualBertModel: the same h for the same x, v, mask.
+
+    VisualBERT gives every patch the position 0, so the result has no places for patches either.
+
+    Raises:
+        ValueError: the reference uses another activation than erf-GELU, or dropout.
+    """
+    theirs = reference.config
+    if theirs.hidden_act != "gelu":
+        raise ValueError(f"hidden_act: expected 'gelu' (by erf), got {theirs.hidden_act!r}")
+    if theirs.hidden_dropout_prob != theirs.attention_probs_dropout_prob:
+        raise ValueError(
+            "expected the same dropout for hidden states and attention, got "
+            f"{theirs.hidden_dropout_prob} and {theirs.attention_probs_dropout_prob}"
+        )
+    config = JointConfig(
+        dim=theirs.hidden_size,
+        layers=theirs.num_hidden_layers,
+        heads=theirs.num_attention_heads,
+        mlp_dim=theirs.intermediate_size,
+        dropout=theirs.hidden_dropout_prob,
+        norm="post",
+        norm_eps=theirs.layer_norm_eps,
+        vocab_size=theirs.vocab_size,
+        max_words=theirs.max_position_embeddings,
+        visual_dim=theirs.visual_embedding_dim,
+    )
+    ours = JointEncoder(config, visual_positions=False)
+    source, target = reference.embeddings, ours.embedding
+    target.token.weight.copy_(source.word_embeddings.weight)
+    target.position.weight.copy_(source.position_embeddings.weight)
+    target.token_type.weight[0] = source.token_type_embeddings.weight[0]
+    target.token_type.weight[1] = (
+        source.visual_token_type_embeddings.weight[1] + source.visual_position_embeddings.weight[0]
+    )
+    target.project.load_state_dict(source.visual_projection.state_dict())
+    target.norm.load_state_dict(source.LayerNorm.state_dict())
+    for layer, reference_layer in zip(ours.encoder.layers, reference.encoder.layer):
+        copy_layer(layer, reference_layer)
+        layer.norm1.load_state_dict(reference_layer.attention.output.LayerNorm.state_dict())
+        layer.norm2.load_state_dict(reference_layer.output.LayerNorm.state_dict())
+    return ours
+
+
+@torch.no_grad()
+def copy_layer(layer: TransformerLayer, reference: nn.Module) -> None:
+    """Copies attention and two-layer network from a BERT-like layer of transformers (VisualBERT,
+    BERT, ViLT: they share these names); normalisations differ by name and are the caller's."""
+    attention = attention_part(reference)
+    parts = [attention.query, attention.key, attention.value]
+    layer.attention.qkv.weight.copy_(torch.cat([p.weight for p in parts]))  # (3 * dim, dim)
+    layer.attention.qkv.bias.copy_(torch.cat([p.bias for p in parts]))  # (3 * dim,)
+    layer.attention.out.load_state_dict(reference.attention.output.dense.state_dict())
+    layer.mlp[0].load_state_dict(reference.intermediate.dense.state_dict())
+    layer.mlp[2].load_state_dict(reference.output.dense.state_dict())
+
+
+def attention_part(reference: nn.Module) -> nn.Module:
+    """The module with query, key and value; its name differs between models."""
+    attention = reference.attention
+    return attention.self if hasattr(attention, "self") else attention.attention
+
+
+def qkv_gradient(reference: nn.Module) -> Tensor:
+    """The gradient of query, key and value weights of a layer, stacked as ours: (3 * dim, dim)."""
+    attention = attention_part(reference)
+    return torch.cat([p.weight.grad for p in (attention.query, attention.key, attention.value)])

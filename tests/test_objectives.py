@@ -1,0 +1,73 @@
+"""Losses against PyTorch and against definitions written out, by value."""
+
+from itertools import combinations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from course_utils.objectives.classification import (
+    annotator_scores,
+    binary_cross_entropy,
+    cross_entropy,
+    soft_binary_cross_entropy,
+    soft_cross_entropy,
+)
+
+LOGITS = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+SOFT = torch.rand(6, 5, generator=torch.Generator().manual_seed(1))
+
+
+def test_binary_cross_entropy_equals_pytorch_and_its_gradient_is_p_minus_y():
+    z, y = LOGITS[:, 0].double().requires_grad_(), torch.tensor([0, 1, 1, 0, 1, 0]).double()
+    loss = binary_cross_entropy(z, y)
+    torch.testing.assert_close(loss, F.binary_cross_entropy_with_logits(z, y))
+    loss.backward()
+    torch.testing.assert_close(z.grad, (z.detach().sigmoid() - y) / len(y))
+
+
+def test_binary_cross_entropy_stays_finite_and_exact_for_large_logits():
+    z, y = torch.tensor([200.0, -200.0, 200.0]), torch.tensor([0.0, 1.0, 1.0])
+    torch.testing.assert_close(binary_cross_entropy(z, y), torch.tensor(400.0 / 3))
+
+
+def test_cross_entropy_equals_its_definition():
+    y = torch.tensor([0, 4, 2, 2, 1, 3])
+    p = LOGITS.double().exp() / LOGITS.double().exp().sum(1, keepdim=True)
+    expected = -p[torch.arange(6), y].log().mean()
+    torch.testing.assert_close(cross_entropy(LOGITS.double(), y), expected)
+
+
+def test_soft_cross_entropy_equals_pytorch():
+    target = SOFT / SOFT.sum(1, keepdim=True)
+    torch.testing.assert_close(soft_cross_entropy(LOGITS, target), F.cross_entropy(LOGITS, target))
+
+
+def test_soft_binary_cross_entropy_sums_over_the_answers():
+    expected = F.binary_cross_entropy_with_logits(LOGITS, SOFT, reduction="none").sum(1).mean()
+    torch.testing.assert_close(soft_binary_cross_entropy(LOGITS, SOFT), expected)
+
+
+def leave_one_out(count, annotators):
+    people = [True] * count + [False] * (annotators - count)
+    subsets = combinations(people, annotators - 1)
+    scores = [min(sum(subset) / 3, 1) for subset in subsets]
+    return sum(scores) / len(scores)
+
+
+@pytest.mark.parametrize("annotators", [4, 10])
+def test_annotator_scores_equal_the_enumeration(annotators):
+    counts = torch.arange(annotators + 1)
+    expected = torch.tensor([leave_one_out(c, annotators) for c in counts.tolist()])
+    torch.testing.assert_close(annotator_scores(counts, annotators), expected)
+    if annotators == 10:
+        torch.testing.assert_close(expected[:5], torch.tensor([0, 0.3, 0.6, 0.9, 1.0]))
+
+
+def test_wrong_shapes_and_counts_are_named():
+    with pytest.raises(ValueError, match=r"shape \(6, 5\), got \(6,\)"):
+        soft_cross_entropy(LOGITS, SOFT[:, 0])
+    with pytest.raises(ValueError, match=r"got \(6, 5\) and \(5,\)"):
+        cross_entropy(LOGITS, torch.zeros(5, dtype=torch.long))
+    with pytest.raises(ValueError, match="expected 0 to 10, got"):
+        annotator_scores(torch.tensor([11]))

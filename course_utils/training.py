@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from safetensors.torch import save_model
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -132,6 +133,8 @@ def fit(
         FloatingPointError: the loss is not finite; names the step. The best weights so far stay
             in `checkpoint`.
     """
+    # accelerate remembers the precision of its first use in a process; a notebook compares several
+    AcceleratorState._reset_state(reset_partial_state=False)
     accelerator = Accelerator(
         cpu=device is not None and torch.device(device).type == "cpu",
         mixed_precision=config.precision,

@@ -26,7 +26,8 @@ class JointConfig(TransformerConfig):
 class JointEmbedding(nn.Module):
     """Words and patches as one sequence of vectors, words first.
 
-    word: token + position + type 0; patch: projected feature + place + type 1; then LayerNorm.
+    word: token + position + type 0; patch: projected feature + place + type 1. A post-norm encoder
+    normalises the sum, as BERT does; a pre-norm one normalises in its layers and needs no more.
     `visual_positions=False` leaves out the places of patches, so that the order in which patches
     come makes no difference (VisualBERT gives all of them position 0).
     """
@@ -38,11 +39,12 @@ class JointEmbedding(nn.Module):
         self.token_type = nn.Embedding(2, config.dim)  # 0 word, 1 patch
         self.project = nn.Linear(config.visual_dim, config.dim)
         self.place = nn.Embedding(config.patches, config.dim) if visual_positions else None
-        self.norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
+        post = config.norm == "post"
+        self.norm = nn.LayerNorm(config.dim, eps=config.norm_eps) if post else nn.Identity()
         self.drop = nn.Dropout(config.dropout)
         for table in (self.token, self.position, self.token_type, self.place):
-            if table is not None:
-                nn.init.normal_(table.weight, std=0.02)  # as BERT does
+            if table is not None:  # BERT's 0.02 is right before a normalisation; without one,
+                nn.init.normal_(table.weight, std=0.02 if post else 0.5)  # as large as patches
 
     def words(self, x: Int[Tensor, "batch words"]) -> Float[Tensor, "batch words dim"]:
         """Word part, before normalisation."""

@@ -19,7 +19,7 @@ class TransformerConfig:
     dim: int = 64  # width of every position
     layers: int = 2  # number of layers
     heads: int = 4  # attention heads; divides dim
-    mlp_dim: int = 256  # hidden width of the two-layer network
+    mlp_dim: int = 128  # hidden width of the two-layer network
     dropout: float = 0.0  # share of values set to zero while training
     norm: str = "pre"  # "pre": normalise before each part; "post": after each sum
     norm_eps: float = 1e-5  # added to the variance; BERT uses 1e-12

@@ -1,0 +1,226 @@
+"""What it means that a notebook still gives its reference outputs (a pytest plugin for nbval).
+
+nbval runs every cell and compares as text. That is too strict for numbers (the last digit of a
+training run differs from processor to processor) and too lax elsewhere: a figure that is missing,
+or a cell whose outputs were cleared, passes. Here, cell by cell and output by output:
+
+- a float matches within 1.5 units of the last digit that the reference prints (0.123 matches
+  0.124, 1.2e-05 matches 1.3e-05); spaces beside a number don't matter, tables move with them;
+- `a ± b` matches when the new a lies within 3 b of the reference a. b comes from a file of seed
+  runs, so it must be the same within 1.5 units of its own last digit;
+- all other integers (percentages printed without decimals too), words and shapes are exact;
+- a figure must be there, decode, not be blank, have the same alt text and, shrunk, look the same;
+- of an interactive widget only its presence is compared, its ids are random;
+- stderr (progress bars, warnings) is left out.
+In a cell tagged `varies` the kinds of output must be the same and figures must not be blank; their
+looks and the text aren't compared. A cell without an execution count fails: it was cleared.
+"""
+
+import base64
+import binascii
+import html
+import io
+import json
+import re
+
+import numpy as np
+from nbval.plugin import IPyNbCell, IPyNbFile
+from PIL import Image
+
+NUMBER = r"(?<![\w.])(?:(?<![\w)\]])[-+−])?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?(?![\w]|\.\d)"
+TOKEN = re.compile(rf"\s*({NUMBER})(?:\s*±\s*({NUMBER}))?[^\S\n]*")
+FLAT = 2.0  # grey levels of 255: below this standard deviation a picture is blank
+SIDE = 16  # pictures are compared at SIDE x SIDE, where a curve's noise counts least
+ALIKE = 0.6  # grey levels of 255: largest mean difference of pictures that look the same. The tests
+# show why: noise of 3 % on two curves is 0.4, a missing curve is 0.8, bars in another order are 14
+WIDGET = "application/vnd.jupyter.widget-view+json"
+PICTURES = ("image/png", "image/jpeg")
+
+
+def last_digit(number: str) -> float:
+    """The size of one unit of the last printed digit: 0.01 for "1.25", 1e-06 for "1.2e-05"."""
+    mantissa, _, exponent = number.lower().partition("e")
+    return 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
+
+
+def value(number: str) -> float:
+    return float(number.replace("−", "-"))
+
+
+def compare_number(new: str, old: str) -> str:
+    """Why a printed number doesn't match its reference; "" if it does."""
+    if not re.search(r"[.eE]", old):
+        return "" if new == old else f"expected {old}, got {new} (integers are exact)"
+    if not re.search(r"[.eE]", new):
+        return f"expected a float such as {old}, got the integer {new}"
+    # The small share is for the rounding of the subtraction: 0.3 - 0.2 > 0.1 in floating point.
+    slack = 1.5 * last_digit(old) * (1 + 1e-6)
+    if abs(value(new) - value(old)) <= slack:
+        return ""
+    return f"expected {old}, got {new} (more than 1.5 units of the last digit apart)"
+
+
+def compare_measured(new: tuple[str, str], old: tuple[str, str]) -> str:
+    """Why `a ± b` doesn't match its reference; "" if it does."""
+    (new_a, new_b), (old_a, old_b) = new, old
+    if abs(value(new_b) - value(old_b)) > 1.5 * last_digit(old_b) * (1 + 1e-6):
+        return f"expected a spread of ± {old_b}, got ± {new_b}"
+    if abs(value(new_a) - value(old_a)) <= 3 * value(old_b) * (1 + 1e-6):
+        return ""
+    if compare_number(new_a, old_a):  # a spread that is rounded to zero: as a plain number
+        return f"expected {old_a} ± {old_b}, got {new_a} (more than three spreads apart)"
+    return ""
+
+
+def compare_text(new: str, old: str) -> str:
+    """Why a text doesn't match its reference; "" if it does."""
+    new_words, old_words = TOKEN.split(new), TOKEN.split(old)
+    # split gives words, a, b, words, a, b, ..., words; b is None where there is no ±
+    for index in range(0, min(len(new_words), len(old_words)), 3):
+        if new_words[index] != old_words[index]:
+            return f"expected {old_words[index]!r}, got {new_words[index]!r}"
+        new_pair, old_pair = new_words[index + 1:index + 3], old_words[index + 1:index + 3]
+        if not new_pair or not old_pair:
+            break
+        if (new_pair[1] is None) != (old_pair[1] is None):
+            return f"expected {old_pair}, got {new_pair}: one has a spread (±), the other doesn't"
+        problem = (compare_number(new_pair[0], old_pair[0]) if old_pair[1] is None
+                   else compare_measured(tuple(new_pair), tuple(old_pair)))
+        if problem:
+            return problem
+    if len(new_words) != len(old_words):
+        return f"expected {old!r}, got {new!r}"
+    return ""
+
+
+def picture(data: str) -> tuple[Image.Image | None, str]:
+    """A decoded picture, or None and why it is none. Transparent is white."""
+    try:
+        image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA")
+    except (OSError, binascii.Error) as error:
+        return None, f"the figure can't be decoded: {error}"
+    white = Image.new("RGBA", image.size, "white")
+    image = Image.alpha_composite(white, image).convert("RGB")
+    if np.asarray(image.convert("L")).std() < FLAT:
+        return None, "the figure is blank"
+    return image, ""
+
+
+def difference(new: Image.Image, old: Image.Image) -> float:
+    """The mean difference of two pictures after shrinking, in grey levels (0 to 255)."""
+    small = [np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=float)
+             for image in (new, old)]  # (SIDE, SIDE, 3)
+    return float(np.abs(small[0] - small[1]).mean())
+
+
+def compare_picture(new: str, old: str, varies: bool) -> str:
+    """Why a figure doesn't match its reference; "" if it does."""
+    new_image, problem = picture(new)
+    if new_image is None or varies:
+        return problem
+    old_image, problem = picture(old)
+    if old_image is None:
+        return f"in the reference, {problem}"
+    if max(abs(a - b) / b for a, b in zip(new_image.size, old_image.size)) > 0.05:
+        return f"the figure has size {new_image.size}, the reference {old_image.size}"
+    gap = difference(new_image, old_image)
+    return "" if gap <= ALIKE else (f"the figure looks different: shrunk, {gap:.1f} grey levels "
+                                    f"from the reference, allowed are {ALIKE}")
+
+
+def kinds(output: dict) -> list[str]:
+    """What an output is made of: its type, a stream's name, the formats of its data."""
+    return [output["output_type"], output.get("name", ""), *sorted(output.get("data", {}))]
+
+
+def parts(output: dict) -> dict[str, str]:
+    """The texts in an output, by name, that are to be compared."""
+    data = output.get("data", {})
+    texts = {key: html.unescape(content) if key == "text/html" else
+             content if isinstance(content, str) else json.dumps(content, sort_keys=True)
+             for key, content in data.items() if key not in (*PICTURES, WIDGET)}
+    if any(key in data for key in PICTURES):
+        texts.pop("text/plain", None)  # <Figure size 640x480 with 1 Axes>
+    texts |= {key: output[key] for key in ("text", "ename", "evalue") if key in output}
+    return texts
+
+
+def alt_texts(output: dict) -> str:
+    """The alt text of an output's figures."""
+    metadata = output.get("metadata", {})
+    return " ".join(str(metadata.get(key, {}).get("alt", "")) for key in PICTURES)
+
+
+def compare_output(new: dict, old: dict, varies: bool = False) -> str:
+    """Why an output doesn't match its reference; "" if it does."""
+    if kinds(new) != kinds(old):
+        return f"expected an output of kind {kinds(old)}, got {kinds(new)}"
+    for key in PICTURES:
+        if key in old.get("data", {}):
+            problem = compare_picture(new["data"][key], old["data"][key], varies)
+            if problem:
+                return problem
+    if varies:
+        return ""
+    if problem := compare_text(alt_texts(new), alt_texts(old)):
+        return f"alt text: {problem}"
+    for key, text in parts(new).items():
+        if problem := compare_text(text, parts(old)[key]):
+            return f"{key}: {problem}"
+    return ""
+
+
+def shown(outputs: list[dict]) -> list[dict]:
+    """The outputs that are compared: all but stderr, and but streams without text."""
+    return [output for output in outputs
+            if output.get("name") != "stderr" and output.get("text", "x") != ""]
+
+
+def compare_outputs(new: list[dict], old: list[dict], varies: bool = False) -> str:
+    """Why the outputs of a cell don't match their reference; "" if they do."""
+    new, old = shown(new), shown(old)
+    for number, (one, other) in enumerate(zip(new, old)):
+        if problem := compare_output(one, other, varies):
+            return f"output {number}: {problem}"
+    if len(new) != len(old):
+        extra, which = (new, "unexpected") if len(new) > len(old) else (old, "missing")
+        rest = [kinds(output) for output in extra[min(len(new), len(old)):]]
+        return f"{which} outputs: {rest}"
+    return ""
+
+
+# --- nbval's cells and files, with this comparison in place of the textual one
+
+def compare_cell(cell: IPyNbCell, new: list[dict], old: list[dict], skip_compare=None) -> bool:
+    problem = compare_outputs(new, old, "varies" in cell.cell.metadata.get("tags", []))
+    cell.comparison_traceback = [problem]
+    return not problem
+
+
+run_cell = IPyNbCell.runtest
+next_message = IPyNbFile.get_kernel_message
+
+
+def run_executed_cell(cell: IPyNbCell) -> None:
+    if cell.cell.execution_count is None and cell.cell.source.strip():
+        cell.raise_cell_error("This cell has no execution count: its outputs were cleared")
+    run_cell(cell)
+
+
+def message_outside_widgets(file: IPyNbFile, timeout=None, stream="iopub") -> dict:
+    """The kernel's next message that isn't caught by an Output widget, as in a browser."""
+    catching = file.__dict__.setdefault("catching", set())  # the Output widgets that catch now
+    while True:
+        message = next_message(file, timeout=timeout, stream=stream)
+        content = message["content"]
+        state = content.get("data", {}).get("state", {}) if "comm_id" in content else {}
+        if "msg_id" in state:
+            (catching.add if state["msg_id"] else catching.discard)(content["comm_id"])
+        caught = ("stream", "display_data", "execute_result", "clear_output")
+        if not (catching and message["msg_type"] in caught):
+            return message
+
+
+IPyNbCell.compare_outputs = compare_cell
+IPyNbCell.runtest = run_executed_cell
+IPyNbFile.get_kernel_message = message_outside_widgets

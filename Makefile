@@ -8,7 +8,8 @@ TESTING   := .venv/.installed-dev-$(MARK)
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lesson notebooks claims spreads gpu smoke avx2 timings bench readme repository release
+.PHONY: help lab test lesson notebooks claims spreads gpu smoke avx2 timings bench readme \
+        repository release
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' Makefile | expand -t 22
@@ -17,8 +18,9 @@ help:  ## this list
 	@for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
 	    if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	        echo "making .venv with $$($$p --version)"; \
-	        $$p -m venv .venv || { rm -rf .venv; echo "Python's venv module is needed (Debian: python3-venv)"; exit 1; }; \
-	        exit 0; fi; done; \
+	        $$p -m venv .venv && exit 0; \
+	        rm -rf .venv; echo "Python's venv module is needed (Debian: python3-venv)"; exit 1; \
+	    fi; done; \
 	echo "Python 3.11 or newer is needed and was not found"; exit 1
 
 $(INSTALLED): | .venv
@@ -32,10 +34,11 @@ $(TESTING): | $(INSTALLED)
 	@touch $@
 
 lab: $(INSTALLED)  ## open the course in JupyterLab, on your own copy in my/ (ARGS="--port 9000")
-	@$(PY) -m tools.lab $(ARGS)
+	@$(PY) -m tools.start $(ARGS)
 
+# One pytest for all: a notebook stays on one worker, the longest start first (conftest.py).
 test: $(TESTING)  ## every test: the package, the lessons, and both notebooks of each lesson
-	$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 lesson: $(TESTING)  ## build and execute both notebooks of one lesson: make lesson N=07
 	@test -n "$(N)" || { echo "which lesson? make lesson N=07"; exit 2; }
@@ -43,3 +46,38 @@ lesson: $(TESTING)  ## build and execute both notebooks of one lesson: make less
 
 notebooks: $(TESTING)  ## build and execute all notebooks
 	@$(PY) -m lessons.build
+
+claims: $(TESTING)  ## every claim of every lesson (or of N=07) at seeds 0, 1 and 2
+	@$(PY) -m tools.run claims $(N)
+
+spreads: $(TESTING)  ## five seeds of a lesson -> data/spreads.json: make spreads N=07
+	@test -n "$(N)" || { echo "which lesson? make spreads N=07"; exit 2; }
+	@$(PY) -m tools.run spreads $(N)
+
+timings: $(TESTING)  ## seconds and slowest cells of all lessons (or of N=07) -> data/timings.json
+	@$(PY) -m tools.run timings $(N)
+
+gpu: $(TESTING)  ## all lessons (or N=07) on a GPU, with claims and without comparison
+	@$(PY) -m tools.run gpu $(N)
+
+smoke: $(TESTING)  ## the gpu profile of all lessons (or of N=07), two steps on a CPU
+	@$(PY) -m tools.run smoke $(N)
+
+# The references must hold on another processor too: other instructions, two threads.
+avx2: $(TESTING)  ## all notebooks compared, computed with AVX2 and two threads
+	@ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=2 \
+	    $(PY) -m pytest solutions notebooks $(ARGS)
+
+bench: $(TESTING)  ## the benchmark: time to accuracy, speed against other implementations
+	@$(PY) -m bench $(ARGS)
+
+readme: $(TESTING)  ## renew the generated parts of README and the heads of the notebooks
+	@$(PY) -m lessons.build --heads
+	@$(PY) -m tools.readme
+
+repository: $(TESTING)  ## set the address of this repository: make repository URL=https://...
+	@test -n "$(URL)" || { echo "which address? make repository URL=https://HOST/OWNER/NAME"; exit 2; }
+	@$(PY) -m tools.repository $(URL)
+
+release: $(TESTING)  ## write release/, a folder to hand out: no solutions in it
+	@$(PY) -m tools.release

@@ -13,11 +13,8 @@ thread and seed 0. CONTRIBUTING.md says how a source is written.
 import argparse
 import copy
 import hashlib
-import json
 import os
 import re
-import sys
-import tomllib
 from pathlib import Path
 
 import jupytext
@@ -25,79 +22,11 @@ import nbformat
 from nbclient import NotebookClient
 from nbgrader.preprocessors import ClearSolutions
 
-ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("solutions", "notebooks")
+from lessons.heads import ROOT, chosen, head, header, setup_cell
+
 REFERENCE = {"COURSE_REFERENCE": "1", "OMP_NUM_THREADS": "1"}  # one thread, CPU, seed 0
 BLANK_IN_FUNCTION = "# Your code here\nraise NotImplementedError"
 BLANK_VALUE = "# Your answer here"
-
-SETUP = '''\
-# Set-up, the same in every lesson: it installs the course only where it is missing.
-import importlib.util, os, subprocess, sys
-if importlib.util.find_spec("course_utils") is None:
-    from importlib.metadata import distributions
-    home = os.environ.get("COURSE_REPOSITORY") or "@REPOSITORY@"
-    if not home:
-        raise ModuleNotFoundError("course_utils is missing here. Install it with: "
-                                  f"{sys.executable} -m pip install FOLDER_OF_THE_COURSE")
-    keep = {f"{d.name}=={d.version}" for d in distributions() if d.name in ("torch", "torchvision")}
-    home = f"git+{home}" if "://" in home else home
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", home, *keep], check=True)
-    importlib.invalidate_caches()
-from course_utils import lab; lab.start()'''
-
-
-def sources(root: Path = ROOT) -> list[Path]:
-    """The lessons' sources in order: lessons/00_*.py, lessons/01_*.py, ..."""
-    return sorted((root / "lessons").glob("[0-9][0-9]_*.py"))
-
-
-def repository(root: Path = ROOT) -> str:
-    """The address of the course, set in pyproject.toml and nowhere else; "" until it is set."""
-    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    return settings["tool"]["course"]["repository"].removesuffix(".git").rstrip("/")
-
-
-def header(source: Path) -> dict:
-    """The lesson's `course` header: title, minutes, needs. Raises ValueError if one is missing."""
-    course = jupytext.read(source, fmt="py:percent").metadata.get("course", {})
-    for key, kind in {"title": str, "minutes": int, "needs": list}.items():
-        if not isinstance(course.get(key), kind):
-            raise ValueError(f"{source.name}: the header needs `{key}` ({kind.__name__}) under "
-                             f"`course`, got {course.get(key)!r}")
-    needs = [f"{int(need):02d}" if str(need).isdigit() else str(need) for need in course["needs"]]
-    return {"title": course["title"], "minutes": course["minutes"], "needs": needs}
-
-
-def computing_time(lesson: str, root: Path = ROOT) -> str:
-    """What data/timings.json knows about a lesson, e.g. "40 s on one CPU core, GPU not measured"."""
-    path = root / "data" / "timings.json"
-    times = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    cpu, gpu = (times.get(kind, {}).get("notebooks", {}).get(lesson) for kind in ("cpu", "gpu"))
-    return ", ".join([f"{cpu:.0f} s on one CPU core" if cpu else "CPU not measured",
-                      f"{gpu:.0f} s on a GPU" if gpu else "GPU not measured"])
-
-
-def colab(name: str, root: Path = ROOT) -> str:
-    """The address that opens notebooks/NAME.ipynb in Colab; "" as long as none can be known."""
-    address = repository(root)
-    if not address.startswith("https://github.com/"):
-        return ""
-    owner = address.removeprefix("https://github.com/")
-    return f"https://colab.research.google.com/github/{owner}/blob/main/notebooks/{name}.ipynb"
-
-
-def head(source: Path, root: Path) -> str:
-    """The head line of a lesson, put over the author's first cell."""
-    course, name = header(source), source.stem
-    files = {path.name[:2]: path.stem for path in sources(root)}
-    needs = [f"[{n}]({files[n]}.ipynb)" if n in files else n for n in course["needs"]]
-    facts = [f"**{course['minutes']} minutes**", f"needs {', '.join(needs)}" if needs else
-             "needs no other lesson", f"computing time {computing_time(name, root)}"]
-    link = colab(name, root)
-    if link:
-        facts.insert(0, f"[Open in Colab]({link})")
-    return f"# {name[:2]} {course['title']}\n\n{' · '.join(facts)}"
 
 
 def clear(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -126,9 +55,10 @@ def mark_for_nbgrader(cells: list) -> None:
             answers.append(cell)
         elif found and answers:
             exercise = "-".join(found.groups())
-            for number, answer in enumerate(answers):
+            for number, answer in enumerate(answers, start=1):
+                name = f"answer-{exercise}" if number == 1 else f"answer-{exercise}-{number}"
                 answer.metadata.nbgrader = {
-                    "schema_version": 3, "grade_id": f"answer-{exercise}" + f"-{number}" * (number > 0),
+                    "schema_version": 3, "grade_id": name,
                     "solution": True, "grade": False, "locked": False, "task": False}
             cell.metadata.nbgrader = {
                 "schema_version": 3, "grade_id": f"check-{exercise}", "points": 1,
@@ -140,9 +70,9 @@ def compose(source: Path, root: Path = ROOT) -> dict[str, nbformat.NotebookNode]
     """Both notebooks of a lesson without outputs: {"solutions": ..., "notebooks": ...}."""
     cells = jupytext.read(source, fmt="py:percent").cells
     if not cells or cells[0].cell_type != "markdown":
-        raise ValueError(f"{source.name}: the first cell must be markdown (what the reader will do)")
+        raise ValueError(f"{source.name}: the first cell must be markdown: what it teaches")
     cells[0].source = f"{head(source, root)}\n\n{cells[0].source}"
-    cells.insert(1, nbformat.v4.new_code_cell(SETUP.replace("@REPOSITORY@", repository(root))))
+    cells.insert(1, nbformat.v4.new_code_cell(setup_cell(root)))
     for position, cell in enumerate(cells):
         cell.metadata.pop("lines_to_next_cell", None)
         key = f"{position}\n{cell.cell_type}\n{cell.source}"
@@ -189,7 +119,7 @@ def keep_outputs(nb: nbformat.NotebookNode, path: Path) -> None:
     """Take the outputs of a built notebook over. Raises ValueError where its code is another."""
     old = nbformat.read(path, as_version=4) if path.exists() else None
     if old is None or [c.source for c in old.cells[2:]] != [c.source for c in nb.cells[2:]]:
-        raise ValueError(f"{path.name} isn't built from its source yet: make lesson N={path.name[:2]}")
+        raise ValueError(f"{path} isn't built from its source: make lesson N={path.name[:2]}")
     for cell, before in zip(nb.cells, old.cells):
         cell.update({key: before[key] for key in ("outputs", "execution_count") if key in before})
     if "widgets" in old.metadata:
@@ -216,12 +146,8 @@ def main() -> None:
     parser.add_argument("lessons", nargs="*", help="numbers such as 07; none means all")
     parser.add_argument("--heads", action="store_true", help="keep the outputs, renew the heads")
     options = parser.parse_args()
-    known = {path.name[:2]: path for path in sources()}
-    unknown = set(options.lessons) - set(known)
-    if unknown:
-        sys.exit(f"no lesson {', '.join(sorted(unknown))}; there are {', '.join(known) or 'none'}")
-    for number in options.lessons or known:
-        build(known[number], heads=options.heads)
+    for source in chosen(options.lessons):
+        build(source, heads=options.heads)
 
 
 if __name__ == "__main__":

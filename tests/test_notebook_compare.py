@@ -168,7 +168,8 @@ MUST_PASS = {
     "padding beside a number": (TRAIN, text("step 10", "step   10")),
     "the last digit in a table": (TABLE, data("text/html", "67.0", "67.1")),
     "another text in a varying cell": (TRAIN, source("print('step 3')", "varies")),
-    "another figure in a varying cell": (FIGURE, source(FIGURE.replace(".plot(", ".bar("), "varies")),
+    "another figure in a varying cell": (
+        FIGURE, source(FIGURE.replace(".plot(", ".bar("), "varies")),
     "other progress on stderr": (STDERR, source(STDERR.replace("12", "14"))),
 }
 
@@ -197,7 +198,8 @@ SAME = [
 ]
 DIFFERENT = [
     ("0.125", "0.123"), ("0.5", "-0.5"), ("3", "2"), ("80 %", "79 %"), ("0.12", "12"),
-    ("1.4e-05", "1.2e-05"), ("1.2e-04", "1.2e-05"), ("1.0", "nan"), ("torch 2.14.2", "torch 2.14.1"),
+    ("1.4e-05", "1.2e-05"), ("1.2e-04", "1.2e-05"), ("1.0", "nan"),
+    ("torch 2.14.2", "torch 2.14.1"),
     ("(1, 2)", "(1, 3)"), ("133 ± 4", "120 ± 4"), ("0.5", "0.5\n"), ("0.5 kg", "0.5 g"),
     ("float64", "float32"), ("3-2", "3-1"), ("64x64", "64x32"), ("0.50", "0.50 0.50"),
     ("51 ± 0", "50 ± 0"), ("loss  0.5", "gain  0.5"), ("5", "5.0"), ("a 0.5\nb", "a 0.5 b"),
@@ -241,7 +243,8 @@ def bars(*heights) -> str:
 
 def test_figures_that_look_the_same_and_others_are_told_apart():
     """ALIKE lies between what noise of 2 % does and what the smallest real change does."""
-    same = [(curves(1, noise=0.03), curves(2, noise=0.03)), (bars(67, 80, 99), bars(67.5, 80.5, 98.5))]
+    same = [(curves(1, noise=0.03), curves(2, noise=0.03)),
+            (bars(67, 80, 99), bars(67.5, 80.5, 98.5))]
     other = [(curves(), curves(runs=1)), (curves(), curves(rate=-6)),
              (bars(67, 80, 99), bars(99, 80, 67)), (bars(67, 80, 99), bars(67, 80, 0)),
              (curves(), drawn(lambda axes: axes.set(title="the loss falls", ylim=(0, 1.4))))]

@@ -1,0 +1,109 @@
+"""What is said about a lesson in one place and shown in several: its number, title, minutes, needs.
+
+It stands in the source's header, under `course`. From here come the head line and the set-up cell
+of the notebooks and the tables in README and in the release.
+"""
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+
+import jupytext
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SETUP = '''\
+# Set-up, the same in every lesson: it installs the course only where it is missing.
+import importlib.util, os, subprocess, sys
+if importlib.util.find_spec("course_utils") is None:
+    from importlib.metadata import distributions
+    home = os.environ.get("COURSE_REPOSITORY") or "@REPOSITORY@"
+    if not home:
+        raise ModuleNotFoundError("course_utils is missing here. Install it with: "
+                                  f"{sys.executable} -m pip install FOLDER_OF_THE_COURSE")
+    keep = {f"{d.name}=={d.version}" for d in distributions() if d.name in ("torch", "torchvision")}
+    home = f"git+{home}" if "://" in home else home
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", home, *keep], check=True)
+    importlib.invalidate_caches()
+from course_utils import lab; lab.start()'''
+
+
+def sources(root: Path = ROOT) -> list[Path]:
+    """The lessons' sources in order: lessons/00_*.py, lessons/01_*.py, ..."""
+    return sorted((root / "lessons").glob("[0-9][0-9]_*.py"))
+
+
+def chosen(numbers: list[str]) -> list[Path]:
+    """The sources of these lessons, of all if none is named. Ends the program on an unknown one."""
+    known = {path.name[:2]: path for path in sources()}
+    unknown = sorted(set(numbers) - set(known))
+    if unknown:
+        sys.exit(f"no lesson {', '.join(unknown)}; there are {', '.join(known) or 'none'}")
+    return [known[number] for number in numbers or known]
+
+
+def repository(root: Path = ROOT) -> str:
+    """The address of the course, set in pyproject.toml and nowhere else; "" until it is set."""
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    return settings["tool"]["course"]["repository"].removesuffix(".git").rstrip("/")
+
+
+def header(source: Path) -> dict:
+    """The lesson's `course` header: title, minutes, needs. Raises ValueError if one is missing."""
+    course = jupytext.read(source, fmt="py:percent").metadata.get("course", {})
+    for key, kind in {"title": str, "minutes": int, "needs": list}.items():
+        if not isinstance(course.get(key), kind):
+            raise ValueError(f"{source.name}: the header needs `{key}` ({kind.__name__}) under "
+                             f"`course`, got {course.get(key)!r}")
+    needs = [f"{int(need):02d}" if str(need).isdigit() else str(need) for need in course["needs"]]
+    return {"title": course["title"], "minutes": course["minutes"], "needs": needs}
+
+
+def computing_time(lesson: str, root: Path = ROOT) -> str:
+    """What data/timings.json knows: "40 s on one CPU core, GPU not measured", for example."""
+    path = root / "data" / "timings.json"
+    times = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    cpu, gpu = (times.get(kind, {}).get("notebooks", {}).get(lesson) for kind in ("cpu", "gpu"))
+    return ", ".join([f"{cpu:.0f} s on one CPU core" if cpu else "CPU not measured",
+                      f"{gpu:.0f} s on a GPU" if gpu else "GPU not measured"])
+
+
+def colab(name: str, root: Path = ROOT) -> str:
+    """The address that opens notebooks/NAME.ipynb in Colab; "" as long as none can be known."""
+    address = repository(root)
+    if not address.startswith("https://github.com/"):
+        return ""
+    owner = address.removeprefix("https://github.com/")
+    return f"https://colab.research.google.com/github/{owner}/blob/main/notebooks/{name}.ipynb"
+
+
+def head(source: Path, root: Path) -> str:
+    """The head line of a lesson, put over the author's first cell."""
+    course, name = header(source), source.stem
+    files = {path.name[:2]: path.stem for path in sources(root)}
+    needs = [f"[{n}]({files[n]}.ipynb)" if n in files else n for n in course["needs"]]
+    facts = [f"**{course['minutes']} minutes**", f"needs {', '.join(needs)}" if needs else
+             "needs no other lesson", f"computing time {computing_time(name, root)}"]
+    link = colab(name, root)
+    if link:
+        facts.insert(0, f"[Open in Colab]({link})")
+    return f"# {name[:2]} {course['title']}\n\n{' · '.join(facts)}"
+
+
+def setup_cell(root: Path = ROOT) -> str:
+    """The code of the set-up cell, which knows the address of the course."""
+    return SETUP.replace("@REPOSITORY@", repository(root))
+
+
+def table(root: Path = ROOT, solved: bool = True) -> str:
+    """The table of lessons in Markdown, one row each."""
+    rows = ["| lesson | needs | minutes | computing time | Colab |", "|---|---|--:|---|---|"]
+    for source in sources(root):
+        course, name = header(source), source.stem
+        link, answers = colab(name, root), f" ([solved](solutions/{name}.ipynb))" if solved else ""
+        button = f"[open]({link})" if link else "–"
+        rows.append(f"| [{name[:2]} {course['title']}](notebooks/{name}.ipynb){answers} "
+                    f"| {', '.join(course['needs']) or '–'} | {course['minutes']} "
+                    f"| {computing_time(name[:2], root)} | {button} |")
+    return "\n".join(rows)

@@ -1,0 +1,51 @@
+"""Write the generated parts of README.md: the address, the table of lessons, the glossary.
+
+    python -m tools.readme
+
+They stand between markers such as `<!-- lessons -->` and `<!-- /lessons -->`; the rest of the
+file is written by people and stays as it is.
+"""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from lessons.heads import ROOT, repository, table
+
+
+def address(root: Path = ROOT) -> str:
+    """How to get the course, or that its address isn't set yet."""
+    home = repository(root)
+    if not home:
+        return ("The address of this repository is not set yet, so the lessons have no Colab "
+                "buttons. `make repository URL=https://...` sets it everywhere.")
+    return f"```\ngit clone {home}\ncd {home.rsplit('/', 1)[1]}\n```"
+
+
+def glossary(root: Path = ROOT) -> str:
+    """The terms of the course in alphabetical order, from lessons/glossary.yaml."""
+    terms = yaml.safe_load((root / "lessons" / "glossary.yaml").read_text(encoding="utf-8"))
+    return "\n".join(f"- **{term}**: {' '.join(terms[term].split())}"
+                     for term in sorted(terms, key=str.casefold))
+
+
+def filled(text: str, root: Path = ROOT) -> str:
+    """README's text with its generated parts renewed. Raises ValueError if a marker is missing."""
+    for name, part in {"repository": address, "lessons": table, "glossary": glossary}.items():
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+        content = part(root)
+        text, count = re.subn(pattern, lambda m: f"{m[1]}{content}\n{m[2]}", text, flags=re.DOTALL)
+        if count != 1:
+            raise ValueError(f"README.md needs <!-- {name} --> and <!-- /{name} --> once each")
+    return text
+
+
+def main(root: Path = ROOT) -> None:
+    path = root / "README.md"
+    path.write_text(filled(path.read_text(encoding="utf-8"), root), encoding="utf-8")
+    print("README.md")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Write release/, a folder to hand out to a class: notebooks to work on, package, data.
+
+    python -m tools.release
+
+It has no solved notebook and no source of a lesson. The reference answers that check() goes on
+with are part of the package (course_utils/checks), as every notebook runs solved or not.
+"""
+
+import shutil
+from pathlib import Path
+
+from lessons.heads import ROOT, sources, table
+
+FOLDERS = ("notebooks", "course_utils", "data")
+FILES = ("LICENSE", "Makefile", "constraints.txt", "environment.yml", "pyproject.toml",
+         "tools/__init__.py", "tools/start.py")
+LEAVE_OUT = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "*.pyc")
+README = """\
+# {title}
+
+Python 3.11 or newer is needed. With make: `make lab` installs the course and opens it.
+Without make:
+
+    python -m venv .venv
+    .venv/bin/python -m pip install -c constraints.txt -e ".[lab]"
+    .venv/bin/python -m tools.start
+
+On Windows write `.venv\\Scripts\\python` in place of `.venv/bin/python`.
+You work on your own copy of the notebooks, in my/.
+
+{table}
+"""
+
+
+def main(root: Path = ROOT) -> Path:
+    """Write the folder anew and return it. Raises FileNotFoundError if a lesson isn't built."""
+    target = root / "release"
+    if target.exists():
+        shutil.rmtree(target)
+    for folder in FOLDERS:
+        shutil.copytree(root / folder, target / folder, ignore=LEAVE_OUT)
+    for name in FILES:
+        (target / name).parent.mkdir(exist_ok=True)
+        shutil.copy2(root / name, target / name)
+    lessons = sources(root)
+    for source in lessons:
+        if not (target / "notebooks" / f"{source.stem}.ipynb").exists():
+            raise FileNotFoundError(f"{source.name} isn't built: make lesson N={source.name[:2]}")
+    title = (root / "README.md").read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+    text = README.format(title=title, table=table(root, solved=False))
+    (target / "README.md").write_text(text, encoding="utf-8")
+    print(f"release/: {len(lessons)} lessons, package and data; no solutions")
+    return target
+
+
+if __name__ == "__main__":
+    main()

@@ -24,6 +24,7 @@ from nbgrader.preprocessors import ClearSolutions
 
 from lessons.heads import ROOT, chosen, head, header, setup_cell
 
+FOLDERS = ("solutions", "notebooks")
 REFERENCE = {"COURSE_REFERENCE": "1", "OMP_NUM_THREADS": "1"}  # one thread, CPU, seed 0
 BLANK_IN_FUNCTION = "# Your code here\nraise NotImplementedError"
 BLANK_VALUE = "# Your answer here"

@@ -157,6 +157,15 @@ def test_splitting_by_image_shares_no_picture(train):
     assert not pictures[0] & pictures[1]
 
 
+def test_restricting_answers_renumbers_them(test_split):
+    data = test_split.restrict_answers(("no", "yes"))
+    assert len(data) == (test_split.family == 0).sum()
+    names = [test_split.answers[y] for y in test_split.y.tolist()]
+    assert [data.answers[y] for y in data.y.tolist()] == [n for n in names if n in ("no", "yes")]
+    with pytest.raises(ValueError, match="expected names among .* got maybe"):
+        test_split.restrict_answers(("no", "maybe"))
+
+
 def test_shuffled_images_are_all_others(train):
     data = train.select(torch.arange(400))
     shuffled = data.shuffle_images(0)

@@ -119,6 +119,23 @@ class VQAData(Dataset):
             family=self.family[rows],
         )
 
+    def restrict_answers(self, answers: tuple[str, ...]) -> "VQAData":
+        """The examples whose answer is among `answers`, with ids in that order.
+
+        Raises:
+            ValueError: a name is not an answer of this dataset.
+        """
+        unknown = [name for name in answers if name not in self.answers]
+        if unknown:
+            raise ValueError(
+                f"answers: expected names among {', '.join(self.answers)}, got {', '.join(unknown)}"
+            )
+        new_id = torch.full((len(self.answers),), -1)
+        for i, name in enumerate(answers):
+            new_id[self.answers.index(name)] = i
+        kept = self.select(new_id[self.y] >= 0)
+        return replace(kept, y=new_id[kept.y], answers=tuple(answers))
+
     def split_by_image(self, fraction: float, seed: int = 0) -> tuple["VQAData", "VQAData"]:
         """Two parts that share no picture; the second has `fraction` of the pictures.
 

@@ -1,0 +1,100 @@
+"""How the trained weights in data/checkpoints/ are made.
+
+    python -m course_utils.recipes easy_vqa
+
+trains the model of lesson 07 with seed 0 and writes data/checkpoints/easy_vqa.safetensors.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_model
+from torch import Tensor, nn
+
+from course_utils.datasets import Batch, VQAData, load_easy_vqa, loader
+from course_utils.evaluation import evaluate
+from course_utils.models.heads import AnswerHead
+from course_utils.models.joint import JointConfig, JointEncoder
+from course_utils.models.vision import ConvStem
+from course_utils.models.vqa import VQAModel
+from course_utils.objectives.classification import cross_entropy
+from course_utils.training import FitConfig, History, fit
+
+EASY_VQA_FIT = FitConfig(epochs=6, lr=7e-4, warmup=0.3)
+IMAGES_PER_BATCH = 8  # about 77 questions; more updates learn more here than larger ones
+
+
+def easy_vqa_model(data: VQAData, outputs: int | None = None) -> VQAModel:
+    """A joint Transformer over words and 16 patches, with `outputs` logits (one an answer)."""
+    config = JointConfig(dim=64, layers=2, heads=8, mlp_dim=128,
+                         vocab_size=data.tokenizer.get_vocab_size())  # fmt: skip
+    head = AnswerHead(config.dim, outputs or len(data.answers))
+    return VQAModel(ConvStem(config.visual_dim), JointEncoder(config), head)
+
+
+def answer_objective(model: nn.Module, batch: Batch) -> Tensor:
+    """Mean cross-entropy of the answers of one batch."""
+    logits = model(batch.images, batch.image_index, batch.x, batch.mask)  # (batch, answers)
+    return cross_entropy(logits, batch.y)
+
+
+def train_easy_vqa(
+    seed: int = 0,
+    config: FitConfig = EASY_VQA_FIT,
+    checkpoint: Path | None = None,
+    device: str | torch.device | None = None,
+) -> tuple[VQAModel, History]:
+    """Trains on 90 % of the training pictures, choosing the epoch on the other 10 %."""
+    train, validation = load_easy_vqa("train").split_by_image(0.1, seed=0)
+    torch.manual_seed(seed)
+    model = easy_vqa_model(train)
+    history = fit(
+        model,
+        answer_objective,
+        loader(train, IMAGES_PER_BATCH, seed=seed),
+        validate=lambda m: evaluate(m, validation).accuracy,
+        config=config,
+        checkpoint=checkpoint,
+        device=device,
+    )
+    return model, history
+
+
+def load_weights(model: nn.Module, path: Path) -> nn.Module:
+    """Fills `model` with the weights of a safetensors file and puts it into eval mode.
+
+    Raises:
+        FileNotFoundError: no such file; the message says how to make it.
+        ValueError: the file is damaged or holds another model's weights.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"expected weights in {path}; make them with `python -m course_utils.recipes "
+            f"{path.stem}`"
+        )
+    try:
+        load_model(model, str(path))
+    except Exception as error:  # safetensors and torch raise several kinds
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"expected the weights of this model in {path.name}: {reason}") from None
+    return model.eval()
+
+
+RECIPES = {"easy_vqa": train_easy_vqa}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("name", choices=RECIPES)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=None)
+    options = parser.parse_args()
+    path = options.out or Path("data/checkpoints") / f"{options.name}.safetensors"
+    _, history = RECIPES[options.name](seed=options.seed, checkpoint=path)
+    print(f"{path}: best validation score {max(history.score):.4f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,828 @@
+# ---
+# jupyter:
+#   course:
+#     title: Visual question answering and cross-entropy
+#     minutes: 120
+#     needs: [01, 04]
+# ---
+
+# %% [markdown]
+# A picture and a question go in, an answer comes out. In this lesson you will
+#
+# - derive the loss that trains such a model, from the likelihood of the answers, and its gradient;
+# - write it in a form that no number can break, and see what the plain form does instead;
+# - train a joint Transformer on a published benchmark: first yes or no, then all 13 answers;
+# - find out whether the model looks at the picture, and what it looks at;
+# - take a broken program apart, defect by defect.
+#
+# Two symbols come from lesson 04: $x$ is the question, as a row of token ids, and $v$ is the
+# picture, as 16 feature vectors. The model reads both at once: $h = \mathrm{Transformer}(x, v)$.
+
+# %%
+import matplotlib.pyplot as plt
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from course_utils import lab, plots, recipes, widgets
+from course_utils.baselines import majority, mode_per_question
+from course_utils.checks import check, quiz
+from course_utils.datasets import load_easy_vqa, loader
+from course_utils.evaluation import evaluate
+from course_utils.training import FitConfig, fit
+
+# %% [markdown]
+# ## 1. The question
+#
+# easy-VQA has small pictures with one coloured shape each, and about ten questions a picture. It is
+# a published benchmark, and small enough to learn within minutes on a laptop. Here are four
+# pictures of the training set, each with one of its questions.
+
+# %%
+train_all = load_easy_vqa("train")
+test = load_easy_vqa("test", train_all.tokenizer, train_all.answers)
+train, validation = train_all.split_by_image(0.1, seed=0)
+for name, data in (("train", train), ("validation", validation), ("test", test)):
+    print(f"{name:10}  {len(data.images):5} pictures  {len(data):6} questions")
+print("answers:", ", ".join(train.answers))
+
+# %%
+rows = [train.image_index.tolist().index(i) + 2 for i in (10, 11, 12, 13)]
+titles = [f"{train.questions[r]}\n{train.answers[train.y[r]]}" for r in rows]
+figure = plots.images_grid(train.images[train.image_index[rows]], titles)
+plots.show(figure, alt="Four pictures with one coloured shape each, a question and its answer.")
+
+# %% [markdown]
+# The validation pictures are taken from the *training* pictures: 400 of 4,000, with all their
+# questions. Every choice in this lesson (when to stop, which weights to keep) is made on them. The
+# test pictures are used to report, never to choose. Had we split by question, the same picture would
+# stand on both sides.
+#
+# Now the surprise that this course began with. What does a model score that has never been trained,
+# and what does one score that never sees a picture?
+
+# %%
+torch.manual_seed(lab.seed)
+model = recipes.easy_vqa_model(train)
+untrained = evaluate(model, test)
+blind = mode_per_question(train, test)
+plots.table(
+    [["untrained joint Transformer", lab.measured("07.untrained", 100 * untrained.accuracy, "%")],
+     ["always the commonest answer", f"{100 * majority(train, test).accuracy:.1f} %"],
+     ["the commonest answer to each question, blind", f"{100 * blind.accuracy:.1f} %"]],
+    header=["on the 9,673 test questions", "right"],
+)  # fmt: skip
+
+# %% [markdown]
+# A model that is blind to the picture is right two times out of three. So 67 % is where *nothing*
+# has been learnt about pictures, and a training run that ends at 67 % has failed, whatever its loss
+# did. Each number below stands beside this one.
+#
+# Where does it come from? Half the trick is in the yes/no questions: eight colours make "is there a
+# red shape?" mostly a "no".
+
+# %%
+for family, share in blind.by_family.items():
+    print(f"blind on {family:7} questions: {100 * share:.1f} %")
+
+# %% [markdown]
+# ## 2. Yes or no: cross-entropy from the likelihood
+#
+# Take the yes/no questions first. For an example $i$ let $y_i$ be 1 if the answer is "yes" and 0 if
+# it is "no". The model $M_\theta$, with all its weights called $\theta$, gives one number $z_i$, the
+# **logit**, which may be any real number. The logistic function turns it into a probability of "yes":
+#
+# $$p_i = \sigma(z_i) = \frac{1}{1 + e^{-z_i}} .$$
+#
+# How well does $\theta$ fit what was observed? By the probability that it gave to the observed
+# answer. That is $p_i$ if $y_i = 1$ and $1 - p_i$ if $y_i = 0$, in one formula
+# $p_i^{y_i} (1 - p_i)^{1 - y_i}$. For $N$ independent examples these multiply:
+#
+# $$\text{likelihood}(\theta) = \prod_{i=1}^{N} p_i^{\,y_i} (1 - p_i)^{1 - y_i} .$$
+#
+# A product of thousands of numbers below 1 is too small for a computer, so we take the logarithm,
+# which turns it into a sum and does not move the maximum. Then we change the sign, so that less is
+# better, and divide by $N$, so that the size of the dataset does not matter:
+#
+# $$\mathcal{L}(\theta) = \frac{1}{N} \sum_{i=1}^{N} \ell_i, \qquad
+#   \ell_i = -\big[\, y_i \log p_i + (1 - y_i) \log (1 - p_i) \,\big] .$$
+#
+# This is the **binary cross-entropy**. $\mathcal{L}$ is called the empirical risk, and training looks
+# for the weights $\theta^* = \arg\min_\theta \mathcal{L}(\theta)$. In each $\ell_i$ only one of the
+# two terms survives. Three examples, by hand:
+
+# %%
+z = torch.tensor([2.0, -1.0, 0.5])  # (3,) logits
+y = torch.tensor([1.0, 0.0, 0.0])  # (3,) answers: yes, no, no
+p = 1 / (1 + torch.exp(-z))  # (3,) probabilities of yes
+terms = -(y * p.log() + (1 - y) * (1 - p).log())  # (3,)
+print("p    ", p)
+print("terms", terms)
+print(f"mean  {terms.mean():.4f}")
+print(f"PyTorch's own: {F.binary_cross_entropy_with_logits(z, y):.4f}")
+
+# %% [markdown]
+# The first two examples are on the right side and cost little. The third says "yes" with
+# probability 0.62 where "no" is true, and costs the most.
+#
+# ### The gradient is the mistake
+#
+# How does $\ell$ change with the logit $z$? Two facts are enough. First,
+# $\sigma'(z) = \sigma(z)(1 - \sigma(z)) = p(1-p)$. Second, the chain rule:
+#
+# $$\frac{d\ell}{dz}
+#   = -\Big[ \frac{y}{p} - \frac{1-y}{1-p} \Big] \, p(1-p)
+#   = -\big[ y(1-p) - (1-y)p \big]
+#   = p - y .$$
+#
+# The gradient is what the model said minus what was true. It is never larger than 1, and it vanishes
+# only when the model is right *and* sure. Autograd agrees:
+
+# %%
+z_leaf = z.clone().requires_grad_()  # (3,)
+F.binary_cross_entropy_with_logits(z_leaf, y, reduction="sum").backward()
+print("autograd", z_leaf.grad)
+print("p - y   ", p - y)
+print(f"largest difference {(z_leaf.grad - (p - y)).abs().max():.0e}")
+
+# %% [markdown]
+# ### The plain formula breaks
+#
+# Written as above, the loss works for small logits only. A wrong answer that the model is sure of is
+# exactly where training needs the gradient most. Watch the plain formula there: $y = 0$, and the
+# logit grows.
+
+# %%
+for value in (5.0, 10.0, 20.0, 100.0):
+    p_yes = 1 / (1 + torch.exp(-torch.tensor(value)))  # float32
+    plain = -(1 - p_yes).log()
+    stable = F.binary_cross_entropy_with_logits(torch.tensor(value), torch.tensor(0.0))
+    print(f"z = {value:5.0f}   plain formula {plain.item():8.4f}   should be {stable.item():8.4f}")
+
+# %% [markdown]
+# From $z = 20$ on, $p$ rounds to exactly 1 in 32-bit floats, and $\log(1 - p)$ is $-\infty$. The cure
+# is to never compute $p$. Put $\log \sigma(z) = -\log(1 + e^{-z})$ and
+# $\log(1 - \sigma(z)) = -z - \log(1 + e^{-z})$ into $\ell$:
+#
+# $$\ell = (1 - y)\, z + \log(1 + e^{-z}) .$$
+#
+# For large negative $z$ the exponential overflows, so use $\log(1 + e^{-z}) = -z + \log(1 + e^{z})$
+# there. Both cases in one:
+#
+# $$\ell = \max(z, 0) - y z + \log\!\big(1 + e^{-|z|}\big) .$$
+#
+# The exponent is never positive, so nothing can overflow.
+#
+# > **Exercise 07.1 · write it** · difficulty 1 of 3 · 10 minutes
+# >
+# > Write the mean binary cross-entropy of logits `z` and answers `y`, both of shape (batch,), so
+# > that it stays finite and right for every logit. Don't call PyTorch's own. Stuck? Run
+# > `hint("07.1")` in a new cell, and again for a second hint.
+
+# %%
+def binary_cross_entropy(z, y):
+    """Mean binary cross-entropy of logits z (batch,) with answers y (batch,), stable."""
+    ### BEGIN SOLUTION
+    # max(z, 0) carries the part that may be large, log1p keeps the digits of a small exponential
+    return (z.clamp(min=0) - z * y + torch.log1p(torch.exp(-z.abs()))).mean()
+    ### END SOLUTION
+
+
+# %%
+binary_cross_entropy = check("07.1", binary_cross_entropy)
+
+# %%
+z_random, y_random = torch.randn(1000) * 30, (torch.rand(1000) < 0.5).float()  # (1000,) each
+difference = binary_cross_entropy(z_random, y_random) - F.binary_cross_entropy_with_logits(
+    z_random, y_random
+)
+print(f"difference to PyTorch on 1,000 logits up to {z_random.abs().max():.0f}: {difference:.0e}")
+
+# %% [markdown]
+# ### A bug that trains
+#
+# `F.binary_cross_entropy_with_logits` applies $\sigma$ itself. Give it probabilities instead of
+# logits, and $\sigma$ is applied twice. Nothing fails: the loss falls, and even the accuracy may be
+# fine. But the loss cannot fall far, because $\sigma$ of a number in $[0, 1]$ lies between 0.5 and
+# 0.73.
+#
+# > **Exercise 07.2 · predict a number** · difficulty 2 of 3 · 10 minutes
+# >
+# > A share `s` of the answers is "yes". What is the smallest mean loss that any model can reach with
+# > this bug, even one that knows every answer? Write it as a function of `s`.
+
+# %%
+def smallest_loss_with_the_bug(s):
+    """The smallest mean loss of F.binary_cross_entropy_with_logits(p, y) over all p in [0, 1]."""
+    ### BEGIN SOLUTION
+    # the best p is 1 where y = 1 and 0 where y = 0
+    yes = torch.log1p(torch.exp(torch.tensor(-1.0)))  # -log sigma(1)
+    no = torch.log(torch.tensor(2.0))  # -log(1 - sigma(0))
+    return s * yes + (1 - s) * no
+    ### END SOLUTION
+
+
+# %%
+smallest_loss_with_the_bug = check("07.2", smallest_loss_with_the_bug)
+
+# %%
+yes_no = train.restrict_answers(("no", "yes"))
+share = yes_no.y.double().mean().item()
+print(f"share of yes in training {share:.4f}")
+print(f"with the bug the loss stays above {smallest_loss_with_the_bug(share):.4f}, without it above 0")
+
+# %% [markdown]
+# ## 3. Train it on yes or no
+#
+# The model is the one of lesson 04: a small convolutional **stem** makes 16 visual features of a
+# picture, the joint Transformer reads them together with the words, and a **head** turns the state
+# of `[CLS]` into one logit. The pieces are composed like this:
+
+# %%
+import inspect
+
+print(inspect.getsource(recipes.easy_vqa_model))
+
+# %% [markdown]
+# The loop is `fit`: AdamW, a learning rate that rises over the first 30 % of the updates and falls
+# along a cosine, clipped gradients. After each pass over the data the model is scored on the
+# validation pictures, and the weights of the best pass are kept. Lesson 08 opens it up. All that it
+# needs from us is the **objective**, which says what to do with a batch:
+
+# %%
+def yes_no_objective(model, batch):
+    """Mean binary cross-entropy of one batch."""
+    z = model(batch.images, batch.image_index, batch.x, batch.mask)[:, 0]  # (batch,)
+    return binary_cross_entropy(z, batch.y.float())
+
+
+# %% [markdown]
+# > **Exercise 07.3 · predict first** · difficulty 1 of 3 · 3 minutes
+# >
+# > The blind baseline is right on about 82 % of the yes/no questions. We are going to train on
+# > yes/no questions alone, for three passes. Write down the accuracy in per cent that you expect
+# > then. Any honest number is fine: you can only be surprised by what you have predicted.
+
+# %%
+my_prediction = None
+### BEGIN SOLUTION
+my_prediction = 95.0  # a guess, written down before the run
+### END SOLUTION
+
+# %%
+my_prediction = check("07.3", my_prediction)
+
+# %%
+torch.manual_seed(lab.seed)
+yes_no_model = recipes.easy_vqa_model(yes_no, outputs=1)
+yes_no_validation = validation.restrict_answers(("no", "yes"))
+history = fit(
+    yes_no_model,
+    yes_no_objective,
+    loader(yes_no, images_per_batch=8, seed=lab.seed),
+    validate=lambda m: evaluate(m, yes_no_validation).accuracy,
+    config=FitConfig(epochs=lab.steps(cpu=3, gpu=6), lr=7e-4, warmup=0.3),
+    device=lab.device,
+)
+
+# %%
+blind_yes_no = mode_per_question(train, test).by_family["yes/no"]
+yes_no_test = test.restrict_answers(("no", "yes"))
+yes_no_result = evaluate(yes_no_model, yes_no_test)
+plots.table(
+    [["blind: commonest answer to each question", f"{100 * blind_yes_no:.1f} %"],
+     ["joint Transformer, trained on yes/no alone",
+      lab.measured("07.yes_no", 100 * yes_no_result.accuracy, "%")]],
+    header=["yes/no questions of the test set", "right"],
+)  # fmt: skip
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
+axes[0].plot(history.loss, color="C0", linewidth=0.6, alpha=0.5)
+smooth = torch.tensor(history.loss).unfold(0, 50, 1).mean(1) if len(history.loss) > 50 else []
+axes[0].plot(range(49, 49 + len(smooth)), smooth, color="C1", label="mean of 50 updates")
+axes[0].set(xlabel="update", ylabel="binary cross-entropy (nat)", title="The loss falls early ...")
+axes[0].legend()
+passes = range(1, len(history.score) + 1)
+axes[1].plot(passes, [100 * s for s in history.score], marker="o", label="validation")
+axes[1].axhline(100 * blind_yes_no, color="grey", linestyle="--", label="blind")
+axes[1].set(xlabel="pass over the data", ylabel="right (%)", title="... accuracy leaves the prior late")
+axes[1].legend()
+plots.show(figure, alt="Left: the training loss falls. Right: validation accuracy after each pass, "
+           "beside the blind baseline.")  # fmt: skip
+
+# %% [markdown]
+# Look at the start of both curves. The loss drops at once, because the model learns which *questions*
+# tend to be answered "no". That is the prior, and it needs no picture. Only later does the accuracy
+# leave the dashed line. A falling loss alone would have told us nothing.
+#
+# ## 4. Many answers: softmax
+#
+# Now all 13 answers. The head gives 13 logits $z_1 \dots z_{13}$. Exactly one answer is right, so the
+# probabilities must add up to 1, which the **softmax** sees to:
+#
+# $$p_c = \frac{e^{z_c}}{\sum_{k} e^{z_k}} .$$
+#
+# The likelihood of the observed answer $y$ is $p_y$, so the loss of one example is
+#
+# $$\ell = -\log p_y = -z_y + \log \sum_k e^{z_k},
+#   \qquad \frac{\partial \ell}{\partial z_c} = p_c - [c = y] ,$$
+#
+# where $[c = y]$ is 1 for the right answer and 0 for the others: again what was said minus what was
+# true. With two answers, softmax is the logistic function of the *difference* of the logits, so the
+# binary loss is the special case in which one of the two logits is fixed at 0:
+
+# %%
+two = torch.tensor([[0.0, 2.0], [0.0, -1.0], [0.0, 0.5]], requires_grad=True)  # (3, 2) no, yes
+target = torch.tensor([1, 0, 0])  # (3,) yes, no, no: the three examples from above
+loss = F.cross_entropy(two, target)
+print(f"softmax over (no, yes) {loss:.4f}, binary cross-entropy {terms.mean():.4f}")
+loss.backward()
+says, truth = two.detach().softmax(1), F.one_hot(target, 2)  # (3, 2) each
+print(f"gradient minus (p - truth) / 3: {(two.grad - (says - truth) / 3).abs().max():.0e}")
+
+# %% [markdown]
+# ### Several right answers: soft targets
+#
+# Larger benchmarks ask ten people each question, and people disagree. VQA v2 counts an answer as fully
+# right if at least three of the *other* nine people gave it. The official score of an answer is
+# the mean, over the ten ways to leave one person out, of $\min(\text{number who agree} / 3,\; 1)$.
+#
+# > **Exercise 07.4 · write it** · difficulty 2 of 3 · 10 minutes
+# >
+# > Write the official score of an answer that `count` of `annotators` people gave, as a float.
+# > It is *not* min(count / 3, 1).
+
+# %%
+def vqa_score(count, annotators=10):
+    """Mean over leaving each person out of min(agreeing / 3, 1), for an answer of `count` people."""
+    ### BEGIN SOLUTION
+    with_one_less = min((count - 1) / 3, 1)  # the person left out gave this answer: count ways
+    with_all = min(count / 3, 1)  # the person left out gave another one
+    return (count * with_one_less + (annotators - count) * with_all) / annotators
+    ### END SOLUTION
+
+
+# %%
+vqa_score = check("07.4", vqa_score)
+
+# %%
+print("people who agree", *[f"{c:5d}" for c in range(6)])
+print("official score  ", *[f"{vqa_score(c):5.2f}" for c in range(6)])
+print("min(count/3, 1) ", *[f"{min(c / 3, 1):5.2f}" for c in range(6)])
+
+# %% [markdown]
+# With such scores an example has a row of **soft targets** $t_c$ between 0 and 1 instead of one
+# answer. Two losses fit. One turns the row into a distribution and uses $-\sum_c t_c \log p_c$. The
+# other, usual for VQA v2, asks a yes/no question for each answer, "would someone say this?", and sums
+# the binary cross-entropies over the $C$ answers.
+#
+# Sum or mean over the answers? The mean is $C$ times smaller, and so is its gradient. VQA v2 models
+# use about $C = 3129$ answers. What does that do to a step of the optimiser?
+
+# %%
+def first_step(optimizer, scale, answers=3129):
+    """The size of the first update of logits when the loss is the sum times `scale`."""
+    logits = nn.Parameter(torch.zeros(1, answers))  # (1, answers)
+    soft = torch.zeros(1, answers)  # (1, answers)
+    soft[0, :3] = torch.tensor([1.0, 0.6, 0.3])
+    loss = F.binary_cross_entropy_with_logits(logits, soft, reduction="sum") * scale
+    loss.backward()
+    optimizer([logits], lr=0.1).step()
+    return loss.item(), logits.detach().norm().item()
+
+
+for name, optimizer in (("SGD", torch.optim.SGD), ("Adam", torch.optim.Adam)):
+    for scale, what in ((1.0, "sum"), (1 / 3129, "mean")):
+        loss, size = first_step(optimizer, scale)
+        print(f"{name:4}  {what:4} over answers   loss {loss:9.4f}   step of length {size:.6f}")
+
+# %% [markdown]
+# SGD's step shrinks by the factor $C$. Adam divides by the size of the gradient and hardly notices.
+# Clipping and the weight beside other losses do notice. When a recipe from a paper does not train,
+# look for a forgotten factor $C$ first.
+#
+# ## 5. Train it on everything
+#
+# The same model with 13 logits, on all questions of the training pictures. The loss and the score:
+
+# %%
+print(inspect.getsource(recipes.answer_objective))
+
+# %%
+torch.manual_seed(lab.seed)
+model = recipes.easy_vqa_model(train)
+history = fit(
+    model,
+    recipes.answer_objective,
+    loader(train, recipes.IMAGES_PER_BATCH, seed=lab.seed),
+    validate=lambda m: evaluate(m, validation).accuracy,
+    config=recipes.EASY_VQA_FIT,
+    device=lab.device,
+)
+parameters = sum(p.numel() for p in model.parameters())
+print(f"{parameters:,} weights, {len(history.loss):,} updates of about "
+      f"{len(train) // len(loader(train, recipes.IMAGES_PER_BATCH))} questions")  # fmt: skip
+
+# %% [markdown]
+# The test set, for the first time, and the three numbers that belong beside each other: what nobody
+# needs a picture for, what the model reaches, and what it reaches when every picture is exchanged for
+# another one.
+
+# %%
+result, shuffled = evaluate(model, test), evaluate(model, test.shuffle_images(seed=lab.seed))
+table = [["blind: commonest answer to each question", f"{100 * blind.accuracy:.1f} %"]
+         + [f"{100 * blind.by_family[f]:.1f} %" for f in test.families]]  # fmt: skip
+for key, name, e in (("untrained", "the model before training", untrained),
+                     ("shuffled", "trained, pictures exchanged", shuffled),
+                     ("test", "trained", result)):  # fmt: skip
+    digits = 2 if key == "test" else 1
+    table.append([name, lab.measured(f"07.{key}", 100 * e.accuracy, "%", digits=digits)]
+                 + [lab.measured(f"07.{key}.{f}", 100 * e.by_family[f], "%", digits=digits)
+                    for f in test.families])  # fmt: skip
+plots.table(table, header=["test set", "all", *test.families])
+
+# %%
+lab.claim("at least 99.5 % of the test questions are answered correctly", result.accuracy >= 0.995)
+lab.claim("with exchanged pictures the model is worse than the blind baseline",
+          shuffled.accuracy < blind.accuracy)  # fmt: skip
+
+# %% [markdown]
+# With exchanged pictures the model falls *below* the blind 67 %. It does not fall back on the prior:
+# it describes, faithfully, the wrong picture. That is the proof that it looks.
+#
+# For comparison, the author of easy-VQA reports 93.8 % for a small convolutional network after eight
+# passes, and 99.5 % for a larger one on a regenerated dataset of twice the size. Both were chosen on
+# the test set, so they are a little optimistic.
+#
+# Which order were things learnt in?
+
+# %%
+figure, axis = plt.subplots(figsize=(6, 3.2))
+passes = range(1, len(history.score) + 1)
+axis.plot(passes, [100 * s for s in history.score], marker="o", label="validation, all questions")
+axis.axhline(100 * blind.accuracy, color="grey", linestyle="--", label="blind")
+axis.set(xlabel="pass over the data", ylabel="right (%)", title="Six passes from blind to seeing")
+axis.legend()
+plots.show(figure, alt="Validation accuracy after each pass, rising from near the blind baseline to "
+           "almost 100 per cent.")  # fmt: skip
+
+# %% [markdown]
+# ### Where are the last mistakes?
+#
+# A confusion matrix counts, for each true answer (row), what was answered (column). Right answers lie
+# on the diagonal, and everything else is a mistake. Colours can only be confused with colours, unless
+# the model misread the question.
+
+# %% tags=["varies"]
+figure = plots.confusion(result.confusion, test.answers)
+figure.axes[0].set_title(f"{int((~result.right).sum())} mistakes in {len(test):,} questions")
+plots.show(figure, alt="Confusion matrix of the 13 answers: nearly everything on the diagonal.")
+
+# %%
+family_of = {name: next(test.families[f] for f, y in zip(test.family.tolist(), test.y.tolist())
+                        if test.answers[y] == name) for name in test.answers}  # fmt: skip
+mistakes = (~result.right).nonzero()[:, 0].tolist()
+within = sum(family_of[test.answers[result.predictions[i]]] == family_of[test.answers[test.y[i]]]
+             for i in mistakes)  # fmt: skip
+lab.claim("nearly every mistake is an answer of the right kind: a shape for a shape question, ...",
+          within >= 0.9 * len(mistakes))  # fmt: skip
+
+# %% [markdown]
+# ## 6. What does it look at?
+#
+# The answer is read from `[CLS]`. Its attention in the last layer says how much each position
+# contributed to it. Below, the part that goes to the 16 patches, averaged over the heads, laid over
+# the picture. Lesson 04 measured when attention points at the right thing. It is a hint at what the
+# model uses, not an explanation.
+
+# %% tags=["varies"]
+rows = [next(i for i in range(start, len(test)) if test.family[i] == f)
+        for start, f in ((0, 0), (200, 1), (400, 2), (600, 0))]  # fmt: skip
+batch = test[rows[0]]
+figure, axes = plt.subplots(1, 4, figsize=(11, 3.2))
+for axis, row in zip(axes, rows):
+    batch = test[row]
+    with torch.no_grad():
+        inputs = [part.to(lab.device) for part in batch[:4]]
+        weights = model.attention(*inputs)[-1]  # (1, heads, positions, positions)
+        logits = model(*inputs)  # (1, answers)
+    to_patches = weights[0, :, 0, batch.x.shape[1] :].mean(0).view(4, 4).cpu()  # (4, 4)
+    plots.heat_over_image(axis, batch.images[0], to_patches)
+    axis.set_title(f"{test.questions[row]}\n{test.answers[logits.argmax()]}", fontsize=9)
+plots.show(figure, alt="Attention of the answer position over four pictures.")
+
+# %% [markdown]
+# ### Ask it yourself
+#
+# Compose a picture and ask about it. In JupyterLab or Colab the controls below are alive. On a page
+# without a kernel you see the figure that follows, which tells the same story. Try to break it:
+#
+# - a shape half outside the picture, or a tiny one;
+# - a question with a word that the model has never seen;
+# - a question that presumes something false, such as "what color is the circle?" over a triangle.
+
+# %%
+from PIL import Image, ImageDraw
+
+COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "black": (0, 0, 0),
+           "gray": (128, 128, 128), "teal": (0, 128, 128), "brown": (165, 42, 42),
+           "yellow": (255, 255, 0)}  # fmt: skip
+
+
+def draw(shape="circle", colour="red", size=24, cx=32, cy=32, ground=(240, 240, 240)):
+    """A picture (3, 64, 64) uint8 with one shape of `size` pixels around (cx, cy)."""
+    image = Image.new("RGB", (64, 64), ground)
+    half = size / 2
+    box = (cx - half, cy - half, cx + half, cy + half)
+    pen = ImageDraw.Draw(image)
+    if shape == "triangle":
+        pen.polygon([(cx, box[1]), (box[0], box[3]), (box[2], box[3])], fill=COLOURS[colour])
+    else:
+        {"circle": pen.ellipse, "rectangle": pen.rectangle}[shape](box, fill=COLOURS[colour])
+    return torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(64, 64, 3).permute(2, 0, 1)
+
+
+def ask(picture, question):
+    """Probabilities (answers,) and attention over the patches (4, 4) for one picture."""
+    from course_utils.text import encode
+
+    x, mask = encode(test.tokenizer, [question])
+    inputs = (picture[None].float() / 255, torch.zeros(1, dtype=torch.long), x, mask)
+    with torch.no_grad():
+        inputs = [part.to(lab.device) for part in inputs]
+        p = model(*inputs).softmax(1)[0].cpu()  # (answers,)
+        weights = model.attention(*inputs)[-1]  # (1, heads, positions, positions)
+    return p, weights[0, :, 0, x.shape[1] :].mean(0).view(4, 4).cpu()
+
+
+# %% tags=["varies"]
+widgets.compose_and_ask(
+    draw,
+    ask,
+    test.answers,
+    choices={"shape": ("circle", "rectangle", "triangle"), "colour": tuple(COLOURS)},
+    sliders={"size": (6, 60, 24), "cx": (0, 63, 32), "cy": (0, 63, 32)},
+    question="what color is the shape?",
+)
+
+# %% tags=["varies"]
+cases = [
+    ("as in training", draw("circle", "teal", 26, 30, 34), "what color is the shape?"),
+    ("false premise", draw("triangle", "red", 30, 32, 32), "what color is the circle?"),
+    ("unknown word", draw("rectangle", "blue", 30, 32, 32), "is there a purple shape?"),
+    ("nothing there", draw("circle", "red", 0, -20, -20), "what shape is in the image?"),
+]
+figure, axes = plt.subplots(1, 4, figsize=(11, 3.2))
+for axis, (name, picture, question) in zip(axes, cases):
+    probabilities, attention = ask(picture, question)
+    plots.heat_over_image(axis, picture, attention)
+    best = probabilities.argmax()
+    axis.set_title(f"{name}\n{question}\n{test.answers[best]} ({100 * probabilities[best]:.0f} %)",
+                   fontsize=9)  # fmt: skip
+plots.show(figure, alt="Four composed pictures with attention, question and the model's answer.")
+
+# %% [markdown]
+# The model has no way to say "there is no circle". Softmax spreads a probability of 1 over the 13
+# answers that it knows, whatever it is shown, and it may be very sure. Over an empty picture it still
+# names a shape.
+#
+# ## 7. Yes or no, once more
+#
+# Section 3 left a puzzle: the same network, trained on yes/no questions alone, learnt the prior and
+# little else in three passes. Was it too small? Take the model that you have just trained, put a fresh
+# head with one logit on it, and train on the same yes/no questions with the same binary
+# cross-entropy, for one pass.
+
+# %%
+tuned = recipes.easy_vqa_model(yes_no, outputs=1)
+tuned.stem.load_state_dict(model.stem.state_dict())
+tuned.encoder.load_state_dict(model.encoder.state_dict())
+before = evaluate(tuned.eval(), yes_no_test).accuracy
+fit(
+    tuned,
+    yes_no_objective,
+    loader(yes_no, images_per_batch=8, seed=lab.seed),
+    config=FitConfig(epochs=1, lr=3e-4, warmup=0.1),
+    device=lab.device,
+)
+after = evaluate(tuned, yes_no_test).accuracy
+plots.table(
+    [["blind", f"{100 * blind_yes_no:.1f} %"],
+     ["from scratch, three passes", lab.measured("07.yes_no", 100 * yes_no_result.accuracy, "%")],
+     ["from the trained model, before tuning", lab.measured("07.before", 100 * before, "%")],
+     ["from the trained model, one pass", lab.measured("07.after", 100 * after, "%", digits=2)]],
+    header=["yes/no questions of the test set", "right"],
+)  # fmt: skip
+
+# %%
+lab.claim("starting from the model that can see, one pass beats three passes from scratch",
+          after > yes_no_result.accuracy + 0.05)  # fmt: skip
+
+# %% [markdown]
+# The network was large enough. What it lacked was a reason to look. A yes/no answer carries at most
+# one bit, and most of that bit is explained by the prior. "What color is the shape?" cannot be
+# answered blindly, so its gradient reaches the convolutions at once, and once the features of colour
+# and shape exist, the yes/no questions only have to use them. What is learnt on one kind of question
+# carries over to another: that is what pretraining (lesson 06) is about.
+#
+# ## 8. Two ways to cheat without noticing
+#
+# > **Exercise 07.5 · write it** · difficulty 1 of 3 · 10 minutes
+# >
+# > The answers of the test set must not decide what the model can say. Return the pair
+# > `(ids, encoded)`: `ids` gives each *training* answer its id, in alphabetical order from 0;
+# > `encoded` lists the ids of the other split's answers, in order, with something that no prediction
+# > can equal where an answer is unknown.
+
+# %%
+def encode_answers(train_answers, other_answers):
+    """Answer ids from the training split, and the other split's answers as ids."""
+    ### BEGIN SOLUTION
+    ids = {name: i for i, name in enumerate(sorted(set(train_answers)))}
+    return ids, [ids.get(name, -1) for name in other_answers]  # -1: always counted as wrong
+    ### END SOLUTION
+
+
+# %%
+encode_answers = check("07.5", encode_answers)
+
+# %%
+_, encoded = encode_answers(["no", "yes", "no", "red"], ["red", "purple", "no", "purple"])
+print("answers red, purple, no, purple ->", encoded)
+print("the best possible accuracy here:", sum(i >= 0 for i in encoded) / len(encoded))
+
+# %% [markdown]
+# Answers that training never saw stay in the denominator. Leaving their questions out would measure
+# an easier test.
+#
+# > **Exercise 07.6 · compare** · difficulty 2 of 3 · 10 minutes
+# >
+# > Someone trains one binary cross-entropy for each answer and counts an example as right if the
+# > answers with $\sigma(z_c) > 0.5$ are exactly the one that is true. Somebody else takes the answer
+# > with the largest logit. Return both accuracies, by threshold and by argmax, for logits
+# > (batch, answers) and answers `y` (batch,).
+
+# %%
+def accuracies(logits, y):
+    """(accuracy by threshold at 0.5, accuracy by argmax) as two floats."""
+    ### BEGIN SOLUTION
+    one_hot = F.one_hot(y, logits.shape[1]).bool()  # (batch, answers)
+    by_threshold = ((logits.sigmoid() > 0.5) == one_hot).all(1).double().mean().item()
+    by_argmax = (logits.argmax(1) == y).double().mean().item()
+    return by_threshold, by_argmax
+    ### END SOLUTION
+
+
+# %%
+accuracies = check("07.6", accuracies)
+
+# %%
+logits = torch.tensor([[2.0, 1.0, -3.0], [-0.2, -0.9, -1.0], [0.4, 3.0, -2.0], [-4.0, -5.0, 1.5]])
+print("by threshold %.2f, by argmax %.2f" % accuracies(logits, torch.tensor([0, 0, 1, 2])))
+
+# %% [markdown]
+# The same logits, two very different numbers. Only one answer is right, so thresholds throw away what
+# we know: row 1 has two answers above 0.5, row 2 has none. Use argmax where answers exclude each
+# other, and say which one you used.
+#
+# ## 9. A program with defects
+#
+# The following sketch is typical of what circulates as "BERT with pictures". It reads well. Before you
+# go on, count the defects that you can see.
+#
+# ```python
+# from transformers import AdamW, BertForQuestionAnswering
+#
+# class PictureQuestions(Dataset):
+#     def __getitem__(self, i):
+#         words = self.tokenizer(self.questions[i], return_tensors="pt", padding="max_length")
+#         pixels = image.load_img(self.paths[i], target_size=(224, 224))
+#         bert = BertForQuestionAnswering.from_pretrained("bert-base-cased").eval()
+#         with torch.no_grad():
+#             h = bert(words["input_ids"], image_features=pixels).pooler_output
+#         return {"input_ids": words["input_ids"][0], "logits": h[:, 0]}
+#
+# model = BertForQuestionAnswering.from_pretrained("bert-base-cased")
+# optimizer = AdamW(model.parameters(), lr=2e-5)
+# for batch in DataLoader(train_dataset):
+#     loss = model.loss(batch["input_ids"], logits=batch["logits"])
+#     loss.backward(); optimizer.step()
+# score = accuracy(batch["logits"].argmax(1), batch["labels"])
+# ```
+#
+# Each of the next lines runs one suspect in isolation, with a small randomly filled BERT in place of
+# the downloaded one, and prints what happens.
+
+# %%
+import transformers
+from transformers import BertConfig, BertForQuestionAnswering
+
+small = BertConfig(vocab_size=50, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+                   intermediate_size=64)  # fmt: skip
+bert = BertForQuestionAnswering(small).eval()
+ids, pixels = torch.randint(0, 50, (1, 8)), torch.rand(1, 3, 224, 224)  # (1, words), a picture
+
+
+def show(number, what, run):
+    """Runs one suspect and prints the error, or what it silently gives."""
+    try:
+        outcome = f"silent: {run()}"
+    except Exception as error:
+        outcome = f"{type(error).__name__}: {str(error).splitlines()[0].split(' (/')[0]}"
+    print(f"{number}. {what}\n     {outcome[:110]}")
+
+
+def no_gradient():
+    with torch.no_grad():
+        h = bert(ids).start_logits
+    h.sum().backward()
+
+
+show(1, "AdamW is imported from transformers", lambda: transformers.AdamW)
+show(2, "the picture is read by a name that is never imported", lambda: image.load_img("a.png"))
+show(3, "a text model is given pictures", lambda: bert(ids, image_features=pixels))
+show(4, "its output has no pooled state", lambda: bert(ids).pooler_output)
+show(5, "the loss is a method that does not exist", lambda: bert.loss(ids, logits=None))
+show(6, "h comes from no_grad, so no gradient reaches any weight", no_gradient)
+show(7, "the labels were never put into the batch", lambda: {"input_ids": ids}["labels"])
+show(8, "train_dataset is never made", lambda: train_dataset)
+show(9, "'logits' have one value a word (start of a text span), not one an answer",
+     lambda: f"shape {tuple(bert(ids).start_logits.shape)} for 8 words, but there are 13 answers")
+
+# %% [markdown]
+# Eight of the nine stop the program, one after the other, as soon as the one before is mended. The
+# worst ones are those that stay silent, and three of them can only be seen by counting:
+
+# %%
+other = BertForQuestionAnswering(small)
+shared = {id(p) for p in bert.parameters()} & {id(p) for p in other.parameters()}
+print(f"10. weights shared by the model that makes h and the one that is optimised: {len(shared)}")
+text_with_padding = torch.cat([ids, torch.zeros(1, 504, dtype=torch.long)], dim=1)  # (1, 512)
+print(f"11. positions computed for 8 words with padding='max_length': {text_with_padding.shape[1]}")
+pictures, questions = len(train.images), len(train)
+print(f"12. models loaded in one pass: {questions:,}; pictures encoded: {questions:,}, "
+      f"distinct ones: {pictures:,}")  # fmt: skip
+
+# %% [markdown]
+# Twelve defects, and every one is mended somewhere in this lesson:
+#
+# | defect | where it is mended |
+# |---|---|
+# | 1, 5 | `torch.optim.AdamW` inside `fit`; the loss is a function that we derived |
+# | 2, 8 | `load_easy_vqa` reads the pictures and gives both splits |
+# | 3, 4, 9 | `JointEncoder` takes words *and* features; `AnswerHead` has a logit for each answer |
+# | 6, 10 | one model computes $h$ inside the training step, with gradients, and is the one optimised |
+# | 7 | a `Batch` always holds `y` |
+# | 11 | a batch is padded to its own longest question |
+# | 12 | a batch holds each distinct picture once |
+#
+# ## 10. On a GPU, at full scale
+#
+# With a GPU, `lab.start()` chooses the profile `gpu`. The numbers above change in their last digits,
+# because sums are taken in another order. What would change for VQA v2:
+#
+# | | here | VQA v2, typical |
+# |---|---|---|
+# | pictures, questions (train) | 4,000 and 38,575 | 82,783 and 443,757 |
+# | visual features | convolutions trained from scratch, 16 patches | pretrained backbone, 36 to 576 |
+# | text | one token a word | WordPiece |
+# | answers | 13, exclusive | about 3,129 (the frequent ones), soft scores |
+# | loss | softmax cross-entropy | binary cross-entropy summed over answers |
+# | precision | float32 | bfloat16 |
+#
+# GPU times were not measured for this lesson.
+#
+# ## 11. What you know now
+#
+# - Cross-entropy is the negative log-likelihood, and its gradient is what was said minus what was true.
+# - It is computed from logits, never from probabilities.
+# - A falling loss can be the prior. The blind baseline and exchanged pictures tell you.
+# - Questions that cannot be answered blindly teach a model to look, and the others profit.
+# - Choose on validation pictures, report on test pictures, and split by picture.
+
+# %%
+quiz([
+    ("Why is the mean, and not the product, of likelihoods minimised?",
+     "The logarithm turns the product into a sum without moving the maximum; numbers stay in range."),
+    ("A model says yes with p = 0.9 and the answer is no. What is the gradient of the loss by z?",
+     "p - y = 0.9."),
+    ("A model reaches 67 % on easy-VQA. What has it learnt about pictures?",
+     "Nothing that shows: the blind baseline reaches the same."),
+    ("With exchanged pictures a model keeps its accuracy. What follows?",
+     "It does not use the pictures. A model that does falls below the blind baseline."),
+    ("Three of ten people gave an answer. What is its official score?",
+     "0.9: three times out of ten one of the three is left out, which leaves two, scored 2/3."),
+])  # fmt: skip
+
+# %% [markdown]
+# **Papers.** Antol et al. 2015, *VQA: Visual Question Answering*
+# ([arXiv 1505.00468](https://arxiv.org/abs/1505.00468)): the task and the ten-people score. Goyal et
+# al. 2017, *Making the V in VQA Matter* ([1612.00837](https://arxiv.org/abs/1612.00837)): balances
+# VQA with pairs of similar pictures with different answers, because blind models were too good. Teney
+# et al. 2018, *Tips and Tricks for Visual Question Answering*
+# ([1708.02711](https://arxiv.org/abs/1708.02711)): shows by ablation that soft scores with sigmoid
+# outputs are among the choices that matter. Li et al. 2019, *VisualBERT*
+# ([1908.03557](https://arxiv.org/abs/1908.03557)): the single-stream encoder used here.
+#
+# **Next:** lesson 08 opens `fit` and takes training itself apart.

@@ -1,0 +1,206 @@
+"""How notebooks are made from a source, on a small lesson of its own."""
+
+import nbformat
+import pytest
+
+from lessons import build, heads
+from tools import readme, release, repository, start
+
+LESSON = '''\
+# ---
+# jupyter:
+#   course:
+#     title: A sample
+#     minutes: 30
+#     needs: [3, "a little Python"]
+# ---
+
+# %% [markdown]
+# In this lesson you will double a number.
+
+# %%
+def double(x):
+    """Twice x."""
+    ### BEGIN SOLUTION
+    return 2 * x
+    ### END SOLUTION
+
+# %%
+double = check("07.1", double)
+
+# %%
+guess = None
+### BEGIN SOLUTION
+guess = 3
+### END SOLUTION
+
+# %% tags=["varies"]
+guess = check("07.2", guess)
+'''
+PROJECT = '[project]\nname = "x"\n\n[tool.course]\nrepository = ""\n'
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A course of one lesson that needs another, without outputs."""
+    for folder in ("lessons", "notebooks", "solutions", "course_utils", "data", "tools"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "pyproject.toml").write_text(PROJECT)
+    (tmp_path / "lessons" / "07_sample.py").write_text(LESSON)
+    (tmp_path / "lessons" / "03_other.py").write_text(LESSON.replace("07.", "03."))
+    return tmp_path
+
+
+def compose(course, text=LESSON):
+    source = course / "lessons" / "07_sample.py"
+    source.write_text(text)
+    return build.compose(source, course)
+
+
+def test_blanks_stand_for_solutions_and_nothing_else_changes(course):
+    made = compose(course)
+    solved, blank = ([cell.source for cell in made[name].cells] for name in build.FOLDERS)
+    assert blank[2] == ('def double(x):\n    """Twice x."""\n    # Your code here\n'
+                        "    raise NotImplementedError")
+    assert blank[4] == "guess = None\n# Your answer here"
+    assert "return 2 * x" in solved[2] and "guess = 3" in solved[4]
+    assert [index for index in range(len(solved)) if solved[index] != blank[index]] == [2, 4]
+    for nb in made.values():
+        nbformat.validate(nb)
+        assert nb.cells[5].metadata.tags == ["varies"]
+        assert not any("lines_to_next_cell" in cell.metadata for cell in nb.cells)
+
+
+def test_composing_twice_gives_the_same_bytes_and_ids_depend_on_position(course):
+    first, second = compose(course), compose(course)
+    assert {k: nbformat.writes(v) for k, v in first.items()} == {
+        k: nbformat.writes(v) for k, v in second.items()}
+    ids = [cell.id for cell in first["notebooks"].cells]
+    assert len(set(ids)) == len(ids)
+    assert ids == [cell.id for cell in first["solutions"].cells]
+
+
+def test_head_names_minutes_needs_and_time_once_measured(course):
+    assert compose(course)["notebooks"].cells[0].source.startswith(
+        "# 07 A sample\n\n**30 minutes** · needs [03](03_other.ipynb), a little Python · "
+        "computing time CPU not measured, GPU not measured\n\nIn this lesson")
+    (course / "data" / "timings.json").write_text('{"cpu": {"notebooks": {"07": 41.6}}}')
+    assert "42 s on one CPU core, GPU not measured" in compose(course)["notebooks"].cells[0].source
+
+
+def test_nbgrader_knows_answers_and_checks(course):
+    cells = compose(course)["notebooks"].cells
+    known = {cell.metadata.nbgrader.grade_id: cell.metadata.nbgrader
+             for cell in cells if "nbgrader" in cell.metadata}
+    assert list(known) == ["answer-07-1", "check-07-1", "answer-07-2", "check-07-2"]
+    assert known["answer-07-1"].solution and not known["answer-07-1"].grade
+    assert known["check-07-1"].grade and known["check-07-1"].points == 1
+
+
+@pytest.mark.parametrize("old, new, message", [
+    ("#     minutes: 30\n", "", "minutes"),
+    ("needs: [3,", "needs: 3 #", "needs"),
+    ("# %% [markdown]\n# In", "# %%\n# In", "markdown"),
+    ("guess = None\n", "def f():\n    ### BEGIN SOLUTION\n    pass\n    ### END SOLUTION\n", "both"),
+])
+def test_faulty_sources_give_one_clear_error(course, old, new, message):
+    assert old in LESSON
+    with pytest.raises(ValueError, match=message):
+        compose(course, LESSON.replace(old, new))
+
+
+def test_tidy_joins_streams_drops_stderr_and_numbers_widgets():
+    def stream(name, text):
+        return nbformat.v4.new_output("stream", name=name, text=text)
+
+    model = "0123456789abcdef0123456789abcdef"
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": model}}
+    cell = nbformat.v4.new_code_cell("f()", execution_count=1, outputs=[
+        stream("stdout", "a"), stream("stderr", "12 %"), stream("stdout", "b"),
+        nbformat.v4.new_output("display_data", view)], metadata={"execution": {"x": "now"}})
+    nb = nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {
+        "application/vnd.jupyter.widget-state+json": {"state": {model: {"a": 1}}}}})
+    nb.metadata.language_info = {"name": "python", "version": "3.11.7"}
+    build.tidy(nb, {"language_info": {"name": "python"}})
+    (cell,) = nb.cells
+    assert [output.get("text") for output in cell.outputs] == ["ab", None]
+    assert "execution" not in cell.metadata and "version" not in nb.metadata.language_info
+    assert model not in nbformat.writes(nb) and f"{0:032x}" in nbformat.writes(nb)
+
+
+def test_address_is_set_in_one_place_and_reaches_heads_without_running(course):
+    source = course / "lessons" / "07_sample.py"
+    for folder, nb in build.compose(source, course).items():
+        nb.cells[2].outputs, nb.cells[2].execution_count = [
+            nbformat.v4.new_output("stream", name="stdout", text="kept")], 3
+        nbformat.write(nb, course / folder / "07_sample.ipynb")
+    assert "Colab" not in (course / "notebooks" / "07_sample.ipynb").read_text()
+    repository.set_address("https://github.com/owner/name.git", course)
+    build.build(source, course, heads=True)
+    nb = nbformat.read(course / "notebooks" / "07_sample.ipynb", 4)
+    button = "https://colab.research.google.com/github/owner/name/blob/main/notebooks/07_sample.ipynb"
+    assert button in nb.cells[0].source
+    assert '"https://github.com/owner/name"' in nb.cells[1].source
+    assert nb.cells[2].outputs[0].text == "kept" and nb.cells[2].execution_count == 3
+    assert button in heads.table(course) and "git clone" in readme.address(course)
+    repository.set_address("", course)
+    assert "not set yet" in readme.address(course)
+    with pytest.raises(ValueError, match="address"):
+        repository.set_address("my course", course)
+
+
+def test_heads_refuse_a_notebook_that_is_not_built_from_its_source(course):
+    source = course / "lessons" / "07_sample.py"
+    with pytest.raises(ValueError, match="make lesson N=07"):
+        build.build(source, course, heads=True)
+
+
+def test_copies_are_never_overwritten(course):
+    lesson = course / "notebooks" / "07_sample.ipynb"
+    mine = course / "my"
+    lesson.write_text("first")
+    assert start.copy_lessons(course) == ["07_sample.ipynb"]
+    assert start.copy_lessons(course) == []
+    (mine / "07_sample.ipynb").write_text("my work")
+    assert start.copy_lessons(course) == []
+    lesson.write_text("second")
+    assert start.copy_lessons(course) == ["07_sample.new.ipynb"]
+    assert start.copy_lessons(course) == []
+    (mine / "07_sample.new.ipynb").write_text("more of my work")
+    lesson.write_text("third")
+    assert start.copy_lessons(course) == ["07_sample.new2.ipynb"]
+    assert (mine / "07_sample.ipynb").read_text() == "my work"
+    assert (mine / "07_sample.new.ipynb").read_text() == "more of my work"
+    (mine / "07_sample.ipynb").unlink()  # to start again
+    assert start.copy_lessons(course) == ["07_sample.ipynb"]
+
+
+def test_release_has_no_solutions(course):
+    for source in heads.sources(course):
+        for folder, nb in build.compose(source, course).items():
+            nbformat.write(nb, course / folder / f"{source.stem}.ipynb")
+    for name in release.FILES:
+        if not (course / name).exists():
+            (course / name).write_text("x")
+    (course / "README.md").write_text("# The title\n")
+    target = release.main(course)
+    assert release.main(course) == target  # again, over the old one
+    files = [path for path in target.rglob("*") if path.is_file()]
+    assert {path.name for path in (target / "notebooks").iterdir()} == {
+        "03_other.ipynb", "07_sample.ipynb"}
+    assert not (target / "solutions").exists() and not (target / "lessons").exists()
+    assert not any("2 * x" in path.read_text() or "SOLUTION" in path.read_text() for path in files)
+    assert "| 30 |" in (target / "README.md").read_text()
+    (course / "notebooks" / "07_sample.ipynb").unlink()
+    with pytest.raises(FileNotFoundError, match="make lesson N=07"):
+        release.main(course)
+
+
+def test_readme_needs_its_markers(course):
+    (course / "lessons" / "glossary.yaml").write_text("b: two\na: one\n")
+    text = "\n".join(f"<!-- {n} -->\nold\n<!-- /{n} -->" for n in ("repository", "lessons", "glossary"))
+    filled = readme.filled(text, course)
+    assert "old" not in filled and "- **a**: one\n- **b**: two\n" in filled
+    assert readme.filled(filled, course) == filled
+    with pytest.raises(ValueError, match="glossary"):
+        readme.filled(text.replace("<!-- /glossary -->", ""), course)

@@ -65,7 +65,7 @@ smoke: $(TESTING)  ## the gpu profile of all lessons (or of N=07), two steps on 
 
 # The references must hold on another processor too: other instructions, two threads.
 avx2: $(TESTING)  ## all notebooks compared, computed with AVX2 and two threads
-	@ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=2 \
+	@ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 COURSE_THREADS=2 OMP_NUM_THREADS=2 \
 	    $(PY) -m pytest solutions notebooks $(ARGS)
 
 bench: $(TESTING)  ## the benchmark: time to accuracy, speed against other implementations

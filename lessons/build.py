@@ -89,8 +89,8 @@ def compose(source: Path, root: Path = ROOT) -> dict[str, nbformat.NotebookNode]
 def execute(nb: nbformat.NotebookNode, folder: Path, env: dict, **options) -> None:
     """Run a notebook in place, in `folder`. Raises nbclient's CellExecutionError."""
     folder.mkdir(exist_ok=True)
-    client = NotebookClient(nb, timeout=3600, kernel_name="python3",
-                            resources={"metadata": {"path": str(folder)}}, **options)
+    client = NotebookClient(nb, resources={"metadata": {"path": str(folder)}},
+                            **({"timeout": 3600, "kernel_name": "python3"} | options))
     client.execute(env={**os.environ, **env})
 
 

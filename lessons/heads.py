@@ -84,7 +84,7 @@ def head(source: Path, root: Path) -> str:
     files = {path.name[:2]: path.stem for path in sources(root)}
     needs = [f"[{n}]({files[n]}.ipynb)" if n in files else n for n in course["needs"]]
     facts = [f"**{course['minutes']} minutes**", f"needs {', '.join(needs)}" if needs else
-             "needs no other lesson", f"computing time {computing_time(name, root)}"]
+             "needs no other lesson", f"computing time {computing_time(name[:2], root)}"]
     link = colab(name, root)
     if link:
         facts.insert(0, f"[Open in Colab]({link})")

@@ -1,0 +1,139 @@
+"""The built notebooks are what their sources say, were executed, and are fit to be read."""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from course_utils import checks
+from lessons import build
+from lessons.heads import ROOT, colab, repository, sources
+
+LESSONS = sources()
+BUILT = [(folder, source) for source in LESSONS for folder in build.FOLDERS]
+built = pytest.mark.parametrize(
+    "folder, source", BUILT, ids=[f"{folder}-{source.stem}" for folder, source in BUILT])
+each = pytest.mark.parametrize("source", LESSONS, ids=[source.stem for source in LESSONS])
+REGION = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?### END SOLUTION", re.DOTALL | re.MULTILINE)
+MOST_LINES = 40
+MOST_BYTES = 1_500_000
+
+
+def path_of(folder: str, source: Path) -> Path:
+    return ROOT / folder / f"{source.stem}.ipynb"
+
+
+def read(folder: str, source: Path) -> nbformat.NotebookNode:
+    path = path_of(folder, source)
+    assert path.exists(), f"{folder}/{path.name} isn't built yet: make lesson N={source.name[:2]}"
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(nb: nbformat.NotebookNode) -> list:
+    return [cell for cell in nb.cells if cell.cell_type == "code"]
+
+
+def test_every_notebook_has_a_source():
+    known = {source.stem for source in LESSONS}
+    for folder in build.FOLDERS:
+        extra = {path.stem for path in (ROOT / folder).glob("*.ipynb")} - known
+        assert not extra, f"{folder}/ has notebooks without a source in lessons/: {sorted(extra)}"
+
+
+@built
+def test_notebook_is_built_from_its_source(folder, source):
+    advice = (f"{folder}/{source.stem}.ipynb isn't what lessons/{source.name} gives. Edit "
+              f"lessons/{source.name}, never {folder}/, then: make lesson N={source.name[:2]} (or, if "
+              "only an address or a time has changed: make readme)")
+    expected, found = build.compose(source)[folder], read(folder, source)
+    for number, (cell, other) in enumerate(zip(expected.cells, found.cells)):
+        for part in ("cell_type", "source", "id", "metadata"):
+            assert cell[part] == other[part], f"cell {number}, {part}: {advice}"
+    assert len(expected.cells) == len(found.cells), advice
+    metadata = {key: value for key, value in found.metadata.items() if key != "widgets"}
+    assert metadata == expected.metadata, advice
+
+
+@each
+def test_blank_equals_solution_outside_the_regions(source):
+    """Written apart from nbgrader's ClearSolutions, so that it can't be wrong in the same way."""
+    def blank(match: re.Match) -> str:
+        indent = match[1]
+        return (f"{indent}# Your code here\n{indent}raise NotImplementedError" if indent
+                else "# Your answer here")
+
+    solved, learner = (read(folder, source).cells for folder in build.FOLDERS)
+    assert [REGION.sub(blank, cell.source) for cell in solved] == [c.source for c in learner]
+
+
+@built
+def test_every_code_cell_was_executed_in_order_and_without_errors(folder, source):
+    cells = code_cells(read(folder, source))
+    counts = [cell.execution_count for cell in cells]
+    assert counts == list(range(1, len(cells) + 1)), "a cell is empty, or wasn't executed in order"
+    for cell in cells:
+        for output in cell.outputs:
+            assert output.output_type != "error", f"an error is kept as output of:\n{cell.source}"
+            assert output.get("name") != "stderr", f"stderr is kept as output of:\n{cell.source}"
+
+
+@built
+def test_every_figure_has_an_alt_text(folder, source):
+    for cell in code_cells(read(folder, source)):
+        for output in cell.outputs:
+            for kind in ("image/png", "image/jpeg"):
+                if kind in output.get("data", {}):
+                    alt = output.metadata.get(kind, {}).get("alt", "")
+                    assert len(alt) > 10, f"no alt text (plots.show(figure, alt=...)) in:\n{cell.source}"
+    for cell in read(folder, source).cells:
+        if cell.cell_type == "markdown":
+            assert "![](" not in cell.source, f"a picture without alt text in:\n{cell.source}"
+
+
+@built
+def test_cells_and_files_are_small(folder, source):
+    for cell in code_cells(read(folder, source)):
+        lines = len(cell.source.splitlines())
+        assert lines <= MOST_LINES, f"{lines} lines, more than {MOST_LINES}:\n{cell.source}"
+    size = path_of(folder, source).stat().st_size
+    assert size < MOST_BYTES, f"{size / 1e6:.1f} MB, expected at most {MOST_BYTES / 1e6} MB"
+
+
+@each
+def test_exercises_have_a_check_and_two_hints(source):
+    text = source.read_text(encoding="utf-8")
+    number = source.name[:2]
+    used = re.findall(r'\bcheck\("([^"]+)"', text)
+    assert len(used) == len(set(used)), f"{source.name} checks an exercise twice: {used}"
+    assert len(used) >= (5 if number != "00" else 1), f"{source.name} has too few exercises: {used}"
+    for exercise in used:
+        assert exercise.startswith(f"{number}."), f"{source.name}: exercise {exercise}"
+        hints = checks.exercise(exercise).hints
+        assert len(hints) == 2 and all(hints), f"exercise {exercise} needs two hints, has {hints}"
+        assert hints[0] != hints[1]
+    blanks = text.count("### BEGIN SOLUTION")
+    assert blanks == text.count("### END SOLUTION") and blanks >= len(used), (
+        f"{source.name}: {blanks} solutions for {len(used)} checks")
+
+
+@each
+def test_colab_button_opens_an_existing_notebook_of_this_repository(source):
+    """Every Colab link in a notebook is the one that pyproject.toml's address gives."""
+    for folder in build.FOLDERS:
+        text = path_of(folder, source).read_text(encoding="utf-8")
+        links = re.findall(r"https://colab\.research\.google\.com/[^\s)\"\\]+", text)
+        assert links == ([colab(source.stem)] if colab(source.stem) else [])
+        for link in links:
+            assert (ROOT / link.partition("/blob/main/")[2]).exists(), link
+            assert repository().removeprefix("https://") in link.replace(
+                "colab.research.google.com/github", "github.com")
+
+
+@built
+def test_measured_numbers_have_a_measured_spread(folder, source):
+    """`99.8 ± ?` would mean that `make spreads` wasn't run for this lesson."""
+    for cell in code_cells(read(folder, source)):
+        assert "± ?" not in json.dumps(cell.outputs, ensure_ascii=False), (
+            f"a spread wasn't measured: make spreads N={source.name[:2]}\n{cell.source}")

@@ -15,7 +15,7 @@ def seconds_by_lesson() -> dict[str, float]:
     path = Path(__file__).parent / "data" / "timings.json"
     if not path.exists():
         return {}
-    return json.loads(path.read_text(encoding="utf-8"))["cpu"]["notebooks"]
+    return json.loads(path.read_text(encoding="utf-8")).get("cpu", {}).get("notebooks", {})
 
 
 def pytest_collection_modifyitems(items: list) -> None:

@@ -198,7 +198,8 @@ def test_release_has_no_solutions(course):
 
 def test_readme_needs_its_markers(course):
     (course / "lessons" / "glossary.yaml").write_text("b: two\na: one\n")
-    text = "\n".join(f"<!-- {n} -->\nold\n<!-- /{n} -->" for n in ("repository", "lessons", "glossary"))
+    names = ("repository", "lessons", "glossary")
+    text = "\n".join(f"<!-- {n} -->\nold\n<!-- /{n} -->" for n in names)
     filled = readme.filled(text, course)
     assert "old" not in filled and "- **a**: one\n- **b**: two\n" in filled
     assert readme.filled(filled, course) == filled

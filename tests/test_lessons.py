@@ -86,7 +86,7 @@ def test_every_figure_has_an_alt_text(folder, source):
             for kind in ("image/png", "image/jpeg"):
                 if kind in output.get("data", {}):
                     alt = output.metadata.get(kind, {}).get("alt", "")
-                    assert len(alt) > 10, f"no alt text (plots.show(figure, alt=...)) in:\n{cell.source}"
+                    assert len(alt) > 10, f"no alt text (plots.show(.., alt=..)):\n{cell.source}"
     for cell in read(folder, source).cells:
         if cell.cell_type == "markdown":
             assert "![](" not in cell.source, f"a picture without alt text in:\n{cell.source}"

@@ -26,6 +26,7 @@ device = torch.device("cpu")
 profile = "cpu"
 seed = 0
 smoke = False
+step_limit = 0  # updates after which a training run stops; 0 for no limit
 
 
 def reference() -> bool:
@@ -39,8 +40,9 @@ def start() -> None:
     Raises:
         ValueError: an environment variable holds something else than expected.
     """
-    global device, profile, seed, smoke
+    global device, profile, seed, smoke, step_limit
     smoke = os.environ.get("COURSE_SMOKE") == "1"
+    step_limit = 2 if smoke else 0
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not reference() and torch.cuda.is_available():
         device = torch.device("cuda")
@@ -78,11 +80,6 @@ def seed_everything(value: int) -> None:
 def pick(cpu, gpu):
     """The value of the profile in use."""
     return gpu if profile == "gpu" else cpu
-
-
-def steps(cpu: int, gpu: int) -> int:
-    """A number of steps or passes by profile; at most 2 in a smoke run."""
-    return min(2, gpu) if smoke else pick(cpu, gpu)
 
 
 def data_path(name: str) -> Path:

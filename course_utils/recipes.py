@@ -21,7 +21,7 @@ from course_utils.models.vqa import VQAModel
 from course_utils.objectives.classification import cross_entropy
 from course_utils.training import FitConfig, History, fit
 
-EASY_VQA_FIT = FitConfig(epochs=6, lr=7e-4, warmup=0.3)
+EASY_VQA_FIT = FitConfig(epochs=7, lr=1e-3, warmup=0.35)
 IMAGES_PER_BATCH = 8  # about 77 questions; more updates learn more here than larger ones
 
 

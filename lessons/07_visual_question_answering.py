@@ -3,7 +3,7 @@
 #   course:
 #     title: Visual question answering and cross-entropy
 #     minutes: 120
-#     needs: [01, 04]
+#     needs: ["01", "04"]
 # ---
 
 # %% [markdown]
@@ -19,16 +19,23 @@
 # picture, as 16 feature vectors. The model reads both at once: $h = \mathrm{Transformer}(x, v)$.
 
 # %%
+import inspect
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
+import transformers
+from PIL import Image, ImageDraw
 from torch import nn
+from transformers import BertConfig, BertForQuestionAnswering
 
 from course_utils import lab, plots, recipes, widgets
 from course_utils.baselines import majority, mode_per_question
 from course_utils.checks import check, quiz
 from course_utils.datasets import load_easy_vqa, loader
 from course_utils.evaluation import evaluate
+from course_utils.text import encode
 from course_utils.training import FitConfig, fit
 
 # %% [markdown]
@@ -74,12 +81,12 @@ plots.table(
 )  # fmt: skip
 
 # %% [markdown]
-# A model that is blind to the picture is right two times out of three. So 67 % is where *nothing*
-# has been learnt about pictures, and a training run that ends at 67 % has failed, whatever its loss
-# did. Each number below stands beside this one.
+# A model without training is nearly always wrong. One that is blind to the picture is right two
+# times out of three! So 67 % is where *nothing* has been learnt about pictures, and a training run
+# that ends at 67 % has failed, whatever its loss did. Each number below stands beside this one.
 #
-# Where does it come from? Half the trick is in the yes/no questions: eight colours make "is there a
-# red shape?" mostly a "no".
+# Where does it come from? Mostly from the yes/no questions: eight colours make "is there a red
+# shape?" mostly a "no".
 
 # %%
 for family, share in blind.by_family.items():
@@ -229,7 +236,7 @@ smallest_loss_with_the_bug = check("07.2", smallest_loss_with_the_bug)
 yes_no = train.restrict_answers(("no", "yes"))
 share = yes_no.y.double().mean().item()
 print(f"share of yes in training {share:.4f}")
-print(f"with the bug the loss stays above {smallest_loss_with_the_bug(share):.4f}, without it above 0")
+print(f"with the bug the loss stays above {smallest_loss_with_the_bug(share):.4f}, not above 0")
 
 # %% [markdown]
 # ## 3. Train it on yes or no
@@ -239,12 +246,10 @@ print(f"with the bug the loss stays above {smallest_loss_with_the_bug(share):.4f
 # of `[CLS]` into one logit. The pieces are composed like this:
 
 # %%
-import inspect
-
 print(inspect.getsource(recipes.easy_vqa_model))
 
 # %% [markdown]
-# The loop is `fit`: AdamW, a learning rate that rises over the first 30 % of the updates and falls
+# The loop is `fit`: AdamW, a learning rate that rises over the first third of the updates and falls
 # along a cosine, clipped gradients. After each pass over the data the model is scored on the
 # validation pictures, and the weights of the best pass are kept. Lesson 08 opens it up. All that it
 # needs from us is the **objective**, which says what to do with a batch:
@@ -281,7 +286,7 @@ history = fit(
     yes_no_objective,
     loader(yes_no, images_per_batch=8, seed=lab.seed),
     validate=lambda m: evaluate(m, yes_no_validation).accuracy,
-    config=FitConfig(epochs=lab.steps(cpu=3, gpu=6), lr=7e-4, warmup=0.3),
+    config=FitConfig(epochs=3, lr=1e-3, warmup=0.35, max_steps=lab.step_limit),
     device=lab.device,
 )
 
@@ -298,23 +303,31 @@ plots.table(
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
-axes[0].plot(history.loss, color="C0", linewidth=0.6, alpha=0.5)
-smooth = torch.tensor(history.loss).unfold(0, 50, 1).mean(1) if len(history.loss) > 50 else []
-axes[0].plot(range(49, 49 + len(smooth)), smooth, color="C1", label="mean of 50 updates")
-axes[0].set(xlabel="update", ylabel="binary cross-entropy (nat)", title="The loss falls early ...")
+window = min(50, len(history.loss))
+smooth = torch.tensor(history.loss).unfold(0, window, 1).mean(1)  # (updates - window + 1,)
+axes[0].plot(history.loss, color="C0", linewidth=0.6, alpha=0.4)
+axes[0].plot(range(window - 1, len(history.loss)), smooth, color="C1", label="mean of 50 updates")
+axes[0].set(xlabel="update", ylabel="binary cross-entropy (nat)", title="The loss falls ...")
 axes[0].legend()
 passes = range(1, len(history.score) + 1)
-axes[1].plot(passes, [100 * s for s in history.score], marker="o", label="validation")
-axes[1].axhline(100 * blind_yes_no, color="grey", linestyle="--", label="blind")
-axes[1].set(xlabel="pass over the data", ylabel="right (%)", title="... accuracy leaves the prior late")
-axes[1].legend()
-plots.show(figure, alt="Left: the training loss falls. Right: validation accuracy after each pass, "
-           "beside the blind baseline.")  # fmt: skip
+axes[1].plot(passes, [100 * s for s in history.score], marker="o", label="joint Transformer")
+blind_validation = mode_per_question(train, validation).by_family["yes/no"]
+axes[1].axhline(100 * blind_validation, color="grey", linestyle="--", label="blind")
+axes[1].set(xlabel="pass over the data", ylabel="right on validation (%)", ylim=(50, 101),
+            xticks=list(passes), title="... and nothing is learnt about pictures")  # fmt: skip
+axes[1].legend(loc="lower right")
+plots.show(figure, alt="Left: the training loss falls and then stays. Right: after each of three "
+           "passes the validation accuracy lies on the blind baseline.")  # fmt: skip
+
+# %%
+lab.claim("after three passes over the yes/no questions the model is within 3 points of blind",
+          abs(yes_no_result.accuracy - blind_yes_no) < 0.03)  # fmt: skip
 
 # %% [markdown]
-# Look at the start of both curves. The loss drops at once, because the model learns which *questions*
-# tend to be answered "no". That is the prior, and it needs no picture. Only later does the accuracy
-# leave the dashed line. A falling loss alone would have told us nothing.
+# The loss fell, so the optimiser did its work. But it fell by learning which *questions* tend to be
+# answered "no", and that needs no picture. After three passes the model is as good as a blind one. Is
+# it too small? Is something broken? Keep the question in mind: section 7 answers it with the same
+# network and the same loss.
 #
 # ## 4. Many answers: softmax
 #
@@ -355,7 +368,7 @@ print(f"gradient minus (p - truth) / 3: {(two.grad - (says - truth) / 3).abs().m
 
 # %%
 def vqa_score(count, annotators=10):
-    """Mean over leaving each person out of min(agreeing / 3, 1), for an answer of `count` people."""
+    """Mean over leaving each person out of min(agreeing / 3, 1); `count` people agree."""
     ### BEGIN SOLUTION
     with_one_less = min((count - 1) / 3, 1)  # the person left out gave this answer: count ways
     with_all = min(count / 3, 1)  # the person left out gave another one
@@ -417,7 +430,7 @@ history = fit(
     recipes.answer_objective,
     loader(train, recipes.IMAGES_PER_BATCH, seed=lab.seed),
     validate=lambda m: evaluate(m, validation).accuracy,
-    config=recipes.EASY_VQA_FIT,
+    config=replace(recipes.EASY_VQA_FIT, max_steps=lab.step_limit),
     device=lab.device,
 )
 parameters = sum(p.numel() for p in model.parameters())
@@ -462,31 +475,22 @@ figure, axis = plt.subplots(figsize=(6, 3.2))
 passes = range(1, len(history.score) + 1)
 axis.plot(passes, [100 * s for s in history.score], marker="o", label="validation, all questions")
 axis.axhline(100 * blind.accuracy, color="grey", linestyle="--", label="blind")
-axis.set(xlabel="pass over the data", ylabel="right (%)", title="Six passes from blind to seeing")
+axis.set(xlabel="pass over the data", ylabel="right (%)", title="From blind to seeing")
 axis.legend()
-plots.show(figure, alt="Validation accuracy after each pass, rising from near the blind baseline to "
-           "almost 100 per cent.")  # fmt: skip
+plots.show(figure, alt="Validation accuracy after each pass, rising from near the blind baseline "
+           "to almost 100 per cent.")  # fmt: skip
 
 # %% [markdown]
 # ### Where are the last mistakes?
 #
 # A confusion matrix counts, for each true answer (row), what was answered (column). Right answers lie
-# on the diagonal, and everything else is a mistake. Colours can only be confused with colours, unless
-# the model misread the question.
+# on the diagonal, and everything else is a mistake. A colour in the column of a shape would mean that
+# the model had misread the question, not the picture.
 
 # %% tags=["varies"]
 figure = plots.confusion(result.confusion, test.answers)
 figure.axes[0].set_title(f"{int((~result.right).sum())} mistakes in {len(test):,} questions")
 plots.show(figure, alt="Confusion matrix of the 13 answers: nearly everything on the diagonal.")
-
-# %%
-family_of = {name: next(test.families[f] for f, y in zip(test.family.tolist(), test.y.tolist())
-                        if test.answers[y] == name) for name in test.answers}  # fmt: skip
-mistakes = (~result.right).nonzero()[:, 0].tolist()
-within = sum(family_of[test.answers[result.predictions[i]]] == family_of[test.answers[test.y[i]]]
-             for i in mistakes)  # fmt: skip
-lab.claim("nearly every mistake is an answer of the right kind: a shape for a shape question, ...",
-          within >= 0.9 * len(mistakes))  # fmt: skip
 
 # %% [markdown]
 # ## 6. What does it look at?
@@ -523,8 +527,6 @@ plots.show(figure, alt="Attention of the answer position over four pictures.")
 # - a question that presumes something false, such as "what color is the circle?" over a triangle.
 
 # %%
-from PIL import Image, ImageDraw
-
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "black": (0, 0, 0),
            "gray": (128, 128, 128), "teal": (0, 128, 128), "brown": (165, 42, 42),
            "yellow": (255, 255, 0)}  # fmt: skip
@@ -540,13 +542,11 @@ def draw(shape="circle", colour="red", size=24, cx=32, cy=32, ground=(240, 240, 
         pen.polygon([(cx, box[1]), (box[0], box[3]), (box[2], box[3])], fill=COLOURS[colour])
     else:
         {"circle": pen.ellipse, "rectangle": pen.rectangle}[shape](box, fill=COLOURS[colour])
-    return torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(64, 64, 3).permute(2, 0, 1)
+    return torch.tensor(list(image.getdata()), dtype=torch.uint8).view(64, 64, 3).permute(2, 0, 1)
 
 
 def ask(picture, question):
     """Probabilities (answers,) and attention over the patches (4, 4) for one picture."""
-    from course_utils.text import encode
-
     x, mask = encode(test.tokenizer, [question])
     inputs = (picture[None].float() / 255, torch.zeros(1, dtype=torch.long), x, mask)
     with torch.no_grad():
@@ -587,6 +587,41 @@ plots.show(figure, alt="Four composed pictures with attention, question and the 
 # answers that it knows, whatever it is shown, and it may be very sure. Over an empty picture it still
 # names a shape.
 #
+# ### Break it on purpose
+#
+# All test pictures look like the training pictures. What if they don't? Below, the same 9,673
+# questions, with the pictures changed in ways that a person would hardly mind. Before you run it,
+# guess which change hurts most, and which kind of question it hurts.
+
+# %%
+def changed(data, change):
+    """The data with `change` applied to its pictures, as floats in [0, 1]."""
+    images = change(data.images.float() / 255).clamp(0, 1)  # (images, 3, 64, 64)
+    return replace(data, images=(images * 255).round().byte())
+
+
+noise = torch.randn(test.images.shape, generator=torch.Generator().manual_seed(0))
+changes = {
+    "unchanged": lambda v: v,
+    "upside down": lambda v: v.flip(2),
+    "a little darker (times 0.7)": lambda v: 0.7 * v,
+    "noise (standard deviation 0.1)": lambda v: v + 0.1 * noise,
+    "grey": lambda v: v.mean(1, keepdim=True).expand_as(v),
+    "half the size": lambda v: F.pad(F.avg_pool2d(v, 2), (16,) * 4, mode="replicate"),
+}
+rows = []
+for name, change in changes.items():
+    e = evaluate(model, changed(test, change))
+    key = name.split()[0]
+    rows.append([name, *(lab.measured(f"07.break.{key}.{f}", 100 * share, "%", digits=0)
+                         for f, share in e.by_family.items())])  # fmt: skip
+plots.table(rows, header=["pictures", *test.families])
+
+# %% [markdown]
+# The large spreads are part of the result: models that agree on the test set to a tenth of a per cent
+# disagree widely once the pictures leave the training distribution. The test set cannot tell which of
+# them is the better one. Lesson 09 comes back to this.
+#
 # ## 7. Yes or no, once more
 #
 # Section 3 left a puzzle: the same network, trained on yes/no questions alone, learnt the prior and
@@ -603,7 +638,7 @@ fit(
     tuned,
     yes_no_objective,
     loader(yes_no, images_per_batch=8, seed=lab.seed),
-    config=FitConfig(epochs=1, lr=3e-4, warmup=0.1),
+    config=FitConfig(epochs=1, lr=3e-4, warmup=0.1, max_steps=lab.step_limit),
     device=lab.device,
 )
 after = evaluate(tuned, yes_no_test).accuracy
@@ -620,11 +655,12 @@ lab.claim("starting from the model that can see, one pass beats three passes fro
           after > yes_no_result.accuracy + 0.05)  # fmt: skip
 
 # %% [markdown]
-# The network was large enough. What it lacked was a reason to look. A yes/no answer carries at most
-# one bit, and most of that bit is explained by the prior. "What color is the shape?" cannot be
-# answered blindly, so its gradient reaches the convolutions at once, and once the features of colour
-# and shape exist, the yes/no questions only have to use them. What is learnt on one kind of question
-# carries over to another: that is what pretraining (lesson 06) is about.
+# So the network was large enough, and the loss was the right one. What the run from scratch lacked was
+# a reason to look. A likely explanation: a yes/no answer carries at most one bit, and the prior
+# explains most of it. "What color is the shape?" cannot be answered blindly, so it teaches the
+# convolutions colours and shapes, and the yes/no questions then only have to use them. (Does the run
+# from scratch escape later? Raise `epochs` in section 3 and see.) What is learnt on one
+# kind of question carries over to another. That is what pretraining (lesson 06) is about.
 #
 # ## 8. Two ways to cheat without noticing
 #
@@ -715,13 +751,13 @@ print("by threshold %.2f, by argmax %.2f" % accuracies(logits, torch.tensor([0, 
 # the downloaded one, and prints what happens.
 
 # %%
-import transformers
-from transformers import BertConfig, BertForQuestionAnswering
-
 small = BertConfig(vocab_size=50, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
                    intermediate_size=64)  # fmt: skip
 bert = BertForQuestionAnswering(small).eval()
 ids, pixels = torch.randint(0, 50, (1, 8)), torch.rand(1, 3, 224, 224)  # (1, words), a picture
+
+
+silent = []
 
 
 def show(number, what, run):
@@ -729,10 +765,12 @@ def show(number, what, run):
     try:
         outcome = f"silent: {run()}"
     except Exception as error:
-        outcome = f"{type(error).__name__}: {str(error).splitlines()[0].split(' (/')[0]}"
-    print(f"{number}. {what}\n     {outcome[:110]}")
+        outcome = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+    silent.append(outcome.startswith("silent"))
+    print(f"{number}. {what}\n     {outcome[:100]}")
 
 
+# %%
 def no_gradient():
     with torch.no_grad():
         h = bert(ids).start_logits
@@ -741,7 +779,12 @@ def no_gradient():
 
 show(1, "AdamW is imported from transformers", lambda: transformers.AdamW)
 show(2, "the picture is read by a name that is never imported", lambda: image.load_img("a.png"))
-show(3, "a text model is given pictures", lambda: bert(ids, image_features=pixels))
+def with_pictures():
+    h = [bert(ids, image_features=picture).start_logits for picture in (pixels, 1 - pixels)]
+    return f"accepted and ignored: two pictures, largest difference {(h[0] - h[1]).abs().max():.0f}"
+
+
+show(3, "a text model is given pictures", with_pictures)
 show(4, "its output has no pooled state", lambda: bert(ids).pooler_output)
 show(5, "the loss is a method that does not exist", lambda: bert.loss(ids, logits=None))
 show(6, "h comes from no_grad, so no gradient reaches any weight", no_gradient)
@@ -749,10 +792,12 @@ show(7, "the labels were never put into the batch", lambda: {"input_ids": ids}["
 show(8, "train_dataset is never made", lambda: train_dataset)
 show(9, "'logits' have one value a word (start of a text span), not one an answer",
      lambda: f"shape {tuple(bert(ids).start_logits.shape)} for 8 words, but there are 13 answers")
+print(f"\n{len(silent) - sum(silent)} stop the program, {sum(silent)} say nothing")
 
 # %% [markdown]
-# Eight of the nine stop the program, one after the other, as soon as the one before is mended. The
-# worst ones are those that stay silent, and three of them can only be seen by counting:
+# Most of them stop the program, one after the other, as soon as the one before is mended. The worst
+# ones say nothing: the third program runs, trains, and never sees a picture. Three more defects can
+# only be found by counting:
 
 # %%
 other = BertForQuestionAnswering(small)
@@ -804,7 +849,7 @@ print(f"12. models loaded in one pass: {questions:,}; pictures encoded: {questio
 # %%
 quiz([
     ("Why is the mean, and not the product, of likelihoods minimised?",
-     "The logarithm turns the product into a sum without moving the maximum; numbers stay in range."),
+     "The logarithm turns the product into a sum without moving the maximum; numbers stay small."),
     ("A model says yes with p = 0.9 and the answer is no. What is the gradient of the loss by z?",
      "p - y = 0.9."),
     ("A model reaches 67 % on easy-VQA. What has it learnt about pictures?",

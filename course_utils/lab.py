@@ -162,7 +162,7 @@ def load_progress() -> dict[str, str]:
         if not isinstance(done, dict):
             raise ValueError(f"expected an object, got {type(done).__name__}")
         return done
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except ValueError as error:
         aside = path.with_suffix(".damaged")

@@ -1,0 +1,68 @@
+"""Lesson 07's exercises: right answers written in another way pass, and enough wrong ones fail."""
+
+from itertools import combinations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from course_utils.checks.feedback import Feedback
+from course_utils.checks.lesson07 import EXERCISES
+
+
+def bce_by_softplus(z, y):
+    return (F.softplus(z) - z * y).mean()
+
+
+def smallest_by_search(s):
+    p = torch.linspace(0, 1, 1001)
+    yes = F.binary_cross_entropy_with_logits(p, torch.ones_like(p), reduction="none").min()
+    no = F.binary_cross_entropy_with_logits(p, torch.zeros_like(p), reduction="none").min()
+    return s * yes + (1 - s) * no
+
+
+def score_by_counting(count, annotators=10):
+    people = [True] * count + [False] * (annotators - count)
+    scores = [min(sum(p for j, p in enumerate(people) if j != i) / 3, 1)
+              for i in range(annotators)]  # fmt: skip
+    return sum(scores) / annotators
+
+
+def vocabulary_by_list(train, other):
+    names = []
+    for name in sorted(train):
+        if name not in names:
+            names.append(name)
+    return {n: names.index(n) for n in names}, [names.index(n) if n in names else -1 for n in other]
+
+
+def accuracies_by_loop(logits, y):
+    threshold = argmax = 0
+    for row, true in zip(logits.tolist(), y.tolist()):
+        threshold += {c for c, z in enumerate(row) if z > 0} == {true}
+        argmax += max(range(len(row)), key=row.__getitem__) == true
+    return torch.tensor(threshold / len(y)), argmax / len(y)
+
+
+@pytest.mark.parametrize("number, answer", [
+    ("07.1", bce_by_softplus), ("07.2", smallest_by_search), ("07.3", 50),
+    ("07.4", score_by_counting), ("07.5", vocabulary_by_list), ("07.6", accuracies_by_loop)])
+def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
+    EXERCISES[number].test(answer)
+
+
+@pytest.mark.parametrize("number", [n for n in EXERCISES if n != "07.3"])
+def test_there_are_three_wrong_answers_for_each(number):
+    assert len(EXERCISES[number].mistakes) >= 3
+
+
+@pytest.mark.parametrize("value", [-3, 101, "many", True])
+def test_a_prediction_must_be_a_percentage(value):
+    with pytest.raises(Feedback):
+        EXERCISES["07.3"].test(value)
+
+
+def test_the_score_is_checked_against_every_subset():
+    assert len(list(combinations(range(10), 9))) == 10
+    with pytest.raises(Feedback, match="3 of 10 people"):
+        EXERCISES["07.4"].test(lambda c, n=10: score_by_counting(c, n) if c != 3 else 1.0)

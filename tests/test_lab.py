@@ -1,0 +1,109 @@
+"""The notebook's set-up: profiles, seeds, claims, spreads, progress that survives accidents."""
+
+import json
+
+import pytest
+import torch
+
+from course_utils import lab
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch, tmp_path):
+    for name in ("SEED", "PROFILE", "SMOKE", "RECORD", "THREADS"):
+        monkeypatch.delenv(f"COURSE_{name}", raising=False)
+    monkeypatch.setenv("COURSE_REFERENCE", "1")
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "home" / "progress.json"))
+    yield
+    monkeypatch.undo()
+    lab.start()  # leave the module as other tests expect it
+
+
+def test_start_may_run_twice_and_gives_the_same_numbers(capsys):
+    lab.start()
+    first = torch.rand(3)
+    lab.start()
+    assert torch.equal(first, torch.rand(3)) and torch.get_num_threads() == 1
+    assert capsys.readouterr().out == "Ready: device cpu, profile cpu, seed 0.\n" * 2
+
+
+def test_profiles(monkeypatch):
+    lab.start()
+    assert lab.pick(cpu=3, gpu=30) == 3 and lab.step_limit == 0
+    monkeypatch.setenv("COURSE_SMOKE", "1")
+    monkeypatch.setenv("COURSE_SEED", "4")
+    lab.start()
+    assert lab.pick(cpu=3, gpu=30) == 30 and lab.step_limit == 2 and lab.seed == 4
+
+
+@pytest.mark.parametrize("name, value", [("COURSE_PROFILE", "tpu"), ("COURSE_SEED", "one")])
+def test_bad_settings_are_named(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=f"{name}: expected .* got '{value}'"):
+        lab.start()
+    monkeypatch.delenv(name)
+
+
+def test_claims(capsys, monkeypatch):
+    lab.claim("water is wet", True)
+    assert capsys.readouterr().out == "Claim holds: water is wet.\n"
+    with pytest.raises(AssertionError, match="does not hold in this run: fire is wet"):
+        lab.claim("fire is wet", False)
+    monkeypatch.setattr(lab, "smoke", True)
+    lab.claim("fire is wet", False)
+    assert "not judged" in capsys.readouterr().out
+
+
+def test_measured_numbers_carry_the_spread_of_the_file(monkeypatch, tmp_path):
+    path = tmp_path / "spreads.json"
+    path.write_text(json.dumps({"a": {"std": 0.123}, "b": {"std": 0.0}, "c": {"std": 0.2}}))
+    monkeypatch.setattr(lab, "data_path", lambda name: path)
+    record = tmp_path / "record.jsonl"
+    monkeypatch.setenv("COURSE_RECORD", str(record))
+    assert lab.measured("a", 99.444, "%") == "99.4 ± 0.2 %"  # rounded up
+    assert lab.measured("b", 3, digits=2) == "3.00 ± 0.01"  # never zero
+    assert lab.measured("c", 3) == "3.0 ± 0.2"  # not pushed up by rounding errors
+    assert lab.measured("new", 1.0) == "1.0 ± ?"
+    lines = [json.loads(line) for line in record.read_text().splitlines()]
+    assert [line["name"] for line in lines] == ["a", "b", "c", "new"]
+    assert lines[0]["value"] == 99.444
+
+
+def test_mean_and_spread_of_runs_in_the_notebook():
+    assert lab.mean_spread([1.0, 2.0, 3.0], "%", digits=2) == "2.00 ± 1.00 %"
+    with pytest.raises(ValueError, match="two or more runs, got 1"):
+        lab.mean_spread([1.0])
+
+
+def test_missing_data_says_where_it_was_looked_for():
+    with pytest.raises(FileNotFoundError, match="expected data/none.bin .* found neither"):
+        lab.data_path("none.bin")
+
+
+def test_progress_is_kept_outside_reference_runs_only(monkeypatch):
+    lab.mark_done("07.1", "2026-01-01")
+    assert lab.load_progress() == {}
+    monkeypatch.setenv("COURSE_REFERENCE", "0")
+    lab.mark_done("07.1", "2026-01-01")
+    lab.mark_done("07.1", "2026-01-02")  # the first day stays
+    assert lab.load_progress() == {"07.1": "2026-01-01"}
+
+
+@pytest.mark.parametrize("damage", ['{"07.1": ', "[1, 2]"])
+def test_a_damaged_progress_file_is_moved_aside_not_lost(monkeypatch, capsys, damage):
+    monkeypatch.setenv("COURSE_REFERENCE", "0")
+    path = lab.progress_file()
+    path.parent.mkdir(parents=True)
+    path.write_text(damage)
+    lab.mark_done("07.2", "2026-01-01")
+    assert lab.load_progress() == {"07.2": "2026-01-01"}
+    assert path.with_suffix(".damaged").read_text() == damage
+    assert "could not be read" in capsys.readouterr().out
+
+
+def test_a_home_that_cannot_be_written_does_not_stop_a_check(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("COURSE_REFERENCE", "0")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "file" / "progress.json"))
+    lab.mark_done("07.1", "2026-01-01")
+    assert "could not be saved" in capsys.readouterr().out

@@ -1,154 +1,122 @@
-"""From scenes to pixels, in batches: signed distances turned into anti-aliased coverage.
+"""Pictures of scenes, drawn in batches, with smooth edges.
 
-A shape is described by its signed distance: negative inside, zero on the outline, positive
-outside, in pixels. A pixel whose centre lies at distance d is covered to clip(0.5 - d, 0, 1).
+The distance of a pixel's middle to a shape's edge is negative inside. The share of the pixel that
+the shape covers is close to 0.5 - distance, cut to [0, 1]: that is all there is to smooth edges.
 """
 
 import numpy as np
 
-from course_utils.world.scenes import COLOURS, MOST_OBJECTS, PICTURE, Scenes
+from course_utils.world.scenes import COLOURS, MAX_OBJECTS, RADII, SIDE, Scenes
 
-# RGB of each word of COLOURS. Chosen so that the least different two stay apart in lightness or
-# in blue against yellow for people who do not tell red from green: see tests/test_world.py.
-RGB = np.array(
-    [
-        (220, 45, 50),  # red
-        (60, 170, 60),  # green
-        (40, 70, 215),  # blue
-        (15, 15, 15),  # black
-        (140, 140, 145),  # gray
-        (0, 195, 200),  # teal
-        (115, 65, 20),  # brown
-        (250, 215, 30),  # yellow
-    ],
-    dtype=np.float32,
-)
-FAINT = 1 / 16  # coverage below this is left out, so that every drawn pixel visibly changes
-REACH = 10  # pixels from the centre's pixel to the edge of the patch in which an object is drawn
-assert len(RGB) == len(COLOURS)
+WINDOW = 24  # side of the square in which an object is drawn
+LEVELS = 16  # coverage is rounded to sixteenths, so a pixel is either touched visibly or not at all
+PALETTE = np.array(list(COLOURS.values()), dtype=np.float32)  # (8, 3)
 
 
-def _polygon(corners: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Signed distance to a polygon; corners (m, 2), x and y of any shape."""
-    nearest = np.full(x.shape, np.inf, dtype=x.dtype)
-    inside = np.zeros(x.shape, dtype=bool)
-    for (ax, ay), (bx, by) in zip(corners, np.roll(corners, -1, axis=0)):
-        ex, ey = bx - ax, by - ay
-        px, py = x - ax, y - ay
-        t = np.clip((px * ex + py * ey) / (ex * ex + ey * ey), 0, 1)
-        nearest = np.minimum(nearest, (px - t * ex) ** 2 + (py - t * ey) ** 2)
-        crosses = (ay > y) != (by > y)  # a ray to the right crosses this edge
-        if by != ay:
-            inside ^= crosses & (px < ex * py / ey)
-    return np.where(inside, -1, 1).astype(x.dtype) * np.sqrt(nearest)
+def _circle(x, y, r):
+    return np.sqrt(x * x + y * y) - r
 
 
-def _star(points: int, outer: float, inner: float) -> np.ndarray:
-    turn = np.arange(2 * points) * np.pi / points
-    length = np.where(np.arange(2 * points) % 2 == 0, outer, inner)
-    return np.stack([length * np.sin(turn), -length * np.cos(turn)], axis=1).astype(np.float32)
+def _square(x, y, r):
+    return np.maximum(np.abs(x), np.abs(y)) - 0.85 * r
 
 
-# Corners in units of the radius; every shape lies within -1 to 1.
-TRIANGLE = np.array([(0, -0.95), (1, 0.85), (-1, 0.85)], np.float32)
-STAR = _star(5, 1.05, 0.46) + np.array([0, 0.05], np.float32)
+def _triangle(x, y, r):
+    height = np.sqrt(0.75, dtype=np.float32)
+    return np.maximum(np.abs(x) * height - y / 2, y) - r / 2  # y grows downwards, tip on top
 
 
-def _distance(shape: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Signed distance in units of the radius."""
-    if shape == 0:
-        return np.hypot(x, y) - 0.97
-    if shape == 1:  # exact outside of corners is not needed within half a pixel of the edge
-        return np.maximum(np.abs(x), np.abs(y)) - 0.86
-    return _polygon(TRIANGLE if shape == 2 else STAR, x, y)
+def _cross(x, y, r):
+    x, y, arm = np.abs(x), np.abs(y), r / 3
+    return np.minimum(np.maximum(x - r, y - arm), np.maximum(x - arm, y - r))
 
 
-def coverage(scenes: Scenes, column: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How much object `column` of each scene covers each pixel of a patch around it.
-
-    Returns:
-        alpha (n, side, side) float32 in [0, 1], and the patch's pixel rows and columns
-        (n, side) int64; the patch may reach over the border, where alpha is 0.
-    """
-    steps = np.arange(-REACH, REACH + 1)
-    left = np.floor(scenes.cx[:, column]).astype(np.int64)[:, None] + steps  # (n, side)
-    top = np.floor(scenes.cy[:, column]).astype(np.int64)[:, None] + steps
-    radius = np.maximum(scenes.radius[:, column], 1)[:, None, None]
-    x = ((left + 0.5 - scenes.cx[:, column, None])[:, None, :] / radius).astype(np.float32)
-    y = ((top + 0.5 - scenes.cy[:, column, None])[:, :, None] / radius).astype(np.float32)
-    x, y = np.broadcast_arrays(x, y)  # (n, side, side)
-    alpha = np.zeros(x.shape, dtype=np.float32)
-    for shape in range(4):
-        rows = np.nonzero(scenes.present[:, column] & (scenes.shape[:, column] == shape))[0]
-        distance = _distance(shape, x[rows], y[rows]) * radius[rows]
-        alpha[rows] = np.clip(0.5 - distance, 0, 1)
-    alpha[alpha < FAINT] = 0
-    within = ((left >= 0) & (left < PICTURE))[:, None, :] & ((top >= 0) & (top < PICTURE))[..., None]
-    alpha[~within] = 0
-    return alpha, np.clip(top, 0, PICTURE - 1), np.clip(left, 0, PICTURE - 1)
+DISTANCES = (_circle, _square, _triangle, _cross)  # in the order of SHAPES
 
 
-def _noise(grain: np.ndarray) -> np.ndarray:
-    """Uniform noise in [-1, 1] a pixel from a seed a picture, (n, 64, 64): an integer hash."""
-    h = np.arange(PICTURE * PICTURE, dtype=np.uint32) * np.uint32(2654435761)
-    h = h ^ grain[:, None]
-    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
-        h ^= h >> np.uint32(shift)
-        h *= np.uint32(factor)
-    h ^= h >> np.uint32(16)
-    noise = (h >> np.uint32(8)).astype(np.float32) * np.float32(2**-23) - 1
-    return noise.reshape(len(grain), PICTURE, PICTURE)
+def _coverage(scenes: Scenes, rows: np.ndarray, k: int) -> tuple[np.ndarray, ...]:
+    """Coverage (m, WINDOW, WINDOW) of object k in scenes `rows`, with its pixel indices
+    iy (m, WINDOW, 1) and ix (m, 1, WINDOW); windows may reach outside the picture."""
+    cx, cy = scenes.cx[rows, k], scenes.cy[rows, k]  # (m,)
+    left = np.floor(cx).astype(int) - WINDOW // 2  # (m,)
+    top = np.floor(cy).astype(int) - WINDOW // 2
+    ix = left[:, None, None] + np.arange(WINDOW)[None, None]  # (m, 1, WINDOW)
+    iy = top[:, None, None] + np.arange(WINDOW)[None, :, None]  # (m, WINDOW, 1)
+    x = (ix + 0.5 - cx[:, None, None]).astype(np.float32)
+    y = (iy + 0.5 - cy[:, None, None]).astype(np.float32)
+    radius = RADII[scenes.size[rows, k]][:, None, None]
+    distance = np.empty((len(rows), WINDOW, WINDOW), np.float32)
+    for shape, function in enumerate(DISTANCES):
+        these = scenes.shape[rows, k] == shape
+        if these.any():
+            distance[these] = function(x[these], y[these], radius[these])
+    covered = np.round(np.clip(0.5 - distance, 0, 1) * LEVELS) / LEVELS
+    inside = (ix >= 0) & (ix < SIDE) & (iy >= 0) & (iy < SIDE)
+    return covered * inside, iy, ix
 
 
-def draw_grounds(scenes: Scenes) -> np.ndarray:
-    """The pictures without their objects, (n, 3, 64, 64) float32."""
-    picture = np.empty((len(scenes), 3, PICTURE, PICTURE), dtype=np.float32)
-    picture[:] = scenes.tone[:, :, None, None]
-    tilted, noisy = np.nonzero(scenes.ground == 1)[0], np.nonzero(scenes.ground == 2)[0]
-    along = (np.arange(PICTURE, dtype=np.float32) + 0.5) / (PICTURE / 2) - 1  # -1 to 1
-    cos, sin = np.cos(scenes.angle[tilted]), np.sin(scenes.angle[tilted])
-    slope = cos[:, None, None] * along + sin[:, None, None] * along[:, None]  # (tilted, 64, 64)
-    picture[tilted] += 10 * slope[:, None]
-    picture[noisy] += 14 * _noise(scenes.grain[noisy])[:, None]
-    return np.clip(picture, 0, 255)
+# 32 noise textures (32, 64, 64, 1), always the same
+NOISE = np.random.default_rng(64).normal(0, 9, (32, SIDE, SIDE, 1)).astype(np.float32)
 
 
-def draw(scenes: Scenes, batch: int = 1024) -> np.ndarray:
-    """The pictures, (n, 3, 64, 64) uint8. Drawing in batches of any size gives the same bytes."""
-    pictures = np.empty((len(scenes), 3, PICTURE, PICTURE), dtype=np.uint8)
-    for start in range(0, len(scenes), batch):
-        part = scenes.select(slice(start, start + batch))
-        picture = draw_grounds(part)  # (batch, 3, 64, 64)
-        index = np.arange(len(part))[:, None, None]
-        for column in range(MOST_OBJECTS):
-            alpha, rows, columns = coverage(part, column)
-            at = (index, slice(None), rows[:, :, None], columns[:, None, :])
-            below = picture[at]  # (batch, side, side, 3)
-            above = RGB[part.colour[:, column]][:, None, None, :]
-            # Patch pixels beyond the border were clipped onto it, with coverage 0: only pixels
-            # that are covered may be written.
-            drawn = np.nonzero(alpha)
-            picture[drawn[0], :, rows[drawn[0], drawn[1]], columns[drawn[0], drawn[2]]] = (
-                below + alpha[..., None] * (above - below)
-            )[drawn]
-        pictures[start : start + batch] = np.rint(picture)
-    return pictures
+def _grounds(scenes: Scenes) -> np.ndarray:
+    """Light grounds (n, 64, 64, 3): one light, a slope of light, or noise."""
+    light = 205 + (scenes.texture % 32).astype(np.float32)  # (n,)
+    picture = np.empty((len(scenes), SIDE, SIDE, 3), np.float32)
+    picture[:] = light[:, None, None, None]
+    tilted, noisy = scenes.ground == 1, scenes.ground == 2
+    angle = scenes.texture[tilted] * np.float32(2 * np.pi / 256)  # (m,)
+    line = np.linspace(-20, 20, SIDE, dtype=np.float32)
+    across, down = np.cos(angle)[:, None, None] * line, np.sin(angle)[:, None, None] * line[:, None]
+    picture[tilted] += (across + down)[..., None]
+    picture[noisy] += NOISE[scenes.texture[noisy] // 8]
+    return picture
+
+
+def draw(scenes: Scenes) -> np.ndarray:
+    """Pictures (n, 3, 64, 64) uint8 of the scenes."""
+    out = np.empty((len(scenes), 3, SIDE, SIDE), np.uint8)
+    for start in range(0, len(scenes), 500):  # some hundred at a time stay in the cache
+        part = scenes.select(np.arange(start, min(start + 500, len(scenes))))
+        picture = _grounds(part)  # (m, 64, 64, 3)
+        for k in range(MAX_OBJECTS):
+            rows = part.present[:, k].nonzero()[0]
+            if len(rows):
+                covered, iy, ix = _coverage(part, rows, k)
+                colour = PALETTE[part.colour[rows, k]][:, None, None]  # (m, 1, 1, 3)
+                _blend(picture, rows, iy, ix, covered[..., None].astype(np.float32), colour)
+        out[start : start + len(part)] = picture.clip(0, 255).round().transpose(0, 3, 1, 2)
+    return out
+
+
+def _blend(picture, rows, iy, ix, covered, colour) -> None:
+    """picture += covered * (colour - picture) in each window, where it is inside the picture."""
+    reaches_out = (iy[:, 0, 0] < 0) | (iy[:, -1, 0] >= SIDE) | (ix[:, 0, 0] < 0) | (
+        ix[:, 0, -1] >= SIDE)  # fmt: skip
+    for some, safe in ((~reaches_out, True), (reaches_out, False)):
+        if some.any():
+            index = (rows[some, None, None], iy[some].clip(0, SIDE - 1), ix[some].clip(0, SIDE - 1))
+            change = covered[some] * (colour[some] - picture[index])  # (m, WINDOW, WINDOW, 3)
+            if safe:
+                picture[index] += change
+            else:  # clipped indices repeat the border; += would keep only the last of them
+                np.add.at(picture, index, change)
 
 
 def boxes(scenes: Scenes) -> np.ndarray:
-    """Boxes that enclose exactly the drawn pixels of each object.
-
-    Returns:
-        (n, 4, 4) int64: x0, y0, x1, y1 of each object; x1 and y1 are one past the last pixel, so
-        that `picture[:, y0:y1, x0:x1]` cuts the object out. All 0 where there is no object.
-    """
-    result = np.zeros((len(scenes), MOST_OBJECTS, 4), dtype=np.int64)
-    for column in range(MOST_OBJECTS):
-        alpha, rows, columns = coverage(scenes, column)
-        for first, covered, pixels in ((0, alpha.any(axis=1), columns), (1, alpha.any(axis=2), rows)):
-            low = covered.argmax(axis=1)
-            high = covered.shape[1] - 1 - covered[:, ::-1].argmax(axis=1)
-            n = np.arange(len(scenes))
-            result[:, column, first] = pixels[n, low]
-            result[:, column, first + 2] = pixels[n, high] + 1
-    return np.where(scenes.present[..., None], result, 0)
+    """(n, 4, 4) int: left, top, right, bottom of each object's drawn pixels, right and bottom
+    excluded; zeros where there is no object, or where none of its pixels are inside."""
+    out = np.zeros((len(scenes), MAX_OBJECTS, 4), int)
+    for k in range(MAX_OBJECTS):
+        rows = scenes.present[:, k].nonzero()[0]
+        if not len(rows):
+            continue
+        covered, iy, ix = _coverage(scenes, rows, k)
+        for axis, index, low, high in ((1, ix[:, 0], 0, 2), (2, iy[:, :, 0], 1, 3)):
+            touched = (covered > 0).any(axis)  # (m, WINDOW)
+            first = touched.argmax(1)
+            last = WINDOW - 1 - touched[:, ::-1].argmax(1)
+            some, m = touched.any(1), np.arange(len(rows))
+            out[rows, k, low] = np.where(some, index[m, first], 0)
+            out[rows, k, high] = np.where(some, index[m, last] + 1, 0)
+    return out

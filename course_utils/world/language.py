@@ -8,8 +8,6 @@ LANGUAGES = {
         "shapes": dict(circle="circles", square="squares", triangle="triangles", cross="crosses"),
         "size": dict(small="small", large="large"),
         "relation": dict(left="left of", right="right of", above="above", below="below"),
-        "answer": dict(yes="yes", no="no", zero="zero", one="one", two="two", three="three",
-                       four="four"),
         "object": "object",
         "objects": "objects",
         # {thing} is a noun with its adjectives, {things} the same in the plural
@@ -23,10 +21,10 @@ LANGUAGES = {
         "compare": "are there more {things} than {things2}?",
         "relation?": "is the {thing} {relation} the {thing2}?",
         "caption": "a {thing}",
-        "caption+": "there is a {thing}",
-        "and": "{caption} {relation} a {thing}",
+        "caption there": "there is a {thing}",
+        "caption relation": "{caption} {relation} a {thing}",
         "the": "the {thing}",
-        "the+": "the {thing} {relation} the {thing2}",
+        "the relation": "the {thing} {relation} the {thing2}",
     },
 }  # fmt: skip
 

@@ -1,253 +1,156 @@
-"""What is behind a picture: one to four objects on a ground, kept as a struct of arrays.
-
-Lengths are in pixels. The picture spans 0 to 64 in x (to the right) and y (downwards); pixel i
-covers the interval from i to i + 1.
-"""
+"""Scenes: what is in each picture, kept as arrays with one row a scene and one column an object."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-PICTURE = 64  # pixels on a side
-MOST_OBJECTS = 4
+SIDE = 64  # pixels a side
+MAX_OBJECTS = 4
+SHAPES = ("circle", "square", "triangle", "cross")
+# Eight colours that also differ in lightness, so that most colour-blind readers can tell them
+# apart; the pairs that stay hard are red and brown, and green and teal.
+COLOURS = {
+    "red": (220, 30, 30), "green": (40, 170, 40), "blue": (30, 60, 220), "black": (15, 15, 15),
+    "gray": (128, 128, 128), "teal": (0, 115, 125), "brown": (125, 70, 25),
+    "yellow": (245, 215, 40),
+}  # fmt: skip
+COLOUR_NAMES = tuple(COLOURS)
 SIZES = ("small", "large")
-# The eight colour words of easy-VQA, so that both data sets share their vocabulary.
-COLOURS = ("red", "green", "blue", "black", "gray", "teal", "brown", "yellow")
-SHAPES = ("circle", "square", "triangle", "star")
-SIDES = ("left", "right", "top", "bottom")  # halves of the picture
+RADII = np.array([5.5, 9.0], dtype=np.float32)  # pixels, of each size
 GROUNDS = ("plain", "tilted", "noisy")
-RADII = ((4.5, 5.5), (7.5, 8.5))  # half the extent of a small and of a large object, pixels
-GAP = 2.0  # pixels between the extents of two objects, at least
-CLEAR = 2.5  # pixels by which any "left of" or "in the left half" is true or false, at least
+CELLS = 3  # places are the cells of a 3x3 grid, moved at random within the cell
+NONE = -1  # in an unused column
 
 
 @dataclass(frozen=True)
 class Scenes:
-    """`n` scenes. Columns from `count` onwards are empty: ids -1, lengths 0.
+    """n scenes of up to four objects. Unused columns hold -1 (and place 0).
 
     Raises:
-        ValueError: an array has the wrong shape, or a count is not 1 to 4.
+        ValueError: arrays don't fit together.
     """
 
     shape: np.ndarray  # (n, 4) int8, index into SHAPES
     colour: np.ndarray  # (n, 4) int8, index into COLOURS
     size: np.ndarray  # (n, 4) int8, index into SIZES
-    cx: np.ndarray  # (n, 4) float32, centre, pixels from the left
-    cy: np.ndarray  # (n, 4) float32, centre, pixels from the top
-    radius: np.ndarray  # (n, 4) float32, half the extent, pixels
-    count: np.ndarray  # (n,) int8, objects in the scene
+    cx: np.ndarray  # (n, 4) float32, centre in pixels from the left
+    cy: np.ndarray  # (n, 4) float32, centre in pixels from the top
     ground: np.ndarray  # (n,) int8, index into GROUNDS
-    tone: np.ndarray  # (n, 3) float32, mean colour of the ground, 0 to 255
-    angle: np.ndarray  # (n,) float32, direction in which a tilted ground gets lighter, radians
-    grain: np.ndarray  # (n,) uint32, seed of a noisy ground
+    texture: np.ndarray  # (n,) int16, 0 to 255: which light, slope or noise
 
     def __post_init__(self) -> None:
-        n = len(self.count)
         for field in fields(self):
-            expected = (n,)
-            if field.name in ("shape", "colour", "size", "cx", "cy", "radius"):
-                expected = (n, MOST_OBJECTS)
-            elif field.name == "tone":
-                expected = (n, 3)
-            found = getattr(self, field.name).shape
-            if found != expected:
-                raise ValueError(f"{field.name}: expected an array of {expected}, got {found}")
-        if n and (self.count.min() < 1 or self.count.max() > MOST_OBJECTS):
-            raise ValueError(
-                f"count: expected 1 to {MOST_OBJECTS} objects in a scene, "
-                f"got {self.count.min()} to {self.count.max()}"
-            )
+            shape = getattr(self, field.name).shape
+            n = len(self.ground)
+            expected = (n,) if field.name in ("ground", "texture") else (n, MAX_OBJECTS)
+            if shape != expected:
+                raise ValueError(f"{field.name}: expected shape {expected}, got {shape}")
 
     def __len__(self) -> int:
-        return len(self.count)
+        return len(self.ground)
 
     @property
     def present(self) -> np.ndarray:
-        """Which columns hold an object, (n, 4) bool."""
-        return np.arange(MOST_OBJECTS) < self.count[:, None]
+        """(n, 4) bool: where there is an object."""
+        return self.shape != NONE
+
+    @property
+    def count(self) -> np.ndarray:
+        """(n,) number of objects."""
+        return self.present.sum(1)
 
     def select(self, rows: np.ndarray) -> "Scenes":
-        """The scenes at `rows`: ids, a slice or a bool mask."""
-        return Scenes(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        """Some of the scenes, by index or bool mask."""
+        return Scenes(*(getattr(self, field.name)[rows] for field in fields(self)))
 
-    def fingerprints(self) -> list[bytes]:
-        """One byte string a scene; two scenes are the same if and only if these are."""
-        flat = [np.ascontiguousarray(getattr(self, f.name)) for f in fields(self)]
-        flat = [a.reshape(len(self), -1).view(np.uint8) for a in flat]
-        return [row.tobytes() for row in np.concatenate(flat, axis=1)]
+    def keys(self) -> list[bytes]:
+        """One key a scene: equal keys mean equal scenes."""
+        arrays = [np.ascontiguousarray(getattr(self, f.name)).view(np.uint8).reshape(len(self), -1)
+                  for f in fields(self)]  # fmt: skip
+        return [row.tobytes() for row in np.concatenate(arrays, axis=1)]
 
-    def describe(self, i: int) -> list[dict]:
-        """Scene `i` as plain words and numbers, one dictionary an object."""
+    def describe(self, i: int) -> list[tuple[str, str, str, float, float]]:
+        """Scene i as (size, colour, shape, cx, cy) for each object."""
         return [
-            {
-                "size": SIZES[self.size[i, k]],
-                "colour": COLOURS[self.colour[i, k]],
-                "shape": SHAPES[self.shape[i, k]],
-                "cx": float(self.cx[i, k]),
-                "cy": float(self.cy[i, k]),
-            }
-            for k in range(self.count[i])
-        ]
+            (SIZES[self.size[i, k]], COLOUR_NAMES[self.colour[i, k]], SHAPES[self.shape[i, k]],
+             round(float(self.cx[i, k]), 1), round(float(self.cy[i, k]), 1))
+            for k in range(MAX_OBJECTS) if self.present[i, k]
+        ]  # fmt: skip
 
 
-def join(parts: Sequence[Scenes]) -> Scenes:
-    """All scenes of `parts`, one after the other."""
-    names = [field.name for field in fields(Scenes)]
-    return Scenes(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
+def sample_scenes(n: int, rng: np.random.Generator) -> Scenes:
+    """n random scenes of one to four objects that don't touch.
 
-
-def draw_radius(rng: np.random.Generator, size: np.ndarray) -> np.ndarray:
-    """A radius for each size id, in pixels."""
-    low, high = np.array(RADII).T
-    return low[size] + rng.random(size.shape) * (high - low)[size]
-
-
-def draw_ground(rng: np.random.Generator, n: int) -> dict[str, np.ndarray]:
-    """Grounds of `n` scenes: the last four fields of `Scenes`. Always light, nearly grey."""
-    level = rng.uniform(215, 240, (n, 1)) + rng.uniform(-8, 8, (n, 3))
-    return {
-        "ground": rng.integers(len(GROUNDS), size=n).astype(np.int8),
-        "tone": level.astype(np.float32),
-        "angle": rng.uniform(0, 2 * np.pi, n).astype(np.float32),
-        "grain": rng.integers(2**32, size=n, dtype=np.uint32),
-    }
-
-
-def _propose(rng: np.random.Generator, radius: np.ndarray, half: np.ndarray, tries: int):
-    """One coordinate of each object, (rows, tries, k); `half` is 0 or 1 for a side, -1 for any."""
-    u = rng.random((len(radius), tries, radius.shape[1]))
-    second = np.where(half[:, None] < 0, rng.random(u.shape) < 0.5, half[:, None] == 1)
-    reach = PICTURE / 2 - CLEAR - 1.5 - radius[:, None]  # length of the allowed stretch
-    offset = CLEAR + u * reach
-    return PICTURE / 2 + np.where(second, offset, -offset)
-
-
-def place(
-    rng: np.random.Generator,
-    radius: np.ndarray,
-    present: np.ndarray,
-    side: np.ndarray,
-    apart: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Centres such that no objects touch and every spatial relation is clear.
-
-    Rejection sampling, whole scenes at a time, so the places of the objects are exchangeable.
-
-    Args:
-        radius: (n, k) pixels.
-        present: (n, k) bool.
-        side: (n, k) the half in which the centre must lie, index into SIDES, or -1.
-        apart: (k, k) bool, which pairs of columns must keep apart.
-
-    Returns:
-        cx and cy, (n, k) float64, 0 where nothing is present.
+    An object often repeats the shape or colour of the one before it, so that counts above one and
+    comparisons occur often enough to be balanced.
     """
-    n, k = radius.shape
-    half_x = np.where(side < 2, side, -1)
-    half_y = np.where(side >= 2, side - 2, -1)
-    first, second = np.nonzero(np.triu(apart, 1))
-    cx, cy = np.zeros((n, k)), np.zeros((n, k))
-    pending = np.arange(n)
-    while len(pending):
-        tries = int(np.clip(100_000 // len(pending), 8, 256))
-        x = _propose(rng, radius[pending], half_x[pending], tries)  # (rows, tries, k)
-        y = _propose(rng, radius[pending], half_y[pending], tries)
-        good = np.ones(x.shape[:2], dtype=bool)  # (rows, tries)
-        for a, b in zip(first, second):
-            needed = radius[pending, a] + radius[pending, b] + GAP  # (rows,)
-            dx, dy = np.abs(x[..., a] - x[..., b]), np.abs(y[..., a] - y[..., b])
-            fine = np.maximum(dx, dy) >= needed[:, None]
-            fine &= np.minimum(dx, dy) >= CLEAR
-            good &= fine | ~(present[pending, a] & present[pending, b])[:, None]
-        done = good.any(axis=1)
-        rows, chosen = np.nonzero(done)[0], good.argmax(axis=1)[done]
-        cx[pending[done]], cy[pending[done]] = x[rows, chosen], y[rows, chosen]
-        pending = pending[~done]
-    return np.where(present, cx, 0), np.where(present, cy, 0)
+    count = rng.integers(1, MAX_OBJECTS + 1, n)  # (n,)
+    present = np.arange(MAX_OBJECTS) < count[:, None]  # (n, 4)
+    shape = _with_repeats(rng, n, len(SHAPES), 0.3)
+    colour = _with_repeats(rng, n, len(COLOURS), 0.3)
+    size = rng.integers(0, len(SIZES), (n, MAX_OBJECTS))
+    cell = rng.random((n, CELLS * CELLS)).argsort(1)[:, :MAX_OBJECTS]  # (n, 4) distinct cells
+    cx, cy = places(cell, size, rng)
+    texture = rng.integers(0, 256, n)
+    ground = rng.integers(0, len(GROUNDS), n)
 
+    def hide(values: np.ndarray, empty: int, dtype: type) -> np.ndarray:
+        return np.where(present, values, empty).astype(dtype)
 
-def sample(n: int, seed: int = 0, objects: Sequence[int] = (1, 2, 3, 4)) -> Scenes:
-    """`n` scenes whose objects have independent, uniform attributes (for captions and the like).
-
-    The number of objects is uniform over `objects`.
-
-    Raises:
-        ValueError: `n` is negative or `objects` is not a list of numbers from 1 to 4.
-    """
-    if n < 0:
-        raise ValueError(f"n: expected 0 or more scenes, got {n}")
-    if not len(objects) or not set(objects) <= set(range(1, MOST_OBJECTS + 1)):
-        raise ValueError(f"objects: expected numbers from 1 to {MOST_OBJECTS}, got {objects}")
-    rng = np.random.default_rng(seed)
-    count = rng.choice(np.array(objects), size=n)
-    present = np.arange(MOST_OBJECTS) < count[:, None]  # (n, 4)
-    ids = {
-        name: rng.integers(len(names), size=(n, MOST_OBJECTS))
-        for name, names in (("shape", SHAPES), ("colour", COLOURS), ("size", SIZES))
-    }
-    radius = draw_radius(rng, ids["size"])  # (n, 4)
-    anywhere = np.full((n, MOST_OBJECTS), -1)
-    apart = ~np.eye(MOST_OBJECTS, dtype=bool)
-    cx, cy = place(rng, radius, present, anywhere, apart)
-    ids = {name: np.where(present, value, -1).astype(np.int8) for name, value in ids.items()}
-    lengths = {"cx": cx, "cy": cy, "radius": np.where(present, radius, 0)}
-    lengths = {name: value.astype(np.float32) for name, value in lengths.items()}
-    return Scenes(**ids, **lengths, count=count.astype(np.int8), **draw_ground(rng, n))
-
-
-def compose(objects: Sequence[tuple], ground: str = "plain") -> Scenes:
-    """One hand-made scene.
-
-    Args:
-        objects: one to four tuples (colour, shape, size, cx, cy), words and pixels, such as
-            ("red", "circle", "large", 20, 30).
-        ground: "plain", "tilted" or "noisy".
-
-    Raises:
-        ValueError: unknown word, 0 or more than 4 objects, or objects that touch each other or
-            the border.
-    """
-    if not 1 <= len(objects) <= MOST_OBJECTS:
-        raise ValueError(f"objects: expected 1 to {MOST_OBJECTS}, got {len(objects)}")
-    ids = {name: np.full((1, MOST_OBJECTS), -1, np.int8) for name in ("shape", "colour", "size")}
-    lengths = {name: np.zeros((1, MOST_OBJECTS), np.float32) for name in ("cx", "cy", "radius")}
-    for k, item in enumerate(objects):
-        if len(item) != 5:
-            raise ValueError(f"object {k}: expected (colour, shape, size, cx, cy), got {item!r}")
-        words = zip(("colour", "shape", "size"), (COLOURS, SHAPES, SIZES), item)
-        for name, names, word in words:
-            ids[name][0, k] = index_of(name, names, word)
-        radius = sum(RADII[ids["size"][0, k]]) / 2
-        for name, value in (("cx", item[3]), ("cy", item[4])):
-            if not radius + 1 <= value <= PICTURE - radius - 1:
-                raise ValueError(
-                    f"{name} of object {k}: expected {radius + 1} to {PICTURE - radius - 1} "
-                    f"pixels for a {item[2]} object, got {value}"
-                )
-            lengths[name][0, k] = value
-        lengths["radius"][0, k] = radius
-        for j in range(k):
-            dx, dy = (abs(lengths[c][0, k] - lengths[c][0, j]) for c in ("cx", "cy"))
-            if max(dx, dy) < radius + lengths["radius"][0, j] + 1:
-                raise ValueError(f"objects {j} and {k} overlap: expected them further apart")
     return Scenes(
-        **ids,
-        **lengths,
-        count=np.array([len(objects)], np.int8),
-        ground=np.array([index_of("ground", GROUNDS, ground)], np.int8),
-        tone=np.full((1, 3), 230, np.float32),
-        angle=np.zeros(1, np.float32),
-        grain=np.ones(1, np.uint32),
-    )
+        hide(shape, NONE, np.int8), hide(colour, NONE, np.int8), hide(size, NONE, np.int8),
+        hide(cx, 0, np.float32), hide(cy, 0, np.float32),
+        ground.astype(np.int8), texture.astype(np.int16),
+    )  # fmt: skip
 
 
-def index_of(what: str, names: Sequence[str], name: str) -> int:
-    """Position of `name` in `names`.
+def places(
+    cell: np.ndarray, size: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Centres (cx, cy) at random within cells, far enough from the borders not to touch."""
+    side = SIDE / CELLS
+    room = side / 2 - RADII[size] - 1  # how far the centre may move from the middle of its cell
+    centres = []
+    for index in (cell % CELLS, cell // CELLS):
+        moved = (index + 0.5) * side + rng.uniform(-1, 1, cell.shape) * room
+        centres.append(moved.astype(np.float32))
+    return centres[0], centres[1]
+
+
+def _with_repeats(rng: np.random.Generator, n: int, values: int, again: float) -> np.ndarray:
+    out = rng.integers(0, values, (n, MAX_OBJECTS))
+    repeat = rng.random((n, MAX_OBJECTS)) < again
+    for k in range(1, MAX_OBJECTS):
+        out[:, k] = np.where(repeat[:, k], out[:, k - 1], out[:, k])
+    return out
+
+
+def compose(
+    objects: Sequence[tuple[str, str, str, float, float]], ground: str = "plain", texture: int = 0
+) -> Scenes:
+    """One scene by hand, from (size, colour, shape, cx, cy) for each object.
 
     Raises:
-        ValueError: it is not there; the message lists `names`.
+        ValueError: none or more than four objects, an unknown word, or a centre outside.
     """
+    if not 1 <= len(objects) <= MAX_OBJECTS:
+        raise ValueError(f"objects: expected 1 to {MAX_OBJECTS}, got {len(objects)}")
+    rows = []
+    for size, colour, shape, cx, cy in objects:
+        if not (0 <= cx < SIDE and 0 <= cy < SIDE):
+            raise ValueError(f"centre: expected numbers from 0 to {SIDE - 1}, got ({cx}, {cy})")
+        rows.append([_index("size", size, SIZES), _index("colour", colour, COLOUR_NAMES),
+                     _index("shape", shape, SHAPES), cx, cy])  # fmt: skip
+    rows += [[NONE, NONE, NONE, 0, 0]] * (MAX_OBJECTS - len(rows))
+    size, colour, shape, cx, cy = np.array(rows, dtype=np.float32).T[:, None].copy()
+    return Scenes(
+        shape.astype(np.int8), colour.astype(np.int8), size.astype(np.int8), cx, cy,
+        np.array([_index("ground", ground, GROUNDS)], np.int8), np.array([texture % 256], np.int16),
+    )  # fmt: skip
+
+
+def _index(what: str, name: str, names: Sequence[str]) -> int:
     if name not in names:
-        raise ValueError(f"{what}: expected one of {', '.join(names)}; got {name!r}")
+        raise ValueError(f"{what}: expected one of {', '.join(names)}, got {name!r}")
     return names.index(name)

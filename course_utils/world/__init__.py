@@ -10,6 +10,14 @@
     draw(scene)            # (1, 3, 64, 64) uint8
 """
 
+from course_utils.world.captions import (
+    Referring,
+    caption_distribution,
+    caption_log_prob,
+    captions,
+    referring,
+    unique_expressions,
+)
 from course_utils.world.drawing import boxes, draw
 from course_utils.world.generate import HELD_OUT, SPLITS, World, generate
 from course_utils.world.questions import (
@@ -26,7 +34,8 @@ from course_utils.world.questions import (
 from course_utils.world.scenes import COLOURS, SHAPES, SIZES, Scenes, compose, sample_scenes
 
 __all__ = [
-    "ANSWERS", "COLOURS", "FAMILIES", "HELD_OUT", "SHAPES", "SIZES", "SPLITS", "Program", "Scenes",
-    "World", "all_programs", "answers_of", "ask", "boxes", "compose", "counterfactual", "draw",
-    "generate", "parse", "sample_scenes", "text_of",
+    "ANSWERS", "COLOURS", "FAMILIES", "HELD_OUT", "SHAPES", "SIZES", "SPLITS", "Program",
+    "Referring", "Scenes", "World", "all_programs", "answers_of", "ask", "boxes",
+    "caption_distribution", "caption_log_prob", "captions", "compose", "counterfactual", "draw",
+    "generate", "parse", "referring", "sample_scenes", "text_of", "unique_expressions",
 ]  # fmt: skip

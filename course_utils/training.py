@@ -17,7 +17,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import save_model
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 Objective = Callable[[nn.Module, tuple], Tensor]
 

@@ -81,9 +81,12 @@ plots.table(
 )  # fmt: skip
 
 # %% [markdown]
-# A model without training is nearly always wrong. One that is blind to the picture is right two
-# times out of three! So 67 % is where *nothing* has been learnt about pictures, and a training run
-# that ends at 67 % has failed, whatever its loss did. Each number below stands beside this one.
+# A model without training knows nothing, as it should be. (Its `±` is large: which answer it happens
+# to prefer depends on its random weights.) One that is blind to the picture is right two times out of
+# three! So 67 % is where *nothing* has been learnt about pictures, and a training run that ends at
+# 67 % has failed, whatever its loss did. Each number below stands beside this one.
+#
+# The number behind `±` is always the standard deviation over five runs with other random numbers.
 #
 # Where does it come from? Mostly from the yes/no questions: eight colours make "is there a red
 # shape?" mostly a "no".

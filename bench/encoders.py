@@ -1,0 +1,97 @@
+"""Our joint encoder against transformers' VisualBertModel and ViltModel, equal values first."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from transformers import ViltConfig, ViltModel, VisualBertConfig, VisualBertModel
+
+from course_utils.models.convert import from_visual_bert, qkv_gradient
+from course_utils.models.joint import joint_mask
+from course_utils.models.vision import PatchStem
+
+BATCH, WORDS, PATCHES, DIM = 32, 16, 16, 64
+SIZES = dict(hidden_size=DIM, num_hidden_layers=2, num_attention_heads=4, intermediate_size=256,
+             hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)  # fmt: skip
+
+
+def _visual_bert() -> VisualBertModel:
+    config = VisualBertConfig(vocab_size=40, visual_embedding_dim=DIM, max_position_embeddings=64,
+                              **SIZES)  # fmt: skip
+    return VisualBertModel(config, add_pooling_layer=False)
+
+
+def _largest_difference(ours, theirs, x, v, mask) -> tuple[float, float]:
+    """Largest differences of h and of the gradient of the first attention."""
+    keep = joint_mask(mask, PATCHES)
+    weight = torch.randn(int(keep.sum()), DIM)
+    outputs = []
+    for model, run in ((ours, lambda: ours(x, v, mask)), (theirs, lambda: _run(theirs, x, v, mask))):
+        model.zero_grad()
+        h = run()[keep]
+        (h * weight).mean().backward()
+        outputs.append(h.detach())
+    ours_grad = ours.encoder.layers[0].attention.qkv.weight.grad
+    theirs_grad = qkv_gradient(theirs.encoder.layer[0])
+    return ((outputs[0] - outputs[1]).abs().max().item(),
+            (ours_grad - theirs_grad).abs().max().item())  # fmt: skip
+
+
+def _run(model: VisualBertModel, x, v, mask) -> torch.Tensor:
+    ones = torch.ones(v.shape[:2], dtype=torch.long)
+    return model(input_ids=x, attention_mask=mask.long(), visual_embeds=v,
+                 visual_attention_mask=ones).last_hidden_state  # fmt: skip
+
+
+def median_ms(steps: dict[str, Callable[[], None]], timed: int = 15, warm: int = 3) -> dict:
+    """Milliseconds of each step, taken in turns so that a busy moment hits all alike."""
+    times = {name: [] for name in steps}
+    for i in range(warm + timed):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            if i >= warm:
+                times[name].append(1000 * (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def against_peers(threads: int) -> list[tuple[str, float, float, str]]:
+    """Rows (name, ms, ratio to ours, what was checked before)."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    theirs = _visual_bert().train()
+    ours = from_visual_bert(theirs).train()
+    vilt = ViltModel(ViltConfig(vocab_size=40, image_size=64, patch_size=16, max_image_length=-1,
+                                max_position_embeddings=64, **SIZES),
+                     add_pooling_layer=False).train()  # fmt: skip
+    stem = PatchStem(DIM)
+    x = torch.randint(0, 40, (BATCH, WORDS))  # (batch, words)
+    mask = torch.arange(WORDS) < torch.randint(5, WORDS + 1, (BATCH, 1))  # (batch, words)
+    images = torch.rand(BATCH, 3, 64, 64)
+    v = stem(images).detach()  # (batch, patches, dim)
+    h, gradient = _largest_difference(ours, theirs, x, v, mask)
+    if max(h, gradient) > 1e-5:
+        raise AssertionError(f"expected equal outputs and gradients, got {h:.1e}, {gradient:.1e}")
+
+    def backward(model: nn.Module, run: Callable[[], torch.Tensor]) -> Callable[[], None]:
+        def step() -> None:
+            model.zero_grad()
+            run().square().mean().backward()
+
+        return step
+
+    pixels = nn.ModuleList([stem, ours])
+    ms = median_ms({
+        "JointEncoder (ours)": backward(ours, lambda: ours(x, v, mask)),
+        "VisualBertModel": backward(theirs, lambda: _run(theirs, x, v, mask)),
+        "PatchStem + JointEncoder (ours), from pixels":
+            backward(pixels, lambda: ours(x, stem(images), mask)),
+        "ViltModel, from pixels": backward(vilt, lambda: vilt(
+            input_ids=x, attention_mask=mask.long(), pixel_values=images).last_hidden_state),
+    })  # fmt: skip
+    equal = f"h within {h:.0e}, gradients within {gradient:.0e}"
+    notes = dict(zip(ms, ("", equal, "", "same sizes; other positions and one more token")))
+    base = {name: ms[list(ms)[0 if i < 2 else 2]] for i, name in enumerate(ms)}
+    return [(name, value, value / base[name], notes[name]) for name, value in ms.items()]

@@ -1,0 +1,59 @@
+"""The teaching world as questions about pictures, in the same form as easy-VQA."""
+
+from collections.abc import Sequence
+
+import torch
+from tokenizers import Tokenizer
+
+from course_utils.datasets.batch import VQAData
+from course_utils.text import encode, word_tokenizer
+from course_utils.world import ANSWERS, FAMILIES, all_programs, generate, text_of
+from course_utils.world.generate import World
+
+
+def world_tokenizer(language: str = "en") -> Tokenizer:
+    """One token for every word that any question of the world may have, whatever the split."""
+    return word_tokenizer(text_of(p, language) for f in FAMILIES for p in all_programs(f))
+
+
+def load_world(
+    split: str = "iid",
+    part: str = "train",
+    scenes: int = 10_000,
+    questions_per_scene: int = 8,
+    families: Sequence[str] = FAMILIES,
+    seed: int = 0,
+    language: str = "en",
+) -> VQAData:
+    """A freshly drawn dataset of the world; see `course_utils.world.generate` for the arguments.
+
+    Answer ids and token ids are the same in every split, part and seed.
+
+    Raises:
+        ValueError: an argument is unknown, or no question could be balanced in so few scenes.
+    """
+    return from_world(
+        generate(split, part, scenes, questions_per_scene, families, seed, language), language
+    )
+
+
+def from_world(world: World, language: str = "en") -> VQAData:
+    """The questions of `world` as `VQAData`."""
+    if not world.questions:
+        raise ValueError(
+            f"no question could be balanced in {len(world.scenes)} scenes: ask for more scenes"
+        )
+    tokenizer = world_tokenizer(language)
+    x, mask = encode(tokenizer, world.questions)
+    return VQAData(
+        images=torch.from_numpy(world.images),
+        questions=world.questions,
+        x=x,
+        mask=mask,
+        image_index=torch.from_numpy(world.scene_index),
+        y=torch.from_numpy(world.answers),
+        family=torch.from_numpy(world.family),
+        answers=ANSWERS,
+        families=FAMILIES,
+        tokenizer=tokenizer,
+    )

@@ -81,7 +81,7 @@ def heat_over_image(axis: Axes, image: Tensor, weights: Tensor) -> None:
     height, width = picture.shape[:2]
     share = np.asarray(weights, dtype=np.float64) / float(weights.max())  # (rows, columns)
     axis.imshow(picture)
-    axis.imshow(np.zeros_like(share), alpha=0.85 * (1 - share), cmap="gray", vmin=0, vmax=1,
+    axis.imshow(np.zeros_like(share), alpha=0.75 * (1 - share), cmap="gray", vmin=0, vmax=1,
                 extent=(-0.5, width - 0.5, height - 0.5, -0.5))  # fmt: skip
     axis.axis("off")
 

@@ -23,6 +23,7 @@ import inspect
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 import torch.nn.functional as F
 import transformers
@@ -545,7 +546,7 @@ def draw(shape="circle", colour="red", size=24, cx=32, cy=32, ground=(240, 240, 
         pen.polygon([(cx, box[1]), (box[0], box[3]), (box[2], box[3])], fill=COLOURS[colour])
     else:
         {"circle": pen.ellipse, "rectangle": pen.rectangle}[shape](box, fill=COLOURS[colour])
-    return torch.tensor(list(image.getdata()), dtype=torch.uint8).view(64, 64, 3).permute(2, 0, 1)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)  # (3, 64, 64)
 
 
 def ask(picture, question):

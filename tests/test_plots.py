@@ -51,7 +51,7 @@ def test_pictures_and_heat():
     weights[1, 2] = 1.0
     plots.heat_over_image(axis, torch.ones(3, 64, 64), weights)
     alpha = axis.images[1].get_alpha()
-    assert alpha[1, 2] == 0 and alpha[0, 0] == pytest.approx(0.85)
+    assert alpha[1, 2] == 0 and alpha[0, 0] == pytest.approx(0.75)
     plt.close("all")
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 from nbclient.exceptions import CellExecutionError
 
+from course_utils.machine import single_core_rate
 from lessons import build
 from lessons.heads import ROOT, chosen
 
@@ -125,6 +126,8 @@ def timings(sources: list[Path], kind: str = "cpu", env: dict | None = None) -> 
         known = json.loads(TIMINGS.read_text(encoding="utf-8")) if TIMINGS.exists() else {}
         notebooks = known.get(kind, {}).get("notebooks", {}) | {source.name[:2]: round(total, 1)}
         update(TIMINGS, {kind: {"machine": machine, "notebooks": notebooks}})
+        if kind == "cpu":  # lesson 00 scales the times by it
+            update(TIMINGS, {kind: {"rate": round(single_core_rate(), 1)}})
     return True
 
 

@@ -1,0 +1,394 @@
+# ---
+# jupyter:
+#   course:
+#     title: Start here
+#     minutes: 30
+#     needs: []
+# ---
+
+# %% [markdown]
+# This course is about one question: how does a language model learn to see? In this first lesson you
+# will
+#
+# - meet the small world in which most lessons take place;
+# - find out whether this machine is ready, and how long the lessons will take on it;
+# - see the map of the course and the notation that all lessons share;
+# - solve the first two exercises, and see what a wrong answer looks like;
+# - learn what `±` and "Claim holds" mean in the outputs.
+#
+# You need some Python and a little PyTorch: what a tensor is, and its shape. Everything else is built
+# from the start.
+
+# %%
+import json
+
+import matplotlib.pyplot as plt
+import torch
+
+from course_utils import lab, machine, plots, world
+from course_utils.checks import check, hint, progress, quiz
+
+# %% [markdown]
+# ## 1. What it is about
+#
+# Below is a picture of the **teaching world**: a few shapes on a ground. The course draws such
+# pictures itself, so it knows exactly what is in each of them, and can ask any number of questions
+# with certain answers.
+
+# %%
+scene = world.compose([("large", "red", "circle", 20, 22), ("small", "blue", "cross", 46, 14),
+                       ("large", "yellow", "square", 44, 44)])  # fmt: skip
+figure = plots.images_grid(torch.from_numpy(world.draw(scene)), ["three objects"], size=2.8)
+plots.show(figure, alt="A large red circle, a small blue cross and a large yellow square.")
+
+# %%
+for question in ("how many objects are there?", "what colour is the cross?",
+                 "is the red object above the yellow object?", "is there a green circle?"):  # fmt: skip
+    print(f"{question:45} {world.ask(question, scene, 0)}")
+
+# %% [markdown]
+# A person answers these at a glance. A language model that only reads words can't: nothing in "what
+# colour is the cross?" says *blue*. Or can it, at least often? With eight colours, "is there a green
+# circle?" is answered by "no" nearly every time, so a model that always says "no" looks clever without
+# eyes. How much is such cleverness worth? Lesson 01 measures that. It is the first thing to know
+# before any model is called good.
+#
+# ## 2. How a lesson works
+#
+# A lesson is a notebook: text, code, outputs. Run the cells from top to bottom, one after the other,
+# with <kbd>Shift</kbd>+<kbd>Enter</kbd>. The outputs that you see before you run anything are
+# reference outputs, made on one CPU core with seed 0.
+#
+# - **Exercises** are cells that say `# Your code here`. The cell after one checks your answer at
+#   once. If you skip an exercise, the lesson goes on with the course's own solution, so every
+#   notebook runs to its end whatever you have solved.
+# - **Hints** come in two steps: `hint("00.1")`, and again for more. Solved notebooks are in the
+#   folder `solutions`, with the reasoning beside the code.
+# - **Predictions** ask for a guess before a measurement. Any honest number is right. You can only be
+#   surprised by what you have predicted.
+# - If something behaves oddly, restart the kernel and run all cells from the top. Cells that were run
+#   in another order are the commonest reason.
+#
+# ## 3. Is this machine ready?
+#
+# The first cell of every lesson chose a device and a seed. What else is here?
+
+# %% tags=["varies"]
+missing = [name for name, version in machine.versions().items() if version == "missing"]
+plots.table([list(machine.versions().values())], header=list(machine.versions()))
+print("missing:", ", ".join(missing) or "nothing")
+print(f"CPU cores: {machine.cores()}, used by PyTorch: {torch.get_num_threads()}")
+print("GPU:", torch.cuda.get_device_name() if torch.cuda.is_available() else "none (not needed)")
+
+# %% [markdown]
+# How fast is it? Nearly all the time of a neural network goes into products of matrices. The product
+# of two $n \times n$ matrices has $n^2$ entries, each a sum of $n$ products: $n$ multiplications and
+# about $n$ additions. That is about $2 n^3$ operations. We time products of two $512 \times 512$
+# matrices, so $2 \cdot 512^3$ operations each.
+
+# %%
+print(f"operations in one product: {2 * 512**3:,}")
+
+# %% tags=["varies"]
+rate = machine.single_core_rate()
+rates = [["one CPU thread", f"{rate:.0f}"],
+         ["all CPU threads in use", f"{machine.matrix_rate('cpu'):.0f}"]]  # fmt: skip
+if torch.cuda.is_available():
+    rates.append(["GPU", f"{machine.matrix_rate('cuda', size=4096):.0f}"])
+plots.table(rates, header=["512 x 512 matrix products", "billion operations a second"])
+
+# %% [markdown]
+# The course keeps the seconds that each lesson took when its outputs were made, with the rate of that
+# machine. The ratio of the two rates gives an estimate for yours. It is a rough one: reading data and
+# drawing figures don't scale with matrix products, and a lesson uses all your cores, while the
+# reference used one.
+
+# %% tags=["varies"]
+try:
+    timings = json.loads(lab.data_path("timings.json").read_text(encoding="utf-8"))
+except FileNotFoundError:
+    timings = {}
+estimates = machine.estimates(timings, rate)
+if estimates:
+    kept = timings["cpu"]["notebooks"]
+    plots.table([[lesson, f"{kept[lesson]:.0f} s", f"about {max(1, round(seconds))} s"]
+                 for lesson, seconds in estimates.items()],
+                header=["lesson", "reference, one core", "here, one core"])  # fmt: skip
+else:
+    print("No times are kept yet. `make timings` writes them.")
+
+# %% [markdown]
+# If "missing" names a package, install the course again as README says. A GPU isn't needed anywhere.
+# Where there is one, the lessons use it, and choose larger sizes (`profile gpu`).
+#
+# ## 4. The map of the course
+#
+# The lessons build on each other. An arrow points from what is needed to what needs it. Filled boxes
+# are here now, the others follow.
+
+# %%
+LESSONS = {  # number: (column, row, title)
+    "00": (0, 4, "Start here"), "01": (0, 3, "What a\npicture adds"),
+    "02": (1, 4, "Language models"), "03": (1, 2, "Visual features"),
+    "04": (1, 3, "h = Transformer(x, v)"), "05": (2, 4, "L_vs and\nits collapse"),
+    "06": (2, 2, "Pretraining\non pairs"), "07": (3, 4, "Answering\nquestions"),
+    "08": (3, 3, "Training well"), "09": (3, 2, "Measuring\nhonestly"),
+    "10": (3, 1, "Efficient tuning"), "11": (3, 0, "Fewer labels"),
+}  # fmt: skip
+HERE = ("00", "01", "04", "07")
+ARROWS = [("00", "01"), ("01", "04"), ("02", "04"), ("03", "04"), ("04", "05"), ("04", "06"),
+          ("04", "07"), ("07", "08"), ("08", "09"), ("09", "10"), ("10", "11")]  # fmt: skip
+PARTS = ("First steps", "Two kinds of input,\none Transformer", "Learning\nwithout labels",
+         "Learning the task")  # fmt: skip
+WIDTH, STEP = 1.9, 2.7  # of a box, from column to column
+
+# %%
+figure, axis = plt.subplots(figsize=(10, 5))
+for number, (column, row, title) in LESSONS.items():
+    x, here = STEP * column, number in HERE
+    axis.add_patch(plt.Rectangle((x, row - 0.3), WIDTH, 0.6, linewidth=1.2, edgecolor="C0",
+                                 facecolor="C0" if here else "white"))  # fmt: skip
+    axis.text(x + WIDTH / 2, row, f"{number}  {title}", ha="center", va="center", fontsize=9,
+              color="white" if here else "black")  # fmt: skip
+for start, goal in ARROWS:
+    (c1, r1, _), (c2, r2, _) = LESSONS[start], LESSONS[goal]
+    if c1 == c2:  # down or up within a column
+        side = -0.3 if r1 > r2 else 0.3
+        tail, tip = (STEP * c1 + WIDTH / 2, r1 + side), (STEP * c2 + WIDTH / 2, r2 - side)
+    else:
+        tail, tip = (STEP * c1 + WIDTH, r1), (STEP * c2, r2)
+    axis.annotate("", tip, tail, arrowprops={"arrowstyle": "->", "color": "grey"})
+for column, part in enumerate(PARTS):
+    axis.text(STEP * column + WIDTH / 2, 4.75, part, ha="center", va="center", weight="bold")
+axis.set(xlim=(-0.1, 3 * STEP + WIDTH + 0.1), ylim=(-0.5, 5.15))
+axis.axis("off")
+plots.show(figure, alt="Map of lessons 00 to 11 in four columns. 01 leads to 04, which also needs 02 "
+           "and 03; 05, 06 and 07 need 04; 08 to 11 follow 07. 00, 01, 04 and 07 are here.")  # fmt: skip
+
+# %% [markdown]
+# What the four lessons hold:
+#
+# | lesson | the question that it answers |
+# |---|---|
+# | **00** Start here | is everything ready? |
+# | **01** What a picture adds | how much of "visual question answering" needs the picture? |
+# | **04** The joint representation | how does one Transformer read words and a picture together? |
+# | **07** Visual question answering | how does such a model learn to answer, and does it look? |
+#
+# They can be read in this order without the others. Where one needs something from a lesson that
+# follows later, it says so and brings what it needs.
+#
+# ## 5. Notation
+#
+# The same letter means the same thing in every lesson, in formulas and in code.
+#
+# | symbol | in code | what it is |
+# |---|---|---|
+# | $x$ | `x` (batch, words) | a question or sentence, as a row of token ids |
+# | $v$ | `v` (batch, patches, dim) | visual features: one vector for each part of a picture |
+# | $v'$ | `v_perturbed` | $v$ after a small random change of the picture (lesson 05) |
+# | $h$ | `h` (batch, positions, dim) | joint representation $h = \mathrm{Transformer}(x, v)$: words, then patches |
+# | $y$ | `y` (batch,) | the right answer, as an id |
+# | $M_\theta$ | `model` | the whole model; $\theta$ is all its weights |
+# | $\ell$ | `loss` | the loss of one example |
+# | $\mathcal{L}(\theta)$ | `loss.mean()` | empirical risk: the mean of $\ell$ over the training data |
+# | $\mathcal{L}_{vs}$ | | consistency loss $\lVert \mathrm{Transformer}(x, v) - \mathrm{Transformer}(x, v') \rVert^2$ (lesson 05) |
+# | $\theta^*$ | | the weights with the smallest $\mathcal{L}$; what training looks for |
+# | $D_v$ | | pictures without text |
+# | $D_t$ | | text without pictures |
+# | $D_s$ | | pairs of pictures and text (or question, picture and answer) |
+#
+# Two more things are fixed. A **shape** is written in brackets behind each tensor line, as in
+# `# (batch, dim)`. And a **mask** is True where there is something to attend to. (Some libraries mean
+# the opposite. Lesson 04 shows what happens then.)
+#
+# > **Exercise 00.2 · predict a shape** · difficulty 1 of 3 · 3 minutes
+# >
+# > A batch has 32 questions of 9 tokens each. Each picture has 16 patches, and every vector has 64
+# > numbers. What is the shape of $h$? Write three numbers in brackets.
+
+# %%
+shape_of_h = None
+### BEGIN SOLUTION
+shape_of_h = (32, 9 + 16, 64)  # 9 words, then 16 patches, in one row of positions
+### END SOLUTION
+
+# %%
+shape_of_h = check("00.2", shape_of_h)
+
+# %% [markdown]
+# ## 6. Your first function, and a wrong answer on purpose
+#
+# Models are evaluated in batches, because the data don't fit into memory at once. The last batch is
+# often smaller than the others.
+#
+# > **Exercise 00.1 · write it** · difficulty 1 of 3 · 5 minutes
+# >
+# > Write the **accuracy**: the share of questions that were answered right. `batches` is a list of
+# > pairs `(predictions, y)`, two tensors of answer ids of shape (batch,). Batches may differ in size.
+#
+# A first idea: take the accuracy of each batch, and average. Let us see what the check says to it.
+
+# %%
+def first_idea(batches):
+    """The mean of the accuracies of the batches."""
+    shares = [(predictions == y).double().mean().item() for predictions, y in batches]
+    return sum(shares) / len(shares)
+
+
+attempt = "00.1"
+_ = check(attempt, first_idea)
+
+# %% [markdown]
+# Feedback says what was compared, how far off the answer is, and where it can tell, why. It doesn't
+# show the right value. Stuck? Ask for a hint, and once more for a second one.
+
+# %%
+hint("00.1")
+hint("00.1")
+
+# %% [markdown]
+# Now write it so that each question counts once.
+
+# %%
+def accuracy(batches):
+    """Share of right answers over a list of (predictions, y), each (batch,) int64."""
+    ### BEGIN SOLUTION
+    # add up over all batches first, and divide once: then the sizes don't matter
+    right = sum((predictions == y).sum().item() for predictions, y in batches)
+    return right / sum(len(y) for _, y in batches)
+    ### END SOLUTION
+
+
+# %%
+accuracy = check("00.1", accuracy)
+
+# %%
+y = torch.zeros(101, dtype=torch.long)  # (101,) the right answers
+predictions = y.clone()
+predictions[100] = 1  # one mistake, in the last batch
+batches = [(predictions[:100], y[:100]), (predictions[100:], y[100:])]  # sizes 100 and 1
+print(f"one mistake in 101 questions: {100 * accuracy(batches):.1f} % right")
+print(f"the mean over the two batches says {100 * first_idea(batches):.1f} %")
+
+# %% [markdown]
+# One mistake in a hundred, or every second answer wrong? The difference is a real one: it sits in many
+# published programs, and nobody notices as long as the batches are equally large.
+#
+# ### Where your progress is kept
+#
+# A solved exercise is noted in a small file in your home folder, so it is still known when you come
+# back. It stays on your machine.
+
+# %% tags=["varies"]
+progress(("00", "07"))
+print("kept in", str(lab.progress_file()).replace(str(lab.progress_file().home()), "~"))
+
+# %% [markdown]
+# ## 7. What `±` means
+#
+# Training begins with random weights and takes the data in random order. Another **seed** gives
+# another model and another accuracy. A number from a single run says little, so the lessons print
+# such numbers as `a ± b`: `a` is the result of this run, and `b` is the **standard deviation** over
+# five runs with different seeds,
+#
+# $$b = \sqrt{\frac{1}{5 - 1} \sum_{i=1}^{5} (a_i - \bar a)^2} .$$
+#
+# Here is the smallest "training" that there is: a model that guesses yes or no with a coin, tested on
+# 1,000 questions, with five seeds.
+
+# %%
+def coin_accuracy(seed, questions=1000):
+    """Accuracy in per cent of guesses with a coin."""
+    generator = torch.Generator().manual_seed(seed)
+    guesses = torch.randint(0, 2, (questions,), generator=generator)  # (questions,)
+    truth = torch.randint(0, 2, (questions,), generator=generator)  # (questions,)
+    return 100 * accuracy([(guesses, truth)])
+
+
+runs = [coin_accuracy(seed) for seed in range(5)]
+print("five runs:", *[f"{run:.1f}" for run in runs])
+print("in short: ", lab.mean_spread(runs, "%"))
+
+# %% [markdown]
+# Can we know $b$ beforehand? Each answer is right with probability $p$, so the share of right ones
+# among $n$ questions has the standard deviation $\sqrt{p(1-p)/n}$.
+
+# %%
+print(f"expected spread: {100 * (0.5 * 0.5 / 1000) ** 0.5:.1f} %")
+
+# %% [markdown]
+# So on 1,000 questions, two coins may well differ by three points, and neither is better. A difference
+# between two models counts only if it is larger than the spread.
+#
+# Whatever a sentence asserts about a result is checked where it stands, by a **claim**. A claim that
+# doesn't hold stops the notebook, so a text can't go on asserting what its own output denies.
+
+# %%
+mean = sum(runs) / len(runs)
+lab.claim("a coin is right on about half of the yes/no questions", abs(mean - 50) < 5)
+
+# %%
+try:
+    lab.claim("a coin is right on 60 % of them", mean > 59)
+except AssertionError as error:
+    print(error)
+
+# %% [markdown]
+# ### Your last digits will differ
+#
+# Computers round after each operation, so the order of a sum matters. The same three numbers, added in
+# two orders:
+
+# %%
+a, b, c = torch.tensor([1e8, 1.0, -1e8])  # float32, about seven digits each
+print("(a + b) + c =", ((a + b) + c).item())
+print("(a + c) + b =", ((a + c) + b).item())
+
+# %% [markdown]
+# Another processor adds in another order. In a long training run such differences grow. Expect the
+# same picture and the same claims, and other last digits. Outputs that have to differ, such as times,
+# are never compared.
+#
+# On one machine, the same seed gives the same numbers:
+
+# %%
+torch.manual_seed(lab.seed)
+first = torch.rand(3)  # (3,)
+torch.manual_seed(lab.seed)
+second = torch.rand(3)  # (3,)
+lab.claim("the same seed gives the same random numbers", torch.equal(first, second))
+
+# %% [markdown]
+# ## 8. On a GPU
+#
+# With a GPU, the first cell of each lesson prints `device cuda, profile gpu`. Models and numbers of
+# steps become larger, and sums are taken in yet another order. Nothing else changes: the same code
+# runs. To stay on the CPU, set the environment variable `COURSE_PROFILE=cpu` before you start. GPU
+# times of this lesson were not measured.
+#
+# ## 9. What you know now
+#
+# - Check, hint, solution: an exercise answers at once, and says why.
+# - Accuracy is summed over questions and divided once.
+# - `a ± b` is a run and the spread over five seeds; a claim is a sentence that was tested here.
+# - Words are $x$, pictures are $v$, and $h$ holds words, then patches.
+
+# %%
+quiz([
+    ("You skip an exercise. What happens to the rest of the notebook?",
+     "It runs on with the course's own solution."),
+    ("Two models reach 84.2 ± 0.6 % and 84.5 ± 0.7 %. Which one is better?",
+     "Nobody can tell: the difference is smaller than the spread of either."),
+    ("A text has 7 tokens and a picture 16 patches. How many positions has h?",
+     "23: words and patches stand in one row."),
+    ("Your output says 67.04 where the reference says 67.03. Is something wrong?",
+     "No. Sums in another order round differently."),
+    ("Three batches of 50, 50 and 2 questions have accuracies 0.9, 0.9 and 0.5. The accuracy?",
+     "(45 + 45 + 1) / 102, about 0.892. The mean of the three, 0.767, gives two questions the weight "
+     "of fifty."),
+])  # fmt: skip
+
+# %% [markdown]
+# **Next:** lesson 01 asks what a picture adds to a question, and finds
+# a model that answers two of three questions without eyes.

@@ -14,6 +14,7 @@ import json
 import math
 import os
 import random
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def start() -> None:
     smoke = os.environ.get("COURSE_SMOKE") == "1"
     step_limit = 2 if smoke else 0
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if reference():  # a reference must not depend on the network
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if not reference() and torch.cuda.is_available():
         device = torch.device("cuda")
     elif not reference() and torch.backends.mps.is_available():
@@ -65,7 +68,7 @@ def start() -> None:
 
 def _integer(name: str, default: int) -> int:
     text = os.environ.get(name, str(default))
-    if not text.isdigit():
+    if not text.isdecimal():
         raise ValueError(f"{name}: expected a whole number, got {text!r}")
     return int(text)
 
@@ -82,20 +85,32 @@ def pick(cpu, gpu):
     return gpu if profile == "gpu" else cpu
 
 
+def steps(cpu: int, gpu: int) -> int:
+    """A number of updates by profile; two in a smoke run."""
+    return min(pick(cpu, gpu), step_limit) if step_limit else pick(cpu, gpu)
+
+
 def data_path(name: str) -> Path:
     """A file of the course's data/ folder, in the repository or in the installed package.
 
     Raises:
-        FileNotFoundError: it is in neither; the message says where it was looked for.
+        FileNotFoundError: it is in neither; the message says where it was looked for and, where
+            that is known, which command makes it.
     """
     package = Path(__file__).parent
     places = [package / "data" / name, package.parent / "data" / name]
     for path in places:
         if path.exists():
             return path
+    file = Path(name)
+    command = {"spreads.json": "make spreads N=NN", "timings.json": "make timings"}.get(name, "")
+    if file.parts[0] == "checkpoints":
+        from course_utils.recipes import RECIPES  # only here, as it imports every model
+
+        command = f"python -m course_utils.recipes {file.stem}" if file.stem in RECIPES else ""
     raise FileNotFoundError(
         f"expected data/{name} in the course's folder or in the installed package, found neither "
-        f"{' nor '.join(str(p) for p in places)}"
+        f"{' nor '.join(str(p) for p in places)}" + (f"; it is made by: {command}" * bool(command))
     )
 
 
@@ -103,7 +118,12 @@ def data_path(name: str) -> Path:
 
 
 def claim(sentence: str, condition: bool) -> None:
-    """States something that the lesson asserts, and fails loudly where it does not hold."""
+    """States something that the lesson asserts, and fails loudly where it does not hold.
+
+    Raises:
+        AssertionError: the condition is false (not in a smoke run, whose models learnt nothing).
+    """
+    sentence = sentence.rstrip(".")
     if smoke:
         print(f"Claim not judged in a smoke run: {sentence}.")
         return
@@ -116,7 +136,7 @@ def measured(name: str, value: float, unit: str = "", digits: int = 1) -> str:
     """A number that came out of training, with its spread: "99.8 ± 0.1 %".
 
     The spread is the standard deviation over five seeds, kept in data/spreads.json by
-    `make spreads`. It is rounded up, so it is never 0. "±?" means that it was not measured yet.
+    `make spreads`. It is rounded up, so it is never 0. "± ?" means that it was not measured yet.
     """
     record = os.environ.get("COURSE_RECORD")
     if record:
@@ -150,13 +170,23 @@ def _with_spread(value: float, spread: float | None, unit: str, digits: int) -> 
 
 def progress_file() -> Path:
     """Where progress is kept: a file in the learner's home folder."""
-    default = Path.home() / ".vision-language-course" / "progress.json"
-    return Path(os.environ.get("COURSE_PROGRESS") or default)
+    chosen = os.environ.get("COURSE_PROGRESS")
+    return Path(chosen or "~/.vision-language-course/progress.json").expanduser()
 
 
 def load_progress() -> dict[str, str]:
-    """Exercises that were solved, with the day. A damaged file is moved aside, not lost."""
-    path = progress_file()
+    """Exercises that were solved, with the day; none in a reference run. A file that can't be
+    understood is moved aside, not lost."""
+    if reference():
+        return {}
+    try:
+        return _read_progress(progress_file())
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
+        print(f"Your progress could not be read: {error}.")
+        return {}
+
+
+def _read_progress(path: Path) -> dict[str, str]:
     try:
         done = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(done, dict):
@@ -165,7 +195,9 @@ def load_progress() -> dict[str, str]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except ValueError as error:
-        aside = path.with_suffix(".damaged")
+        count = 1
+        while (aside := path.with_suffix(f".damaged-{count}")).exists():
+            count += 1
         os.replace(path, aside)
         print(f"Your progress file could not be read ({error}). It was moved to {aside}.")
         return {}
@@ -175,13 +207,23 @@ def mark_done(exercise: str, day: str) -> None:
     """Notes a solved exercise, unless this is a reference run; never fails a check."""
     if reference():
         return
-    path = progress_file()
-    done = load_progress()
-    done.setdefault(exercise, day)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".part")
-        beside.write_text(json.dumps(done, indent=1, sort_keys=True), encoding="utf-8")
+        path = progress_file()
+        done = _read_progress(path)
+        if exercise not in done:
+            _write_progress(path, done | {exercise: day})
+    except (OSError, RuntimeError) as error:
+        print(f"Your progress could not be saved: {error}.")
+
+
+def _write_progress(path: Path, done: dict[str, str]) -> None:
+    """Writes beside the file and then takes its place, so that a crash leaves the old one whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, beside = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            json.dump(done, file, indent=1, sort_keys=True)
         os.replace(beside, path)
-    except OSError as error:
-        print(f"Your progress could not be saved in {path}: {error}.")
+    except BaseException:
+        os.unlink(beside)
+        raise

@@ -2,15 +2,23 @@
 
 import importlib
 import json
-import pkgutil
+import os
 import random
+import re
+import textwrap
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 import course_utils.checks as checks
-from course_utils.checks import Exercise, Feedback, call, check, compare, hint, quiz
+from course_utils import lab
+from course_utils.checks import (
+    Exercise, Feedback, call, check, choice, compare, compare_prediction, hint, prediction, progress,
+    quiz, value,
+)  # fmt: skip
+from course_utils.checks.feedback import alike
 
 
 def double(x):
@@ -23,7 +31,8 @@ def _test_double(function):
 
 
 SAMPLE = Exercise("Double", 5, 1, double, _test_double, ("Multiply.", "2 * x."),
-                  mistakes=((lambda x: x + 2, "You added 2."),))  # fmt: skip
+                  mistakes=((lambda x: x + 2, "You added 2."), (lambda x: x[:1], "Only one."),
+                            (lambda x: x.nothing, "There is nothing.")))  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +57,13 @@ def test_a_right_answer_is_returned_and_noted(capsys, sample):
     assert list(json.loads(sample.read_text())) == ["99.1"]
 
 
+def test_what_is_graded_or_compared_is_not_noted(monkeypatch, capsys, sample):
+    for name, setting in (("NBGRADER_EXECUTION", "autograde"), ("COURSE_REFERENCE", "1")):
+        monkeypatch.setenv(name, setting)
+        assert said(capsys, double)[0] == "Exercise 99.1: right.\n"
+        assert not sample.exists()
+
+
 def raises(x):
     return x[7]
 
@@ -60,6 +76,7 @@ def not_attempted(x):
     "answer, expected",
     [
         (None, "not attempted"),
+        (..., "not attempted"),
         (not_attempted, "not attempted"),
         (3.0, "expected a function, got a number"),
         (lambda x: None, "got None. Does every path return something?"),
@@ -69,7 +86,21 @@ def not_attempted(x):
         (lambda x: "two", "expected a tensor, got a text"),
         (lambda x: x / 0, "values are inf or nan"),
         (lambda x: 2 * x > 1, "expected float32 values, got bool"),
-        (raises, "It raised IndexError"),
+        (raises, "It raised IndexError: index 7 is out of bounds"),
+        (lambda: 0, "takes 0 positional arguments but 1 was given"),
+        (lambda x: torch.nn.Module()(x), "It raised NotImplementedError: Module"),
+        (lambda x: (2 * x).long(), "expected float32 values, got int64"),
+        (lambda x: (2 * x).numpy(), "expected a tensor, got an array"),
+        (lambda x: 2 * x.flatten(), "wrong shape, expected (2, 3), got (6,)"),
+        (lambda x: 2 * x.T if x.ndim == 2 else 2 * x, "Rows and columns are exchanged"),
+        (lambda x: (2 * x).mean(), "wrong shape, expected (4,), got ()"),
+        (lambda x: -2 * x, "All of them have the wrong sign."),
+        (lambda x: 6 * x, "All of them are 3 times too large."),
+        (lambda x: x, "All of them are 0.5 times what they should be."),
+        (lambda x: 2 * x - 1, "All of them are off by the same 1."),
+        (lambda x: 2 * x.flip(0), "They are the right values in another order."),
+        (lambda x: torch.add(x, torch.tensor(2.0)), "You added 2."),
+        (lambda x: x.narrow(0, 0, 1), "Only one."),
     ],
 )
 def test_feedback_says_what_is_wrong(capsys, answer, expected):
@@ -91,11 +122,43 @@ def test_a_check_changes_no_random_number_and_no_input():
         x *= 2
         return x
 
+    def wrong(x):
+        torch.set_grad_enabled(False)
+        return greedy(x) + torch.rand(1)
+
     states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
-    assert check("99.1", greedy) is greedy
+    assert check("99.1", greedy) is greedy and check("99.1", wrong) is double
+    assert torch.is_grad_enabled()
     assert random.getstate() == states[0]
     assert (np.random.get_state()[1] == states[1]).all()
     assert torch.equal(torch.get_rng_state(), states[2])
+
+
+def test_a_random_answer_gets_the_same_words_each_time(capsys):
+    noisy = lambda x: x + torch.rand(x.shape)  # noqa: E731
+    assert said(capsys, noisy) == said(capsys, noisy)
+
+
+def test_an_error_is_told_in_one_line_with_the_line_of_the_cell(capsys):
+    source = textwrap.dedent("""
+        def broken(x):
+            y = x + 1
+            raise ValueError("first line\\nsecond line")
+        """)
+    names = {}
+    exec(compile(source, "/tmp/ipykernel_12/345.py", "exec"), names)
+    text, _ = said(capsys, names["broken"])
+    assert text == "Exercise 99.1: not yet. It raised ValueError: first line (line 4 of your cell).\n"
+
+
+def test_two_mistakes_that_cannot_be_told_apart_are_both_named(monkeypatch, capsys):
+    twice = Exercise("Double", 5, 1, double, _test_double, ("Multiply.", "2 * x."),
+                     mistakes=((lambda x: x + 2, "You added."), (lambda x: 2 + x, "A sum."),
+                               (lambda x: x + 3, "You added 3."), (7, "That is a number.")))  # fmt: skip
+    monkeypatch.setattr(checks, "exercise", lambda number: twice)
+    assert said(capsys, lambda x: x + 2)[0].endswith("You added. Or: A sum.\n")
+    assert said(capsys, 7)[0].endswith("got a whole number. That is a number.\n")
+    assert said(capsys, lambda x: x**2)[0].endswith(" at index (3,).\n")
 
 
 def test_hints_come_one_after_the_other(capsys):
@@ -109,7 +172,20 @@ def test_hints_come_one_after_the_other(capsys):
 @pytest.mark.parametrize(
     "got, want, message",
     [
-        ({"a"}, {"a", "b"}, "got {'a'}, which is not it"),
+        ({"a", "c"}, {"a", "b"}, "'c' should not be there and 1 missing"),
+        ({"a": 1.0}, {"a": 2.0}, "result, 'a': got 1, which is too small"),
+        ({"a": 1.0}, {"b": 1.0}, "the keys: 'a' should not be there and 1 missing"),
+        ("Red ", "red", "Only capitals or spaces differ"),
+        ("blue", "red", "got 'blue', which is not it"),
+        ("x" * 200, "red", r"xxx\.\.\., which"),
+        (False, True, "got False, which is not it"),
+        (-0.5, 0.5, "got -0.5, which has the wrong sign"),
+        (0.50002, 0.5, "too large. That is close"),
+        (["a"], ["a", "b"], "expected 2 entries, got 1"),
+        ((torch.ones(2), torch.ones(2, 2)), (torch.ones(2), torch.zeros(2, 2)), "entry 1: 4 of 4"),
+        (torch.ones(3), torch.zeros(3, dtype=torch.long), "expected int64 values, got float32"),
+        (torch.ones(2, 3), torch.ones(2), r"expected \(2,\), got \(2, 3\)"),
+        (torch.ones(2), torch.tensor(1.0), "a mean or a sum is missing"),
         ([1, 2], {1, 2}, "expected a set, got a list"),
         ([1, 2, 3], [1, 2, 4], r"1 of 3 values differ, the largest difference is 1 at index \(2,\)"),
         (1, True, "expected True or False, got a whole number"),
@@ -122,10 +198,64 @@ def test_compare_other_kinds(got, want, message):
 
 
 def test_compare_accepts_equals_in_other_clothes():
-    compare(np.array([1.0, 2.0]), torch.tensor([1.0, 2.0]))
+    compare(np.array([1.0, 2.0]), [1.0, 2.0])
+    compare(torch.tensor([1.0, 2.0], dtype=torch.float64), torch.tensor([1.0, 2.0]))
+    compare(torch.tensor([1.0, 2.0], requires_grad=True).bfloat16(), torch.tensor([1.0, 2.0]))
+    compare((torch.ones(2), torch.ones(2, 2)), [torch.ones(2), torch.ones(2, 2)])
+    compare({"a": torch.ones(2)}, {"a": torch.ones(2)})
+    compare(np.bool_(True), True)
+    compare(torch.tensor(True), True)
+    compare(2, 2.0)
     compare([torch.tensor(1.0), torch.tensor(2.0)], [1.0, 2.0])
     compare(torch.tensor(float("inf")), float("inf"))
     compare(1_000_000.0 + 0.5, 1_000_000.0)  # relative to the size of what is wanted
+
+
+@pytest.mark.parametrize("one, other, same", [
+    (torch.ones(2), torch.ones(2), True), (torch.ones(2), 1 + 1e-6 * torch.ones(2), True),
+    (torch.ones(2), torch.zeros(2), False), (torch.ones(2), torch.ones(2, 1), False),
+    (None, None, True), (None, 1, False), (double, double, True), (double, len, False),
+    (SimpleNamespace(a=1), SimpleNamespace(a=2), False)])
+def test_alike(one, other, same):  # fmt: skip
+    assert alike(one, other) == same
+
+
+# Common kinds of exercise
+
+
+def test_values_choices_and_predictions():
+    value(3, "the count")(3.0)
+    with pytest.raises(Feedback, match="the count: got 4, which is too large"):
+        value(3, "the count")(4)
+    which = choice("b", {"a": "It is blind.", "c": "It is slow."})
+    which(" B")
+    with pytest.raises(Feedback, match="'c' is not it. It is slow."):
+        which("c")
+    for answer in ("d", 3, ["b"]):
+        with pytest.raises(Feedback, match="expected one of 'a', 'b', 'c', got"):
+            which(answer)
+    guess = prediction(0, 100, "%")
+    for answer in (0, 55.5, torch.tensor(100)):
+        guess(answer)
+    for answer in (-1, 101, "many", True, [50], float("nan")):
+        with pytest.raises(Feedback, match="expected a number from 0 to 100 %, got"):
+            guess(answer)
+
+
+@pytest.mark.parametrize("unit, expected", [
+    ("%", "You predicted 95.0 %, measured: 82.4 ± 0.5 %. Your prediction minus the measurement: "
+          "+12.6 ± 0.5\n"),
+    ("", "You predicted 95.0, measured: 82.4 ± 0.5. Your prediction minus the measurement: "
+         "+12.6 ± 0.5\n")])
+def test_a_prediction_is_set_beside_the_measurement(monkeypatch, tmp_path, capsys, unit, expected):  # fmt: skip
+    path = tmp_path / "spreads.json"
+    path.write_text('{"99.a": {"std": 0.5}}')
+    monkeypatch.setattr(lab, "data_path", lambda name: path)
+    compare_prediction("99.a", 95, 82.42, unit)
+    assert capsys.readouterr().out == expected
+
+
+# Quiz and progress
 
 
 def test_quiz_hides_its_answers(capsys):
@@ -134,25 +264,51 @@ def test_quiz_hides_its_answers(capsys):
     assert "Why?" in text and "Because" not in text
     page = checks._Quiz([("Why?", "Because <of> it.")])._repr_html_()
     assert "<details>" in page and "Because &lt;of&gt; it." in page
+    assert "<code>x &lt; 1</code>" in checks._Quiz([("`x < 1`?", "No.")])._repr_html_()
+    for wrong in [("Why?",), ("Why?", " "), ("Why?", 3)]:
+        with pytest.raises(ValueError, match="expected .question, answer."):
+            quiz([wrong])
+
+
+def test_progress_shows_what_is_done(monkeypatch, capsys):
+    progress()
+    assert re.search(r"07 +0 of 6 +○○○○○○", capsys.readouterr().out)
+    lab.mark_done("07.2", "2026-01-01")
+    progress(["07"])
+    assert re.search(r"07 +1 of 6 +○●○○○○", capsys.readouterr().out)
+    monkeypatch.setenv("COURSE_REFERENCE", "1")
+    progress(["07"])
+    assert "0 of 6" in capsys.readouterr().out
+
+
+def test_a_home_that_is_read_only_does_not_break_a_check(monkeypatch, capsys, sample):
+    def refuse(*args, **kwargs):
+        raise PermissionError("read-only")
+
+    for name in ("replace", "open"):
+        monkeypatch.setattr(os, name, refuse)
+    text, returned = said(capsys, double)
+    assert "right." in text and "could not be saved: read-only" in text and returned is double
 
 
 def test_unknown_ids_list_the_known_ones(monkeypatch):
     monkeypatch.undo()
     with pytest.raises(KeyError, match="this lesson has 07.1, 07.2"):
         checks.exercise("07.99")
-    with pytest.raises(KeyError, match="no such lesson"):
-        checks.exercise("77.1")
+    for number in ("77.1", "", 7.2, "feedback"):
+        with pytest.raises(KeyError, match="no such lesson"):
+            checks.exercise(number)
 
 
 # Every exercise of every lesson
 
 
-LESSONS = [m.name for m in pkgutil.iter_modules(checks.__path__) if m.name.startswith("lesson")]
 EXERCISES = [
     (number, exercise)
-    for name in LESSONS
-    for number, exercise in importlib.import_module(f"course_utils.checks.{name}").EXERCISES.items()
-]
+    for lesson in checks.lessons()
+    for number, exercise in importlib.import_module(
+        f"course_utils.checks.lesson{lesson}").EXERCISES.items()
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("number, exercise", EXERCISES, ids=[n for n, _ in EXERCISES])

@@ -29,11 +29,12 @@ def test_start_may_run_twice_and_gives_the_same_numbers(capsys):
 
 def test_profiles(monkeypatch):
     lab.start()
-    assert lab.pick(cpu=3, gpu=30) == 3 and lab.step_limit == 0
+    assert lab.pick(cpu=3, gpu=30) == 3 and lab.step_limit == 0 and lab.steps(300, 900) == 300
     monkeypatch.setenv("COURSE_SMOKE", "1")
     monkeypatch.setenv("COURSE_SEED", "4")
     lab.start()
     assert lab.pick(cpu=3, gpu=30) == 30 and lab.step_limit == 2 and lab.seed == 4
+    assert lab.steps(300, 900) == 2 and lab.steps(300, 1) == 1
 
 
 @pytest.mark.parametrize("name, value", [("COURSE_PROFILE", "tpu"), ("COURSE_SEED", "one")])
@@ -80,6 +81,25 @@ def test_missing_data_says_where_it_was_looked_for():
         lab.data_path("none.bin")
 
 
+def test_missing_data_names_the_command_that_makes_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(lab, "__file__", str(tmp_path / "course_utils" / "lab.py"))
+    with pytest.raises(FileNotFoundError, match="made by: python -m course_utils.recipes easy_vqa$"):
+        lab.data_path("checkpoints/easy_vqa.safetensors")
+    with pytest.raises(FileNotFoundError, match="made by: make spreads"):
+        lab.data_path("spreads.json")
+    with pytest.raises(FileNotFoundError) as unknown:
+        lab.data_path("checkpoints/unknown.safetensors")
+    assert "made by" not in str(unknown.value)
+
+
+def test_data_of_an_installed_package_comes_first(monkeypatch, tmp_path):
+    monkeypatch.setattr(lab, "__file__", str(tmp_path / "course_utils" / "lab.py"))
+    for folder in (tmp_path / "data", tmp_path / "course_utils" / "data"):
+        folder.mkdir(parents=True)
+        (folder / "a.json").write_text("{}")
+        assert lab.data_path("a.json") == folder / "a.json"
+
+
 def test_progress_is_kept_outside_reference_runs_only(monkeypatch):
     lab.mark_done("07.1", "2026-01-01")
     assert lab.load_progress() == {}
@@ -97,8 +117,41 @@ def test_a_damaged_progress_file_is_moved_aside_not_lost(monkeypatch, capsys, da
     path.write_text(damage)
     lab.mark_done("07.2", "2026-01-01")
     assert lab.load_progress() == {"07.2": "2026-01-01"}
-    assert path.with_suffix(".damaged").read_text() == damage
+    assert path.with_suffix(".damaged-1").read_text() == damage
     assert "could not be read" in capsys.readouterr().out
+    path.write_bytes(b"\xff")
+    assert lab.load_progress() == {}
+    assert path.with_suffix(".damaged-1").read_text() == damage
+    assert path.with_suffix(".damaged-2").read_bytes() == b"\xff"
+    assert not list(path.parent.glob("*.part"))
+
+
+def test_a_crash_while_saving_leaves_the_old_progress_whole(monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_REFERENCE", "0")
+    lab.mark_done("07.1", "2026-01-01")
+
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(json, "dump", stop)
+        with pytest.raises(KeyboardInterrupt):
+            lab.mark_done("07.2", "2026-01-01")
+    assert lab.load_progress() == {"07.1": "2026-01-01"}
+    assert [p.name for p in lab.progress_file().parent.iterdir()] == ["progress.json"]
+
+
+def test_without_a_home_nothing_breaks(monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_REFERENCE", "0")
+    monkeypatch.delenv("COURSE_PROGRESS")
+
+    def homeless(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(lab.Path, "expanduser", homeless)
+    lab.mark_done("07.1", "2026-01-01")
+    assert lab.load_progress() == {}
+    assert capsys.readouterr().out.count("Could not determine home directory") == 2
 
 
 def test_a_home_that_cannot_be_written_does_not_stop_a_check(monkeypatch, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Exercises and their answers: `check`, `hint`, `quiz`.
+"""Exercises and their answers: `check`, `hint`, `quiz`, `progress`.
 
 Each lesson has a module lessonNN.py with a dictionary EXERCISES: id -> `Exercise`.
 """
@@ -7,20 +7,36 @@ import datetime
 import html
 import importlib
 import os
+import pkgutil
 import random
+import re
+from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from IPython.display import HTML, display
+from IPython.display import display
 
 from course_utils import lab, plots
-from course_utils.checks.feedback import Exercise, Feedback, call, compare
+from course_utils.checks.feedback import (
+    Exercise, Feedback, alike, call, choice, compare, listening, prediction, value,
+)  # fmt: skip
 
-__all__ = ["Exercise", "Feedback", "call", "check", "compare", "hint", "progress", "quiz"]
+__all__ = ["Exercise", "Feedback", "call", "check", "choice", "compare", "compare_prediction",
+           "hint", "prediction", "progress", "quiz", "value"]  # fmt: skip
 
 _hints_shown: dict[str, int] = {}
+
+
+def lessons() -> list[str]:
+    """The numbers of the lessons that have exercises: ["00", "01", ...]."""
+    names = [module.name for module in pkgutil.iter_modules(__path__)]
+    return sorted(name.removeprefix("lesson") for name in names if name.startswith("lesson"))
+
+
+def _exercises(lesson: str) -> dict[str, Exercise]:
+    return importlib.import_module(f"course_utils.checks.lesson{lesson}").EXERCISES
 
 
 def exercise(number: str) -> Exercise:
@@ -29,14 +45,12 @@ def exercise(number: str) -> Exercise:
     Raises:
         KeyError: there is none; the message lists those of the lesson.
     """
-    lesson = number.partition(".")[0]
-    try:
-        exercises = importlib.import_module(f"course_utils.checks.lesson{lesson}").EXERCISES
-    except ModuleNotFoundError:
-        raise KeyError(f"expected an id such as '07.2', got {number!r}: no such lesson") from None
-    if number not in exercises:
-        raise KeyError(f"no exercise {number!r}; this lesson has {', '.join(exercises)}")
-    return exercises[number]
+    lesson = str(number).partition(".")[0]
+    if lesson not in lessons():
+        raise KeyError(f"expected an id such as '07.2', got {number!r}: no such lesson")
+    if number not in _exercises(lesson):
+        raise KeyError(f"no exercise {number!r}; this lesson has {', '.join(_exercises(lesson))}")
+    return _exercises(lesson)[number]
 
 
 def check(number: str, answer: Any) -> Any:
@@ -47,69 +61,92 @@ def check(number: str, answer: Any) -> Any:
     is set), a wrong or missing answer raises `Feedback` instead.
     """
     this = exercise(number)
-    try:
-        if answer is None:
-            raise NotImplementedError
-        with _isolated():
-            _test(this, answer)
-    except NotImplementedError:
-        message = "not attempted yet. The lesson goes on with the course's own."
-    except Feedback as feedback:
-        message = f"not yet. {feedback}"
-    except Exception as error:  # a learner's code may raise anything
-        message = f"not yet. It raised {type(error).__name__}: {error}{_line(error)}"
-    else:
+    grading = bool(os.environ.get("NBGRADER_EXECUTION"))
+    message = _verdict(this, answer)
+    if not message:
         print(f"Exercise {number}: right.")
-        lab.mark_done(number, datetime.date.today().isoformat())
+        if not grading:
+            lab.mark_done(number, datetime.date.today().isoformat())
         return answer
     print(f"Exercise {number}: {message}")
-    if os.environ.get("NBGRADER_EXECUTION"):
+    if grading:
         raise Feedback(f"exercise {number}: {message}")
     return this.reference
 
 
-def _test(this: Exercise, answer: Any) -> None:
-    """Runs the test; where it fails as a known mistake does, says which mistake that is."""
-    try:
-        this.test(answer)
-    except NotImplementedError:
-        raise
-    except Exception as error:
-        for wrong, reason in this.mistakes:
-            if _same_failure(this, wrong, error):
-                raise Feedback(f"{error} {reason}") from None
-        raise
+def _verdict(this: Exercise, answer: Any) -> str:
+    """What to say about an answer; "" if it is right."""
+    missing = "not attempted yet. The lesson goes on with the course's own."
+    if answer is None or answer is ...:
+        return missing
+    with _isolated():
+        error, outcomes = _run(this, answer)
+        if error is None:
+            return ""
+        if isinstance(error, NotImplementedError) and not error.args:
+            return missing
+        reasons = [reason for wrong, reason in this.mistakes
+                   if reason and _same(this, answer, error, outcomes, wrong)]  # fmt: skip
+    text = str(error) if isinstance(error, Feedback) else _raised(error)
+    return f"not yet. {text} {' Or: '.join(reasons)}".rstrip()
 
 
-def _same_failure(this: Exercise, wrong: Any, error: Exception) -> bool:
-    """Whether the known mistake fails with the very same words, values included."""
-    try:
-        this.test(wrong)
-    except Exception as other:
-        return type(other) is type(error) and str(other) == str(error)
-    return False
+def _run(this: Exercise, answer: Any) -> tuple[Exception | None, list]:
+    """What the test raises, and what the answer returned. Always from the same random state."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.default_generator.manual_seed(0)
+    with listening() as outcomes:
+        try:
+            this.test(answer)
+        except Exception as error:  # a learner's code may raise anything
+            return error, outcomes
+    return None, outcomes
+
+
+def _same(this: Exercise, answer: Any, error: Exception, outcomes: list, wrong: Any) -> bool:
+    """Whether an answer is a known mistake: it gives the same wrong values, or is the same value.
+    Where neither can be compared, it fails with the very same words."""
+    if not callable(wrong):
+        return alike(answer, wrong)
+    other, others = _run(this, wrong)
+    if type(other) is not type(error):
+        return False
+    if isinstance(error, Feedback) and outcomes and others:
+        return len(outcomes) == len(others) and all(map(alike, outcomes, others))
+    return str(other) == str(error)
+
+
+def _raised(error: Exception) -> str:
+    """The kind of error, its first line, and the line of the learner's cell, in one line."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    text = f"It raised {type(error).__name__}: {first[:150]}".rstrip(": ")
+    trace, line = error.__traceback__, None
+    while trace:  # the deepest frame in a cell; a cell's file is named ipykernel_123/456.py
+        if re.search("ipykernel_|ipython-input", trace.tb_frame.f_code.co_filename):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f"{text} (line {line} of your cell)." if line else f"{text}."
 
 
 @contextmanager
 def _isolated():
     """Keeps the random state: a check must not change what the lesson computes afterwards."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    gradients = torch.is_grad_enabled()
     try:
         yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])
-
-
-def _line(error: Exception) -> str:
-    """Where in the learner's cell an error arose."""
-    trace, line = error.__traceback__, None
-    while trace:
-        if "ipykernel" in trace.tb_frame.f_code.co_filename or "<" in trace.tb_frame.f_code.co_filename:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return f" (line {line} of your cell)" if line else ""
+        if cuda:
+            torch.cuda.set_rng_state_all(cuda)
+        if mps is not None:
+            torch.mps.set_rng_state(mps)
+        torch.set_grad_enabled(gradients)
 
 
 def hint(number: str) -> None:
@@ -121,16 +158,32 @@ def hint(number: str) -> None:
     print(f"Hint {index + 1} of {len(hints)} for {number}: {hints[index]}")
 
 
+def compare_prediction(
+    name: str, predicted: float, measured: float, unit: str = "", digits: int = 1
+) -> None:
+    """Sets a prediction beside what was measured; `name` is the one of `lab.measured`."""
+    found = lab.measured(name, measured, unit, digits)
+    value_, _, spread = found.partition(" ± ")
+    spread = spread.removesuffix(f" {unit}") if unit else spread
+    gap = predicted - float(value_)
+    print(f"You predicted {predicted:.{digits}f}{' ' + unit if unit else ''}, measured: {found}. "
+          f"Your prediction minus the measurement: {gap:+.{digits}f} ± {spread}")  # fmt: skip
+
+
+def _page(text: str) -> str:
+    """Text as HTML, with `code` between backticks."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
 class _Quiz:
     """Questions whose answers open on a click; hidden where there is no HTML."""
 
-    def __init__(self, questions: list[tuple[str, str]]):
+    def __init__(self, questions: Sequence[tuple[str, str]]):
         self.questions = questions
 
     def _repr_html_(self) -> str:
         items = "".join(
-            f"<li>{html.escape(question)}<details><summary>Answer</summary>"
-            f"{html.escape(answer)}</details></li>"
+            f"<li>{_page(question)}<details><summary>Answer</summary>{_page(answer)}</details></li>"
             for question, answer in self.questions
         )
         return f"<ol>{items}</ol>"
@@ -139,19 +192,26 @@ class _Quiz:
         return "\n".join(f"{i}. {q}" for i, (q, _) in enumerate(self.questions, 1))
 
 
-def quiz(questions: list[tuple[str, str]]) -> None:
-    """Shows questions with hidden answers. Takes (question, answer) pairs."""
+def quiz(questions: Sequence[tuple[str, str]]) -> None:
+    """Shows questions with hidden answers. Takes (question, answer) pairs.
+
+    Raises:
+        ValueError: a question without an answer.
+    """
+    for pair in questions:
+        if len(pair) != 2 or not all(isinstance(p, str) and p.strip() for p in pair):
+            raise ValueError(f"expected (question, answer), two texts, got {pair!r}")
     display(_Quiz(questions))
 
 
-def progress(lessons: tuple[str, ...]) -> None:
-    """A table of what is done: lesson, exercises solved, exercises in all."""
-    done = {} if lab.reference() else lab.load_progress()
+def progress(numbers: Sequence[str] | None = None) -> None:
+    """A table of what is done: lesson, exercises solved, exercises in all. All lessons if none is
+    named."""
+    done = lab.load_progress()
     rows = []
-    for lesson in lessons:
-        ids = importlib.import_module(f"course_utils.checks.lesson{lesson}").EXERCISES
+    for lesson in numbers or lessons():
+        ids = _exercises(lesson)
         solved = sum(number in done for number in ids)
-        rows.append((lesson, f"{solved} of {len(ids)}", "●" * solved + "○" * (len(ids) - solved)))
+        marks = "".join("●" if number in done else "○" for number in ids)
+        rows.append((lesson, f"{solved} of {len(ids)}", marks))
     plots.table(rows, header=["lesson", "exercises solved", ""])
-
-

@@ -1,12 +1,15 @@
-"""What a check says: exact, close, wrong values, wrong shape, wrong type, with the reason."""
+"""What a check says: close, wrong values, wrong shape, wrong type, with the reason if known."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+
+from course_utils.checks import differences
 
 
 class Feedback(AssertionError):
@@ -29,51 +32,87 @@ class Exercise:
 def compare(got: Any, want: Any, what: str = "result", atol: float = 1e-5) -> None:
     """Accepts `got` where it equals `want` up to `atol`; says how far off it is otherwise.
 
-    Takes tensors, arrays, numbers, strings, and lists, tuples or sets of them.
+    Takes tensors, arrays, numbers, strings, sets, and lists, tuples or dictionaries of them. `atol`
+    counts relative to the largest wanted value where that is above 1.
 
     Raises:
         Feedback: with the difference, but without the right values.
     """
-    if got is None:
+    if got is None and want is not None:
         raise Feedback(f"{what}: got None. Does every path return something?")
-    if isinstance(want, (str, set, bool, dict)) or not _numeric(want):
-        if type(got) is not type(want):
-            raise Feedback(f"{what}: expected {_kind(want)}, got {_kind(got)}.")
-        if got != want:
-            raise Feedback(f"{what}: got {got!r}, which is not it.")
+    if isinstance(want, torch.Tensor) and not isinstance(got, torch.Tensor):
+        raise Feedback(f"{what}: expected {kind(want)}, got {kind(got)}.")
+    if isinstance(want, (bool, str, set, frozenset, Mapping)) or not _numeric(want):
+        _compare_objects(got, want, what, atol)
         return
-    want_array = _array(want)
     if not _numeric(got):
-        raise Feedback(f"{what}: expected {_kind(want)}, got {_kind(got)}.")
-    got_array = _array(got)
+        raise Feedback(f"{what}: expected {kind(want)}, got {kind(got)}.")
+    _compare_types(got, want, what)
+    got_array, want_array = _array(got), _array(want)
     if got_array.shape != want_array.shape:
+        why = differences.of_shapes(got_array, want_array)
         raise Feedback(
-            f"{what}: wrong shape, expected {want_array.shape}, got {got_array.shape}."
+            f"{what}: wrong shape, expected {want_array.shape}, got {got_array.shape}.{why}"
         )
-    if (want_array.dtype == bool) != (got_array.dtype == bool):
-        raise Feedback(f"{what}: expected {want_array.dtype} values, got {got_array.dtype}.")
-    _compare_values(got_array, want_array, what, atol)
+    problem = differences.of_values(got_array, want_array, atol)
+    if problem:
+        raise Feedback(f"{what}: {problem}")
 
 
-def _compare_values(got: np.ndarray, want: np.ndarray, what: str, atol: float) -> None:
-    if got.size == 0:
-        return
-    got, want = got.astype(np.float64), want.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        same = (got == want) | (np.isnan(got) & np.isnan(want))
-        difference = np.where(same, 0.0, np.abs(got - want))
-    if not np.isfinite(got[np.isfinite(want)]).all():
-        bad = int((~np.isfinite(got) & np.isfinite(want)).sum())
-        raise Feedback(f"{what}: {bad} of {got.size} values are inf or nan.")
-    where = np.unravel_index(difference.argmax(), difference.shape)
-    largest = float(difference[where])
-    tolerance = atol * max(1.0, float(np.abs(want[np.isfinite(want)]).max(initial=1.0)))
-    if largest <= tolerance:
-        return
-    place = "" if got.ndim == 0 else f" at index {tuple(int(i) for i in where)}"
-    wrong = f"{int((difference > tolerance).sum())} of {got.size} values differ, " if got.ndim else ""
-    close = " That is close: rounding, or a small term left out?" if largest < 100 * tolerance else ""
-    raise Feedback(f"{what}: {wrong}the largest difference is {largest:.2g}{place}.{close}")
+def _compare_types(got: Any, want: Any, what: str) -> None:
+    """Whole numbers, floats and truth values are different things in a tensor."""
+    tensors = isinstance(got, torch.Tensor) and isinstance(want, torch.Tensor)
+    got_dtype, want_dtype = (x.dtype if tensors else _array(x).dtype for x in (got, want))
+    if tensors:
+        same = (got_dtype == torch.bool) == (want_dtype == torch.bool)
+        same &= got_dtype.is_floating_point == want_dtype.is_floating_point
+    else:
+        same = (got_dtype.kind == "b") == (want_dtype.kind == "b")
+    if not same:
+        names = [str(dtype).removeprefix("torch.") for dtype in (want_dtype, got_dtype)]
+        raise Feedback(f"{what}: expected {names[0]} values, got {names[1]}.")
+
+
+def _compare_objects(got: Any, want: Any, what: str, atol: float) -> None:
+    """Texts, truth values, sets, dictionaries, and sequences of tensors."""
+    if isinstance(want, bool) and isinstance(got, (np.bool_, torch.Tensor)) and _truth(got):
+        got = bool(got)
+    if isinstance(want, (list, tuple)) and not isinstance(got, (list, tuple)) or (
+        not isinstance(want, (list, tuple)) and type(got) is not type(want)
+    ):
+        raise Feedback(f"{what}: expected {kind(want)}, got {kind(got)}.")
+    if isinstance(want, (list, tuple)):
+        if len(got) != len(want):
+            raise Feedback(f"{what}: expected {len(want)} entries, got {len(got)}.")
+        for i, (one, other) in enumerate(zip(got, want)):
+            compare(one, other, f"{what}, entry {i}", atol)
+    elif isinstance(want, Mapping):
+        _compare_sets(set(got), set(want), f"{what}, the keys")
+        for key in want:
+            compare(got[key], want[key], f"{what}, {key!r}", atol)
+    elif isinstance(want, (set, frozenset)):
+        _compare_sets(got, want, what)
+    elif isinstance(want, str) and got != want and got.strip().lower() == want.strip().lower():
+        raise Feedback(f"{what}: got {got!r}. Only capitals or spaces differ.")
+    elif got != want:
+        raise Feedback(f"{what}: got {_short(got)}, which is not it.")
+
+
+def _compare_sets(got: set, want: set, what: str) -> None:
+    extra = ", ".join(sorted(map(repr, got - want)))
+    parts = [f"{_short(extra, text=True)} should not be there"] if extra else []
+    parts += [f"{len(want - got)} missing"] if want - got else []
+    if parts:
+        raise Feedback(f"{what}: {' and '.join(parts)}.")
+
+
+def _truth(value: Any) -> bool:
+    return isinstance(value, np.bool_) or (value.dtype == torch.bool and value.numel() == 1)
+
+
+def _short(value: Any, text: bool = False) -> str:
+    words = value if text else repr(value)
+    return words if len(words) <= 80 else f"{words[:77]}..."
 
 
 def _numeric(value: Any) -> bool:
@@ -85,19 +124,27 @@ def _numeric(value: Any) -> bool:
 
 def _array(value: Any) -> np.ndarray:
     if isinstance(value, torch.Tensor):
-        return value.detach().cpu().numpy()
+        value = value.detach().cpu()
+        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
     if isinstance(value, (list, tuple)) and any(isinstance(v, torch.Tensor) for v in value):
         return np.stack([_array(v) for v in value])
     return np.asarray(value)
 
 
-def _kind(value: Any) -> str:
-    if callable(value):
-        return "a function"
+def kind(value: Any) -> str:
+    """What something is, in a word that a learner knows."""
     names = {"Tensor": "a tensor", "ndarray": "an array", "int": "a whole number",
-             "float": "a number", "bool": "True or False", "str": "a text"}  # fmt: skip
+             "float": "a number", "bool": "True or False", "str": "a text",
+             "dict": "a dictionary", "NoneType": "None"}  # fmt: skip
     name = type(value).__name__
+    if name not in names and callable(value):
+        return "a function"
     return names.get(name, f"a {name}")
+
+
+# Calling a learner's function
+
+_outcomes: list | None = None  # what `call` returned, while `outcomes_of` listens
 
 
 def call(function: Any, *inputs: Any) -> Any:
@@ -107,5 +154,65 @@ def call(function: Any, *inputs: Any) -> Any:
         Feedback: the answer isn't a function.
     """
     if not callable(function):
-        raise Feedback(f"expected a function, got {_kind(function)}.")
-    return function(*copy.deepcopy(inputs))
+        raise Feedback(f"expected a function, got {kind(function)}.")
+    outcome = function(*copy.deepcopy(inputs))
+    if _outcomes is not None:
+        _outcomes.append(outcome)
+    return outcome
+
+
+@contextmanager
+def listening():
+    """Collects what `call` returns: the list that it yields fills while a test runs."""
+    global _outcomes
+    before, _outcomes = _outcomes, []
+    try:
+        yield _outcomes
+    finally:
+        _outcomes = before
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two outcomes are the same up to rounding, of whatever kind they are."""
+    if callable(one) or callable(other):
+        return one is other
+    try:
+        compare(one, other, atol=1e-4)
+        compare(other, one, atol=1e-4)
+    except Exception:  # outcomes of learners' code may be anything
+        return False
+    return True
+
+
+# Tests for common kinds of exercise
+
+
+def value(want: Any, what: str = "your answer", atol: float = 1e-5) -> Callable[[Any], None]:
+    """The test of an exercise whose answer is a value: a number, a text, a set, a tensor."""
+    return lambda answer: compare(answer, want, what, atol)
+
+
+def choice(right: str, reasons: Mapping[str, str]) -> Callable[[Any], None]:
+    """The test of a choice between options: `reasons` says of each wrong one why it is wrong."""
+
+    def test(answer: Any) -> None:
+        known = sorted([right, *reasons])
+        text = answer.strip().lower() if isinstance(answer, str) else answer
+        if not isinstance(text, str) or text not in known:
+            raise Feedback(f"expected one of {', '.join(map(repr, known))}, got {answer!r}.")
+        if text != right:
+            raise Feedback(f"{text!r} is not it. {reasons[text]}")
+
+    return test
+
+
+def prediction(low: float, high: float, unit: str = "") -> Callable[[Any], None]:
+    """The test of a number that is guessed before it is measured: anything possible is right."""
+
+    def test(answer: Any) -> None:
+        number = _numeric(answer) and not isinstance(answer, bool) and _array(answer).ndim == 0
+        if not number or not low <= float(answer) <= high:
+            span = f"a number from {low:g} to {high:g}{' ' + unit if unit else ''}"
+            raise Feedback(f"expected {span}, got {_short(answer)}.")
+
+    return test

@@ -195,6 +195,26 @@ def test_a_counterfactual_changes_one_attribute_and_flips_the_answer(seed, famil
         assert sum(x != y for x, y in zip(a, b)) <= 1  # 0: the place changed
 
 
+def test_a_counterfactual_still_shows_every_object_whole_and_apart():
+    scenes, done = some_scenes(58, 400), 0
+    for program in all_programs("size"):
+        for i in (answers_of(program, scenes) >= 0).nonzero()[0][:6]:
+            try:
+                other = counterfactual(scenes, int(i), program)
+            except ValueError:
+                continue
+            frames = boxes(other)[0, other.present[0]]
+            radius = np.array([5.5, 9.0])[other.size[0, other.present[0]]]
+            for centre in (other.cx[0, other.present[0]], other.cy[0, other.present[0]]):
+                assert (centre >= radius).all() and (centre <= 64 - radius).all()
+            for a in range(len(frames)):
+                for b in range(a):
+                    low = np.maximum(frames[a, :2], frames[b, :2])
+                    assert (low >= np.minimum(frames[a, 2:], frames[b, 2:])).any()
+            done += 1
+    assert done > 100
+
+
 # Balance
 
 
@@ -354,6 +374,13 @@ def test_referring_expressions_name_one_object_and_give_its_box():
         (lambda: generate(families=("where",)), "family: expected one of .* got 'where'"),
         (lambda: generate(families=()), "at least one"),
         (lambda: generate(scenes=5, language="xx"), "language: expected one of en, got 'xx'"),
+        (lambda: generate(scenes=2.5), "scenes: expected a whole number from 0, got 2.5"),
+        (lambda: generate(scenes=5, seed=-1), "seed: expected a whole number from 0, got -1"),
+        (lambda: generate(families="exists"), "expected a tuple of names, got the string 'exists'"),
+        (lambda: compose([("small", "red", "circle", 5)]), "expected .size, colour, shape, cx, cy"),
+        (lambda: ask("is there a circle?", compose([("small", "red", "circle", 9, 9)]), 3),
+         "i: expected a scene from 0 to 0, got 3"),
+        (lambda: ask(3, compose([("small", "red", "circle", 9, 9)])), "a question as a string"),
         (lambda: compose([]), "expected 1 to 4, got 0"),
         (lambda: compose([("big", "red", "circle", 5, 5)]), "size: expected one of small, large"),
         (lambda: compose([("small", "red", "circle", 5, 64)]), "centre: expected numbers"),

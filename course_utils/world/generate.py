@@ -56,10 +56,11 @@ def generate(
 ) -> World:
     """A dataset of the world; the same arguments give the same bytes.
 
-    Splits: "iid", all parts alike; "composition", where HELD_OUT combinations of colour and shape
+    Splits: "iid", all parts alike (but for the textures of the ground, which no two parts share); "composition", where HELD_OUT combinations of colour and shape
     are neither drawn nor asked about in train and validation, and one of them is in every test
     scene; "prior", where the answers of a question are skewed one way in train and validation, and
-    the other way in test (then some scenes have fewer questions).
+    the other way in test. There, and where few families are asked for that do not apply to every
+    scene (relation, colour), some scenes have fewer questions than wanted.
 
     Raises:
         ValueError: an unknown split, part, family or language, or a number below 1.
@@ -67,6 +68,12 @@ def generate(
     for what, value, allowed in (("split", split, SPLITS), ("part", part, PARTS)):
         if value not in allowed:
             raise ValueError(f"{what}: expected one of {', '.join(allowed)}, got {value!r}")
+    for what, value in (("scenes", scenes), ("questions_per_scene", questions_per_scene),
+                        ("seed", seed)):  # fmt: skip
+        if not isinstance(value, (int, np.integer)) or value < 0:
+            raise ValueError(f"{what}: expected a whole number from 0, got {value!r}")
+    if isinstance(families, str):
+        raise ValueError(f"families: expected a tuple of names, got the string {families!r}")
     if scenes < 1 or not 1 <= questions_per_scene <= 16:
         raise ValueError(
             "expected scenes >= 1 and 1 <= questions_per_scene <= 16, got "

@@ -11,7 +11,7 @@ from itertools import permutations
 import numpy as np
 
 from course_utils.world.language import thing, words
-from course_utils.world.scenes import COLOUR_NAMES, NONE, SHAPES, SIZES, Scenes
+from course_utils.world.scenes import COLOUR_NAMES, NONE, RADII, SHAPES, SIDE, SIZES, Scenes
 
 FAMILIES = ("exists", "negation", "colour", "shape", "size", "count", "compare", "relation")
 RELATIONS = ("left", "right", "above", "below")
@@ -143,6 +143,8 @@ def parse(text: str, language: str = "en") -> Program:
     Raises:
         ValueError: not such a question; the message shows one of each family.
     """
+    if not isinstance(text, str):
+        raise ValueError(f"expected a question as a string, got {text!r}")
     known = _programs_by_text(language)
     plain = " ".join(text.lower().replace("?", " ").split()) + "?"
     if plain not in known:
@@ -158,6 +160,8 @@ def ask(text: str, scenes: Scenes, i: int = 0, language: str = "en") -> str:
         ValueError: the question can't be parsed, or does not apply to the scene.
     """
     program = parse(text, language)
+    if not 0 <= i < len(scenes):
+        raise ValueError(f"i: expected a scene from 0 to {len(scenes) - 1}, got {i}")
     answer = int(answers_of(program, scenes.select(np.array([i])))[0])
     if answer == INVALID:
         raise ValueError(f"{text!r} does not apply: the scene holds {scenes.describe(i)}")
@@ -190,7 +194,10 @@ def _single_changes(scenes: Scenes, i: int, rng: np.random.Generator) -> Scenes:
     for k in range(int(scenes.count[i])):
         for field, names in (("colour", COLOUR_NAMES), ("shape", SHAPES), ("size", SIZES)):
             now = getattr(scenes, field)[i, k]
-            changes += [(field, k, value, None) for value in range(len(names)) if value != now]
+            values = [value for value in range(len(names)) if value != now]
+            if field == "size":  # an object that grows may reach another one, or the border
+                values = [value for value in values if _has_room(scenes, i, k, RADII[value])]
+            changes += [(field, k, value, None) for value in values]
         changes += [("place", k, cx, cy) for cx, cy in _free_places(scenes, i, k, rng)]
     copies = scenes.select(np.full(len(changes), i))
     arrays = {f: getattr(copies, f) for f in ("shape", "colour", "size", "cx", "cy")}
@@ -200,6 +207,18 @@ def _single_changes(scenes: Scenes, i: int, rng: np.random.Generator) -> Scenes:
         else:
             arrays[field][row, k] = value
     return Scenes(**arrays, ground=copies.ground, texture=copies.texture)
+
+
+def _has_room(scenes: Scenes, i: int, k: int, radius: float) -> bool:
+    """Whether object k of scene i, with this radius, stays inside and touches no other object."""
+    cx, cy = scenes.cx[i, k], scenes.cy[i, k]
+    if min(cx, cy, SIDE - cx, SIDE - cy) < radius + 0.5:
+        return False
+    return all(
+        max(abs(scenes.cx[i, j] - cx), abs(scenes.cy[i, j] - cy))
+        >= radius + RADII[scenes.size[i, j]] + 1
+        for j in range(scenes.shape.shape[1]) if j != k and scenes.present[i, j]
+    )  # fmt: skip
 
 
 def _free_places(scenes: Scenes, i: int, k: int, rng: np.random.Generator):

@@ -137,7 +137,10 @@ def compose(
     if not 1 <= len(objects) <= MAX_OBJECTS:
         raise ValueError(f"objects: expected 1 to {MAX_OBJECTS}, got {len(objects)}")
     rows = []
-    for size, colour, shape, cx, cy in objects:
+    for item in objects:
+        if len(item) != 5:
+            raise ValueError(f"object: expected (size, colour, shape, cx, cy), got {item!r}")
+        size, colour, shape, cx, cy = item
         if not (0 <= cx < SIDE and 0 <= cy < SIDE):
             raise ValueError(f"centre: expected numbers from 0 to {SIDE - 1}, got ({cx}, {cy})")
         rows.append([_index("size", size, SIZES), _index("colour", colour, COLOUR_NAMES),

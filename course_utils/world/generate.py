@@ -56,9 +56,10 @@ def generate(
 ) -> World:
     """A dataset of the world; the same arguments give the same bytes.
 
-    Splits: "iid", all parts alike (but for the textures of the ground, which no two parts share); "composition", where HELD_OUT combinations of colour and shape
-    are neither drawn nor asked about in train and validation, and one of them is in every test
-    scene; "prior", where the answers of a question are skewed one way in train and validation, and
+    Splits: "iid", all parts alike (but for the textures of the ground, which no two parts share);
+    "composition", where HELD_OUT combinations of colour and shape are neither drawn nor asked about
+    in train and validation, and one of them is in every test scene (about half of the test
+    questions are about such an object: score them apart); "prior", where the answers of a question are skewed one way in train and validation, and
     the other way in test. There, and where few families are asked for that do not apply to every
     scene (relation, colour), some scenes have fewer questions than wanted.
 

@@ -2,7 +2,7 @@
 
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -15,6 +15,7 @@ from torch import Tensor
 
 # Okabe and Ito's palette, made to be told apart by colour-blind readers
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+DASHES = ["-", "--", "-."]  # with the colours, so that lines can be told apart in grey too
 
 
 def style() -> None:
@@ -36,31 +37,51 @@ def show(figure: Figure, alt: str) -> None:
     Raises:
         ValueError: `alt` says nothing.
     """
-    if len(alt.split()) < 3:
+    if not isinstance(alt, str) or len(alt.split()) < 3:
         raise ValueError(f"alt: expected a sentence that says what the figure shows, got {alt!r}")
+    display(Image(png(figure), alt=alt))
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG, which is closed; the same bytes each time, without a date."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    plt.close(figure)
-    display(Image(buffer.getvalue(), alt=alt))
+    try:
+        figure.savefig(buffer, format="png", metadata={"Software": None})
+    finally:
+        plt.close(figure)
+    return buffer.getvalue()
 
 
 def as_picture(image: Tensor | np.ndarray) -> np.ndarray:
     """(3, height, width), uint8 or in [0, 1] -> (height, width, 3) for matplotlib.
 
     Raises:
-        ValueError: another shape.
+        ValueError: another shape, or floats outside [0, 1].
     """
     image = torch.as_tensor(image)
     if image.ndim != 3 or image.shape[0] != 3:
         raise ValueError(f"image: expected (3, height, width), got {tuple(image.shape)}")
-    return image.permute(1, 2, 0).cpu().numpy()
+    if image.is_floating_point() and not -1e-4 <= image.min() <= image.max() <= 1 + 1e-4:
+        raise ValueError(f"image: expected values in [0, 1], got {image.min():.3g} to "
+                         f"{image.max():.3g}")  # fmt: skip
+    if image.is_floating_point():
+        image = image.clamp(0, 1)
+    return image.permute(1, 2, 0).cpu().numpy()  # (height, width, 3)
 
 
 def images_grid(
     images: Sequence[Tensor], titles: Sequence[str] | None = None, columns: int = 4,
     size: float = 2.4,
 ) -> Figure:  # fmt: skip
-    """Pictures (3, height, width) side by side, with a title each; `size` in inches."""
+    """Pictures (3, height, width) side by side, with a title each; `size` in inches.
+
+    Raises:
+        ValueError: no pictures, or not one title for each.
+    """
+    if not len(images):
+        raise ValueError("images: expected at least one picture, got none")
+    if titles is not None and len(titles) != len(images):
+        raise ValueError(f"titles: expected {len(images)}, one a picture, got {len(titles)}")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(size * columns, (size + 0.4) * rows),
@@ -76,10 +97,19 @@ def images_grid(
 
 def heat_over_image(axis: Axes, image: Tensor, weights: Tensor) -> None:
     """A picture (3, height, width) with weights (rows, columns) as brightness over its patches:
-    the largest weight leaves its patch as it is, weight 0 darkens it."""
+    the largest weight leaves its patch as it is, weight 0 darkens it.
+
+    Raises:
+        ValueError: weights that are no grid, negative, or not numbers.
+    """
     picture = as_picture(image)
     height, width = picture.shape[:2]
-    share = np.asarray(weights, dtype=np.float64) / float(weights.max())  # (rows, columns)
+    weights = np.asarray(torch.as_tensor(weights).detach().cpu(), dtype=np.float64)
+    if weights.ndim != 2:
+        raise ValueError(f"weights: expected (rows, columns), got {weights.shape}")
+    if not np.isfinite(weights).all() or weights.min() < 0:
+        raise ValueError("weights: expected finite numbers of at least 0")
+    share = weights / max(weights.max(), 1e-12)  # (rows, columns)
     axis.imshow(picture)
     axis.imshow(np.zeros_like(share), alpha=0.75 * (1 - share), cmap="gray", vmin=0, vmax=1,
                 extent=(-0.5, width - 0.5, height - 0.5, -0.5))  # fmt: skip
@@ -88,8 +118,15 @@ def heat_over_image(axis: Axes, image: Tensor, weights: Tensor) -> None:
 
 def confusion(matrix: Tensor, names: Sequence[str]) -> Figure:
     """Counts (answers, answers): row the true answer, column the predicted one; shaded by the
-    share of the row."""
+    share of the row.
+
+    Raises:
+        ValueError: the matrix isn't (answers, answers).
+    """
     counts = np.asarray(matrix)
+    if counts.shape != (len(names), len(names)):
+        raise ValueError(f"matrix: expected {(len(names),) * 2}, one row and column for each of "
+                         f"{len(names)} names, got {counts.shape}")  # fmt: skip
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = 1.8 + 0.42 * len(names)
     figure, axis = plt.subplots(figsize=(side, side))
@@ -103,10 +140,49 @@ def confusion(matrix: Tensor, names: Sequence[str]) -> Figure:
     return figure
 
 
+def curves(
+    series: Mapping[str, Sequence[float] | tuple[Sequence[float], Sequence[float]]],
+    xlabel: str, ylabel: str, title: str = "", baseline: tuple[str, float] | None = None,
+    axis: Axes | None = None,
+) -> Figure:  # fmt: skip
+    """Lines with a name each: `{"loss": ys}`, over 1, 2, ..., or `{"loss": (xs, ys)}`.
+
+    They differ in colour and in dash. `baseline` is a (name, height) for a dotted horizontal line.
+    The title states the reading, the axes have units. Draws on `axis`, or on a new figure.
+
+    Raises:
+        ValueError: no curve, an axis without a label, or xs and ys of different lengths.
+    """
+    if not series or not xlabel or not ylabel:
+        raise ValueError(f"expected at least one curve and both labels, got {len(series)} curves, "
+                         f"{xlabel!r} and {ylabel!r}")  # fmt: skip
+    if axis is None:
+        _, axis = plt.subplots(figsize=(6, 3.4))
+    for i, (name, points) in enumerate(series.items()):
+        pair = isinstance(points, tuple) and len(points) == 2 and np.ndim(points[0]) == 1
+        xs, ys = points if pair else (range(1, len(points) + 1), points)
+        if len(xs) != len(ys):
+            raise ValueError(f"{name}: expected as many xs as ys, got {len(xs)} and {len(ys)}")
+        axis.plot(xs, ys, DASHES[i % len(DASHES)], color=PALETTE[i % len(PALETTE)], label=name)
+    if baseline is not None:
+        axis.axhline(baseline[1], linestyle=":", color="grey", label=baseline[0])
+    axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    if len(series) + (baseline is not None) > 1:
+        axis.legend()
+    return axis.figure
+
+
 def bars_with_interval(
     axis: Axes, names: Sequence[str], means: Sequence[float], spreads: Sequence[float]
 ) -> None:
-    """Horizontal bars, first on top, with an interval of one spread to each side."""
+    """Horizontal bars, first on top, with an interval of one spread to each side.
+
+    Raises:
+        ValueError: not one mean and one spread for each name.
+    """
+    if not len(names) == len(means) == len(spreads):
+        raise ValueError(f"expected a mean and a spread for each of {len(names)} names, got "
+                         f"{len(means)} and {len(spreads)}")  # fmt: skip
     place = np.arange(len(names))
     axis.barh(place, means, xerr=spreads, color=PALETTE[0], alpha=0.8, capsize=3)
     axis.set_yticks(place, names)
@@ -114,35 +190,47 @@ def bars_with_interval(
 
 
 class _Table:
-    def __init__(self, rows: list[list[str]], header: list[str], best: int | None):
+    """A table as a page with the best cells in bold, and as text where there is no page."""
+
+    def __init__(self, rows: list[list[str]], header: list[str], best: set[tuple[int, int]]):
         self.rows, self.header, self.best = rows, header, best
 
     def _repr_html_(self) -> str:
-        def cells(row, tag, bold=False):
+        def cells(row, tag, number=-1):
             texts = [html.escape(text) for text in row]
-            if bold:
-                texts = [f"<b>{text}</b>" for text in texts]
+            texts = [f"<b>{t}</b>" if (number, j) in self.best else t for j, t in enumerate(texts)]
             return "<tr>" + "".join(f"<{tag}>{text}</{tag}>" for text in texts) + "</tr>"
 
-        body = "".join(cells(row, "td", i == self.best) for i, row in enumerate(self.rows))
+        body = "".join(cells(row, "td", i) for i, row in enumerate(self.rows))
         return f"<table><thead>{cells(self.header, 'th')}</thead><tbody>{body}</tbody></table>"
 
     def __repr__(self) -> str:
         lines = [self.header, *self.rows]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(self.header))]
+        widths = [max(len(line[j]) for line in lines) for j in range(len(self.header))]
         return "\n".join(
             "  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip()
             for line in lines
         )
 
 
-def table(rows: Sequence[Sequence], header: Sequence[str], best: int | None = None) -> None:
-    """Shows a table, the baseline first; `best` is the index of the row in bold.
+def table(
+    rows: Sequence[Sequence], header: Sequence[str],
+    best: int | Sequence[tuple[int, int]] | None = None,
+) -> None:  # fmt: skip
+    """Shows a table, the baseline first; `best` is in bold: the index of a row, or single cells
+    as (row, column) pairs.
 
     Raises:
-        ValueError: a row has not as many cells as the header.
+        ValueError: a row has not as many cells as the header, or `best` lies outside the table.
     """
     for row in rows:
         if len(row) != len(header):
             raise ValueError(f"expected {len(header)} cells in each row, got {len(row)}: {row}")
-    display(_Table([[str(c) for c in row] for row in rows], [str(h) for h in header], best))
+    if isinstance(best, int):
+        best = [(best, j) for j in range(len(header))]
+    for i, j in best or ():
+        if not (0 <= i < len(rows) and 0 <= j < len(header)):
+            raise ValueError(f"best: expected cells of {len(rows)} rows and {len(header)} columns, "
+                             f"got {(i, j)}")  # fmt: skip
+    texts = [[str(cell) for cell in row] for row in rows]
+    display(_Table(texts, [str(name) for name in header], set(best or ())))

@@ -1,7 +1,11 @@
-"""Controls in a notebook (ipywidgets). They take plain functions and know no model by name."""
+"""Controls in a notebook (ipywidgets). They take plain functions and know no model by name.
+
+A page without a kernel shows no controls, so each stands beside a static figure that tells the same:
+`answer_figure` for some cases beside `compose_and_ask`, all figures beside `switcher`.
+"""
 
 import html
-import io
+import textwrap
 from collections.abc import Callable, Sequence
 
 import ipywidgets as ipw
@@ -12,28 +16,37 @@ from torch import Tensor
 from course_utils import plots
 
 
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    plt.close(figure)
-    return buffer.getvalue()
-
-
 def answer_figure(
     picture: Tensor, question: str, probabilities: Tensor, answers: Sequence[str], attention: Tensor
 ) -> Figure:
-    """The picture, the attention (rows, columns) over it, and the five likeliest answers."""
+    """The picture, the attention (rows, columns) over it, and the five likeliest answers.
+
+    Raises:
+        ValueError: not one probability for each answer.
+    """
+    if probabilities.shape != (len(answers),):
+        raise ValueError(f"probabilities: expected ({len(answers)},), one an answer, got "
+                         f"{tuple(probabilities.shape)}")  # fmt: skip
     figure, axes = plt.subplots(1, 3, figsize=(9, 2.8), width_ratios=(1, 1, 1.5))
     axes[0].imshow(plots.as_picture(picture))
     axes[0].axis("off")
     axes[0].set_title("the picture")
     plots.heat_over_image(axes[1], picture, attention)
     axes[1].set_title("attention of [CLS]")
-    top = probabilities.topk(min(5, len(answers)))
-    names = [answers[i] for i in top.indices.tolist()]
-    plots.bars_with_interval(axes[2], names, (100 * top.values).tolist(), [0] * len(names))
-    axes[2].set(xlim=(0, 100), xlabel="probability (%)", title=question)
+    names, shares = zip(*likeliest(probabilities, answers))
+    axes[2].barh(names, shares, color=plots.PALETTE[0])
+    axes[2].invert_yaxis()
+    axes[2].set(xlim=(0, 100), xlabel="probability (%)")
+    axes[2].set_title(textwrap.fill(question, 40).replace("$", r"\$"))  # $ would start a formula
     return figure
+
+
+def likeliest(
+    probabilities: Tensor, answers: Sequence[str], count: int = 5
+) -> list[tuple[str, float]]:
+    """The `count` likeliest answers with their probabilities (answers,) in per cent."""
+    top = probabilities.detach().cpu().topk(min(count, len(answers)))
+    return [(answers[i], 100 * p) for i, p in zip(top.indices.tolist(), top.values.tolist())]
 
 
 def compose_and_ask(
@@ -43,31 +56,38 @@ def compose_and_ask(
     choices: dict[str, Sequence[str]],
     sliders: dict[str, tuple[int, int, int]],
     question: str,
+    questions: Sequence[str] = (),
 ) -> ipw.VBox:
     """Compose a picture with controls, type a question, see the model's answer.
 
     Args:
         draw: called with one keyword for each control -> picture (3, height, width).
-        ask: (picture, question) -> probabilities (answers,), attention (rows, columns).
+        ask: (picture, question) -> probabilities (answers,), attention (rows, columns). A
+            ValueError, for a word that it doesn't know say, is shown to the learner.
         choices: name -> options, a drop-down each.
         sliders: name -> (smallest, largest, start), a slider each.
         question: the question at the start.
+        questions: suggestions to choose from; others can still be typed.
     """
     controls = {name: ipw.Dropdown(options=list(o), description=name) for name, o in choices.items()}
     for name, (low, high, start) in sliders.items():
         controls[name] = ipw.IntSlider(start, low, high, description=name, continuous_update=False)
-    text = ipw.Text(question, description="question", continuous_update=False)
+    text = ipw.Combobox(value=question, options=list(questions), description="question",
+                        ensure_option=False, continuous_update=False)  # fmt: skip
     view, message = ipw.Image(format="png"), ipw.HTML()
 
     def refresh(_=None):
         try:
             picture = draw(**{name: control.value for name, control in controls.items()})
             probabilities, attention = ask(picture, text.value)
-            view.value = _png(
+            view.value = plots.png(
                 answer_figure(picture, text.value, probabilities, answers, attention)
             )
-            message.value = ""
+            said = [f"{name} ({p:.0f} %)" for name, p in likeliest(probabilities, answers)]
+            message.value = html.escape(f"The likeliest answers: {', '.join(said)}.")
+            view.layout.display = None
         except ValueError as error:
+            view.layout.display = "none"  # an old answer must not stand under a new question
             message.value = f"<b>{html.escape(str(error))}</b>"
 
     for control in (*controls.values(), text):
@@ -77,15 +97,21 @@ def compose_and_ask(
 
 
 def switcher(figures: Callable[[int], Figure], labels: Sequence[str], description: str) -> ipw.VBox:
-    """A slider through figures, each drawn by `figures(i)` when it is first asked for."""
-    slider = ipw.SelectionSlider(options=[(l, i) for i, l in enumerate(labels)],
+    """A slider through figures, each drawn by `figures(i)` when it is first asked for.
+
+    Raises:
+        ValueError: no labels, or one label twice.
+    """
+    if not labels or len(set(labels)) != len(labels):
+        raise ValueError(f"labels: expected different texts, at least one, got {list(labels)}")
+    slider = ipw.SelectionSlider(options=[(label, i) for i, label in enumerate(labels)],
                                  description=description, continuous_update=False)  # fmt: skip
     view, drawn = ipw.Image(format="png"), {}
 
     def refresh(_=None):
         i = slider.value
         if i not in drawn:
-            drawn[i] = _png(figures(i))
+            drawn[i] = plots.png(figures(i))
         view.value = drawn[i]
 
     slider.observe(refresh, names="value")

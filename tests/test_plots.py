@@ -1,14 +1,13 @@
-"""Figures with alt text and equal bytes, tables, and the controls of widgets."""
+"""Figures with alt text and equal bytes, pictures, curves, and tables."""
 
 import io
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from course_utils import plots, widgets
+from course_utils import plots
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +33,7 @@ def test_figures_carry_their_text_and_the_same_bytes(displayed):
     assert first._repr_mimebundle_()[1]["image/png"]["alt"] == "A line that rises from 0 to 1."
 
 
-@pytest.mark.parametrize("alt", ["", "figure", "a plot"])
+@pytest.mark.parametrize("alt", ["", "figure", "a plot", None])
 def test_a_figure_without_a_text_is_refused(alt):
     with pytest.raises(ValueError, match="expected a sentence"):
         show_line(alt)
@@ -52,13 +51,65 @@ def test_pictures_and_heat():
     plots.heat_over_image(axis, torch.ones(3, 64, 64), weights)
     alpha = axis.images[1].get_alpha()
     assert alpha[1, 2] == 0 and alpha[0, 0] == pytest.approx(0.75)
+    plots.heat_over_image(axis, torch.ones(3, 64, 64), torch.zeros(4, 4, requires_grad=True))
+    assert (axis.images[3].get_alpha() == 0.75).all()  # no attention at all: dark, not undefined
+    for wrong in (torch.zeros(16), -torch.ones(4, 4), torch.full((4, 4), float("nan"))):
+        with pytest.raises(ValueError, match="weights: expected"):
+            plots.heat_over_image(axis, torch.ones(3, 64, 64), wrong)
+    with pytest.raises(ValueError, match=r"expected values in \[0, 1\], got 0 to 255"):
+        plots.as_picture(torch.tensor([0.0, 255.0]).expand(3, 2, 2))
     plt.close("all")
+
+
+@pytest.mark.parametrize("images, titles, message", [
+    ([], None, "expected at least one picture"),
+    (torch.zeros(2, 3, 8, 8), ["a"], "titles: expected 2, one a picture, got 1")])
+def test_a_grid_needs_pictures_and_as_many_titles(images, titles, message):  # fmt: skip
+    with pytest.raises(ValueError, match=message):
+        plots.images_grid(images, titles)
+
+
+def test_curves_have_labels_and_can_be_told_apart_without_colour():
+    figure = plots.curves({"loss": [3.0, 2.0, 1.0], "both": ([0, 10], [2.0, 2.5])}, "pass",
+                          "loss (nat)", "it falls", baseline=("blind", 2.2))  # fmt: skip
+    axis = figure.axes[0]
+    loss, both, blind = axis.lines
+    assert loss.get_xdata().tolist() == [1, 2, 3] and both.get_xdata().tolist() == [0, 10]
+    assert len({line.get_linestyle() for line in axis.lines}) == 3
+    assert blind.get_ydata()[0] == 2.2
+    assert (axis.get_xlabel(), axis.get_ylabel(), axis.get_title()) == (
+        "pass", "loss (nat)", "it falls")  # fmt: skip
+    assert [t.get_text() for t in axis.get_legend().get_texts()] == ["loss", "both", "blind"]
+    again = plots.curves({"a pair": (1.0, 2.0)}, "pass", "loss", axis=axis)  # a tuple of two values
+    assert again is figure and axis.lines[-1].get_xdata().tolist() == [1, 2]
+    plt.close("all")
+
+
+@pytest.mark.parametrize("series, xlabel, message", [
+    ({}, "pass", "got 0 curves"), ({"a": [1.0]}, "", "both labels"),
+    ({"a": ([1, 2], [1.0])}, "pass", "a: expected as many xs as ys, got 2 and 1")])
+def test_curves_without_a_label_are_refused(series, xlabel, message):  # fmt: skip
+    with pytest.raises(ValueError, match=message):
+        plots.curves(series, xlabel, "loss")
+    plt.close("all")
+
+
+def test_bars_stand_in_order_with_their_intervals():
+    figure, axis = plt.subplots()
+    plots.bars_with_interval(axis, ["blind", "ours"], [67.0, 99.0], [0.3, 0.1])
+    assert [bar.get_width() for bar in axis.patches] == [67.0, 99.0]
+    assert axis.yaxis_inverted()
+    with pytest.raises(ValueError, match="for each of 2 names, got 2 and 1"):
+        plots.bars_with_interval(axis, ["blind", "ours"], [67.0, 99.0], [0.3])
+    plt.close(figure)
 
 
 def test_confusion_writes_every_count_that_is_not_zero():
     figure = plots.confusion(torch.tensor([[3, 0], [1, 2]]), ["a", "b"])
     assert sorted(text.get_text() for text in figure.axes[0].texts) == ["1", "2", "3"]
     plt.close(figure)
+    with pytest.raises(ValueError, match=r"expected \(3, 3\), .* got \(2, 2\)"):
+        plots.confusion(torch.zeros(2, 2), ["a", "b", "c"])
 
 
 def test_tables_as_page_and_as_text(displayed):
@@ -70,56 +121,10 @@ def test_tables_as_page_and_as_text(displayed):
         plots.table([["blind"]], header=["model", "right"])
 
 
-# Widgets: used as a learner would, by changing the value of a control
-
-
-def draw(shape, size):
-    picture = torch.full((3, 64, 64), 200, dtype=torch.uint8)
-    picture[:, :size, :size] = {"square": 0, "bar": 90}[shape]
-    return picture
-
-
-def ask(picture, question):
-    if "purple" in question:
-        raise ValueError("unknown word <purple>")
-    dark = (picture < 100).float().mean()
-    return torch.tensor([dark, 1 - dark]), torch.rand(4, 4)
-
-
-def controls(box):
-    found = []
-    for child in getattr(box, "children", ()):
-        found += controls(child)
-    return found or [box]
-
-
-def test_composing_and_asking_follows_the_controls():
-    box = widgets.compose_and_ask(draw, ask, ("yes", "no"), {"shape": ("square", "bar")},
-                                  {"size": (4, 60, 10)}, "is it dark?")  # fmt: skip
-    shape, size, question, message, view = controls(box)
-    before = view.value
-    assert Image.open(io.BytesIO(before)).size[0] > 300
-    size.value = 50
-    assert view.value != before
-    question.value = "is it purple?"
-    assert message.value == "<b>unknown word &lt;purple&gt;</b>"
-    question.value = "is it dark?"
-    assert message.value == ""
-
-
-def test_a_switcher_draws_each_figure_once():
-    drawn = []
-
-    def figure(i):
-        drawn.append(i)
-        f, axis = plt.subplots(figsize=(2, 2))
-        axis.plot(np.arange(i + 2))
-        return f
-
-    box = widgets.switcher(figure, ["first", "second"], "layer")
-    slider, view = controls(box)
-    first = view.value
-    slider.index = 1
-    assert view.value != first
-    slider.index = 0
-    assert view.value == first and drawn == [0, 1]
+def test_single_cells_can_be_the_best(displayed):
+    plots.table([["a", "1"], ["b", "2"]], header=["model", "right"], best=[(1, 1), (0, 0)])
+    page = displayed[0]._repr_html_()
+    assert page.count("<b>") == 2 and "<b>a</b>" in page and "<b>2</b>" in page
+    for wrong in (2, [(0, 2)], [(-1, 0)]):
+        with pytest.raises(ValueError, match="best: expected cells of 2 rows and 2 columns"):
+            plots.table([["a", "1"], ["b", "2"]], header=["model", "right"], best=wrong)

@@ -1,0 +1,108 @@
+"""Controls in notebooks, used as a learner would: by changing the value of a control."""
+
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from course_utils import widgets
+
+
+def draw(shape, size):
+    picture = torch.full((3, 64, 64), 200, dtype=torch.uint8)
+    picture[:, :size, :size] = {"square": 0, "bar": 90}[shape]
+    return picture
+
+
+def ask(picture, question):
+    if "purple" in question:
+        raise ValueError("unknown word <purple>")
+    dark = (picture < 100).float().mean()
+    return torch.tensor([dark, 1 - dark]), torch.arange(16.0).view(4, 4)
+
+
+def controls(box):
+    found = []
+    for child in getattr(box, "children", ()):
+        found += controls(child)
+    return found or [box]
+
+
+def compose(**options):
+    settings = {"choices": {"shape": ("square", "bar")}, "sliders": {"size": (4, 60, 10)},
+                "question": "is it dark?"}  # fmt: skip
+    return widgets.compose_and_ask(draw, ask, ("yes", "no"), **(settings | options))
+
+
+def test_composing_and_asking_follows_the_controls():
+    shape, size, question, message, view = controls(compose())
+    before = view.value
+    assert Image.open(io.BytesIO(before)).size[0] > 300
+    assert message.value == "The likeliest answers: no (98 %), yes (2 %)."
+    size.value = 50
+    assert view.value != before
+    assert message.value == "The likeliest answers: yes (61 %), no (39 %)."
+    shape.value = "bar"
+    assert message.value.startswith("The likeliest answers: yes")
+    size.value, shape.value = 10, "square"
+    assert view.value == before
+    assert not plt.get_fignums()
+
+
+def test_a_question_that_cannot_be_asked_leaves_no_old_answer():
+    *_, question, message, view = controls(compose())
+    question.value = "is it purple?"
+    assert message.value == "<b>unknown word &lt;purple&gt;</b>" and view.layout.display == "none"
+    question.value = "does it cost $5 or $_6?"  # no formula
+    assert message.value.startswith("The likeliest") and view.layout.display is None
+
+
+def test_questions_are_suggested_and_others_allowed():
+    *_, question, _, _ = controls(compose(questions=["is it light?"]))
+    assert question.options == ("is it light?",) and question.value == "is it dark?"
+
+
+def test_two_runs_give_the_same_state():
+    def state():
+        return [{key: value for key, value in control.get_state().items()
+                 if key not in ("layout", "style")} for control in controls(compose())]  # fmt: skip
+
+    assert state() == state()
+
+
+def test_the_five_likeliest_answers_come_in_order():
+    p = torch.tensor([0.1, 0.3, 0.05, 0.25, 0.2, 0.1], requires_grad=True)
+    names = [name for name, _ in widgets.likeliest(p, "abcdef")]
+    assert names[:3] == ["b", "d", "e"] and len(names) == 5
+    figure = widgets.answer_figure(draw("bar", 9), "what?", p, "abcdef", torch.ones(4, 4))
+    assert [t.get_text() for t in figure.axes[2].get_yticklabels()] == names
+    plt.close(figure)
+    with pytest.raises(ValueError, match=r"expected \(2,\), one an answer, got \(6,\)"):
+        widgets.answer_figure(draw("bar", 9), "what?", p, "ab", torch.ones(4, 4))
+
+
+def test_a_switcher_draws_each_figure_once():
+    drawn = []
+
+    def figure(i):
+        drawn.append(i)
+        f, axis = plt.subplots(figsize=(2, 2))
+        axis.plot(np.arange(i + 2))
+        return f
+
+    box = widgets.switcher(figure, ["first", "second"], "layer")
+    slider, view = controls(box)
+    first = view.value
+    slider.index = 1
+    assert view.value != first
+    slider.index = 0
+    assert view.value == first and drawn == [0, 1]
+
+
+@pytest.mark.parametrize("labels", [[], ["a", "a"]])
+def test_a_switcher_needs_different_labels(labels):
+    with pytest.raises(ValueError, match="labels: expected different texts"):
+        widgets.switcher(lambda i: None, labels, "layer")

@@ -1,7 +1,7 @@
 """Controls in a notebook (ipywidgets). They take plain functions and know no model by name.
 
-A page without a kernel shows no controls, so each stands beside a static figure that tells the same:
-`answer_figure` for some cases beside `compose_and_ask`, all figures beside `switcher`.
+A page without a kernel shows no controls, so each stands beside a static figure that tells the
+same: `answer_figure` for some cases beside `compose_and_ask`, all figures beside `switcher`.
 """
 
 import html
@@ -69,7 +69,8 @@ def compose_and_ask(
         question: the question at the start.
         questions: suggestions to choose from; others can still be typed.
     """
-    controls = {name: ipw.Dropdown(options=list(o), description=name) for name, o in choices.items()}
+    controls = {name: ipw.Dropdown(options=list(options), description=name)
+                for name, options in choices.items()}  # fmt: skip
     for name, (low, high, start) in sliders.items():
         controls[name] = ipw.IntSlider(start, low, high, description=name, continuous_update=False)
     text = ipw.Combobox(value=question, options=list(questions), description="question",

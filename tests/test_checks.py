@@ -15,8 +15,8 @@ import torch
 import course_utils.checks as checks
 from course_utils import lab
 from course_utils.checks import (
-    Exercise, Feedback, call, check, choice, compare, compare_prediction, hint, prediction, progress,
-    quiz, value,
+    Exercise, Feedback, call, check, choice, compare, compare_prediction, hint, prediction,
+    progress, quiz, value,
 )  # fmt: skip
 from course_utils.checks.feedback import alike
 
@@ -78,7 +78,7 @@ def not_attempted(x):
         (None, "not attempted"),
         (..., "not attempted"),
         (not_attempted, "not attempted"),
-        (3.0, "expected a function, got a number"),
+        (3.0, "not yet. Expected a function, got a number."),
         (lambda x: None, "got None. Does every path return something?"),
         (lambda x: x + 2, r"largest difference is 2 at index (0,). You added 2."),
         (lambda x: 2 * x + 1e-3, "0.001 at index (0,). That is close"),
@@ -148,13 +148,15 @@ def test_an_error_is_told_in_one_line_with_the_line_of_the_cell(capsys):
     names = {}
     exec(compile(source, "/tmp/ipykernel_12/345.py", "exec"), names)
     text, _ = said(capsys, names["broken"])
-    assert text == "Exercise 99.1: not yet. It raised ValueError: first line (line 4 of your cell).\n"
+    assert text.removeprefix("Exercise 99.1: not yet. ") == (
+        "It raised ValueError: first line (line 4 of your cell).\n")  # fmt: skip
 
 
 def test_two_mistakes_that_cannot_be_told_apart_are_both_named(monkeypatch, capsys):
     twice = Exercise("Double", 5, 1, double, _test_double, ("Multiply.", "2 * x."),
                      mistakes=((lambda x: x + 2, "You added."), (lambda x: 2 + x, "A sum."),
-                               (lambda x: x + 3, "You added 3."), (7, "That is a number.")))  # fmt: skip
+                               (lambda x: x + 3, "You added 3."),
+                               (7, "That is a number.")))  # fmt: skip
     monkeypatch.setattr(checks, "exercise", lambda number: twice)
     assert said(capsys, lambda x: x + 2)[0].endswith("You added. Or: A sum.\n")
     assert said(capsys, 7)[0].endswith("got a whole number. That is a number.\n")
@@ -187,7 +189,7 @@ def test_hints_come_one_after_the_other(capsys):
         (torch.ones(2, 3), torch.ones(2), r"expected \(2,\), got \(2, 3\)"),
         (torch.ones(2), torch.tensor(1.0), "a mean or a sum is missing"),
         ([1, 2], {1, 2}, "expected a set, got a list"),
-        ([1, 2, 3], [1, 2, 4], r"1 of 3 values differ, the largest difference is 1 at index \(2,\)"),
+        ([1, 2, 3], [1, 2, 4], r"1 of 3 .* the largest difference is 1 at index \(2,\)"),
         (1, True, "expected True or False, got a whole number"),
         (float("nan"), 1.0, "inf or nan"),
     ],
@@ -243,16 +245,15 @@ def test_values_choices_and_predictions():
 
 
 @pytest.mark.parametrize("unit, expected", [
-    ("%", "You predicted 95.0 %, measured: 82.4 ± 0.5 %. Your prediction minus the measurement: "
-          "+12.6 ± 0.5\n"),
-    ("", "You predicted 95.0, measured: 82.4 ± 0.5. Your prediction minus the measurement: "
-         "+12.6 ± 0.5\n")])
-def test_a_prediction_is_set_beside_the_measurement(monkeypatch, tmp_path, capsys, unit, expected):  # fmt: skip
+    ("%", "You predicted 95.0 %, measured: 82.4 ± 0.5 %."),
+    ("", "You predicted 95.0, measured: 82.4 ± 0.5.")])
+def test_a_prediction_stands_beside_the_measurement(monkeypatch, tmp_path, capsys, unit, expected):
     path = tmp_path / "spreads.json"
     path.write_text('{"99.a": {"std": 0.5}}')
     monkeypatch.setattr(lab, "data_path", lambda name: path)
     compare_prediction("99.a", 95, 82.42, unit)
-    assert capsys.readouterr().out == expected
+    rest = " Your prediction minus the measurement: +12.6 ± 0.5\n"
+    assert capsys.readouterr().out == expected + rest
 
 
 # Quiz and progress

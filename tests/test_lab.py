@@ -83,7 +83,7 @@ def test_missing_data_says_where_it_was_looked_for():
 
 def test_missing_data_names_the_command_that_makes_it(monkeypatch, tmp_path):
     monkeypatch.setattr(lab, "__file__", str(tmp_path / "course_utils" / "lab.py"))
-    with pytest.raises(FileNotFoundError, match="made by: python -m course_utils.recipes easy_vqa$"):
+    with pytest.raises(FileNotFoundError, match="by: python -m course_utils.recipes easy_vqa$"):
         lab.data_path("checkpoints/easy_vqa.safetensors")
     with pytest.raises(FileNotFoundError, match="made by: make spreads"):
         lab.data_path("spreads.json")

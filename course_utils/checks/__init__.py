@@ -1,6 +1,22 @@
 """Exercises and their answers: `check`, `hint`, `quiz`, `progress`.
 
-Each lesson has a module lessonNN.py with a dictionary EXERCISES: id -> `Exercise`.
+Each lesson has a module lessonNN.py with a dictionary EXERCISES: id -> `Exercise`. Its tests call
+the learner's function through `call`, on copies of the inputs, and `compare` what it returns with
+an independent reference:
+
+    def _test_double(function):
+        x = torch.tensor([1.0, 3.0])
+        compare(call(function, x), torch.tensor([2.0, 6.0]), "the doubled values")
+
+    EXERCISES = {
+        "99.1": Exercise("Double", 5, 1, double, _test_double, ("Multiply.", "Try 2 * x."),
+                         mistakes=((lambda x: x + 2, "You added 2."),)),
+        "99.2": Exercise("Count", 3, 1, 25, value(25, "the count"), (..., ...)),
+        "99.3": Exercise("Which fails?", 3, 2, "b", choice("b", {"a": "Why not a."}), (..., ...)),
+        "99.4": Exercise("Guess", 2, 1, 50, prediction(0, 100, "%"), (..., ...)),
+    }
+
+An answer that returns what a mistake returns is told that mistake's reason.
 """
 
 import datetime
@@ -88,7 +104,7 @@ def _verdict(this: Exercise, answer: Any) -> str:
         reasons = [reason for wrong, reason in this.mistakes
                    if reason and _same(this, answer, error, outcomes, wrong)]  # fmt: skip
     text = str(error) if isinstance(error, Feedback) else _raised(error)
-    return f"not yet. {text} {' Or: '.join(reasons)}".rstrip()
+    return f"not yet. {text[:1].upper()}{text[1:]} {' Or: '.join(reasons)}".rstrip()
 
 
 def _run(this: Exercise, answer: Any) -> tuple[Exception | None, list]:

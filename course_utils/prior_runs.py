@@ -88,8 +88,11 @@ def batches(data: VQAData, kind: str, seed: int) -> DataLoader:
     return DataLoader(data, 32, sampler=order, collate_fn=lambda batch: batch)
 
 
-def train(model: nn.Module, data: DataLoader, epochs: int, lr: float = 5e-4) -> Iterator[float]:
-    """Adam with Keras' settings, without schedule or clipping; after each epoch its mean loss."""
+def train(
+    model: nn.Module, data: DataLoader, epochs: int, lr: float = 5e-4, max_steps: int = 0
+) -> Iterator[float]:
+    """Adam with Keras' settings, without schedule or clipping; after each epoch its mean loss.
+    `max_steps` above 0 ends an epoch after so many updates."""
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, eps=1e-7)
     for epoch in range(epochs):
         if hasattr(data.batch_sampler, "set_epoch"):
@@ -103,6 +106,8 @@ def train(model: nn.Module, data: DataLoader, epochs: int, lr: float = 5e-4) -> 
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
+            if len(losses) == max_steps:
+                break
         model.eval()
         yield sum(losses) / len(losses)
 

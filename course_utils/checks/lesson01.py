@@ -1,0 +1,421 @@
+"""Lesson 01: what a picture adds."""
+
+import math
+from collections import Counter, defaultdict
+
+import numpy as np
+import torch
+
+from course_utils.checks.feedback import Exercise, Feedback, call, compare, prediction
+
+COLOURS = {"black", "blue", "brown", "gray", "green", "red", "teal", "yellow"}
+SHAPES = {"circle", "rectangle", "triangle"}
+
+# 01.2 entropy
+
+
+def entropy_bits(counts):
+    """Entropy in bits of the distribution given by counts of any shape."""
+    counts = torch.as_tensor(counts, dtype=torch.float64).flatten()  # (outcomes,)
+    p = counts[counts > 0] / counts.sum()  # (outcomes that occur,)
+    return -(p * p.log2()).sum()  # ()
+
+
+def _test_entropy(function):
+    for counts, name in (([5.0, 5.0], "two equally frequent answers"), ([1.0, 3.0], "counts 1, 3"),
+                         ([3.0, 1.0, 2.0, 2.0], "counts 3, 1, 2, 2"),
+                         ([4.0, 0.0, 4.0], "counts with a zero"), ([7.0, 0.0], "a certain answer")):
+        want = float(entropy_bits(counts))
+        compare(_number(call(function, torch.tensor(counts))), want, f"the entropy of {name}")
+
+
+def _number(value):
+    if isinstance(value, torch.Tensor):
+        if value.numel() != 1:
+            raise Feedback(f"expected one number, got a tensor of {value.numel()}.")
+        return value.item()
+    return value
+
+
+def _entropy_in_nats(counts):
+    return entropy_bits(counts) * math.log(2)
+
+
+def _entropy_of_counts(counts):
+    return -(counts * counts.log2()).sum()
+
+
+def _entropy_without_zeros(counts):
+    p = counts / counts.sum()
+    return -(p * p.log2()).sum()
+
+
+def _entropy_mean(counts):
+    return entropy_bits(counts) / len(counts)
+
+
+def _entropy_sign(counts):
+    return -entropy_bits(counts)
+
+
+# 01.3 mutual information
+
+
+def mutual_information(table):
+    """Mutual information in bits of rows and columns of a table of counts (questions, answers)."""
+    table = torch.as_tensor(table)
+    return entropy_bits(table.sum(0)) + entropy_bits(table.sum(1)) - entropy_bits(table)
+
+
+def _test_information(function):
+    tables = {
+        "a table where the question decides the answer": [[4, 0], [0, 4]],
+        "a table where the question says nothing": [[2, 2], [3, 3]],
+        "the tiny table": [[3, 1, 0, 0], [0, 0, 2, 2]],
+        "a table with rows of different sizes": [[6, 2, 0], [0, 1, 1], [3, 0, 1]],
+    }
+    for name, table in tables.items():
+        table = torch.tensor(table, dtype=torch.float64)
+        got = _number(call(function, table))
+        compare(got, float(mutual_information(table)), f"the information in {name}")
+
+
+def _conditional(table):
+    return entropy_bits(table) - entropy_bits(table.sum(1))
+
+
+def _rows_alike(table):
+    rows = [entropy_bits(row) for row in table]
+    return entropy_bits(table.sum(0)) - sum(rows) / len(rows)
+
+
+def _information_in_nats(table):
+    return mutual_information(table) * math.log(2)
+
+
+def _rows_summed(table):
+    return entropy_bits(table.sum(0)) - sum(entropy_bits(row) for row in table)
+
+
+# 01.4 mode per question
+
+
+def mode_per_question(train_questions, train_answers, test_questions):
+    """Each question's commonest training answer; the overall one for an unknown question."""
+    counts = defaultdict(Counter)
+    for question, answer in zip(train_questions, train_answers):
+        counts[question][answer] += 1
+    overall = Counter(train_answers).most_common(1)[0][0]
+    return [counts[q].most_common(1)[0][0] if q in counts else overall for q in test_questions]
+
+
+_TRAIN = (["a?", "b?", "a?", "b?", "a?", "b?", "b?", "c?", "c?", "c?"],
+          ["red", "no", "blue", "no", "blue", "yes", "no", "yes", "yes", "no"])  # fmt: skip
+
+
+def _test_mode(function):
+    asked = ["a?", "b?", "c?", "c?", "b?", "unknown?", "a?"]
+    got = call(function, *_TRAIN, asked)
+    if not isinstance(got, (list, tuple, np.ndarray, torch.Tensor)) or len(got) != len(asked):
+        raise Feedback(f"expected a list of {len(asked)} answers, one for each test question.")
+    want = mode_per_question(*_TRAIN, asked)
+    for question, one, right in zip(asked, got, want):
+        if one != right:
+            raise Feedback(f"the answer to {question!r}: got {one!r}, which is not it.")
+
+
+def _majority_only(train_questions, train_answers, test_questions):
+    return [Counter(train_answers).most_common(1)[0][0]] * len(test_questions)
+
+
+def _last_answer(train_questions, train_answers, test_questions):
+    last = dict(zip(train_questions, train_answers))
+    overall = Counter(train_answers).most_common(1)[0][0]
+    return [last.get(q, overall) for q in test_questions]
+
+
+def _no_fallback(train_questions, train_answers, test_questions):
+    known = mode_per_question(train_questions, train_answers, train_questions)
+    best = dict(zip(train_questions, known))
+    return [best[q] for q in test_questions]
+
+
+def _first_answer(train_questions, train_answers, test_questions):
+    first = dict(zip(reversed(train_questions), reversed(train_answers)))
+    overall = Counter(train_answers).most_common(1)[0][0]
+    return [first.get(q, overall) for q in test_questions]
+
+
+# 01.5 balancing
+
+
+def balanced_rows(questions, answers):
+    """Rows among which, for each question, all its answers occur equally often, as many as can be.
+    Questions with a single answer are left out."""
+    rows = defaultdict(lambda: defaultdict(list))
+    for i, (question, answer) in enumerate(zip(questions, answers)):
+        rows[question][answer].append(i)
+    kept = []
+    for by_answer in rows.values():
+        if len(by_answer) > 1:
+            fewest = min(map(len, by_answer.values()))
+            kept += [i for group in by_answer.values() for i in group[:fewest]]
+    return sorted(kept)
+
+
+_BIASED = (["a?"] * 6 + ["b?"] * 5 + ["c?"] * 3 + ["a?"],
+           ["no", "no", "yes", "no", "yes", "no", "red", "blue", "red", "green", "blue", "yes",
+            "yes", "yes", "no"])  # fmt: skip
+
+
+def _test_balance(function):
+    questions, answers = _BIASED
+    got = call(function, list(questions), list(answers))
+    try:
+        rows = [int(i) for i in got]
+    except (TypeError, ValueError):
+        raise Feedback("expected a list of row numbers.") from None
+    if rows and not (0 <= min(rows) and max(rows) < len(questions)):
+        raise Feedback(f"expected row numbers from 0 to {len(questions) - 1}.")
+    if len(set(rows)) < len(rows):
+        raise Feedback("some rows occur twice. A copy of an example is no new example.")
+    counts = defaultdict(Counter)
+    for i in rows:
+        counts[questions[i]][answers[i]] += 1
+    for question, wanted in (("a?", 2), ("b?", 3)):
+        seen = counts[question]
+        if len(seen) < wanted or len(set(seen.values())) > 1:
+            raise Feedback(f"the answers kept for {question!r} are {dict(seen)}: not equally often.")
+    if counts["c?"]:
+        raise Feedback("'c?' has a single answer. A blind model would be right on it every time, so "
+                       "nothing of it can stay.")  # fmt: skip
+    best = len(balanced_rows(questions, answers))
+    if len(rows) < best:
+        raise Feedback(f"the {len(rows)} rows are balanced, but {best} could have been kept.")
+
+
+def _balanced_overall(questions, answers):
+    fewest = min(Counter(answers).values())
+    groups = [[i for i, a in enumerate(answers) if a == name] for name in sorted(set(answers))]
+    return [i for group in groups for i in group[:fewest]]
+
+
+def _keeps_single(questions, answers):
+    single = [i for i, q in enumerate(questions) if q == "c?"]
+    return balanced_rows(questions, answers) + single
+
+
+def _oversampled(questions, answers):
+    kept = []
+    for q in sorted(set(questions)):
+        groups = [[i for i, a in enumerate(answers) if (questions[i], a) == (q, name)]
+                  for name in sorted(set(answers))]  # fmt: skip
+        groups = [g for g in groups if g]
+        most = max(map(len, groups))
+        kept += [g[k % len(g)] for g in groups for k in range(most)]
+    return kept
+
+
+def _one_each(questions, answers):
+    first = {}
+    for i, pair in enumerate(zip(questions, answers)):
+        first.setdefault(pair, i)
+    return [i for i in first.values() if questions[i] != "c?"]
+
+
+# 01.6 what a question gives away
+
+
+def stated(question):
+    """The colours and shapes that an open question takes for granted; none for yes/no questions."""
+    words = question.rstrip("?").split()
+    return {w for w in words if w in COLOURS | SHAPES} if words[0] == "what" else set()
+
+
+def _test_stated(function):
+    for question in ("what is the blue shape?", "what color is the circle?",
+                     "what is the color of the triangle?", "what color is the shape?",
+                     "what shape is in the image?", "is there a red shape?",
+                     "does the image not contain a circle?"):  # fmt: skip
+        got = call(function, question)
+        if not isinstance(got, (set, frozenset)):
+            raise Feedback(f"expected a set, such as {{'red'}} or set(), got {type(got).__name__}.")
+        compare(set(got), stated(question), repr(question))
+
+
+def _stated_everywhere(question):
+    return {w for w in question.rstrip("?").split() if w in COLOURS | SHAPES}
+
+
+def _stated_colours(question):
+    return {w for w in stated(question) if w in COLOURS}
+
+
+def _stated_with_question_mark(question):
+    return {w for w in question.split() if w in COLOURS | SHAPES and question.startswith("what")}
+
+
+def _stated_shape_too(question):
+    return stated(question) | ({"shape"} if "shape" in question else set())
+
+
+# 01.7 pictures on both sides of a split
+
+
+def shared_pictures(first, second):
+    """How many distinct pictures of `first` (n, 3, height, width) occur in `second` too."""
+    return len({p.numpy().tobytes() for p in first} & {p.numpy().tobytes() for p in second})
+
+
+def _pictures():
+    generator = torch.Generator().manual_seed(1)
+    pool = torch.randint(0, 256, (6, 3, 4, 4), generator=generator, dtype=torch.uint8)
+    pool[5] = pool[4].flip(2)  # another picture with the same pixels in another place
+    return pool[[0, 1, 2, 4, 2]], pool[[2, 5, 3, 0, 2, 3]]
+
+
+def _test_shared(function):
+    first, second = _pictures()
+    compare(_number(call(function, first, first[:2])), 2, "two pictures that are both in the first")
+    compare(_number(call(function, first[:2], second[1:3])), 0, "splits without a common picture")
+    got = _number(call(function, first, second))
+    compare(got, 2, "splits with pictures in another order, some of them twice")
+
+
+def _same_position(first, second):
+    n = min(len(first), len(second))
+    return int((first[:n] == second[:n]).flatten(1).all(1).sum())
+
+
+def _pairs(first, second):
+    return int((first[:, None] == second[None]).flatten(2).all(2).sum())
+
+
+def _by_sum(first, second):
+    return len({int(p.sum()) for p in first} & {int(p.sum()) for p in second})
+
+
+def _by_number(first, second):
+    return len(set(range(len(first))) & set(range(len(second))))
+
+
+# 01.8 the loss of the best blind model
+
+
+def loss_without_picture(bits):
+    """Smallest mean cross-entropy in nats of a model that doesn't see, from H(Y|Q) in bits."""
+    return bits * math.log(2)
+
+
+def _test_loss(function):
+    for bits in (1.0, 2.0, 0.0, 0.75):
+        compare(_number(call(function, bits)), bits * math.log(2), f"the loss for {bits} bits")
+
+
+EXERCISES = {
+    "01.1": Exercise(
+        "Predict the blind accuracy", 3, 1, 45.0, prediction(0, 100, "per cent"),
+        (
+            "There are 13 answers. Chance is one in 13, if nothing at all is known.",
+            "About three of four questions can be answered by yes or no. Any number from 0 to 100 "
+            "is an answer.",
+        ),
+    ),
+    "01.2": Exercise(
+        "Entropy", 10, 1, entropy_bits, _test_entropy,
+        (
+            "Turn counts into probabilities first: p = counts / counts.sum().",
+            "An outcome with count 0 adds nothing, but 0 * log2(0) is nan: keep p[p > 0] only.",
+        ),
+        mistakes=(
+            (_entropy_in_nats, "That is in nats: use log2 instead of log."),
+            (_entropy_of_counts, "The logarithm is taken of the counts, not of probabilities."),
+            (_entropy_without_zeros, "0 times log2(0) is nan: leave out what doesn't occur."),
+            (_entropy_mean, "Entropy is a sum over the outcomes, weighted by p; not their mean."),
+            (_entropy_sign, "log2(p) is never above 0, so a minus is missing."),
+        ),
+    ),
+    "01.3": Exercise(
+        "Mutual information", 10, 2, mutual_information, _test_information,
+        (
+            "I(Y; Q) = H(Y) - H(Y|Q). The sums over the rows give the counts of the answers.",
+            "H(Y|Q) = H(Q, Y) - H(Q): entropy_bits takes the whole table, table.sum(0) are the "
+            "answers and table.sum(1) the questions.",
+        ),
+        mistakes=(
+            (_conditional, "That is H(Y|Q), what the question leaves open."),
+            (_rows_alike, "Each question must count as often as it occurs: weight the rows."),
+            (_information_in_nats, "That is in nats."),
+            (_rows_summed, "The rows' entropies are summed: weight each by the share of its row."),
+        ),
+    ),
+    "01.4": Exercise(
+        "The best blind model", 15, 2, mode_per_question, _test_mode,
+        (
+            "Count the training answers of each question string: a dictionary of Counters.",
+            "Counter.most_common(1)[0][0] is the commonest. For a question that training never had, "
+            "take the commonest answer of all.",
+        ),
+        mistakes=(
+            (_majority_only, "That is one answer for every question."),
+            (_last_answer, "That is the last answer given in training, not the commonest."),
+            (_first_answer, "That is the first answer given in training, not the commonest."),
+            (_no_fallback, "A question that training never had needs an answer too."),
+        ),
+    ),
+    "01.5": Exercise(
+        "Balance a biased set", 15, 3, balanced_rows, _test_balance,
+        (
+            "Group the rows by question, and within a question by answer. How many of each answer "
+            "can be kept at most?",
+            "As many as the rarest answer of that question has. A question with one answer only has "
+            "nothing to balance: drop it.",
+        ),
+        mistakes=(
+            (_balanced_overall, "Balance within each question: overall it is not enough."),
+            (_keeps_single, ""),
+            (_oversampled, ""),
+            (_one_each, "Keep as many as the rarest answer of that question has, not one."),
+        ),
+    ),
+    "01.6": Exercise(
+        "What a question gives away", 10, 2, stated, _test_stated,
+        (
+            "'is there a red shape?' doesn't say that there is one. 'what is the red shape?' does.",
+            "Only questions that begin with 'what' take something for granted. Collect their words "
+            "that are colours or shapes; take the question mark off first.",
+        ),
+        mistakes=(
+            (_stated_everywhere, "A yes/no question asks whether it is there; it doesn't say so."),
+            (_stated_colours, "A question can give away a shape as well."),
+            (_stated_with_question_mark, "'circle?' is not 'circle': take the question mark off."),
+            (_stated_shape_too, "The word 'shape' fits every picture, so it gives nothing away."),
+        ),
+    ),
+    "01.7": Exercise(
+        "Pictures on both sides", 10, 2, shared_pictures, _test_shared,
+        (
+            "A picture's number says nothing across two splits. Compare the pixels.",
+            "Bytes can be put into a set: {picture.numpy().tobytes() for picture in first}.",
+        ),
+        mistakes=(
+            (_same_position, "Pictures may stand in another order."),
+            (_pairs, "Count each picture once, however often it occurs."),
+            (_by_sum, "Two different pictures may have the same sum of pixels."),
+            (_by_number, "Numbers are given anew in each split: number 3 is another picture there."),
+        ),
+    ),
+    "01.8": Exercise(
+        "The loss of a blind model", 5, 2, loss_without_picture, _test_loss,
+        (
+            "What remains open after the question is H(Y|Q), in bits. PyTorch's loss uses the "
+            "natural logarithm.",
+            "log(p) = log2(p) * log(2), with log the natural logarithm.",
+        ),
+        mistakes=(
+            (lambda bits: bits, "PyTorch's cross-entropy isn't in bits: it uses log, not log2."),
+            (lambda bits: bits / math.log(2), "One bit is less than one nat, not more."),
+            (lambda bits: 2**bits, "That is the number of equally likely answers, not the loss."),
+        ),
+    ),
+}  # fmt: skip

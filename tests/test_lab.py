@@ -37,6 +37,22 @@ def test_profiles(monkeypatch):
     assert lab.steps(300, 900) == 2 and lab.steps(300, 1) == 1
 
 
+def test_tensors_are_printed_the_same_everywhere():
+    torch.set_printoptions(profile="full", sci_mode=True)
+    lab.start()
+    assert str(torch.tensor([1e-3, 2.5])) == "tensor([0.0010, 2.5000])"
+
+
+def test_references_are_made_without_the_network(monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("COURSE_REFERENCE", "0")
+    lab.start()
+    assert "HF_HUB_OFFLINE" not in lab.os.environ
+    monkeypatch.setenv("COURSE_REFERENCE", "1")
+    lab.start()
+    assert lab.os.environ["HF_HUB_OFFLINE"] == "1"
+
+
 @pytest.mark.parametrize("name, value", [("COURSE_PROFILE", "tpu"), ("COURSE_SEED", "one")])
 def test_bad_settings_are_named(monkeypatch, name, value):
     monkeypatch.setenv(name, value)

@@ -104,7 +104,7 @@ def _verdict(this: Exercise, answer: Any) -> str:
         reasons = [reason for wrong, reason in this.mistakes
                    if reason and _same(this, answer, error, outcomes, wrong)]  # fmt: skip
     text = str(error) if isinstance(error, Feedback) else _raised(error)
-    return f"not yet. {text[:1].upper()}{text[1:]} {' Or: '.join(reasons)}".rstrip()
+    return f"not yet. {text} {' Or: '.join(reasons)}".rstrip()
 
 
 def _run(this: Exercise, answer: Any) -> tuple[Exception | None, list]:
@@ -126,8 +126,6 @@ def _same(this: Exercise, answer: Any, error: Exception, outcomes: list, wrong: 
     if not callable(wrong):
         return alike(answer, wrong)
     other, others = _run(this, wrong)
-    if type(other) is not type(error):
-        return False
     if isinstance(error, Feedback) and outcomes and others:
         return len(outcomes) == len(others) and all(map(alike, outcomes, others))
     return str(other) == str(error)

@@ -178,7 +178,6 @@ def alike(one: Any, other: Any) -> bool:
         return one is other
     try:
         compare(one, other, atol=1e-4)
-        compare(other, one, atol=1e-4)
     except Exception:  # outcomes of learners' code may be anything
         return False
     return True

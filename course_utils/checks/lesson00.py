@@ -4,7 +4,31 @@ import torch
 
 from course_utils.checks.feedback import Exercise, Feedback, call, compare
 
-# 00.1 accuracy over batches of different sizes
+# 00.1 shape of the joint representation
+
+
+def _test_shape(value):
+    if isinstance(value, torch.Size):
+        value = tuple(value)
+    if not isinstance(value, (tuple, list)):
+        raise Feedback("expected three numbers in brackets, such as (1, 2, 3).")
+    value = tuple(value)
+    if len(value) != 3:
+        raise Feedback(f"expected three numbers, one a dimension, got {len(value)}.")
+    batch, positions, dim = value
+    if batch != 32:
+        raise Feedback("the first dimension is the batch: one row for each of the 32 questions.")
+    if dim != 64:
+        raise Feedback("the last dimension is dim, the length of each vector.")
+    if positions == 9 * 16:
+        raise Feedback("positions: the patches stand behind the words, they are not multiplied.")
+    if positions in (9, 16):
+        raise Feedback("positions: words and patches are both read, so both count.")
+    if positions != 9 + 16:
+        raise Feedback(f"positions: {positions} is not it. There are words, then patches.")
+
+
+# 00.2 accuracy over batches of different sizes
 
 
 def accuracy(batches):
@@ -48,32 +72,15 @@ def _per_batch(batches):
     return accuracy(batches) * sum(len(y) for _, y in batches) / (len(batches) * len(batches[0][1]))
 
 
-# 00.2 shape of the joint representation
-
-
-def _test_shape(value):
-    if isinstance(value, torch.Size):
-        value = tuple(value)
-    if not isinstance(value, (tuple, list)):
-        raise Feedback("expected three numbers in brackets, such as (1, 2, 3).")
-    value = tuple(value)
-    if len(value) != 3:
-        raise Feedback(f"expected three numbers, one a dimension, got {len(value)}.")
-    batch, positions, dim = value
-    if batch != 32:
-        raise Feedback("the first dimension is the batch: one row for each of the 32 questions.")
-    if dim != 64:
-        raise Feedback("the last dimension is dim, the length of each vector.")
-    if positions == 9 * 16:
-        raise Feedback("positions: the patches stand behind the words, they are not multiplied.")
-    if positions in (9, 16):
-        raise Feedback("positions: words and patches are both read, so both count.")
-    if positions != 9 + 16:
-        raise Feedback(f"positions: {positions} is not it. There are words, then patches.")
-
-
 EXERCISES = {
     "00.1": Exercise(
+        "The shape of h", 3, 1, (32, 25, 64), _test_shape,
+        (
+            "h has a vector of length dim for every position, and positions are words then patches.",
+            "Nine words and sixteen patches stand in one row: how many positions is that?",
+        ),
+    ),
+    "00.2": Exercise(
         "Accuracy over batches", 5, 1, accuracy, _test_accuracy,
         (
             "The last batch is often smaller. Should its questions count more than the others?",
@@ -87,13 +94,6 @@ EXERCISES = {
             (_last_batch, "Only the last batch is counted."),
             (_count, "That is how many are right. Divide by how many there are."),
             (_per_batch, "That takes every batch to be as large as the first."),
-        ),
-    ),
-    "00.2": Exercise(
-        "The shape of h", 3, 1, (32, 25, 64), _test_shape,
-        (
-            "h has a vector of length dim for every position, and positions are words then patches.",
-            "Nine words and sixteen patches stand in one row: how many positions is that?",
         ),
     ),
 }  # fmt: skip

@@ -11,10 +11,12 @@ Nothing is compared with the reference outputs here, and no notebook is written.
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -86,26 +88,36 @@ def claims(sources: list[Path]) -> bool:
     return passed
 
 
+def measured_values(source: Path, seed: int) -> dict[str, float] | None:
+    """The numbers that one run of a lesson passes to measured(); None if a cell fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        record = Path(folder) / "measured.jsonl"
+        env = {"COURSE_SEED": str(seed), "COURSE_RECORD": str(record)}
+        if run(source, build.REFERENCE | env) is None:
+            return None
+        lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
+    values: dict[str, float] = {}
+    for entry in map(json.loads, lines):
+        if values.setdefault(entry["name"], entry["value"]) != entry["value"]:
+            sys.exit(f"measured({entry['name']!r}) got two values in one run: "
+                     f"{values[entry['name']]} and {entry['value']}")
+    print(f"{source.stem}, seed {seed}: {len(values)} numbers", flush=True)
+    return values
+
+
 def spreads(sources: list[Path]) -> bool:
     """Run lessons at five seeds; write mean and standard deviation of each measured number."""
     for source in sources:
-        values: dict[str, list[float]] = {}
-        for seed in range(5):
-            with tempfile.TemporaryDirectory() as folder:
-                record = Path(folder) / "measured.jsonl"
-                env = {"COURSE_SEED": str(seed), "COURSE_RECORD": str(record)}
-                if run(source, build.REFERENCE | env) is None:
-                    return False
-                lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
-            for entry in map(json.loads, lines):
-                values.setdefault(entry["name"], []).append(entry["value"])
-            print(f"{source.stem}, seed {seed}: {len(lines)} numbers", flush=True)
-        wrong = {name: len(given) for name, given in values.items() if len(given) != 5}
-        if wrong:
-            sys.exit(f"measured() must be called once a run for each name; in five runs: {wrong}")
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # a process each, one thread
+            runs = list(pool.map(lambda seed: measured_values(source, seed), range(5)))
+        if None in runs:
+            return False
+        if any(values.keys() != runs[0].keys() for values in runs):
+            sys.exit("measured() must be called with the same names in every run")
         number = source.name[:2]
-        update(SPREADS, {name: {"mean": statistics.fmean(given), "std": statistics.stdev(given)}
-                         for name, given in values.items()})
+        given = {name: [values[name] for values in runs] for name in runs[0]}
+        update(SPREADS, {name: {"mean": statistics.fmean(of), "std": statistics.stdev(of)}
+                         for name, of in given.items()})
         update(SPREADS, {"made": {number: {"command": f"make spreads N={number}",
                                            "seeds": list(range(5)), **versions()}}})
     return True

@@ -1,0 +1,1139 @@
+# ---
+# jupyter:
+#   course:
+#     title: The joint representation h = Transformer(x, v)
+#     minutes: 110
+#     needs: ["01"]
+# ---
+
+# %% [markdown]
+# A Transformer reads a row of vectors. Words can be made into vectors, and so can pieces of a
+# picture. In this lesson you will
+#
+# - derive attention once more, on tensors small enough to print, so that you need no other lesson;
+# - cut a picture into patches, and put words and patches into one sequence;
+# - build the encoder $h = \mathrm{Transformer}(x, v)$ and find it equal to the published VisualBERT;
+# - see what VisualBERT cannot see, and why;
+# - compare three ways to bring words and pictures together, by proof and by measurement;
+# - measure whether attention points at the thing that a word names.
+
+# %%
+import inspect
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import ViltConfig, ViltModel, VisualBertConfig, VisualBertModel
+
+from course_utils import lab, plots, recipes, widgets, world
+from course_utils.baselines import mode_per_question
+from course_utils.checks import check, quiz
+from course_utils.datasets.world_vqa import from_world, world_tokenizer
+from course_utils.evaluation import evaluate
+from course_utils.models.attention import MultiHeadAttention, attention_weights
+from course_utils.models.convert import from_visual_bert
+from course_utils.models.fusion import TwoTowerEncoder
+from course_utils.models.joint import JointConfig, JointEncoder
+from course_utils.models.vision import ConvStem, PatchStem
+from course_utils.text import encode
+
+# %% [markdown]
+# ## 1. Two pictures that are one
+#
+# Here is a scene of the teaching world, and the same scene cut into 16 square patches which were
+# then put back in disorder.
+
+# %%
+scene = world.compose([("large", "red", "circle", 12, 13), ("small", "blue", "cross", 46, 14),
+                       ("large", "yellow", "square", 44, 46)])  # fmt: skip
+picture = torch.from_numpy(world.draw(scene))[0]  # (3, 64, 64) uint8
+
+
+def patches_of(picture, side=16):
+    """The square patches of a picture (3, 64, 64), row by row: (16, 3, 16, 16)."""
+    rows = picture.unfold(1, side, side).unfold(2, side, side)  # (3, 4, 4, 16, 16)
+    return rows.permute(1, 2, 0, 3, 4).reshape(-1, 3, side, side)  # (16, 3, 16, 16)
+
+
+def put_together(patches):
+    """The inverse of `patches_of`: (16, 3, 16, 16) -> (3, 64, 64)."""
+    side = patches.shape[-1]
+    grid = patches.view(4, 4, 3, side, side).permute(2, 0, 3, 1, 4)  # (3, 4, 16, 4, 16)
+    return grid.reshape(3, 4 * side, 4 * side)
+
+
+disorder = torch.randperm(16, generator=torch.Generator().manual_seed(3))  # (16,)
+mixed = put_together(patches_of(picture)[disorder])  # (3, 64, 64)
+figure = plots.images_grid([picture, mixed], ["a scene", "its patches in disorder"], size=2.6)
+plots.show(figure, alt="A scene with three shapes, and beside it the same 16 patches in disorder.")
+
+# %% [markdown]
+# "Is the circle left of the cross?" can be answered from the left picture only. VisualBERT is a
+# well-known model that reads words and pictures together. We build it small, with random weights, give
+# it that question and the pixels of the 16 patches, and look at its output at the first position,
+# `[CLS]`, from which answers are read. Once with each picture, and once with a third picture.
+
+# %%
+torch.manual_seed(lab.seed)
+bert_sizes = VisualBertConfig(vocab_size=100, hidden_size=64, num_hidden_layers=2,
+                              num_attention_heads=4, intermediate_size=128,
+                              visual_embedding_dim=768)  # fmt: skip
+visual_bert = VisualBertModel(bert_sizes).eval()
+tokenizer = world_tokenizer()
+x, mask = encode(tokenizer, ["is the circle left of the cross?"])  # (1, words) each
+
+
+def cls_of(picture):
+    """VisualBERT's state of [CLS] for the question x and a picture: (64,)."""
+    v = patches_of(picture).flatten(1)[None].float() / 255  # (1, 16, 768)
+    with torch.no_grad():
+        h = visual_bert(x, mask.long(), visual_embeds=v).last_hidden_state  # (1, positions, 64)
+    return h[0, 0]
+
+
+other = torch.from_numpy(world.draw(world.compose([("large", "teal", "triangle", 30, 34)])))[0]
+same, different = (cls_of(mixed) - cls_of(picture)).abs().max(), (cls_of(other) - cls_of(picture))
+print(f"scene against its patches in disorder: largest difference {same:.0e}")
+print(f"scene against another scene:           largest difference {different.abs().max():.0e}")
+lab.claim("VisualBERT's [CLS] is the same for a picture and for its patches in disorder",
+          same < 1e-5 and different.abs().max() > 100 * same)  # fmt: skip
+
+# %% [markdown]
+# The difference is rounding. No training can change that: whatever the weights are, the two pictures
+# are one to this model. To see why, and how to do better, we take the machine apart.
+#
+# ## 2. Attention
+#
+# Attention answers one question for each position of a sequence: *which other positions should I read,
+# and how much of each?* Every position has three vectors:
+#
+# - a **query** $q_i$: what it looks for;
+# - a **key** $k_j$: what it offers to be found by;
+# - a **value** $v_j$: what is read from it.
+#
+# The score of $i$ for $j$ is the dot product $q_i \cdot k_j$. A softmax turns the scores of one query
+# into weights that are positive and add up to 1, and the output is the weighted mean of the values:
+#
+# $$\mathrm{attention}(Q, K, V) = \mathrm{softmax}\!\Big(\frac{Q K^\top}{\sqrt{d}}\Big) V .$$
+#
+# By hand, with three positions of width $d = 2$. Position 0 looks for what position 1 offers.
+
+# %%
+q = torch.tensor([[0.0, 3.0], [1.0, 0.0], [0.0, 0.0]])  # (3, 2) queries
+k = torch.tensor([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]])  # (3, 2) keys
+value = torch.tensor([[10.0, 0.0], [0.0, 10.0], [5.0, 5.0]])  # (3, 2) values
+scores = q @ k.T / math.sqrt(2)  # (3, 3): row i holds the scores of query i
+weights = scores.exp() / scores.exp().sum(1, keepdim=True)  # (3, 3): rows add up to 1
+print("scores\n", scores)
+print("weights\n", weights)
+print("output\n", weights @ value)  # (3, 2)
+
+# %% [markdown]
+# Row 0: the score for position 1 is the largest, so nearly all that is read comes from there. Row 2
+# has a query of zeros: it looks for nothing in particular, gets equal weights, and so the plain mean.
+# PyTorch has the same function, fused into one kernel:
+
+# %%
+theirs = F.scaled_dot_product_attention(q[None], k[None], value[None])[0]  # (3, 2)
+print(f"largest difference to PyTorch's: {(theirs - weights @ value).abs().max():.0e}")
+
+# %% [markdown]
+# ### Why divide by the root of d?
+#
+# Let the entries of $q$ and $k$ be independent with mean 0 and variance 1. A product $q_a k_a$ then
+# has mean 0 and variance $E[q_a^2 k_a^2] = E[q_a^2]\,E[k_a^2] = 1$. The score is a sum of $d$ such
+# products, and variances of independent terms add up:
+#
+# $$\operatorname{Var}(q \cdot k) = \sum_{a=1}^{d} \operatorname{Var}(q_a k_a) = d,
+#   \qquad \operatorname{std}(q \cdot k) = \sqrt{d} .$$
+#
+# So scores grow with the width. Large scores make the softmax **saturate**: one weight is near 1, the
+# others near 0, and hardly any gradient comes through. Dividing by $\sqrt{d}$ keeps the spread at 1,
+# whatever the width is. Measured on 2,000 queries with 16 keys each:
+
+# %%
+def saturation(d, divide):
+    """Spread of scores, mean largest weight, mean gradient of a weight by its own score."""
+    generator = torch.Generator().manual_seed(d)
+    q = torch.randn(2000, 1, d, generator=generator)  # (queries, 1, d)
+    k = torch.randn(2000, 16, d, generator=generator)  # (queries, keys, d)
+    scores = (q * k).sum(-1)  # (queries, keys)
+    if divide:
+        scores = scores / math.sqrt(d)  # (queries, keys)
+    w = scores.softmax(1)  # (queries, keys)
+    return scores.std(), w.max(1).values.mean(), (w * (1 - w)).mean()
+
+
+rows = []
+for d in (4, 64, 1024):
+    for divide in (False, True):
+        std, largest, gradient = saturation(d, divide)
+        rows.append([d, "yes" if divide else "no", f"{std:.1f}", f"{largest:.2f}",
+                     f"{gradient:.3f}"])  # fmt: skip
+plots.table(rows, header=["width d", "divided", "spread of scores", "largest of 16 weights",
+                          "gradient of a weight"])  # fmt: skip
+
+# %% [markdown]
+# Without the division, a wide model attends to one position only, before it has learnt anything.
+#
+# > **Exercise 04.1 · predict a number** · difficulty 1 of 3 · 5 minutes
+# >
+# > The derivation assumed a variance of 1. Let the entries of $q$ have standard deviation `sigma_q`
+# > and those of $k$ `sigma_k`. What is the standard deviation of $q \cdot k / \sqrt{d}$? Stuck? Run
+# > `hint("04.1")` in a new cell (import it with `from course_utils.checks import hint`).
+
+# %%
+def score_std(dim, sigma_q, sigma_k):
+    """Standard deviation of q . k / sqrt(dim) for independent entries with mean 0."""
+    ### BEGIN SOLUTION
+    variance = dim * sigma_q**2 * sigma_k**2  # of the dot product
+    return math.sqrt(variance / dim)
+    ### END SOLUTION
+
+
+# %%
+score_std = check("04.1", score_std)
+
+# %%
+print(f"q and k twice as large: the scores spread by {score_std(64, 2.0, 2.0):.0f}, not by 1")
+
+# %% [markdown]
+# The division takes care of the width, not of the size of the entries. That is one reason why
+# Transformers normalise what goes into each layer.
+#
+# ### Masks and heads
+#
+# Sentences have different lengths, and a batch fills the shorter ones up with padding. A padded
+# position must not be read. A **mask** says so: it is True where there is something to attend to. Where
+# it is False the score becomes $-\infty$, and the weight exactly 0:
+
+# %%
+may_attend = torch.tensor([[True, True, False]]).expand(3, 3)  # (queries, keys)
+print(attention_weights(q, k, may_attend))
+
+# %% [markdown]
+# One set of weights can look for one thing. With several **heads**, queries, keys and values are cut
+# into parts, each part attends on its own, and the results are put side by side again. The heads
+# share the width, so they cost no more weights. The module of the course does this:
+
+# %%
+print(inspect.getsource(MultiHeadAttention.forward))
+
+# %% [markdown]
+# Equal to PyTorch's `nn.MultiheadAttention`, with the same weights? Its mask has the opposite sense:
+# in `key_padding_mask`, True means "leave this one out".
+
+# %%
+torch.manual_seed(lab.seed)
+ours, torchs = MultiHeadAttention(64, 4), nn.MultiheadAttention(64, 4, batch_first=True)
+torchs.eval()
+with torch.no_grad():
+    torchs.in_proj_weight.copy_(ours.qkv.weight)  # (192, 64)
+    torchs.in_proj_bias.copy_(ours.qkv.bias)  # (192,)
+    torchs.out_proj.load_state_dict(ours.out.state_dict())
+    h_random = torch.randn(3, 6, 64)  # (batch, positions, dim)
+    word_mask = torch.arange(6) < torch.tensor([[6], [4], [2]])  # (batch, positions)
+    got = ours(h_random, mask=word_mask)[0]  # (batch, positions, dim)
+    want = torchs(h_random, h_random, h_random, key_padding_mask=~word_mask)[0]
+print(f"largest difference {(got - want).abs().max():.0e}")
+lab.claim("our attention equals PyTorch's to 1e-5", (got - want).abs().max() < 1e-5)
+
+# %% [markdown]
+# > **Exercise 04.2 · mend it** · difficulty 2 of 3 · 10 minutes
+# >
+# > Somebody wrote the function below with *our* kind of mask. It runs. For sentences without padding
+# > it returns `nan`, for others it returns numbers. What is wrong? Write it right.
+
+# %%
+def attend_broken(attention, h, mask):
+    """New h of an nn.MultiheadAttention (batch_first) for h; mask is True where there is a word."""
+    return attention(h, h, h, key_padding_mask=mask, need_weights=False)[0]
+
+
+with torch.no_grad():
+    broken = attend_broken(torchs, h_random, word_mask)  # (3, 6, 64)
+for words, row in zip(word_mask.sum(1), broken):
+    print(f"{words} words of 6: {row.isnan().sum():3} of {row.numel()} values are nan")
+
+
+# %%
+def attend(attention, h, mask):
+    """New h of an nn.MultiheadAttention (batch_first) for h; mask is True where there is a word."""
+    ### BEGIN SOLUTION
+    # key_padding_mask is True where a key is left out, ours where there is a word
+    return attention(h, h, h, key_padding_mask=~mask, need_weights=False)[0]
+    ### END SOLUTION
+
+
+# %%
+attend = check("04.2", attend)
+
+# %%
+with torch.no_grad():
+    print(f"mended: {attend(torchs, h_random, word_mask).isnan().sum()} values are nan")
+
+# %% [markdown]
+# The `nan` is lucky, because it is seen. In a batch where every sentence has some padding, this bug
+# lets words read nothing but padding, and the model trains on, badly. Which way round a mask is meant
+# differs between libraries: look it up each time.
+#
+# ## 3. A picture as a row of vectors
+#
+# A picture of 64 x 64 pixels is cut into 16 patches of 16 x 16. Each has
+# $3 \cdot 16 \cdot 16 = 768$ numbers. One matrix, the same for all patches, maps them to `dim`
+# numbers: the **patch features** $v$. Written as a convolution whose stride is its kernel size, the
+# cutting and the mapping are one step:
+
+# %%
+torch.manual_seed(lab.seed)
+patch_stem = PatchStem(dim=64)
+pixels = picture[None].float() / 255  # (1, 3, 64, 64)
+with torch.no_grad():
+    by_convolution = patch_stem(pixels)  # (1, 16, 64)
+    flat = patches_of(pixels[0]).flatten(1)  # (16, 768)
+    matrix = patch_stem.project.weight.flatten(1)  # (64, 768)
+    by_matrix = flat @ matrix.T + patch_stem.project.bias  # (16, 64)
+print(f"v has shape {tuple(by_convolution.shape)}; "
+      f"largest difference {(by_convolution[0] - by_matrix).abs().max():.0e}")  # fmt: skip
+
+# %% [markdown]
+# A linear map of pixels is a poor describer: a circle moved by three pixels gets quite other numbers.
+# Large models let many layers mend that. Ours are small, so they start from a **convolutional stem**:
+# four times a 3x3 convolution, normalisation, ReLU and max-pooling, which also end in a 4x4 grid. It
+# is called in the same way:
+
+# %%
+print(inspect.getsource(ConvStem.forward))
+
+# %% [markdown]
+# ## 4. One sequence
+#
+# Now the joint sequence, words first, then patches. Each word is the sum of three learnt vectors, and
+# so is each patch:
+#
+# | | what it is | where it is | what kind it is |
+# |---|---|---|---|
+# | word $j$ | row $x_j$ of the token table | row $j$ of the position table | type 0 |
+# | patch $p$ | projected feature $W v_p + b$ | row $p$ of the place table | type 1 |
+#
+# Attention treats all positions alike. Without the second column it could not tell "the circle left of
+# the cross" from "the cross left of the circle", and without the third not a word from a patch.
+
+# %%
+class Embedding(nn.Module):
+    """Words and patches as one sequence of vectors, words first."""
+
+    def __init__(self, vocab_size, max_words, visual_dim, patches, dim):
+        super().__init__()
+        self.token = nn.Embedding(vocab_size, dim)
+        self.position = nn.Embedding(max_words, dim)
+        self.token_type = nn.Embedding(2, dim)  # 0 word, 1 patch
+        self.project = nn.Linear(visual_dim, dim)
+        self.place = nn.Embedding(patches, dim)
+
+    def forward(self, x, v):
+        words = self.token(x) + self.position.weight[: x.shape[1]]  # (batch, words, dim)
+        words = words + self.token_type.weight[0]  # (batch, words, dim)
+        patches = self.project(v) + self.place.weight  # (batch, patches, dim)
+        patches = patches + self.token_type.weight[1]  # (batch, patches, dim)
+        return torch.cat([words, patches], dim=1)  # (batch, words + patches, dim)
+
+
+# %% [markdown]
+# > **Exercise 04.3 · write it** · difficulty 1 of 3 · 5 minutes
+# >
+# > The words come with a mask (batch, words). Write the mask of the joint sequence,
+# > (batch, words + patches): padding is left out, and every patch may be attended to.
+
+# %%
+def joint_mask(mask, patches):
+    """The mask of the joint sequence, bool (batch, words + patches)."""
+    ### BEGIN SOLUTION
+    seen = mask.new_ones(len(mask), patches)  # (batch, patches): there is always a picture
+    return torch.cat([mask, seen], dim=1)  # (batch, words + patches)
+    ### END SOLUTION
+
+
+# %%
+joint_mask = check("04.3", joint_mask)
+
+# %%
+questions = ["is there a red circle?", "how many objects are there?", "what shape is the red object?"]
+x_three, mask_three = encode(tokenizer, questions)  # (3, words) each
+print(joint_mask(mask_three, 4).int())
+
+# %% [markdown]
+# ## 5. The encoder
+#
+# A layer has two parts: attention, in which positions read from each other, and a small network with
+# one hidden layer, which works on each position alone. What each part computes is *added* to what came
+# in. We normalise before each part (pre-norm), which trains more easily than after it.
+
+# %%
+class Layer(nn.Module):
+    """One pre-norm Transformer layer."""
+
+    def __init__(self, dim, heads, mlp_dim):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.attention = MultiHeadAttention(dim, heads)
+        self.mlp = nn.Sequential(nn.Linear(dim, mlp_dim), nn.GELU(), nn.Linear(mlp_dim, dim))
+
+    def forward(self, h, mask):
+        h = h + self.attention(self.norm1(h), mask=mask)[0]  # (batch, positions, dim)
+        return h + self.mlp(self.norm2(h))  # (batch, positions, dim)
+
+
+# %% [markdown]
+# Embedding, layers, one last normalisation: that is the joint encoder.
+
+# %%
+class Joint(nn.Module):
+    """h = Transformer(x, v)."""
+
+    def __init__(self, sizes):
+        super().__init__()
+        self.embedding = Embedding(sizes.vocab_size, sizes.max_words, sizes.visual_dim,
+                                   sizes.patches, sizes.dim)  # fmt: skip
+        self.layers = nn.ModuleList(
+            Layer(sizes.dim, sizes.heads, sizes.mlp_dim) for _ in range(sizes.layers)
+        )
+        self.norm = nn.LayerNorm(sizes.dim)
+
+    def forward(self, x, v, mask):
+        h = self.embedding(x, v)  # (batch, positions, dim)
+        mask = joint_mask(mask, v.shape[1])  # (batch, positions)
+        for layer in self.layers:
+            h = layer(h, mask)  # (batch, positions, dim)
+        return self.norm(h)  # (batch, positions, dim)
+
+
+sizes = JointConfig(dim=64, layers=2, heads=4, mlp_dim=128, visual_dim=64,
+                    vocab_size=tokenizer.get_vocab_size())  # fmt: skip
+torch.manual_seed(lab.seed)
+joint = Joint(sizes)
+v_three = torch.randn(3, 16, 64)  # (batch, patches, visual_dim)
+print("h has shape", tuple(joint(x_three, v_three, mask_three).shape))
+
+# %% [markdown]
+# The package's `JointEncoder` is the same thing with a few options. It has the same parameters under
+# the same names, so the weights can be handed over, and the outputs compared:
+
+# %%
+print(inspect.getsource(JointEncoder.forward))
+
+# %%
+package = JointEncoder(sizes)
+joint.load_state_dict({n.removeprefix("encoder."): w for n, w in package.state_dict().items()})
+with torch.no_grad():
+    difference = joint(x_three, v_three, mask_three) - package(x_three, v_three, mask_three)
+print(f"largest difference {difference.abs().max():.0e}")
+lab.claim("what we built equals the package's encoder to 1e-5", difference.abs().max() < 1e-5)
+
+# %% [markdown]
+# Does the mask do its work? The same question, once alone, and once in a batch with a longer one, so
+# that it gets padding. With the mask, $h$ must not change:
+
+# %%
+alone, alone_mask = encode(tokenizer, questions[:1])  # (1, words): no padding
+width = alone.shape[1]
+with torch.no_grad():
+    h_alone = package(alone, v_three[:1], alone_mask)  # (1, positions, dim)
+    h_batch = package(x_three, v_three, mask_three)[:1]  # (1, positions, dim)
+    h_unmasked = package(x_three, v_three)[:1]  # (1, positions, dim)
+for name, h in (("with the mask", h_batch), ("without", h_unmasked)):
+    print(f"{name:14} [CLS] changes by {(h[:, 0] - h_alone[:, 0]).abs().max():.0e}")
+
+# %% [markdown]
+# > **Exercise 04.4 · count** · difficulty 2 of 3 · 15 minutes
+# >
+# > How many weights has this encoder? Write it as a function of the sizes. Count the tables, the
+# > projection, in each layer the attention, the small network and two normalisations, and the last
+# > normalisation. Linear maps have biases; a normalisation has a scale and a shift.
+
+# %%
+def count_weights(dim, layers, mlp_dim, vocab_size, max_words, visual_dim, patches):
+    """The number of weights of the joint encoder."""
+    ### BEGIN SOLUTION
+    tables = (vocab_size + max_words + 2 + patches) * dim
+    project = visual_dim * dim + dim
+    attention = 4 * (dim * dim + dim)  # queries, keys, values, output
+    mlp = (dim * mlp_dim + mlp_dim) + (mlp_dim * dim + dim)
+    norm = 2 * dim  # scale and shift
+    return tables + project + layers * (attention + mlp + 2 * norm) + norm
+    ### END SOLUTION
+
+
+# %%
+count_weights = check("04.4", count_weights)
+
+# %%
+counted = count_weights(sizes.dim, sizes.layers, sizes.mlp_dim, sizes.vocab_size, sizes.max_words,
+                        sizes.visual_dim, sizes.patches)  # fmt: skip
+print(f"by formula {counted:,}, in the module {sum(p.numel() for p in joint.parameters()):,}")
+
+# %% [markdown]
+# ## 6. The same as VisualBERT, and better at one thing
+#
+# VisualBERT (Li et al. 2019) is a joint encoder too, with normalisations *after* each part. Our
+# package has both orders, so its weights can be copied over, number by number. If our reading of the
+# paper is right, the outputs must agree, for a batch with padding too.
+
+# %%
+ours = from_visual_bert(visual_bert).eval()
+pixels_three = torch.rand(3, 16, 768)  # (batch, patches, 3 * 16 * 16)
+with torch.no_grad():
+    theirs = visual_bert(x_three, mask_three.long(), visual_embeds=pixels_three).last_hidden_state
+    difference = (ours(x_three, pixels_three, mask_three) - theirs).abs()  # (3, positions, 64)
+words_and_patches = torch.cat([mask_three, mask_three.new_ones(3, 16)], dim=1)  # (3, positions)
+print(f"largest difference {difference[words_and_patches].max():.0e}")
+lab.claim("our encoder equals transformers' VisualBertModel to 1e-5",
+          difference[words_and_patches].max() < 1e-5)  # fmt: skip
+
+# %% [markdown]
+# So what was wrong in section 1? Let $P$ be a matrix that puts positions into another order. The
+# queries, keys and values of $P H$ are $P Q$, $P K$ and $P V$. With $P^\top P = 1$:
+#
+# $$\mathrm{softmax}\!\Big(\frac{P Q\, (P K)^\top}{\sqrt d}\Big) P V
+#   = P\, \mathrm{softmax}\!\Big(\frac{Q K^\top}{\sqrt d}\Big) P^\top P V
+#   = P \,\mathrm{attention}(Q, K, V) .$$
+#
+# A softmax over each row does not mind in which order the row is written. The other parts of a layer
+# work on each position alone. So a Transformer is **equivariant**: the outputs move along with the
+# inputs. The output at `[CLS]`, which has not moved, stays as it is.
+#
+# For words this is prevented by the position table. VisualBERT was made for features of detected
+# objects, which know their place in the picture to some extent from the detector. It gives position 0
+# to all of them. Feed it patches, and nothing tells where a patch was. Look at the default:
+
+# %%
+lines = inspect.getsource(type(visual_bert.embeddings).forward).splitlines()
+start = next(i for i, line in enumerate(lines) if "visual_position_ids = torch.zeros" in line)
+print("\n".join(line.strip() for line in lines[start : start + 3]))
+
+# %% [markdown]
+# Our `place` table gives each patch a vector for its place. The two models side by side:
+
+# %%
+placed = JointEncoder(ours.config).eval()  # the same sizes, with places
+with torch.no_grad():
+    for name, encoder in (("VisualBERT's embedding", ours), ("with places", placed)):
+        h = encoder(x_three, pixels_three, mask_three)  # (3, positions, 64)
+        h_mixed = encoder(x_three, pixels_three[:, disorder], mask_three)  # (3, positions, 64)
+        cls = (h_mixed[:, 0] - h[:, 0]).abs().max().item()
+        moved = (h_mixed[:, -16:] - h[:, -16:][:, disorder]).abs().max().item()
+        print(f"{name:23} [CLS] changes by {cls:.0e}, moved patches by {moved:.0e}")
+        if encoder is placed:
+            lab.claim("with places [CLS] notices the disorder", cls > 1e-3)
+
+# %% [markdown]
+# Section 8 shows what a trained model does when its patches come in disorder.
+#
+# ## 7. Three ways to bring words and picture together
+#
+# The joint encoder fuses **early**: from the first layer on, every word may read every patch, and
+# every patch every word. Two alternatives are in use:
+#
+# - **late** (two towers, as in CLIP): one Transformer reads the words, another one the patches. Only
+#   their summaries $t$ and $u$, one vector each, ever meet;
+# - **cross-attention** (as in ALBEF and BLIP): the words attend to themselves, then to the patches. The
+#   patches never read the words.
+#
+# Who may read whom is a matter of which squares below are filled:
+
+# %%
+names = ["w1", "w2", "w3", "p1", "p2", "p3", "p4"]
+early = np.ones((7, 7))
+late, cross = np.zeros((7, 7)), np.zeros((7, 7))
+late[:3, :3] = late[3:, 3:] = 1
+cross[:3, :3], cross[:3, 3:] = 1, 0.5
+figure, axes = plt.subplots(1, 3, figsize=(9, 3.2))
+for axis, (title, allowed) in zip(axes, [("early: everyone reads everyone", early),
+                                         ("late: each side reads itself", late),
+                                         ("cross: words read patches", cross)]):  # fmt: skip
+    axis.imshow(allowed, cmap="Blues", vmin=0, vmax=1.3)
+    axis.set_xticks(range(7), names)
+    axis.set_yticks(range(7), names)
+    axis.set(title=title, xlabel="is read (key)", ylabel="reads (query)")
+plots.show(figure, alt="Three 7x7 grids of words and patches: early all filled; late two filled "
+           "blocks on the diagonal; cross the rows of the words only.")  # fmt: skip
+
+# %% [markdown]
+# > **Exercise 04.5 · write it** · difficulty 2 of 3 · 15 minutes
+# >
+# > Write cross-attention with one head and without biases: words `h` (batch, words, dim) read the
+# > patches `context` (batch, patches, dim). The matrices (dim, dim) are multiplied from the right.
+
+# %%
+def cross_attention(h, context, w_q, w_k, w_v):
+    """What the words h read from the context: (batch, words, dim)."""
+    ### BEGIN SOLUTION
+    q = h @ w_q  # (batch, words, dim)
+    k, value = context @ w_k, context @ w_v  # (batch, patches, dim) each
+    scores = q @ k.transpose(1, 2) / math.sqrt(q.shape[-1])  # (batch, words, patches)
+    return scores.softmax(dim=-1) @ value  # (batch, words, dim)
+    ### END SOLUTION
+
+
+# %%
+cross_attention = check("04.5", cross_attention)
+
+# %% [markdown]
+# All three are called in the same way, so that one can be put in the place of another:
+
+# %%
+for name, fusion in recipes.FUSIONS.items():
+    torch.manual_seed(lab.seed)
+    encoder = fusion(sizes)
+    h = encoder(x_three, v_three, mask_three)  # (batch, positions, dim)
+    print(f"{name:6} h {str(tuple(h.shape)):12} "
+          f"{sum(p.numel() for p in encoder.parameters()):,} weights")  # fmt: skip
+
+# %% [markdown]
+# Late fusion leaves a single position: the two summaries, fused. It has as many layers as the joint
+# encoder, but divides them between its towers.
+#
+# ### What a dot product of two towers cannot do
+#
+# A search engine has $n$ questions and $m$ pictures and wants a score for each pair. With two towers
+# it can use $s_{ij} = t_i \cdot u_j$. Write the $t_i$ as rows of $T$ $(n, d)$ and the $u_j$ as rows of
+# $U$ $(m, d)$. Then
+#
+# $$S = T\, U^\top \quad\Rightarrow\quad \operatorname{rank} S \le d .$$
+#
+# This is exact, for all weights and all training: of the $\min(n, m)$ singular values of $S$ at most
+# $d$ are not 0. Here are those of untrained encoders, for 60 questions and 80 pictures. For the
+# early fusion a score is read from `[CLS]` of each pair with one linear map.
+
+# %%
+pool = world.generate("iid", "test", scenes=80, seed=lab.seed)
+asked = sorted(set(pool.questions))[::3][:60]
+x_rank, mask_rank = encode(tokenizer, asked)  # (questions, words) each
+torch.manual_seed(lab.seed)
+stem = ConvStem(64).double().eval()
+with torch.no_grad():
+    v_rank = stem(torch.from_numpy(pool.images).double() / 255)  # (pictures, 16, 64)
+
+
+def late_scores(dim):
+    """Dot products of untrained towers of width `dim`: (questions, pictures)."""
+    towers = TwoTowerEncoder(JointConfig(dim=dim, heads=2, vocab_size=len(tokenizer.get_vocab())))
+    return towers.double().eval().scores(x_rank, v_rank, mask_rank)
+
+
+def early_scores(dim):
+    """A linear score of [CLS] for each pair, from an untrained joint encoder of width `dim`."""
+    encoder = JointEncoder(JointConfig(dim=dim, heads=2, vocab_size=len(tokenizer.get_vocab())))
+    encoder, to_score = encoder.double().eval(), nn.Linear(dim, 1).double()
+    rows = [encoder(x.expand(len(v_rank), -1), v_rank, m.expand(len(v_rank), -1), keep=1)
+            for x, m in zip(x_rank, mask_rank)]  # each (pictures, 1, dim)
+    return torch.stack([to_score(h[:, 0])[:, 0] for h in rows])  # (questions, pictures)
+
+
+# %%
+curves = {}
+with torch.no_grad():
+    for dim in (4, 16):
+        curves[f"late, d = {dim}"] = torch.linalg.svdvals(late_scores(dim))  # (60,)
+    curves["early, d = 4"] = torch.linalg.svdvals(early_scores(4))  # (60,)
+figure, axis = plt.subplots(figsize=(6.4, 3.4))
+for (name, values), marker in zip(curves.items(), "osx"):
+    axis.semilogy(range(1, len(values) + 1), values / values[0], marker, markersize=4, label=name)
+axis.axhline(1e-13, color="grey", linestyle="--", label="rounding")
+axis.set(xlabel="number of the singular value", ylabel="size, relative to the first",
+         title="Two towers: after d values there is nothing left")  # fmt: skip
+axis.legend()
+plots.show(figure, alt="Singular values of three score matrices. Late fusion drops to rounding after "
+           "4 and after 16 values; early fusion of width 4 has no such step.")  # fmt: skip
+
+# %%
+for name, values in curves.items():
+    print(f"{name:12} rank {(values > 1e-12 * values[0]).sum():2} of {len(values)}")
+late_4, late_16, early_4 = ((v > 1e-12 * v[0]).sum().item() for v in curves.values())
+lab.claim("the scores of two towers have rank d at most, those of early fusion a higher one",
+          late_4 <= 4 and late_16 <= 16 and early_4 > 16)  # fmt: skip
+
+# %% [markdown]
+# Early fusion of the same width has no such limit, because a nonlinear computation is made for each
+# pair. What does the limit cost? Take a table of truths: "is there a ...?" and "are there more ... than
+# ...?" for 500 scenes, +1 for yes and -1 for no. The best matrix of rank $d$, in least squares, is the
+# one that keeps the $d$ largest singular values (Eckart and Young). How many entries have the right
+# sign?
+
+# %%
+scenes = world.generate("iid", "test", scenes=500, seed=lab.seed).scenes
+programs = [*world.all_programs("exists"), *world.all_programs("compare")]
+truth = np.stack([world.answers_of(p, scenes) for p in programs])  # (questions, scenes)
+S = torch.from_numpy(np.where(truth == 1, 1.0, -1.0))  # (questions, scenes); no, or neither: -1
+U, sigma, V = torch.linalg.svd(S, full_matrices=False)
+print(f"rank of the table of {S.shape[0]} questions: {(sigma > 1e-9 * sigma[0]).sum()}")
+for d in (1, 4, 16, 64):
+    best = (U[:, :d] * sigma[:d]) @ V[:d]  # (questions, scenes)
+    print(f"rank {d:2}: {100 * ((best > 0) == (S > 0)).double().mean():.1f} % of the signs are right")
+
+# %% [markdown]
+# A limit that is exact need not be tight. Signs need less than values, and here is the extreme case: a
+# table in which each picture belongs to exactly one text has full rank, but with a threshold *three*
+# numbers a vector are enough, for any size. Put text and picture $i$ at the angle
+# $\alpha_i = 2 \pi i / n$, with $t_i = (\cos \alpha_i, \sin \alpha_i, 1)$ and
+# $u_j = (\cos \alpha_j, \sin \alpha_j, -c)$. Then $t_i \cdot u_j = \cos(\alpha_i - \alpha_j) - c$ is
+# positive for $i = j$ only, if $c$ is a little below 1:
+
+# %%
+n = 100
+angle = 2 * math.pi * torch.arange(n, dtype=torch.float64) / n  # (n,)
+c = math.cos(math.pi / n)
+t = torch.stack([angle.cos(), angle.sin(), torch.ones(n)], dim=1)  # (n, 3)
+u = torch.stack([angle.cos(), angle.sin(), torch.full((n,), -c)], dim=1)  # (n, 3)
+matches = (t @ u.T > 0)  # (n, n)
+print(f"rank of the scores {torch.linalg.matrix_rank(t @ u.T)}, "
+      f"rank of the matches {torch.linalg.matrix_rank(matches.double())}")  # fmt: skip
+lab.claim("scores of rank 3 separate 100 matching pairs from all others",
+          torch.equal(matches, torch.eye(n, dtype=torch.bool)))  # fmt: skip
+
+# %% [markdown]
+# So the theorem says what *scores* a dot product can give, not which *decisions*. What towers do lack in
+# practice has to be measured, which the next section does.
+#
+# > **Exercise 04.6 · choose** · difficulty 1 of 3 · 5 minutes
+# >
+# > You have a million pictures, and a new text comes in every second. You want the best matching
+# > picture for each. Whatever depends on pictures alone was computed before and stored. Which of
+# > `"early"`, `"cross"`, `"late"` do you take, and how many passes through a Transformer does a new
+# > text then need? Answer with a pair.
+
+# %%
+my_choice = None
+### BEGIN SOLUTION
+my_choice = ("late", 1)  # the text tower reads the text; the rest is a million dot products
+### END SOLUTION
+
+# %%
+my_choice = check("04.6", my_choice)
+
+# %% [markdown]
+# Early and cross fusion would need a pass for each pair of the text and a picture. In practice both are
+# used: two towers find the best hundred, and a joint model puts these in order.
+#
+# ## 8. Which fusion is better?
+#
+# Nine models were trained beforehand: three fusions with three seeds each, alike in width, number of
+# layers, data and updates. This is the recipe; one run takes some minutes on a CPU core.
+
+# %%
+print(inspect.getsource(recipes.train_world))
+
+# %%
+drawn = world.generate("iid", "test", 800, 4, recipes.WORLD_FAMILIES, lab.seed)
+test = from_world(drawn)
+families = recipes.WORLD_FAMILIES
+models, results = {}, {}
+for fusion in recipes.FUSIONS:
+    for run in range(3):
+        model = recipes.world_model(test, fusion)
+        path = lab.data_path(f"checkpoints/world_{fusion}_{run}.safetensors")
+        models[fusion, run] = recipes.load_weights(model, path).to(lab.device)
+        results[fusion, run] = evaluate(model, test).by_family
+print(f"{len(test):,} questions about {len(test.images)} pictures that no model has seen")
+
+# %% [markdown]
+# Three baselines belong beside them. *Chance* picks one of a question's possible answers. *Blind* gives
+# the commonest training answer to each question; the world is balanced, so it should do no better. The
+# third one sees everything but cannot tell which object is meant: asked for a colour or a shape, it
+# names that of a random object of the picture.
+
+# %%
+blind = mode_per_question(recipes.world_data("train", 2000), test).by_family
+
+
+def any_object(name):
+    """The expected accuracy of naming the colour or shape of a random object of the scene."""
+    mine = drawn.family == world.FAMILIES.index(name)  # (questions,)
+    first = world.ANSWERS.index("red" if name == "colour" else "circle")
+    of_scene = getattr(drawn.scenes, name)[drawn.scene_index[mine]]  # (questions, 4)
+    same = of_scene == (drawn.answers[mine] - first)[:, None]  # (questions, 4)
+    return (same.sum(1) / (of_scene >= 0).sum(1)).mean()
+
+
+chance = {f: drawn.chance[drawn.family == world.FAMILIES.index(f)].mean() for f in families}
+rows = [["chance", *(f"{100 * chance[f]:.0f} %" for f in families)],
+        ["blind", *(f"{100 * blind[f]:.0f} %" for f in families)],
+        ["a random object", *(f"{100 * any_object(f):.0f} %" if f in ("colour", "shape") else "–"
+                              for f in families)]]  # fmt: skip
+for fusion in recipes.FUSIONS:
+    rows.append([fusion, *(lab.mean_spread([100 * results[fusion, run][f] for run in range(3)], "%")
+                           for f in families)])  # fmt: skip
+plots.table(rows, header=["mean and spread over three seeds", *families])
+
+# %%
+figure, axis = plt.subplots(figsize=(7.5, 3.4))
+for i, (fusion, marker) in enumerate(zip(recipes.FUSIONS, "os^")):
+    shares = 100 * np.array([[results[fusion, run][f] for f in families] for run in range(3)])
+    place = np.arange(len(families)) + 0.18 * (i - 1)  # (families,)
+    axis.errorbar(place, shares.mean(0), shares.std(0, ddof=1), fmt=marker, capsize=4,
+                  color=plots.PALETTE[i], label=fusion)  # fmt: skip
+for i, f in enumerate(families):
+    axis.hlines(100 * chance[f], i - 0.35, i + 0.35, color="grey", linestyle="--",
+                label="chance" if i == 0 else None)  # fmt: skip
+axis.set_xticks(range(len(families)), families)
+axis.set(ylabel="right (%)", ylim=(0, 100), title="FIGURETITLE")
+axis.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, -0.35))
+plots.show(figure, alt="Accuracy of joint, late and cross fusion for four families of questions, with "
+           "intervals over three seeds and chance as dashed lines.")  # fmt: skip
+
+# %% [markdown]
+# READING_OF_TABLE
+#
+# > **Exercise 04.7 · predict first** · difficulty 1 of 3 · 3 minutes
+# >
+# > Take the trained joint models, and put the 16 patch features of each picture into disorder before
+# > they enter the encoder, always in the same wrong order. In per cent: how many of the questions that
+# > begin with "is there a" will be answered correctly then?
+
+# %%
+my_prediction = None
+### BEGIN SOLUTION
+my_prediction = 70.0  # a guess, written down before the measurement
+### END SOLUTION
+
+# %%
+my_prediction = check("04.7", my_prediction)
+
+
+# %%
+class Disorder(nn.Module):
+    """A stem whose patches come out in another order."""
+
+    def __init__(self, stem, order):
+        super().__init__()
+        self.stem, self.order = stem, order
+
+    def forward(self, images):
+        return self.stem(images)[:, self.order]  # (images, patches, dim)
+
+
+in_disorder = []
+for run in range(3):
+    model = recipes.world_model(test, "joint")
+    model.load_state_dict(models["joint", run].state_dict())
+    model.stem = Disorder(model.stem, disorder)
+    in_disorder.append(evaluate(model.to(lab.device), test).by_family)
+rows = [[name, *(lab.mean_spread([100 * e[f] for e in shares], "%") for f in families)]
+        for name, shares in (("in order", [results["joint", r] for r in range(3)]),
+                             ("in disorder", in_disorder))]  # fmt: skip
+plots.table(rows, header=["joint, patches", *families])
+
+# %%
+worst = max(np.mean([results["joint", r][f] - in_disorder[r][f] for r in range(3)])
+            for f in families)  # fmt: skip
+lab.claim("disorder costs less than 4 points in each family", worst < 0.04)
+
+# %% [markdown]
+# Nothing happens! The models have places, and section 6 showed that `[CLS]` can notice the disorder.
+# But no question of these four families asks *where* something is, so training had no reason to use
+# places. Two things follow. A model may be blind to something without any test noticing it: before you
+# believe that a model sees places, ask about places. And VisualBERT's zero positions did little harm
+# where questions were about *what*, which is perhaps why they stayed.
+#
+# ## 9. Does attention point at what the word names?
+#
+# "What shape is the **red** object?" To answer, a model has to find the red object. Does the position of
+# the word "red" attend to the patches in which it lies? We take pictures with at least two objects, one
+# of which is the only one of its colour, and ask for its shape. A head **points** if its largest weight
+# among the 16 patches falls on a patch that the object touches.
+
+# %%
+def pointing_data(part, scenes):
+    """Pictures (n, 3, 64, 64), questions, the patches of the named object (n, 16), scenes."""
+    drawn = world.generate("iid", part, scenes=scenes, seed=lab.seed + 10)
+    colour, count = drawn.scenes.colour, drawn.scenes.count  # (scenes, 4), (scenes,)
+    alone = (colour[:, :, None] == colour[:, None, :]).sum(2) == 1  # (scenes, 4)
+    alone &= (colour >= 0) & (count[:, None] > 1)  # (scenes, 4)
+    rows = alone.any(1).nonzero()[0]  # (n,)
+    rng = np.random.default_rng(lab.seed)
+    which = (alone[rows] * rng.random((len(rows), 4))).argmax(1)  # (n,) one of them, at random
+    chosen = drawn.scenes.select(rows)
+    names = np.array(list(world.COLOURS))[colour[rows, which]]  # (n,)
+    questions = [f"what shape is the {name} object?" for name in names]
+    boxes = world.boxes(chosen)  # (n, 4, 4): left, top, right, bottom of each object
+    images = torch.from_numpy(drawn.images[rows]).float() / 255  # (n, 3, 64, 64)
+    return images, questions, touched(boxes[np.arange(len(rows)), which]), chosen
+
+
+def touched(box):
+    """Which of the 4x4 patches each box (n, 4) touches: bool (n, 16)."""
+    start = np.arange(0, 64, 16)  # (4,)
+    across = (box[:, :1] < start + 16) & (box[:, 2:3] > start)  # (n, 4)
+    down = (box[:, 1:2] < start + 16) & (box[:, 3:] > start)  # (n, 4)
+    return torch.from_numpy((down[:, :, None] & across[:, None, :]).reshape(-1, 16))
+
+
+# %% [markdown]
+# There are 2 layers with 8 heads each. Which head to report? Choosing the best one *on the pictures that
+# are reported* would be cheating: the best of 16 coins looks clever too. So the head is chosen on
+# validation pictures, and measured on test pictures.
+
+# %%
+@torch.no_grad()
+def word_to_patches(model, images, questions):
+    """Attention from the colour word to the patches: (layers, n, heads, 16)."""
+    x, mask = encode(tokenizer, questions)  # (n, words): [CLS] what shape is the red object
+    index = torch.arange(len(images))
+    layers = model.attention(*(t.to(lab.device) for t in (images, index, x, mask)))
+    return torch.stack([w[:, :, 5, -16:].cpu() for w in layers])  # the word at 5, the last 16 keys
+
+
+def pointing(model, images, questions, target):
+    """Share of pictures in which each head points at the target: (layers, heads)."""
+    first = word_to_patches(model, images, questions).argmax(-1)  # (layers, n, heads)
+    hits = target.expand(len(first), -1, -1).gather(2, first)  # (layers, n, heads)
+    return hits.double().mean(1)  # (layers, heads)
+
+
+choose_on, report_on = pointing_data("validation", 600), pointing_data("test", 600)
+torch.manual_seed(lab.seed)
+untrained = [recipes.world_model(test, "joint").eval().to(lab.device) for _ in range(3)]
+groups = {"joint, untrained": untrained, "joint": [models["joint", r] for r in range(3)],
+          "cross": [models["cross", r] for r in range(3)]}  # fmt: skip
+pointed, best_head = {}, {}
+for name, members in groups.items():
+    chosen = [divmod(pointing(m, *choose_on[:3]).argmax().item(), 8) for m in members]
+    best_head[name] = chosen  # (layer, head) of each run
+    pointed[name] = [100 * pointing(m, *report_on[:3])[c].item() for m, c in zip(members, chosen)]
+print("heads of the joint models, as (layer, head):", best_head["joint"])
+
+# %% [markdown]
+# Three baselines need no model: a random patch; the one patch that is best on the validation pictures
+# (something near the centre); and the patch in the middle of the largest object.
+
+# %%
+target = report_on[2]  # (n, 16)
+fixed = choose_on[2].double().mean(0).argmax()
+sizes_of, boxes = report_on[3].size, world.boxes(report_on[3])  # (n, 4), (n, 4, 4)
+by_size = sizes_of + np.random.default_rng(lab.seed).random(sizes_of.shape)  # ties: at random
+largest = boxes[np.arange(len(boxes)), by_size.argmax(1)]  # (n, 4)
+middle = (largest[:, 1] + largest[:, 3]) // 32 * 4 + (largest[:, 0] + largest[:, 2]) // 32  # (n,)
+centre = 100 * target[:, fixed].double().mean().item()
+size = 100 * target[torch.arange(len(target)), torch.from_numpy(middle)].double().mean().item()
+rows = [["a random patch", f"{100 * target.double().mean():.1f} %"],
+        ["the best fixed patch", f"{centre:.1f} %"],
+        ["the middle of the largest object", f"{size:.1f} %"]]  # fmt: skip
+rows += [[f"{name}, best head on validation", lab.mean_spread(values, "%")]
+         for name, values in pointed.items()]  # fmt: skip
+plots.table(rows, header=[f"points at the named object ({len(target)} test pictures)", "share"])
+
+# %%
+lab.claim("each trained joint model points better than centre, size and any untrained one",
+          min(pointed["joint"]) > max(centre, size, *pointed["joint, untrained"]) + 5)  # fmt: skip
+
+# %% [markdown]
+# POINTING_READING
+#
+# Move through the heads of one model below. On a page without a kernel, the figure after it shows one
+# picture with all heads of the first layer.
+
+# %%
+show_model, (images, questions, _, _) = models["joint", 0], report_on
+maps = word_to_patches(show_model, images[:4], questions[:4])  # (layers, 4, heads, 16)
+
+
+def head_figure(i):
+    """Four test pictures with the attention of head i % 8 in layer i // 8."""
+    figure, axes = plt.subplots(1, 4, figsize=(10, 2.9))
+    for axis, image, question, grid in zip(axes, images, questions, maps[i // 8, :, i % 8]):
+        plots.heat_over_image(axis, image, grid.view(4, 4))
+        axis.set_title(question, fontsize=9)
+    return figure
+
+
+# %% tags=["varies"]
+widgets.switcher(head_figure, [f"layer {i // 8}, head {i % 8}" for i in range(16)], "head")
+
+# %%
+figure, axes = plt.subplots(2, 4, figsize=(10, 5.4))
+for head, axis in enumerate(axes.flat):
+    plots.heat_over_image(axis, images[0], maps[0, 0, head].view(4, 4))
+    axis.set_title(f"head {head}" + (" (chosen)" if best_head["joint"][0] == (0, head) else ""))
+figure.suptitle(f"{questions[0]}: layer 0, from the colour word")
+plots.show(figure, alt="One test picture eight times, brightened where each head of the first layer "
+           "looks from the colour word.")  # fmt: skip
+
+# %% [markdown]
+# ### Does the model need what it points at?
+#
+# Attention says what was read, not what was used. A direct test is to take it away: replace the features
+# of one patch by the mean of the picture's features, and see whether the answer is still right. Once for
+# the patch that the chosen head points at, once for a random patch, once for all patches that the object
+# touches.
+
+# %%
+shape_answer = {name: world.ANSWERS.index(name) for name in world.SHAPES}
+
+
+@torch.no_grad()
+def accuracy_without(model, data, remove):
+    """Share of right shapes when the patches in `remove` (n, 16) are replaced by the mean."""
+    images, questions, _, _ = data
+    x, mask = (t.to(lab.device) for t in encode(tokenizer, questions))  # (n, words) each
+    v = model.stem(images.to(lab.device))  # (n, 16, dim)
+    v = torch.where(remove[..., None].to(lab.device), v.mean(1, keepdim=True), v)  # (n, 16, dim)
+    logits = model.head(model.encoder(x, v, mask, keep=1))  # (n, answers)
+    y = torch.tensor([shape_answer[world.ask(q, data[3], i)] for i, q in enumerate(questions)])
+    return 100 * (logits.argmax(1).cpu() == y).double().mean().item()
+
+
+def one_patch(index):
+    return F.one_hot(index, 16).bool()  # (n, 16)
+
+
+at_random = torch.randint(16, (len(target),), generator=torch.Generator().manual_seed(lab.seed))
+without = {"nothing": [], "a random patch": [], "the patch pointed at": [],
+           "all patches of the object": []}  # fmt: skip
+for model, (layer, head) in zip(groups["joint"], best_head["joint"]):
+    first = word_to_patches(model, *report_on[:2]).argmax(-1)[layer, :, head]  # (n,)
+    removed = (torch.zeros_like(target), one_patch(at_random), one_patch(first), target)
+    for name, remove in zip(without, removed):
+        without[name].append(accuracy_without(model, report_on, remove))
+plots.table([[name, lab.mean_spread(values, "%")] for name, values in without.items()],
+            header=["replaced by the mean", "right shape"])  # fmt: skip
+
+# %%
+lab.claim("losing the patch pointed at costs more than losing a random patch",
+          np.mean(without["the patch pointed at"]) < np.mean(without["a random patch"]) - 3)  # fmt: skip
+
+# %% [markdown]
+# DELETION_READING
+#
+# ## 10. Where it breaks
+#
+# **It always points.** The weights of a head add up to 1, whether or not there is anything to find. Ask
+# for a red circle in pictures without anything red: how sharp is the largest weight then?
+
+# %%
+@torch.no_grad()
+def sharpest(rows):
+    """Mean share of the chosen head's picture weights on its largest patch, over the models."""
+    images = torch.from_numpy(drawn.images[rows]).float() / 255  # (n, 3, 64, 64)
+    values = []
+    for model, (layer, head) in zip(groups["joint"], best_head["joint"]):
+        w = word_to_patches(model, images, ["what shape is the red object"] * len(images))
+        w = w[layer, :, head]  # (n, 16)
+        values.append(100 * (w.max(1).values / w.sum(1)).mean().item())
+    return values
+
+
+has_red = (drawn.scenes.colour == list(world.COLOURS).index("red")).any(1)  # (scenes,)
+plots.table([["something red", lab.mean_spread(sharpest(has_red.nonzero()[0]), "%")],
+             ["nothing red", lab.mean_spread(sharpest((~has_red).nonzero()[0]), "%")],
+             ["equal weights", "6.2 %"]],
+            header=["picture", "largest of 16 weights"])  # fmt: skip
+
+# %% [markdown]
+# BREAK_READING
+#
+# **A query without keys.** If all keys of a query are masked, softmax divides 0 by 0, and the `nan`
+# spreads to everything that reads it. The joint mask cannot run into this, since there is always a
+# picture:
+
+# %%
+print(attention_weights(q[:1], k, torch.zeros(1, 3, dtype=torch.bool)))
+
+# %% [markdown]
+# **The table of places is fixed.** Our encoder has 16 places. A larger picture gives more patches, and
+# there is no place for them. It says so:
+
+# %%
+try:
+    package(x_three, torch.randn(3, 25, 64), mask_three)
+except ValueError as error:
+    print("ValueError:", error)
+
+# %% [markdown]
+# ## 11. On a GPU, at full scale
+#
+# ViLT (Kim et al. 2021) is this encoder, larger: linear patches of 32 x 32 pixels, 144 of them for a
+# picture of 384 x 384, and ViLT-B has the size of BERT-base. PyTorch can build a model on the device
+# `meta`, which has shapes but no memory, so we can count without a GPU.
+
+# %%
+vilt_b = JointConfig(dim=768, layers=12, heads=12, mlp_dim=3072, vocab_size=30522, max_words=40,
+                     visual_dim=3 * 32 * 32, patches=144)  # fmt: skip
+with torch.device("meta"):
+    ours_large, theirs_large = JointEncoder(vilt_b), ViltModel(ViltConfig())
+for name, m in (("our encoder at ViLT-B's size", ours_large), ("transformers' ViltModel", theirs_large)):
+    print(f"{name:29} {sum(p.numel() for p in m.parameters()):,} weights")
+pooler = sum(p.numel() for p in theirs_large.pooler.parameters())
+print(f"of ViltModel, its pooler:     {pooler:,}")
+
+# %% [markdown]
+# What remains of the difference is small: ViLT has one more token for the picture, its place, and a
+# normalisation of the words. The next cell makes one training step: here with our small sizes, and with
+# ViLT-B's under the profile `gpu`.
+
+# %%
+config = lab.pick(cpu=sizes, gpu=vilt_b)
+batch = lab.pick(cpu=8, gpu=32)
+large = JointEncoder(config).to(lab.device)
+x_large = torch.randint(3, config.vocab_size, (batch, 12), device=lab.device)  # (batch, words)
+v_large = torch.randn(batch, config.patches, config.visual_dim, device=lab.device)
+large(x_large, v_large).square().mean().backward()
+print(f"one step at dim {config.dim}: gradients for "
+      f"{sum(p.grad is not None for p in large.parameters())} of "
+      f"{sum(1 for _ in large.parameters())} tensors")  # fmt: skip
+
+# %% [markdown]
+# | | here | ViLT-B |
+# |---|---|---|
+# | pictures, patches | 64 x 64, 16 | 384 x 384, 144 |
+# | visual features | small convolutional stem | linear patches |
+# | width, layers, heads | 64, 2, 8 | 768, 12, 12 |
+# | text | one token a word | WordPiece, 30,522 tokens |
+# | precision | float32 | bfloat16 or float16 |
+#
+# GPU times were not measured for this lesson.
+#
+# ## 12. What you know now
+#
+# - Attention is a weighted mean; dividing by $\sqrt d$ keeps the spread of scores at 1.
+# - Words and patches become one sequence by adding where and what kind they are; the mask of the words
+#   gets a True for each patch.
+# - A Transformer without positions is equivariant, so `[CLS]` cannot know the order of the patches.
+# - Scores of two towers have rank $d$ at most. That is a limit for scores, less so for decisions.
+# - A test without questions about places cannot show whether a model knows places.
+# - A head can point at what a word names. Choose the head on other pictures than you report, and check
+#   by taking the patch away.
+
+# %%
+quiz([
+    ("q and k have entries with spread 1 and width 64. What is the spread of q . k?",
+     "8, the root of 64. Dividing by 8 brings it back to 1."),
+    ("Why may every patch be attended to, while some words may not?",
+     "Padding fills up short sentences and means nothing. Every picture has all of its patches."),
+    ("A joint encoder has no table of places. Which output changes when patches change their order?",
+     "Only the patches' own outputs move along. [CLS] and the words' outputs stay the same."),
+    ("Two towers of width 32 score 1,000 texts against 1,000 pictures. How many singular values of "
+     "the score matrix can differ from 0?", "32 at most."),
+    ("Of 16 heads the best one on the test pictures points well. Why is that number too good?",
+     "It is the largest of 16 noisy numbers. Choose on validation pictures, report on test ones."),
+])  # fmt: skip
+
+# %% [markdown]
+# **Papers.** Vaswani et al. 2017, *Attention Is All You Need*
+# ([arXiv 1706.03762](https://arxiv.org/abs/1706.03762)): attention with $1/\sqrt d$, heads, the
+# Transformer, shown on translation. Xiong et al. 2020
+# ([2002.04745](https://arxiv.org/abs/2002.04745)): pre-norm trains without the careful warm-up that
+# post-norm needs. Li et al. 2019, *VisualBERT* ([1908.03557](https://arxiv.org/abs/1908.03557)): one
+# Transformer over words and detected regions, pretrained on captions; also measures that some heads
+# attend from words to the regions that they name. Kim et al. 2021, *ViLT*
+# ([2102.03334](https://arxiv.org/abs/2102.03334)): linear patches instead of a detector, faster at a
+# comparable accuracy. Radford et al. 2021, *CLIP* ([2103.00020](https://arxiv.org/abs/2103.00020)): two
+# towers, trained on 400 million pairs. Li et al. 2021, *ALBEF*
+# ([2107.07651](https://arxiv.org/abs/2107.07651)) and 2022, *BLIP*
+# ([2201.12086](https://arxiv.org/abs/2201.12086)): towers first, cross-attention after them.
+# Dosovitskiy et al. 2020, *ViT* ([2010.11929](https://arxiv.org/abs/2010.11929)): patches as tokens,
+# as good as convolutions given enough pictures.
+#
+# **Next:** lesson 05 trains $h$ without any answers, and lesson 07 with them.

@@ -33,7 +33,7 @@ from transformers import BertConfig, BertForQuestionAnswering
 
 from course_utils import lab, plots, recipes, widgets
 from course_utils.baselines import majority, mode_per_question
-from course_utils.checks import check, quiz
+from course_utils.checks import check, compare_prediction, quiz
 from course_utils.datasets import load_easy_vqa, loader
 from course_utils.evaluation import evaluate
 from course_utils.text import encode
@@ -317,6 +317,7 @@ plots.table(
       lab.measured("07.yes_no", 100 * yes_no_result.accuracy, "%")]],
     header=["yes/no questions of the test set", "right"],
 )  # fmt: skip
+compare_prediction("07.yes_no", my_prediction, 100 * yes_no_result.accuracy, "%")
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))

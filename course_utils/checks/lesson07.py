@@ -6,7 +6,7 @@ from itertools import combinations
 import torch
 import torch.nn.functional as F
 
-from course_utils.checks.feedback import Exercise, Feedback, call, compare
+from course_utils.checks.feedback import Exercise, Feedback, call, compare, prediction
 from course_utils.objectives.classification import binary_cross_entropy
 
 # 07.1 stable binary cross-entropy
@@ -164,12 +164,6 @@ def _threshold_on_logits(logits, y):
     return ((logits > 0.5) == one_hot).all(1).double().mean().item(), _accuracies(logits, y)[1]
 
 
-def _test_prediction(value):
-    compare(value, value, "the prediction")
-    if isinstance(value, (str, bool)) or not 0 <= float(value) <= 100:
-        raise Feedback(f"expected a share in per cent, from 0 to 100, got {value}.")
-
-
 EXERCISES = {
     "07.1": Exercise(
         "Stable binary cross-entropy", 10, 1, binary_cross_entropy, _test_bce,
@@ -202,7 +196,7 @@ EXERCISES = {
         ),
     ),
     "07.3": Exercise(
-        "Predict the accuracy on yes/no", 3, 1, 95.0, _test_prediction,
+        "Predict the accuracy on yes/no", 3, 1, 95.0, prediction(0, 100, "%"),
         ("Any number from 0 to 100 is an answer.", "The blind baseline is right on about 82 %."),
     ),
     "07.4": Exercise(

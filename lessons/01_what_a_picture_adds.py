@@ -758,8 +758,8 @@ plots.table(rows, header=["initialisation", "how far pictures differ in v, befor
 # The author reports 93.8 % for this network after eight passes, and 99.5 % for a larger one on a
 # regenerated dataset of twice the size. Both were chosen by their accuracy on the test set, so they
 # are a little optimistic. None of the kept runs comes near. The port forms its batches in another way
-# and is in another library, and what else differs was not investigated. But one number from one run hides how much depends on the seed.
-# Lesson 07 trains a model on the same data that does look.
+# and is in another library, and what else differs was not investigated. But one number from one run
+# hides how much depends on the seed. Lesson 07 trains a model on the same data that does look.
 #
 # ## 8. On a GPU
 #

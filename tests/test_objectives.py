@@ -24,6 +24,9 @@ def test_binary_cross_entropy_equals_pytorch_and_its_gradient_is_p_minus_y():
     torch.testing.assert_close(loss, F.binary_cross_entropy_with_logits(z, y))
     loss.backward()
     torch.testing.assert_close(z.grad, (z.detach().sigmoid() - y) / len(y))
+    zero = torch.zeros(2, requires_grad=True)  # where max(z, 0) and |z| have a corner
+    binary_cross_entropy(zero, torch.tensor([0.0, 1.0])).backward()
+    torch.testing.assert_close(zero.grad, torch.tensor([0.25, -0.25]))
 
 
 def test_binary_cross_entropy_stays_finite_and_exact_for_large_logits():

@@ -24,6 +24,14 @@ def _test_bce(function):
             z, y = torch.tensor([value]), torch.tensor([answer])
             got, want = call(function, z, y), F.binary_cross_entropy_with_logits(z, y)
             compare(got, want, f"the loss of one logit z = {value:.0f} with y = {answer:.0f}")
+    for value in (0.3, -1.2, 30.0, -200.0, 200.0):
+        z, y = torch.tensor([value], requires_grad=True), torch.tensor([0.0])
+        loss = function(z, y)
+        if not loss.requires_grad:
+            raise Feedback("the value is right, but no gradient reaches the logits: use torch only.")
+        compare(torch.autograd.grad(loss, z)[0], z.detach().sigmoid() - y,
+                f"the gradient at z = {value:.0f}, which should be p - y (both branches of a "
+                "torch.where are differentiated)")  # fmt: skip
 
 
 def _plain_bce(z, y):

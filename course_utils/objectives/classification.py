@@ -14,14 +14,15 @@ def binary_cross_entropy(
 ) -> Float[Tensor, ""]:
     """Mean of -[y log p + (1 - y) log(1 - p)], p = sigmoid(logit).
 
-    Written as max(z, 0) - z y + log(1 + exp(-|z|)), which is exact for any logit z.
+    Written as log(1 + exp(z)) - z y with logaddexp, which is max(z, 0) + log(1 + exp(-|z|)): exact
+    for any logit z, and its gradient is p - y at 0 too, where max and |z| have a corner.
 
     Raises:
         ValueError: shapes differ.
     """
     _same_shape(logits, y)
     y = y.to(logits.dtype)
-    return (logits.clamp(min=0) - logits * y + torch.log1p(torch.exp(-logits.abs()))).mean()
+    return (torch.logaddexp(logits, torch.zeros_like(logits)) - logits * y).mean()
 
 
 def cross_entropy(

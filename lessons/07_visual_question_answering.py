@@ -86,7 +86,8 @@ plots.table(
 # three! So 67 % is where *nothing* has been learnt about pictures, and a training run that ends at
 # 67 % has failed, whatever its loss did. Each number below stands beside this one.
 #
-# The number behind `±` is always the standard deviation over five runs with other random numbers.
+# The number behind `±` is always the standard deviation over runs with other random numbers;
+# `data/spreads.json` names the seeds.
 #
 # Where does it come from? Mostly from the yes/no questions. Half of all their answers are "yes", but
 # each wording is predictable: with eight colours, "is there a red shape?" is mostly a "no", and "is
@@ -648,7 +649,7 @@ plots.table(rows, header=["pictures", *test.families])
 # Compare each row with the blind one. A picture that is only a little darker costs far more than noise.
 # One likely reason is that training never showed a grey ground; another, that a darker red comes close
 # to brown. ("Half the size" is not quite fair: shapes that touch the border are smeared out.) And look
-# at the `±`, which again stand for five training runs: where it is large, models that agree on the test
+# at the `±`, which stands for training runs with other seeds: where it is large, models that agree on the test
 # set disagree about these pictures, and the test set cannot tell which is the better one. Lesson 09
 # comes back to this.
 #

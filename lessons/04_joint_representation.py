@@ -663,7 +663,7 @@ lab.claim("the scores of two towers have rank d at most, those of early fusion a
           late_4 <= 4 and late_16 <= 16 and early_4 > 16)  # fmt: skip
 
 # %% [markdown]
-# The step is sharp: eleven orders of magnitude. (It comes even one value early, after $d - 1$. The
+# The step spans at least eight powers of ten. (It comes even one value early, after $d - 1$. The
 # towers end in a normalisation, so the entries of $u$ add up to 0, and one direction is never
 # used.) Early fusion of width 4 has no such step, because a nonlinear computation is made for each
 # pair.

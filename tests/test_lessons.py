@@ -17,6 +17,9 @@ built = pytest.mark.parametrize(
     "folder, source", BUILT, ids=[f"{folder}-{source.stem}" for folder, source in BUILT])
 each = pytest.mark.parametrize("source", LESSONS, ids=[source.stem for source in LESSONS])
 REGION = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?### END SOLUTION", re.DOTALL | re.MULTILINE)
+MATHS_CODE_AND_LINKS = re.compile(
+    r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\[[^\]]*\d{4}\.\d{5}\]|\]\([^)]*\)", re.DOTALL)
+NUMBER_IN_PROSE = re.compile(r"(?<![\w.,/-])(?:\d+\.\d+(?![\w.]|\.\d)|\d+(?= ?%))")
 MOST_LINES = 40
 MOST_BYTES = 1_500_000
 
@@ -137,3 +140,42 @@ def test_measured_numbers_have_a_measured_spread(folder, source):
     for cell in code_cells(read(folder, source)):
         assert "± ?" not in json.dumps(cell.outputs, ensure_ascii=False), (
             f"a spread wasn't measured: make spreads N={source.name[:2]}\n{cell.source}")
+
+
+def shown(nb: nbformat.NotebookNode) -> list[float]:
+    """Every number in the outputs (alt texts too) and in the code of a notebook."""
+    text = "\n".join(cell.source + json.dumps(
+        [[output.get("text"), [data for kind, data in output.get("data", {}).items()
+                               if kind.startswith("text/")], output.get("metadata")]
+         for output in cell.outputs], ensure_ascii=False) for cell in code_cells(nb))
+    return [float(n) for n in re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?:e[-+]?\d+)?", text)]
+
+
+def unsupported(nb: nbformat.NotebookNode) -> list[str]:
+    """Decimals and percentages in the prose that no output shows. What others have published
+    stands in a paragraph with a link to it."""
+    numbers, found = shown(nb), []
+    prose = (cell.source for cell in nb.cells if cell.cell_type == "markdown")
+    for paragraph in (part for source in prose for part in source.split("\n\n")):
+        if "https://" in paragraph:
+            continue
+        for number in NUMBER_IN_PROSE.findall(MATHS_CODE_AND_LINKS.sub("", paragraph)):
+            half = 0.5 * 10.0 ** -len(number.partition(".")[2]) + 1e-9  # as rounded in the prose
+            if not any(abs(other - float(number)) <= half for other in numbers):
+                found.append(f"{number} in: {paragraph[:200]}")
+    return found
+
+
+@each
+def test_numbers_in_the_prose_stand_in_an_output(source):
+    found = unsupported(read("solutions", source))
+    assert not found, "no output or code shows\n" + "\n".join(found)
+
+
+def test_a_number_that_no_output_shows_is_found():
+    v4 = nbformat.v4
+    code = v4.new_code_cell("print(score)", outputs=[v4.new_output("stream", text="82.47 % ± 0.3")])
+    for prose, wrong in [("It reaches 82.5 %.", 0), ("It reaches 83.5 %.", 1), ("by 0.7", 1),
+                         ("[They](https://example.org) report 93.8 %.", 0), ("$0.9$, `0.8`", 0)]:
+        nb = v4.new_notebook(cells=[v4.new_markdown_cell(prose), code])
+        assert len(unsupported(nb)) == wrong, prose

@@ -67,16 +67,15 @@ class MultiHeadAttention(nn.Module):
         return self.out(mixed), weights
 
     def _project(self, h: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        batch, queries, dim = h.shape
         if context is None:
-            qkv = self.qkv(h).view(batch, queries, 3, self.heads, dim // self.heads)
-            q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-            return q, k, v
-        w_q, w_kv = self.qkv.weight.split([dim, 2 * dim])
-        b_q, b_kv = self.qkv.bias.split([dim, 2 * dim])
-        q = F.linear(h, w_q, b_q)  # (batch, queries, dim)
-        q = q.view(batch, queries, self.heads, -1).transpose(1, 2)
-        kv = F.linear(context, w_kv, b_kv)  # (batch, keys, 2 * dim)
-        kv = kv.view(batch, context.shape[1], 2, self.heads, dim // self.heads)
-        k, v = kv.permute(2, 0, 3, 1, 4).unbind(0)
-        return q, k, v
+            q, k, v = self.qkv(h).chunk(3, dim=-1)  # (batch, positions, dim) each
+        else:
+            dim = h.shape[-1]
+            w_q, w_kv = self.qkv.weight.split([dim, 2 * dim])
+            b_q, b_kv = self.qkv.bias.split([dim, 2 * dim])
+            q = F.linear(h, w_q, b_q)  # (batch, queries, dim)
+            k, v = F.linear(context, w_kv, b_kv).chunk(2, dim=-1)  # (batch, keys, dim) each
+        return self._heads(q), self._heads(k), self._heads(v)
+
+    def _heads(self, part: Tensor) -> Float[Tensor, "batch heads positions dim_of_a_head"]:
+        return part.unflatten(-1, (self.heads, -1)).transpose(1, 2)

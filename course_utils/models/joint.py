@@ -52,7 +52,8 @@ class JointEmbedding(nn.Module):
             raise ValueError(
                 f"x: expected at most {self.position.num_embeddings} words, got {x.shape[1]}"
             )
-        return self.token(x) + self.position.weight[: x.shape[1]] + self.token_type.weight[0]
+        place = self.position.weight[: x.shape[1]] + self.token_type.weight[0]  # (words, dim)
+        return self.token(x) + place
 
     def patches(
         self, v: Float[Tensor, "batch patches visual_dim"]
@@ -62,14 +63,14 @@ class JointEmbedding(nn.Module):
             raise ValueError(
                 f"v: expected (batch, patches, {self.project.in_features}), got {tuple(v.shape)}"
             )
-        embedded = self.project(v) + self.token_type.weight[1]  # (batch, patches, dim)
+        place = self.token_type.weight[1]  # (dim,)
         if self.place is None:
-            return embedded
+            return self.project(v) + place
         if v.shape[1] != self.place.num_embeddings:
             raise ValueError(
                 f"v: expected {self.place.num_embeddings} patches, got {v.shape[1]}"
             )
-        return embedded + self.place.weight
+        return self.project(v) + (self.place.weight + place)
 
     def forward(self, x: Tensor, v: Tensor) -> Float[Tensor, "batch positions dim"]:
         if len(x) != len(v):

@@ -26,21 +26,27 @@ def attention_weights(
     return scores.softmax(dim=-1)
 
 
+def causal_mask(words: int, device=None) -> Bool[Tensor, "words words"]:
+    """True where a position (row) may look: at itself and at what comes before it."""
+    return torch.ones(words, words, dtype=torch.bool, device=device).tril()  # (words, words)
+
+
 class MultiHeadAttention(nn.Module):
     """Attention of `h` to `context` (to itself when None), in `heads` parts of the width.
 
     One matrix product makes queries, keys and values of a self-attention, and PyTorch's fused
-    kernel does the rest, unless the weights are asked for.
+    kernel does the rest, unless the weights are asked for. With `causal`, a position attends to
+    itself and to what comes before it.
 
     Raises:
         ValueError: `dim` is not a multiple of `heads`.
     """
 
-    def __init__(self, dim: int, heads: int, dropout: float = 0.0):
+    def __init__(self, dim: int, heads: int, dropout: float = 0.0, causal: bool = False):
         super().__init__()
         if dim % heads:
             raise ValueError(f"dim: expected a multiple of heads={heads}, got {dim}")
-        self.heads, self.dropout = heads, dropout
+        self.heads, self.dropout, self.causal = heads, dropout, causal
         self.qkv = nn.Linear(dim, 3 * dim)  # rows: queries, keys, values
         self.out = nn.Linear(dim, dim)
 
@@ -56,13 +62,18 @@ class MultiHeadAttention(nn.Module):
         q, k, v = self._project(h, context)  # each (batch, heads, positions, dim / heads)
         if mask is not None:
             mask = mask[:, None, None, :]  # (batch, 1, 1, keys): the same for heads and queries
+        if self.causal and (need_weights or mask is not None):
+            before = causal_mask(queries, h.device)  # (queries, keys)
+            mask = before if mask is None else mask & before  # (..., queries, keys)
         weights = None
         if need_weights:
             weights = attention_weights(q, k, mask)  # (batch, heads, queries, keys)
             mixed = F.dropout(weights, self.dropout, self.training) @ v
         else:
-            dropout = self.dropout if self.training else 0.0
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+            mixed = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, is_causal=self.causal and mask is None,
+                dropout_p=self.dropout if self.training else 0.0,
+            )  # fmt: skip
         mixed = mixed.transpose(1, 2).reshape(batch, queries, dim)  # (batch, queries, dim)
         return self.out(mixed), weights
 

@@ -2,8 +2,9 @@
 
 import torch
 from torch import Tensor, nn
-from transformers import VisualBertModel
+from transformers import GPT2LMHeadModel, VisualBertModel
 
+from course_utils.models.decoder import Decoder, DecoderConfig
 from course_utils.models.joint import JointConfig, JointEncoder
 from course_utils.models.transformer import TransformerLayer
 
@@ -51,6 +52,45 @@ def from_visual_bert(reference: VisualBertModel) -> JointEncoder:
         copy_layer(layer, reference_layer)
         layer.norm1.load_state_dict(reference_layer.attention.output.LayerNorm.state_dict())
         layer.norm2.load_state_dict(reference_layer.output.LayerNorm.state_dict())
+    return ours
+
+
+@torch.no_grad()
+def from_gpt2(reference: GPT2LMHeadModel) -> Decoder:
+    """A `Decoder` with the weights of a GPT-2 model that uses GELU by erf: the same logits.
+
+    Raises:
+        ValueError: another activation ("gelu_new", GPT-2's own, is an approximation of GELU).
+    """
+    theirs = reference.config
+    if theirs.activation_function != "gelu":
+        raise ValueError(
+            f"activation_function: expected 'gelu' (by erf), got {theirs.activation_function!r}"
+        )
+    ours = Decoder(
+        DecoderConfig(
+            dim=theirs.n_embd,
+            layers=theirs.n_layer,
+            heads=theirs.n_head,
+            mlp_dim=theirs.n_inner or 4 * theirs.n_embd,
+            dropout=theirs.resid_pdrop,
+            norm_eps=theirs.layer_norm_epsilon,
+            vocab_size=theirs.vocab_size,
+            max_words=theirs.n_positions,
+        )
+    )
+    source = reference.transformer
+    ours.token.load_state_dict(source.wte.state_dict())
+    ours.position.load_state_dict(source.wpe.state_dict())
+    ours.encoder.norm.load_state_dict(source.ln_f.state_dict())
+    for layer, block in zip(ours.encoder.layers, source.h):
+        layer.norm1.load_state_dict(block.ln_1.state_dict())
+        layer.norm2.load_state_dict(block.ln_2.state_dict())
+        pairs = [(layer.attention.qkv, block.attn.c_attn), (layer.attention.out, block.attn.c_proj),
+                 (layer.mlp[0], block.mlp.c_fc), (layer.mlp[2], block.mlp.c_proj)]  # fmt: skip
+        for linear, conv in pairs:  # GPT-2's Conv1D keeps its weight transposed
+            linear.weight.copy_(conv.weight.T)  # (out, in)
+            linear.bias.copy_(conv.bias)  # (out,)
     return ours
 
 

@@ -23,6 +23,7 @@ class TransformerConfig:
     dropout: float = 0.0  # share of values set to zero while training
     norm: str = "pre"  # "pre": normalise before each part; "post": after each sum
     norm_eps: float = 1e-5  # added to the variance; BERT uses 1e-12
+    causal: bool = False  # True: a position attends to itself and to what comes before it only
 
     def __post_init__(self) -> None:
         if self.norm not in ("pre", "post"):
@@ -36,7 +37,9 @@ class TransformerLayer(nn.Module):
         super().__init__()
         self.pre = config.norm == "pre"
         self.norm1 = nn.LayerNorm(config.dim, eps=config.norm_eps)
-        self.attention = MultiHeadAttention(config.dim, config.heads, config.dropout)
+        self.attention = MultiHeadAttention(
+            config.dim, config.heads, config.dropout, config.causal
+        )
         self.cross = None
         if cross:
             self.norm_cross = nn.LayerNorm(config.dim, eps=config.norm_eps)

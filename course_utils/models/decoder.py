@@ -34,8 +34,8 @@ class Decoder(nn.Module):
         self.position = nn.Embedding(config.max_words, config.dim)
         self.drop = nn.Dropout(config.dropout)
         self.encoder = TransformerEncoder(self.config)
-        for table in (self.token, self.position):
-            nn.init.normal_(table.weight, std=0.02)
+        for table in (self.token, self.position):  # a length of about 1; GPT-2's 0.02 suits 768
+            nn.init.normal_(table.weight, std=config.dim**-0.5)
 
     def forward(
         self, x: Int[Tensor, "batch words"], need_weights: bool = False

@@ -57,12 +57,13 @@ def grammar() -> Grammar:
     """The course's grammar, in English.
 
     A thing has a colour and a shape. Half of the sentences tell sizes, of every thing that they
-    name. "there is" comes first in 30 %. Half go on: one of four relations, then a second thing,
-    whose colour and shape both differ from the first one's. All else is drawn evenly.
+    name. "there is" comes first in 30 %. Half go on: one of four relations, then a second thing. It
+    has the first one's colour and another shape, or, as often, its shape and another colour. All
+    else is drawn evenly.
     """
     table = words("en")
     p_thing = 1 / (len(COLOUR_NAMES) * len(SHAPES))
-    p_other = 1 / (len(RELATIONS) * (len(COLOUR_NAMES) - 1) * (len(SHAPES) - 1))
+    p_relation = WITH_RELATION / len(RELATIONS)
     found: list[tuple[str, float]] = []
     for told, (form, p_form) in product(
         (True, False), (("caption", 1 - THERE_IS), ("caption there", THERE_IS))
@@ -73,12 +74,13 @@ def grammar() -> Grammar:
             first = table[form].format(thing=thing("en", size, colour, shape))
             found.append((first, p_first * (1 - WITH_RELATION)))
             for relation, size2, colour2, shape2 in product(RELATIONS, sizes, COLOUR_NAMES, SHAPES):
-                if colour2 != colour and shape2 != shape:
+                if (colour2 == colour) != (shape2 == shape):  # they differ in one of the two
+                    others = len(SHAPES if colour2 == colour else COLOUR_NAMES) - 1
                     text = table["caption relation"].format(
                         caption=first, relation=table["relation"][relation],
                         thing=thing("en", size2, colour2, shape2),
                     )  # fmt: skip
-                    found.append((text, p_first * WITH_RELATION * p_other / len(sizes)))
+                    found.append((text, p_first * p_relation / len(sizes) / 2 / others))
     texts, p = zip(*found)
     return Grammar(texts, np.array(p))
 

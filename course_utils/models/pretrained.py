@@ -284,6 +284,8 @@ def load_transformers(name: str | Path) -> nn.Module:
 
     local = Path(name).is_dir()
     try:
+        if local and not (Path(name) / "config.json").is_file():
+            raise FileNotFoundError("there is no config.json in it")
         return AutoModel.from_pretrained(
             name, local_files_only=local, use_safetensors=True, trust_remote_code=False
         ).eval()

@@ -1,0 +1,99 @@
+"""Lesson 02's exercises: right answers written in another way pass, wrong ones are told why."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tokenizers import models
+
+from course_utils.checks import check
+from course_utils.checks.feedback import Feedback
+from course_utils.checks.lesson02 import EXERCISES, VOCABULARY, WORDS, _wordpiece
+
+
+def wordpiece_by_library(word, vocabulary):
+    ids = {piece: i for i, piece in enumerate(["[UNK]", *sorted(vocabulary)])}
+    return [token.value for token in models.WordPiece(ids, unk_token="[UNK]").tokenize(word)]
+
+
+def largest_by_loop(q, k, power):
+    rows = [torch.stack([row @ key for key in k]) / len(row) ** power for row in q]
+    return sum(row.softmax(0).max().item() for row in rows) / len(rows)
+
+
+def causal_by_pytorch(q, k, v):
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+def masks_by_where(mask):
+    keep = mask.view(len(mask), 1, 1, -1)
+    return [keep, mask == 0, torch.where(keep, 0.0, float("-inf"))]
+
+
+def perplexity_by_product(log_p, mask):
+    return log_p[mask].double().exp().log().mean().neg().exp().item()
+
+
+def corrupt_the_other_tenth(x, chosen, lot, random, mask_id):
+    shown, labels = x.clone(), torch.full_like(x, -100)
+    shown[chosen & (lot < 0.8)] = mask_id
+    shown[chosen & (lot >= 0.9)] = random[chosen & (lot >= 0.9)]
+    labels[chosen] = x[chosen]
+    return shown, labels
+
+
+@pytest.mark.parametrize("number, answer", [
+    ("02.1", wordpiece_by_library), ("02.2", largest_by_loop), ("02.3", causal_by_pytorch),
+    ("02.4", masks_by_where), ("02.5", perplexity_by_product), ("02.6", 1.02),
+    ("02.7", corrupt_the_other_tenth), ("02.8", "B")])
+def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
+    EXERCISES[number].test(answer)
+
+
+# What each wrong answer is told: a piece of the message that names the mistake
+NAMED = {
+    "02.1": ["longest", "begins with ##", "as a whole", "not in the vocabulary"],
+    "02.2": ["over the keys", "you multiplied", "number of keys", "of each query"],
+    "02.3": ["those that follow", "triangle", "may read itself", "one word too far", "too late",
+             "exp\\(0\\) = 1", "root of the width"],
+    "02.4": ["leave this one out", "wrong way round", "hardly hides", "0 times infinity"],
+    "02.5": ["counted as tokens", "over texts", "sign is missing", "base is e", "That is the loss"],
+    "02.7": ["Label 0", "must have the label -100", "Only chosen", "became the mask",
+             "stay as they are"],
+    "02.8": ["does not tell the word", "trusts wrong words", "expected one of"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
+def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "1")
+    wrong, _ = EXERCISES[number].mistakes[i]
+    with pytest.raises(Feedback, match=f"(?i){NAMED[number][i]}"):
+        check(number, wrong)
+
+
+def test_every_known_mistake_is_tried_above():
+    for number, exercise in EXERCISES.items():
+        if number != "02.6":
+            assert len(exercise.mistakes) == len(NAMED[number]) >= 3
+
+
+@pytest.mark.parametrize("guess", [-0.1, 6, "low", True])
+def test_a_prediction_must_be_a_possible_loss(guess):
+    with pytest.raises(Feedback):
+        EXERCISES["02.6"].test(guess)
+
+
+def test_the_words_try_every_path():
+    pieces = [_wordpiece(word, VOCABULARY) for word in WORDS]
+    assert ["[UNK]"] in pieces and any(len(p) > 2 for p in pieces) and ["circle"] in pieces
+
+
+def test_answers_of_another_kind_are_named():
+    with pytest.raises(Feedback, match="three masks"):
+        EXERCISES["02.4"].test(lambda mask: ~mask)
+    with pytest.raises(Feedback, match="two tensors"):
+        EXERCISES["02.7"].test(lambda x, *rest: x)
+    with pytest.raises(Feedback, match="too small"):
+        EXERCISES["02.5"].test(lambda log_p, mask: math.e)

@@ -1,0 +1,371 @@
+"""Lesson 05: L_vs, consistency, and how it collapses."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from course_utils.checks.feedback import Exercise, Feedback, call, compare, kind, prediction
+from course_utils.objectives import indicators
+from course_utils.objectives.consistency import simsiam, variance_hinge
+
+# 05.1 the gradient of L_vs
+
+
+def _gradient(b, v, v_other):
+    difference = v - v_other
+    return 2 * b @ difference.T @ difference / len(v)
+
+
+def _without_two(b, v, v_other):
+    return _gradient(b, v, v_other) / 2
+
+
+def _summed(b, v, v_other):
+    return _gradient(b, v, v_other) * len(v)
+
+
+def _of_pictures(b, v, v_other):
+    return 2 * b @ (v.T @ v - v_other.T @ v_other) / len(v)
+
+
+def _wrong_sign(b, v, v_other):
+    return -_gradient(b, v, v_other)
+
+
+def _test_gradient(function):
+    generator = torch.Generator().manual_seed(5)
+    b = torch.randn(3, 4, generator=generator)
+    v, v_other = torch.randn(2, 6, 4, generator=generator)
+    leaf = b.clone().requires_grad_()
+    loss = ((v - v_other) @ leaf.T).square().sum(1).mean()
+    got = call(function, b, v, v_other)
+    if isinstance(got, torch.Tensor) and got.shape == (4, 3):
+        raise Feedback(f"the gradient has the shape of B, {tuple(b.shape)}; yours is transposed.")
+    compare(got, torch.autograd.grad(loss, leaf)[0], "the gradient by B (autograd knows it too)")
+
+
+# 05.3 the picture's share of the variance
+
+
+def _share(h):
+    within = h.var(1, correction=0).mean(0).sum()
+    return within / h.flatten(0, 1).var(0, correction=0).sum()
+
+
+def _words_share(h):
+    return h.mean(1).var(0, correction=0).sum() / h.flatten(0, 1).var(0, correction=0).sum()
+
+
+def _over_questions(h):
+    return h.var(0, correction=0).mean(0).sum() / h.flatten(0, 1).var(0, correction=0).sum()
+
+
+def _of_stds(h):
+    return h.std(1, correction=0).mean(0).sum() / h.flatten(0, 1).std(0, correction=0).sum()
+
+
+def _unbiased(h):
+    return h.var(1).mean(0).sum() / h.flatten(0, 1).var(0).sum()
+
+
+def _mean_of_ratios(h):
+    within = h.var(1, correction=0).mean(0)
+    return (within / h.flatten(0, 1).var(0, correction=0)).mean()
+
+
+def _test_share(function):
+    generator = torch.Generator().manual_seed(6)
+    words, pictures = torch.randn(4, 1, 5, generator=generator), torch.randn(
+        1, 7, 5, generator=generator
+    )
+    scale = torch.tensor([1.0, 3.0, 0.1, 2.0, 1.0])
+    cases = {
+        "words and picture": 2 * words * scale + pictures + 0.3 * words * pictures,
+        "words alone": words.expand(4, 7, 5),
+        "pictures alone": pictures.expand(4, 7, 5),
+    }
+    for name, h in cases.items():
+        got = call(function, h)
+        got = got.item() if isinstance(got, torch.Tensor) and got.numel() == 1 else got
+        compare(got, _share(h).item(), f"the share where h holds {name}")
+
+
+# 05.4 a blind spot
+
+
+def _fool(questions, pictures, dim):
+    generator = torch.Generator().manual_seed(0)
+    words = torch.randn(questions, 1, dim, generator=generator)
+    return words.expand(questions, pictures, dim)
+
+
+def _constant(questions, pictures, dim):
+    return torch.ones(questions, pictures, dim)
+
+
+def _random(questions, pictures, dim):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(questions, pictures, dim, generator=generator)
+
+
+def _only_pictures(questions, pictures, dim):
+    return _random(1, pictures, dim).expand(questions, pictures, dim)
+
+
+def _line(questions, pictures, dim):
+    return _fool(questions, pictures, 1).expand(questions, pictures, dim)
+
+
+def _small(questions, pictures, dim):
+    return 0.01 * _fool(questions, pictures, dim)
+
+
+def _test_fool(function):
+    questions, pictures, dim = 40, 12, 16
+    h = call(function, questions, pictures, dim)
+    if not isinstance(h, torch.Tensor) or h.shape != (questions, pictures, dim):
+        found = tuple(h.shape) if isinstance(h, torch.Tensor) else kind(h)
+        raise Feedback(f"expected a tensor {(questions, pictures, dim)}, got {found}.")
+    h = h.detach().double()
+    share = indicators.visual_share(h)
+    if share > 1e-6:
+        raise Feedback(
+            f"the picture's share of the variance is {share:.2f}, not 0: at one question, every "
+            "picture must give the same h."
+        )
+    rows = h.flatten(0, 1)  # (questions * pictures, dim)
+    rank, std = indicators.effective_rank(rows), indicators.batch_std(rows)
+    uniform = indicators.uniformity(rows)
+    if std < 0.8:
+        raise Feedback(f"batch_std is {std:.2f}. A careful reader would see that: expected 0.8.")
+    if rank < 0.75 * dim:
+        raise Feedback(f"the effective rank is {rank:.1f} of {dim}: it gives the collapse away.")
+    if uniform > -2:
+        raise Feedback(f"uniformity is {uniform:.1f}, expected -2 or less.")
+
+
+# 05.5 the variance hinge, given the words
+
+
+def _mixed_hinge(h, group):
+    return variance_hinge(h)
+
+
+def _divides_by_rows(h, group):
+    centred = torch.cat([h[group == g] - h[group == g].mean(0) for g in group.unique()])
+    return F.relu(1 - (centred.square().mean(0) + 1e-4).sqrt()).mean()
+
+
+def _only_means(h, group):
+    return variance_hinge(torch.stack([h[group == g].mean(0) for g in group.unique()]))
+
+
+def _hinge_of_each(h, group):
+    return torch.stack([variance_hinge(h[group == g]) for g in group.unique()]).mean()
+
+
+def _hinge_upside_down(h, group):
+    centred = torch.cat([h[group == g] - h[group == g].mean(0) for g in group.unique()])
+    freedom = len(h) - len(group.unique())
+    return F.relu((centred.square().sum(0) / freedom + 1e-4).sqrt() - 1).mean()
+
+
+def _test_hinge(function):
+    generator = torch.Generator().manual_seed(7)
+    group = torch.tensor([4, 4, 4, 4, 1, 1, 1, 1, 1, 7, 7, 7])
+    spreads = torch.tensor([0.2, 0.5, 0.9, 1.5, 3.0, 0.0])
+    h = torch.randn(12, 6, generator=generator) * spreads * (0.3 + 0.2 * group[:, None])
+    h = h + 0.5 * torch.randn(8, 6, generator=generator)[group]
+    compare(call(function, h, group), variance_hinge(h, group), "the hinge with three groups")
+    one = torch.zeros(12, dtype=torch.long)
+    compare(call(function, h, one), variance_hinge(h), "the hinge with a single group")
+
+
+# 05.6 a run that collapsed
+
+
+def _no_stop(h, h_other, predictor):
+    one = F.cosine_similarity(predictor(h), h_other, dim=-1).mean()
+    return -0.5 * (one + F.cosine_similarity(predictor(h_other), h, dim=-1).mean())
+
+
+def _stops_the_predictor(h, h_other, predictor):
+    one = F.cosine_similarity(predictor(h).detach(), h_other, dim=-1).mean()
+    return -0.5 * (one + F.cosine_similarity(predictor(h_other).detach(), h, dim=-1).mean())
+
+
+def _stops_the_input(h, h_other, predictor):
+    one = F.cosine_similarity(predictor(h.detach()), h_other.detach(), dim=-1).mean()
+    other = F.cosine_similarity(predictor(h_other.detach()), h.detach(), dim=-1).mean()
+    return -0.5 * (one + other)
+
+
+def _without_predictor(h, h_other, predictor):
+    return simsiam(h, h_other, nn.Identity())
+
+
+def _one_way(h, h_other, predictor):
+    return -F.cosine_similarity(predictor(h), h_other.detach(), dim=-1).mean()
+
+
+def _plus(h, h_other, predictor):
+    return -simsiam(h, h_other, predictor)
+
+
+def _test_simsiam(function):
+    with torch.random.fork_rng():
+        torch.manual_seed(8)
+        predictor = nn.Linear(5, 5)
+        leaves = torch.randn(2, 6, 5)
+
+    def outcome(loss_of):  # without `call`: its copies would cut the gradient
+        h, h_other = (leaf.clone().requires_grad_() for leaf in leaves)
+        loss = loss_of(h, h_other, predictor)
+        if not isinstance(loss, torch.Tensor) or loss.ndim != 0:
+            raise Feedback("expected the mean over the batch and both directions: one number.")
+        if not loss.requires_grad:
+            raise Feedback("no gradient reaches anything: everything is detached.")
+        inputs = [h, h_other, predictor.weight]
+        gradients = torch.autograd.grad(loss, inputs, allow_unused=True)
+        return loss, [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, gradients)]
+
+    if not callable(function):
+        raise Feedback(f"expected a function, got {kind(function)}.")
+    (value, (g_h, g_other, g_p)), (want, wanted) = outcome(function), outcome(simsiam)
+    compare(value.detach(), want.detach(), "the loss")
+    if not g_p.any():
+        raise Feedback("no gradient reaches the predictor: it stays random, and is of no use.")
+    if not g_h.any() or not g_other.any():
+        raise Feedback("no gradient reaches the model through h: it would never learn.")
+    compare(torch.cat([g_h, g_other]), torch.cat(wanted[:2]),
+            "the gradient by h and h_other (only the predicting side may get one)")  # fmt: skip
+
+
+# 05.7 which perturbation for which question
+
+ALLOWED = {
+    "what colour is the shape?": {"shift", "noise", "mirror"},
+    "what shape is it?": {"shift", "noise", "mirror", "mix colours"},
+    "is the circle left of the square?": {"shift", "noise", "mix colours"},
+    "how many shapes are there?": {"shift", "noise", "mirror", "mix colours"},
+}
+_CHANGES = {"shift", "noise", "mirror", "mix colours", "cut off half"}
+_WHY = {
+    "mirror": "the mirror image has another answer",
+    "mix colours": "the answer itself is changed",
+    "cut off half": "the half that is cut off may hold what is asked for",
+}
+
+
+def _test_allowed(answer):
+    if not isinstance(answer, dict) or set(answer) != set(ALLOWED):
+        raise Feedback("expected a dictionary with one entry for each of the four questions.")
+    for question, want in ALLOWED.items():
+        got = answer[question]
+        if isinstance(got, str) or not set(got) <= _CHANGES:
+            raise Feedback(f"{question!r}: expected a set of names among {sorted(_CHANGES)}.")
+        for name in sorted(set(got) - want):
+            raise Feedback(f"{question!r} with {name!r}: {_WHY[name]}.")
+        if want - set(got):
+            raise Feedback(f"{question!r}: {len(want - set(got))} more would leave the answer as "
+                           "it is.")  # fmt: skip
+
+
+_ALL = {question: _CHANGES for question in ALLOWED}
+_SAFE = {question: {"shift", "noise"} for question in ALLOWED}
+_MIRROR = ALLOWED | {"is the circle left of the square?": {"shift", "noise", "mirror"}}
+_COLOUR = ALLOWED | {"what colour is the shape?": {"shift", "noise", "mix colours"}}
+
+
+EXERCISES = {
+    "05.1": Exercise(
+        "The gradient of L_vs", 10, 1, _gradient, _test_gradient,
+        (
+            "Write d_i = v_i - v'_i. The loss is the mean of ||B d_i||^2. What is the gradient of "
+            "||B d||^2 by B, for one d?",
+            "It is 2 B d d^T. Summed over the rows of `d = v - v_other`, the d d^T are d.T @ d; "
+            "divide by len(v).",
+        ),
+        mistakes=(
+            (_without_two, "A factor of 2 comes from the square."),
+            (_summed, "That is the sum over the batch, not the mean."),
+            (_of_pictures, "The difference comes first, then the square."),
+            (_wrong_sign, "That is the direction of a step, minus the gradient."),
+        ),
+    ),
+    "05.2": Exercise(
+        "Predict the picture's share", 3, 1, 5.0, prediction(0, 100, "%"),
+        ("Any number from 0 to 100 is an answer.", "It was about a tenth before training."),
+    ),
+    "05.3": Exercise(
+        "The picture's share of the variance", 10, 2, _share, _test_share,
+        (
+            "Dimension 1 of h holds the pictures. The numerator is the variance over pictures, "
+            "averaged over the questions, the denominator the variance over all rows.",
+            "h.var(1, correction=0) is (questions, dim). Average it over questions, sum it over "
+            "dim; divide by h.flatten(0, 1).var(0, correction=0).sum().",
+        ),
+        mistakes=(
+            (_words_share, "That is the words' share, Var E(h | x)."),
+            (_over_questions, "That is the variance over questions: dimension 0 holds them."),
+            (_of_stds, "Standard deviations don't add up, variances do."),
+            (_unbiased, "With n - 1 the parts don't add up to the whole: use correction=0."),
+            (_mean_of_ratios, "Sum over dim first, then divide: tiny dimensions count little."),
+        ),
+    ),
+    "05.4": Exercise(
+        "Find the blind spot", 10, 2, _fool, _test_fool,
+        (
+            "Which h does a model give that has read the words very well, and never looked?",
+            "Draw one random vector for each question, words = torch.randn(questions, 1, dim), and "
+            "give it to every picture: words.expand(questions, pictures, dim).",
+        ),
+        mistakes=((_constant, ""), (_random, ""), (_only_pictures, ""), (_line, ""), (_small, "")),
+    ),
+    "05.5": Exercise(
+        "The variance hinge, given the words", 15, 2,
+        lambda h, group: variance_hinge(h, group), _test_hinge,
+        (
+            "Subtract from each row the mean of its own group. What is left is what the picture "
+            "adds. Then go on as without groups.",
+            "Square, sum over rows, divide by len(h) - number of groups, add 1e-4, take the root; "
+            "then F.relu(1 - std).mean().",
+        ),
+        mistakes=(
+            (_mixed_hinge, "That is the variance over the whole batch: the words satisfy it."),
+            (_divides_by_rows, "Each group's mean costs one degree of freedom: divide by "
+             "len(h) - groups."),
+            (_only_means, "That is the variance of the groups' means: the words' part, not the "
+             "picture's."),
+            (_hinge_of_each, "That is one hinge for each group. Here the groups are pooled first."),
+            (_hinge_upside_down, "The hinge is upside down: it punishes spread above 1."),
+        ),
+    ),
+    "05.6": Exercise(
+        "Repair a run that collapsed", 10, 3, simsiam, _test_simsiam,
+        (
+            "Which of the two sides should learn from the comparison: the guess, or what is "
+            "guessed?",
+            "F.cosine_similarity(predictor(h), h_other.detach(), dim=-1), the same with h and "
+            "h_other exchanged, and minus the mean of both.",
+        ),
+        mistakes=(
+            (_no_stop, "Both sides still learn: the target moves towards the guess."),
+            (_stops_the_predictor, "The guess is detached, not the target: the wrong side."),
+            (_stops_the_input, "h is detached before the predictor: only the predictor learns."),
+            (_without_predictor, "The predictor isn't used."),
+            (_one_way, "Both directions count, half each."),
+            (_plus, "The sign is wrong: agreement must make the loss smaller."),
+        ),
+    ),
+    "05.7": Exercise(
+        "Design v'", 10, 1, ALLOWED, _test_allowed,
+        (
+            "For each pair ask: could the right answer to this question be another one after the "
+            "change?",
+            "Cutting off half is never safe. Mirroring harms one question, mixing the colours "
+            "another one.",
+        ),
+        mistakes=((_ALL, ""), (_SAFE, ""), (_MIRROR, ""), (_COLOUR, "")),
+    ),
+}  # fmt: skip

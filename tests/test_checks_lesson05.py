@@ -1,0 +1,101 @@
+"""Lesson 05's exercises: right answers written in another way pass, and enough wrong ones fail."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from course_utils.checks import check
+from course_utils.checks.feedback import Feedback
+from course_utils.checks.lesson05 import ALLOWED, EXERCISES
+
+
+def gradient_by_autograd(b, v, v_other):
+    b = b.requires_grad_()
+    (b @ (v - v_other).T).square().sum(0).mean().backward()
+    return b.grad
+
+
+def share_by_anova(h):
+    h = h.double().numpy()
+    every = h.reshape(-1, h.shape[-1])
+    total = ((every - every.mean(0)) ** 2).mean(0).sum()
+    words = ((h.mean(1) - every.mean(0)) ** 2).mean(0).sum()
+    return float(np.round(1 - words / total, 9))
+
+
+def fool_with_clusters(questions, pictures, dim):
+    far = F.one_hot(torch.arange(questions) % dim, dim).double() * 4 + 1e-9
+    return far[:, None].repeat(1, pictures, 1)
+
+
+def hinge_by_loop(h, group):
+    rows = [h[i] - h[group == group[i]].mean(0) for i in range(len(h))]
+    freedom = len(h) - len(set(group.tolist()))
+    std = (sum(r**2 for r in rows) / freedom + 1e-4) ** 0.5
+    return torch.where(std < 1, 1 - std, torch.zeros_like(std)).mean()
+
+
+def simsiam_by_hand(h, h_other, predictor):
+    def agree(p, z):
+        z = z.detach()
+        return ((p * z).sum(1) / (p.norm(dim=1) * z.norm(dim=1))).mean()
+
+    return -(agree(predictor(h), h_other) + agree(predictor(h_other), h)) / 2
+
+
+@pytest.mark.parametrize("number, answer", [
+    ("05.1", gradient_by_autograd), ("05.2", 3), ("05.3", share_by_anova),
+    ("05.4", fool_with_clusters), ("05.5", hinge_by_loop), ("05.6", simsiam_by_hand),
+    ("05.7", {question: sorted(names) for question, names in ALLOWED.items()})])
+def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
+    EXERCISES[number].test(answer)
+
+
+# What each wrong answer is told: a piece of the message that names the mistake
+NAMED = {
+    "05.1": ["factor of 2", "not the mean", "difference comes first", "direction of a step"],
+    "05.3": ["words' share", "dimension 0", "don't add up", "correction=0", "tiny dimensions"],
+    "05.4": ["batch_std is 0.00", "share of the variance is 0.9", "share of the variance is 1.0",
+             "gives the collapse away", "careful reader"],
+    "05.5": ["whole batch", "degree of freedom", "groups' means", "pooled first", "upside down"],
+    "05.6": ["target moves", "wrong side", "only the predictor learns", "isn't used",
+             "both directions", "sign is wrong"],
+    "05.7": ["cut off", "more would leave", "mirror image", "answer itself is changed"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
+def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "1")
+    wrong, _ = EXERCISES[number].mistakes[i]
+    with pytest.raises(Feedback, match=f"(?i){NAMED[number][i]}"):
+        check(number, wrong)
+
+
+def test_every_known_mistake_is_tried_above():
+    for number, exercise in EXERCISES.items():
+        if number != "05.2":
+            assert len(exercise.mistakes) == len(NAMED[number]) >= 3
+
+
+@pytest.mark.parametrize("value", [-3, 101, "many", True])
+def test_a_prediction_must_be_a_percentage(value):
+    with pytest.raises(Feedback):
+        EXERCISES["05.2"].test(value)
+
+
+@pytest.mark.parametrize("number, value, message", [
+    ("05.1", lambda b, v, o: (2 * b @ (v - o).T @ (v - o) / len(v)).T, "transposed"),
+    ("05.3", lambda h: None, "None"),
+    ("05.4", lambda q, p, d: torch.zeros(q, d), "expected a tensor"),
+    ("05.4", lambda q, p, d: 0, "got a whole number"),
+    ("05.6", 3, "expected a function"),
+    ("05.6", lambda h, o, p: F.cosine_similarity(p(h), o.detach()), "one number"),
+    ("05.6", lambda h, o, p: EXERCISES["05.6"].reference(h, o, p).detach(), "no gradient"),
+    ("05.7", {"noise"}, "expected a dictionary"),
+    ("05.7", ALLOWED | {"what shape is it?": {"turn"}}, "a set of names"),
+    ("05.7", ALLOWED | {"what shape is it?": "noise"}, "a set of names")])
+def test_answers_of_another_kind_are_told_so(number, value, message):  # fmt: skip
+    with pytest.raises(Feedback, match=message):
+        EXERCISES[number].test(value)

@@ -15,7 +15,7 @@ PAD, UNKNOWN, CLS = "[PAD]", "[UNK]", "[CLS]"
 
 
 def word_tokenizer(texts: Iterable[str]) -> Tokenizer:
-    """A tokenizer with one token a word, fitted on `texts`.
+    """A tokenizer with one token a word (a character, in Chinese), fitted on `texts`.
 
     Lower-cases, drops punctuation, and puts `[CLS]` in front: the position whose final state is
     read out as the summary of words and picture. Words that were not in `texts` become `[UNK]`.
@@ -26,8 +26,11 @@ def word_tokenizer(texts: Iterable[str]) -> Tokenizer:
     Raises:
         ValueError: there is not a single word in `texts`.
     """
+    apart = normalizers.BertNormalizer(  # spaces around Chinese characters
+        clean_text=False, handle_chinese_chars=True, strip_accents=False, lowercase=True
+    )
     normalizer = normalizers.Sequence(
-        [normalizers.Lowercase(), normalizers.Replace(Regex(r"[^\w\s']"), " ")]
+        [apart, normalizers.Replace(Regex(r"[^\w\s']"), " ")]
     )
     splitter = pre_tokenizers.WhitespaceSplit()
     words = {

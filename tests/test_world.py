@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_utils.datasets import load_world
-from course_utils.datasets.world_vqa import from_world
+from course_utils.datasets.world_vqa import from_world, world_tokenizer
+from course_utils.text import encode
 from course_utils.world import (
     ANSWERS,
     COLOURS,
@@ -373,7 +374,7 @@ def test_referring_expressions_name_one_object_and_give_its_box():
         (lambda: generate(scenes=0), "got 0 and 8"),
         (lambda: generate(families=("where",)), "family: expected one of .* got 'where'"),
         (lambda: generate(families=()), "at least one"),
-        (lambda: generate(scenes=5, language="xx"), "language: expected one of en, got 'xx'"),
+        (lambda: generate(scenes=5, language="xx"), "language: expected one of en, zh, got 'xx'"),
         (lambda: generate(scenes=2.5), "scenes: expected a whole number from 0, got 2.5"),
         (lambda: generate(scenes=5, seed=-1), "seed: expected a whole number from 0, got -1"),
         (lambda: generate(families="exists"), "expected a tuple of names, got the string 'exists'"),
@@ -404,3 +405,23 @@ def test_the_world_as_a_dataset():
     assert len(data) == 8 * 300 and data.images.shape == (300, 3, 64, 64)
     assert ask(data.questions[0], generate(scenes=300, seed=0).scenes,
                int(data.image_index[0])) == data.answers[data.y[0]]  # fmt: skip
+
+
+def test_chinese_says_the_same():
+    """Every question has a sentence of its own in each language, and is understood in it."""
+    programs = [p for family in FAMILIES for p in all_programs(family)]
+    scenes = generate(scenes=40, seed=3).scenes
+    for program in programs[:: 7]:
+        text, other = text_of(program, "zh"), text_of(program, "en")
+        assert parse(text, "zh") == program == parse(other, "en")
+        assert not any(character.isascii() for character in text)
+    english, chinese = (captions(scenes, 0, language) for language in ("en", "zh"))
+    for i, (one, two) in enumerate(zip(english, chinese)):
+        assert ("red" in one.split()) == ("红" in two)
+        assert ("circle" in one) == ("圆" in two) and ("above" in one) == ("上" in two)
+        assert math.isclose(caption_log_prob(one, scenes, i), caption_log_prob(two, scenes, i, "zh"))
+
+
+def test_a_chinese_character_is_a_token():
+    x, mask = encode(world_tokenizer("zh"), ["有红色圆形吗？", "有多少个物体？"])
+    assert x.shape == (2, 7) and mask.all()  # [CLS] and six characters

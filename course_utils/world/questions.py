@@ -134,7 +134,12 @@ def _relation(program: Program, scenes: Scenes, fits: np.ndarray) -> np.ndarray:
 
 @cache
 def _programs_by_text(language: str) -> dict[str, Program]:
-    return {text_of(p, language): p for family in FAMILIES for p in all_programs(family)}
+    return {_plain(text_of(p, language)): p for family in FAMILIES for p in all_programs(family)}
+
+
+def _plain(text: str) -> str:
+    """Without capitals, question marks (Chinese has its own) and double spaces."""
+    return " ".join(text.lower().replace("?", " ").replace("？", " ").split())
 
 
 def parse(text: str, language: str = "en") -> Program:
@@ -146,11 +151,10 @@ def parse(text: str, language: str = "en") -> Program:
     if not isinstance(text, str):
         raise ValueError(f"expected a question as a string, got {text!r}")
     known = _programs_by_text(language)
-    plain = " ".join(text.lower().replace("?", " ").split()) + "?"
-    if plain not in known:
+    if _plain(text) not in known:
         examples = "; ".join(text_of(all_programs(f)[-1], language) for f in FAMILIES)
         raise ValueError(f"expected a question such as: {examples}; got {text!r}")
-    return known[plain]
+    return known[_plain(text)]
 
 
 def ask(text: str, scenes: Scenes, i: int = 0, language: str = "en") -> str:

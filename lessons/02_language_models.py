@@ -1,0 +1,1189 @@
+# ---
+# jupyter:
+#   course:
+#     title: Language models and the Transformer
+#     minutes: 120
+#     needs: ["00"]
+# ---
+
+# %% [markdown]
+# A picture will meet words in this course, so first the words. In this lesson you will
+#
+# - cut words into tokens as BERT and GPT do, by hand and with the real tokenizer;
+# - derive attention and build a Transformer layer from single tensors;
+# - put the real weights of a published model into it, and get that model's numbers;
+# - train a language model on sentences whose entropy is known exactly, and see how close it comes;
+# - train a masked language model, and find out what its odd recipe is for;
+# - measure what sentence vectors know, and what they get wrong.
+
+# %%
+import copy
+import inspect
+import math
+import re
+from collections import Counter
+from itertools import product
+
+import matplotlib.pyplot as plt
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from course_utils import lab, plots
+from course_utils.checks import check, compare_prediction, hint, quiz
+from course_utils.models.attention import MultiHeadAttention, attention_weights, causal_mask
+from course_utils.models.decoder import Decoder, DecoderConfig
+from course_utils.models.pretrained import MINILM, find, load_minilm, load_transformers
+from course_utils.models.text import TextEncoder, encode_texts, sentence_embedding
+from course_utils.models.transformer import TransformerConfig, TransformerEncoder, TransformerLayer
+from course_utils.objectives.language import mask_tokens, masked_token_loss, next_token_loss
+from course_utils.text import encode
+from course_utils.training import FitConfig, fit
+from course_utils.world.grammar import grammar
+
+# %% [markdown]
+# ## 1. A model that has read a lot
+#
+# MiniLM is a Transformer with 22.7 million weights. It has been trained on a billion pairs of
+# sentences, and turns a sentence into 384 numbers. Sentences that mean the same should get similar
+# numbers; a cosine of 1 means equal direction. Look at one sentence beside three others.
+
+# %%
+minilm, wordpiece = load_minilm()
+
+
+def vectors(texts):
+    """MiniLM's vectors of texts: (texts, 384), each of length 1."""
+    x, mask = encode_texts(wordpiece, texts)  # (texts, words) each
+    with torch.no_grad():
+        return sentence_embedding(minilm(x, mask), mask)  # (texts, 384)
+
+
+first = "a red circle left of a blue cross"
+others = ["a blue cross right of a red circle", "a red circle right of a blue cross",
+          "a blue cross left of a red circle"]  # fmt: skip
+cosines = vectors([first]) @ vectors(others).T  # (1, 3)
+print(f"{sum(p.numel() for p in minilm.parameters()) / 1e6:.1f} million weights")
+figure, axis = plt.subplots(figsize=(7, 1.9))
+bars = axis.barh(others, cosines[0], color=[plots.PALETTE[2], plots.PALETTE[1], plots.PALETTE[1]])
+axis.bar_label(bars, [f" {c:.3f}" for c in cosines[0].tolist()])
+axis.set(xlim=(0.9, 1), xlabel="cosine", title=f"Which of these means: {first}?")
+axis.invert_yaxis()
+plots.show(figure, alt="Cosines of a sentence with three others. The first, which means the same, "
+           "has the lowest cosine; two that mean the opposite have higher ones.")  # fmt: skip
+for text, cosine in zip(others, cosines[0]):
+    print(f"{cosine:.3f}  {text}")
+
+# %% [markdown]
+# Only the first one says the same as ours. The other two say the opposite, and the model finds them
+# *more* similar. So what does it do with a sentence? We build it, piece by piece, and come back to
+# this figure with three hundred sentences at the end.
+#
+# ## 2. Tokens
+#
+# A model reads numbers, so a text becomes a row of ids from a fixed list, the **vocabulary**. One id a
+# word? Then every new word is unknown. One id a letter? Then rows get long, and letters mean little.
+# **Subword tokens** lie between: frequent words stay whole, rare ones are built from pieces.
+#
+# **WordPiece** (BERT's way) reads a word from the left and always takes the *longest* piece that is in
+# the vocabulary. A piece that continues a word is written with `##`. Take the vocabulary
+#
+# `red` `blue` `cross` `circle` `square` `left` `##s` `##es` `##ish` `##d` `##word` `##most` `un`
+# `##left`
+#
+# and ten words:
+#
+# | word | longest match from the left | pieces |
+# |---|---|---|
+# | red | the whole word is there | `red` |
+# | reddish | `red`, then `##d` (not `##dish`), then `##ish` | `red` `##d` `##ish` |
+# | bluish | `blu…`: nothing that begins the word is there (`blue` has an e) | `[UNK]` |
+# | crosses | `cross`, then the longest of `##es`, `##e`: `##es` | `cross` `##es` |
+# | crossword | `cross`, then `##word` | `cross` `##word` |
+# | circles | `circle`, then `##s` | `circle` `##s` |
+# | circled | `circle`, then `##d` | `circle` `##d` |
+# | leftmost | `left`, then `##most` | `left` `##most` |
+# | unleft | `un`, then `##left`: inside a word `left` does not fit | `un` `##left` |
+# | squarely | `square`, then `##ly` and `##l` are missing: the *whole* word is unknown | `[UNK]` |
+#
+# > **Exercise 02.1 · write it** · difficulty 2 of 3 · 15 minutes
+# >
+# > Write this algorithm. Stuck? Run `hint("02.1")` in a new cell, and again for a second hint.
+
+# %%
+def longest_match(word, vocabulary):
+    """The pieces of a word, longest first from the left; ["[UNK]"] if they don't cover it."""
+    ### BEGIN SOLUTION
+    pieces, start = [], 0
+    while start < len(word):
+        for end in range(len(word), start, -1):  # the longest piece first
+            piece = ("##" if start else "") + word[start:end]
+            if piece in vocabulary:
+                break
+        else:
+            return ["[UNK]"]  # one part is unknown, so the word is
+        pieces.append(piece)
+        start = end
+    return pieces
+    ### END SOLUTION
+
+
+# %%
+longest_match = check("02.1", longest_match)
+
+# %%
+tiny = set("red blue cross circle square left un ##s ##es ##ish ##d ##word ##most ##left".split())
+for word in ("red reddish bluish crosses crossword circles circled leftmost unleft squarely").split():
+    print(f"{word:10}", *longest_match(word, tiny))
+
+# %% [markdown]
+# Where does a vocabulary come from? From counting. **Byte-pair encoding** (BPE, GPT's way) shows it
+# best. Begin with single letters. Count which two neighbours occur together most often in the
+# training text, make the pair one new token, and repeat. To cut a new word, do the same merges in the
+# same order. Here are the first merges on a few words of our world (`_` marks the end of a word; of
+# equal counts the first in the alphabet wins):
+
+# %%
+def most_frequent_pair(counts):
+    """The neighbours that occur most often in {pieces of a word: how often it occurs}."""
+    pairs = Counter()
+    for pieces, count in counts.items():
+        for pair in zip(pieces, pieces[1:]):
+            pairs[pair] += count
+    return min(pairs, key=lambda pair: (-pairs[pair], pair)), max(pairs.values())
+
+
+def merge(pieces, pair):
+    """`pieces`, with the two of `pair` made one wherever they are neighbours."""
+    merged = []
+    for piece in pieces:
+        if merged and (merged[-1], piece) == pair:
+            merged[-1] += piece
+        else:
+            merged.append(piece)
+    return tuple(merged)
+
+
+words_seen = {"red": 6, "reddish": 2, "cross": 5, "crosses": 3, "square": 4}
+counts = {(*word, "_"): count for word, count in words_seen.items()}
+merges = []
+for _ in range(8):
+    pair, often = most_frequent_pair(counts)
+    counts = {merge(pieces, pair): count for pieces, count in counts.items()}
+    merges.append(pair)
+    print(f"{' + '.join(pair):9} occurs {often:2} times:  ", *(" ".join(p) for p in counts), sep="  ")
+new_word = (*"crossed", "_")
+for pair in merges:
+    new_word = merge(new_word, pair)
+print("a new word:", *new_word)
+
+# %% [markdown]
+# BPE keeps a list of merges, WordPiece a list of pieces; both are learnt from text without labels.
+# (One flaw of `merge` above: three equal letters in a row would need a rule. Libraries have one.)
+#
+# The real tokenizer of MiniLM is a file with 30,522 pieces, read by the `tokenizers` library. It first
+# makes letters small, cuts at spaces and punctuation, then does WordPiece in each word, and at last
+# puts `[CLS]` in front and `[SEP]` behind. Does your function find the same pieces with that vocabulary?
+
+# %%
+vocabulary = wordpiece.get_vocab()  # {piece: id}
+real_words = ("circle triangle teal crossword leftmost tokenisation embeddings unaffordable reddish "
+              "hypotenuse multimodal transformers colourless yellowish").split()  # fmt: skip
+equal = 0
+for word in real_words:
+    theirs = wordpiece.encode(word).tokens[1:-1]
+    equal += theirs == longest_match(word, vocabulary)
+    print(f"{word:13}", *theirs)
+text = " ".join(grammar().texts)
+for word in sorted(set(text.split())):
+    equal += wordpiece.encode(word).tokens[1:-1] == longest_match(word, vocabulary)
+total = len(real_words) + len(set(text.split()))
+print(f"{equal} of {total} words are cut alike")
+lab.claim("longest match gives the real tokenizer's pieces", equal == total)
+
+# %% [markdown]
+# "teal", a colour of our world, is `tea` and `##l` to MiniLM: nothing in the two ids says
+# that it is a colour. That has to be learnt by the layers above.
+#
+# ## 3. Vectors and positions
+#
+# Each id picks one row of a learnt table, the **embedding**. Attention, as we will see, treats all
+# positions alike. So a second table gives each *place* a vector, and the two are added. Leave it out,
+# and a Transformer can't tell one order from another. If the words come in another order, its states
+# come in that order too, and are otherwise the same:
+
+# %%
+torch.manual_seed(lab.seed)
+stack = TransformerEncoder(TransformerConfig(dim=64, layers=2)).eval()
+token, position = nn.Embedding(30522, 64), nn.Embedding(32, 64)
+pair = ["a red circle above a blue cross", "a blue cross above a red circle"]
+ids, _ = encode_texts(wordpiece, pair)  # (2, 9)
+with torch.no_grad():
+    without = stack(token(ids))[0].mean(1)  # (2, 64) mean state of each sentence
+    with_places = stack(token(ids) + position.weight[: ids.shape[1]])[0].mean(1)  # (2, 64)
+blind = (without[0] - without[1]).abs().max()
+seeing = (with_places[0] - with_places[1]).abs().max()
+print(f"difference of the two sentences without positions {blind:.0e}, with positions {seeing:.2f}")
+lab.claim("without positions the order of words makes no difference", blind < 1e-5 < 1e-2 < seeing)
+
+# %% [markdown]
+# ## 4. Attention
+#
+# Every word has to learn about the others: "cross" must find out that it is blue. In **attention**
+# each position makes three vectors of its state: a query $q$ (what I look for), a key $k$ (what I
+# offer) and a value $v$ (what I give). The score of a query for a key is their dot product. A softmax
+# over the keys turns scores into weights that add up to 1, and the output is the weighted mean of
+# the values:
+#
+# $$a_{ij} = \frac{\exp(s_{ij})}{\sum_{j'} \exp(s_{ij'})}, \qquad
+#   s_{ij} = \frac{q_i \cdot k_j}{\sqrt d}, \qquad o_i = \sum_j a_{ij} v_j .$$
+#
+# ### Why the square root?
+#
+# Let all entries of $q$ and $k$ be independent, with mean 0 and variance 1. One product $q_a k_a$ has
+# mean $E[q_a] E[k_a] = 0$ and variance $E[q_a^2] E[k_a^2] = 1$. Variances of independent terms add up,
+# so $q \cdot k = \sum_{a=1}^d q_a k_a$ has variance $d$ and standard deviation $\sqrt d$. Divided by
+# $\sqrt d$, scores have a spread of 1 at every width.
+#
+# And why does the spread matter? The derivative of a weight by the scores is
+#
+# $$\frac{\partial a_j}{\partial s_{j'}} = a_j (\mathbb{1}[j = j'] - a_{j'}) .$$
+#
+# If one weight is 1 and the others 0, all of these are 0: the scores get no gradient. If all weights
+# are equal, nothing is selected. A spread of about 1 lies between.
+#
+# > **Exercise 02.2 · explore** · difficulty 1 of 3 · 10 minutes
+# >
+# > Write the experiment: scores $q \cdot k / d^{\,\text{power}}$, softmax over the keys, and the mean
+# > over all queries of the largest weight.
+
+# %%
+def mean_largest_weight(q, k, power):
+    """Mean over queries of the largest weight; q (queries, dim), k (keys, dim)."""
+    ### BEGIN SOLUTION
+    scores = q @ k.T / q.shape[-1] ** power  # (queries, keys)
+    return scores.softmax(-1).max(-1).values.mean()
+    ### END SOLUTION
+
+
+# %%
+mean_largest_weight = check("02.2", mean_largest_weight)
+
+# %%
+generator = torch.Generator().manual_seed(0)
+widths, series = [4, 16, 64, 256, 1024], {"not divided": [], "by √d": [], "by d": []}
+for d in widths:
+    q, k = (torch.randn(512, d, generator=generator) for _ in "qk")  # (512, d) each
+    print(f"d = {d:4}: spread of q·k {(q @ k.T).std():5.1f}, root of d {math.sqrt(d):5.1f}")
+    for name, power in zip(series, (0, 0.5, 1)):
+        series[name].append(float(mean_largest_weight(q, k[:16], power)))
+figure = plots.curves({name: (widths, ys) for name, ys in series.items()}, "width d",
+                      "largest of 16 weights", "Only √d gives every width the same start",
+                      baseline=("all weights equal", 1 / 16))  # fmt: skip
+figure.axes[0].set_xscale("log", base=2)
+plots.show(figure, alt="Largest weight against width: near 1 if not divided, falling to one "
+           "sixteenth if divided by d, level if divided by the root of d.")  # fmt: skip
+
+# %% [markdown]
+# ### In five lines
+#
+# Attention on tensors, and PyTorch's fused kernel beside it. A **mask** says what may be read: where
+# it is False the score becomes $-\infty$, and the weight exactly 0.
+
+# %%
+def attention(q, k, v, mask=None):
+    """Attention of q (..., queries, dim) to k and v (..., keys, dim)."""
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (..., queries, keys)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)  # (..., queries, keys)
+    return scores.softmax(-1) @ v  # (..., queries, dim)
+
+
+q, k, v = (torch.randn(2, 7, 16, generator=generator) for _ in "qkv")  # (2, 7, 16) each
+word_mask = torch.arange(7) < torch.tensor([[7], [4]])  # (batch, words)
+for name, mask in (("no mask", None), ("padding", word_mask[:, None]), ("causal", causal_mask(7))):
+    theirs = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (2, 7, 16)
+    gap = (attention(q, k, v, mask) - theirs).abs().max()
+    print(f"{name:8} largest difference to scaled_dot_product_attention {gap:.0e}")
+    lab.claim(f"attention equals PyTorch's ({name})", gap < 1e-5)
+
+# %% [markdown]
+# There are two masks in this lesson. The **padding mask** hides the filling behind short sentences.
+# The **causal mask** hides the future: a model that is to predict the next word must not read it.
+#
+# > **Exercise 02.3 · write it** · difficulty 2 of 3 · 10 minutes
+# >
+# > Write causal attention without calling `scaled_dot_product_attention` or `causal_mask`: word $i$
+# > reads the words $0$ to $i$.
+
+# %%
+def causal_attention(q, k, v):
+    """Causal attention; q, k and v have the shape (..., words, dim)."""
+    ### BEGIN SOLUTION
+    before = torch.ones(q.shape[-2], q.shape[-2], dtype=torch.bool).tril()  # (words, words)
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (..., words, words)
+    return scores.masked_fill(~before, -torch.inf).softmax(-1) @ v  # (..., words, dim)
+    ### END SOLUTION
+
+
+# %%
+causal_attention = check("02.3", causal_attention)
+
+# %% [markdown]
+# Masks have no common convention. In `F.scaled_dot_product_attention` a True means *read this*, in
+# `nn.MultiheadAttention` it means *leave this out*, and a mask of floats is *added* to the scores in
+# both. Mix them up, and words read nothing but padding. Nothing fails.
+#
+# > **Exercise 02.4 · mend it** · difficulty 2 of 3 · 10 minutes
+# >
+# > `wrong_masks` uses one sense for all three. Write it right: a boolean mask for SDPA, shape
+# > (batch, 1, 1, words); a boolean `key_padding_mask` for `nn.MultiheadAttention`, (batch, words); and
+# > a mask of floats to add to scores, (batch, 1, 1, words). Ours is True where there is a word.
+
+# %%
+def wrong_masks(mask):
+    """Three masks from one, mask (batch, words) being True where there is a word."""
+    return mask[:, None, None, :], mask, mask[:, None, None, :].float()
+
+
+def masks_for(mask):
+    """Three masks from one, mask (batch, words) being True where there is a word."""
+    ### BEGIN SOLUTION
+    keep = mask[:, None, None, :]  # (batch, 1, 1, words) the same for heads and queries
+    added = torch.zeros(keep.shape).masked_fill(~keep, -torch.inf)  # (batch, 1, 1, words)
+    return keep, ~mask, added
+    ### END SOLUTION
+
+
+# %%
+masks_for = check("02.4", masks_for)
+
+# %% [markdown]
+# ### Heads
+#
+# One softmax can look for one thing. So queries, keys and values are cut into several **heads** of a
+# smaller width, each attends on its own, and the outputs are put side by side and mixed by one more
+# matrix. From one tensor `h` to the new one:
+
+# %%
+torch.manual_seed(lab.seed)
+heads, dim = 4, 64
+torchs = nn.MultiheadAttention(dim, heads, batch_first=True).eval()
+h = torch.randn(2, 7, dim)  # (batch, words, dim)
+with torch.no_grad():
+    stacked = h @ torchs.in_proj_weight.T + torchs.in_proj_bias  # (batch, words, 3 * dim)
+    q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2)  # (batch, heads, words, dim / heads)
+               for part in stacked.chunk(3, dim=-1))  # fmt: skip
+    sdpa_mask, leave_out, _ = masks_for(word_mask)
+    mixed = attention(q, k, v, sdpa_mask).transpose(1, 2).flatten(2)  # (batch, words, dim)
+    ours = torchs.out_proj(mixed)  # (batch, words, dim)
+    theirs = torchs(h, h, h, key_padding_mask=leave_out)[0]  # (batch, words, dim)
+gap = (ours - theirs)[word_mask].abs().max()
+print(f"largest difference to nn.MultiheadAttention {gap:.0e}")
+lab.claim("four heads by hand equal nn.MultiheadAttention", gap < 1e-5)
+
+# %% [markdown]
+# ## 5. A layer
+#
+# Attention moves information between words. Between two attentions, each word works on its own
+# state: a network with one hidden layer, four times as wide, the same for every word. Both parts
+# don't *replace* the state $h$, they are *added* to it. This **residual** path lets the gradient of
+# the last layer reach the first one unchanged:
+#
+# $$h \leftarrow h + \mathrm{attention}(h), \qquad h \leftarrow h + \mathrm{mlp}(h) .$$
+#
+# Sums grow from layer to layer, so states are brought back to mean 0 and variance 1 over their
+# entries. That is **LayerNorm**, with a learnt scale $\gamma$ and shift $\beta$ for each entry:
+
+# %%
+def layer_norm(h, scale, shift, eps):
+    """Each vector of h (..., dim) with mean 0 and variance 1, then scaled and shifted."""
+    mean = h.mean(-1, keepdim=True)  # (..., 1)
+    variance = (h - mean).square().mean(-1, keepdim=True)  # (..., 1)
+    return (h - mean) / (variance + eps).sqrt() * scale + shift  # (..., dim)
+
+
+scale, shift = torch.randn(2, dim, generator=generator)  # (dim,) each
+gap = (layer_norm(3 * h + 1, scale, shift, 1e-5)
+       - F.layer_norm(3 * h + 1, (dim,), scale, shift)).abs().max()  # fmt: skip
+print(f"largest difference to F.layer_norm {gap:.0e}")
+lab.claim("LayerNorm by hand equals PyTorch's", gap < 1e-5)
+
+# %% [markdown]
+# It can stand in two places. The first Transformers, and BERT, normalise the sum: **post-norm**,
+# $h \leftarrow \mathrm{norm}(h + f(h))$. GPT-2 and most later models normalise what goes into each
+# part: **pre-norm**, $h \leftarrow h + f(\mathrm{norm}(h))$. Then the residual path is free from the
+# first layer to the last. Look at the gradient that each of 24 untrained layers gets:
+
+# %%
+def gradient_by_layer(norm, layers=24):
+    """Norm of the gradient of each layer's hidden weights, for a random target."""
+    torch.manual_seed(lab.seed)
+    deep = TransformerEncoder(TransformerConfig(dim=64, layers=layers, norm=norm))
+    h, target = torch.randn(2, 8, 16, 64)  # (batch, words, dim) each
+    F.mse_loss(deep(h)[0], target).backward()
+    return [layer.mlp[0].weight.grad.norm().item() for layer in deep.layers]
+
+
+gradients = {f"{norm}-norm": gradient_by_layer(norm) for norm in ("pre", "post")}
+figure = plots.curves(gradients, "layer", "norm of the gradient",
+                      "Before any training: the gradient of each layer")  # fmt: skip
+figure.axes[0].set_yscale("log")
+plots.show(figure, alt="Norm of the gradient by layer, on a logarithmic axis, of a pre-norm and a "
+           "post-norm stack of 24 layers.")  # fmt: skip
+for name, norms in gradients.items():
+    print(f"{name:9} last layer / first layer {norms[-1] / norms[0]:.1f}")
+
+# %% [markdown]
+# GRADIENT_PROSE
+#
+# ## 6. The real weights
+#
+# Now everything together: MiniLM's six layers by hand, from the tensors of transformers' `BertModel`
+# by their names. It is post-norm, has 12 heads, and GELU between the two matrices.
+
+# %%
+bert = load_transformers(find(MINILM))  # transformers' own model, from the same files
+weights = bert.state_dict()
+
+
+def linear(h, name):
+    return h @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]  # (batch, words, out)
+
+
+def norm(h, name):
+    return layer_norm(h, weights[f"{name}.weight"], weights[f"{name}.bias"], 1e-12)
+
+
+def split_heads(h, heads=12):
+    return h.unflatten(-1, (heads, -1)).transpose(1, 2)  # (batch, heads, words, dim / heads)
+
+
+def minilm_by_hand(x, mask):
+    """MiniLM's states (batch, words, 384) of token ids x; mask is True where there is a word."""
+    h = (weights["embeddings.word_embeddings.weight"][x]  # (batch, words, 384)
+         + weights["embeddings.position_embeddings.weight"][: x.shape[1]]
+         + weights["embeddings.token_type_embeddings.weight"][0])  # fmt: skip
+    h = norm(h, "embeddings.LayerNorm")  # (batch, words, 384)
+    for i in range(6):
+        name = f"encoder.layer.{i}"
+        q, k, v = (split_heads(linear(h, f"{name}.attention.self.{part}"))
+                   for part in ("query", "key", "value"))  # (batch, 12, words, 32)  # fmt: skip
+        mixed = attention(q, k, v, mask[:, None, None]).transpose(1, 2).flatten(2)
+        h = norm(h + linear(mixed, f"{name}.attention.output.dense"),
+                 f"{name}.attention.output.LayerNorm")  # (batch, words, 384)  # fmt: skip
+        hidden = F.gelu(linear(h, f"{name}.intermediate.dense"))  # (batch, words, 1536)
+        h = norm(h + linear(hidden, f"{name}.output.dense"), f"{name}.output.LayerNorm")
+    return h
+
+
+# %% [markdown]
+# Four sentences of different lengths, the shorter ones padded. Beside ours runs the package's
+# `TextEncoder`, which is made of the same `TransformerLayer` as every model of this course.
+
+# %%
+real = ["a red circle", "Is there a teal triangle?",
+        "He said that the small grey cat, which had been asleep on the mat since noon, was unimpressed.",
+        "Attention is a weighted mean."]  # fmt: skip
+x, mask = encode_texts(wordpiece, real)  # (4, words) each
+with torch.no_grad():
+    theirs = bert(x, attention_mask=mask.long()).last_hidden_state  # (4, words, 384)
+    rows = {"by hand": minilm_by_hand(x, mask), "TextEncoder": minilm(x, mask)}
+print("tokens in each sentence:", mask.sum(1).tolist())
+for name, states in rows.items():
+    gap = (states - theirs)[mask].abs().max()
+    print(f"{name:11} largest difference to BertModel {gap:.0e}, of values up to "
+          f"{theirs[mask].abs().max():.1f}")  # fmt: skip
+    lab.claim(f"the encoder with the real weights equals BertModel ({name})", gap < 1e-5)
+
+# %% [markdown]
+# ### Padding must change nothing
+#
+# A sentence has the same states alone as in a batch with longer ones, as long as the mask is used.
+# In double precision, so that rounding does not blur it:
+
+# %%
+precise = copy.deepcopy(minilm).double()
+short = mask[0].sum()  # words of the first sentence
+with torch.no_grad():
+    alone = precise(x[:1, :short], mask[:1, :short])[0]  # (short, 384)
+    padded = precise(x, mask)[0, :short]  # (short, 384)
+    unmasked = precise(x)[0, :short]  # (short, 384)
+gap, dropped = ((states - alone).abs().max() for states in (padded, unmasked))
+print(f"with the mask: largest change by {(~mask[0]).sum()} padded places {gap:.0e}")
+print(f"without the mask: {dropped:.1f}")
+lab.claim("padding changes nothing, and does where the mask is dropped", gap < 1e-6 < 0.1 < dropped)
+
+# %% [markdown]
+# ## 7. What is a language model?
+#
+# It gives every text a probability. A text is a row of tokens $x_1 \dots x_n$, and any probability
+# of a row can be written as a product, each token given those before it:
+#
+# $$p(x_1 \dots x_n) = \prod_{t=1}^{n} p(x_t \mid x_1 \dots x_{t-1}) .$$
+#
+# This **autoregressive factorisation** is no assumption; it holds for every distribution. A causal
+# Transformer computes all factors at once: its state at $t$ has seen the tokens up to $t$, and a
+# softmax over the vocabulary predicts the next one. The loss is the mean of $-\log p$ over all tokens.
+# The labels are the text itself, shifted by one: that is **self-supervision**.
+
+# %%
+class LanguageModel(nn.Module):
+    """Token and position vectors, a pre-norm Transformer, and logits of every token."""
+
+    def __init__(self, vocab_size, causal, dim=64, layers=2, heads=4, mlp_dim=256, max_words=16):
+        super().__init__()
+        self.token = nn.Embedding(vocab_size, dim)
+        self.position = nn.Embedding(max_words, dim)
+        for table in (self.token, self.position):
+            nn.init.normal_(table.weight, std=dim**-0.5)  # vectors of about length 1
+        self.encoder = TransformerEncoder(TransformerConfig(
+            dim=dim, layers=layers, heads=heads, mlp_dim=mlp_dim, causal=causal))  # fmt: skip
+
+    def forward(self, x, mask=None):
+        h = self.token(x) + self.position.weight[: x.shape[1]]  # (batch, words, dim)
+        h, _ = self.encoder(h, mask)  # (batch, words, dim)
+        return h @ self.token.weight.T  # (batch, words, vocab_size): the same table read backwards
+
+
+# %% [markdown]
+# With `causal=True` this is a small GPT, and the same as the package's `Decoder`, which can also
+# continue a text. With `causal=False` every word sees every other; we will need that in section 9.
+
+# %%
+sizes = DecoderConfig(dim=64, layers=2, heads=4, mlp_dim=256, vocab_size=30, max_words=16)
+torch.manual_seed(lab.seed)
+mine, package = LanguageModel(30, causal=True).eval(), Decoder(sizes).eval()
+package.load_state_dict(mine.state_dict())
+random_x = torch.randint(0, 30, (3, 9))  # (batch, words)
+with torch.no_grad():
+    gap = (mine(random_x) - package(random_x)).abs().max()
+    changed = random_x.clone()
+    changed[:, 5:] = (changed[:, 5:] + 1) % 30
+    before = (package(changed) - package(random_x))[:, :5].abs().max()
+print(f"LanguageModel and Decoder differ by {gap:.0e}")
+print(f"other words from place 5 on change the predictions before by {before:.0e}")
+lab.claim("no prediction depends on what follows", before < 1e-6 and gap < 1e-6)
+
+# %% [markdown]
+# ### Sentences with a known entropy
+#
+# How good can a language model be? On real text nobody knows: text has an unknown amount of chance in
+# it. So we take a grammar that makes captions of our world, with a coin or a die for each choice:
+#
+# | choice | options | entropy in nat | how often it is made |
+# |---|---|---|---|
+# | begin with "there is"? | 30 % / 70 % | $0.611$ | always |
+# | tell the sizes? | 50 % / 50 % | $\log 2$ | always |
+# | size of a thing | 2 | $\log 2$ | if sizes are told, once a thing |
+# | colour and shape | $8 \cdot 4$ | $\log 32$ | always |
+# | go on to a second thing? | 50 % / 50 % | $\log 2$ | always |
+# | relation | 4 | $\log 4$ | half of the time |
+# | same colour or same shape? | 50 % / 50 % | $\log 2$ | half of the time |
+# | the one that differs | 3 shapes or 7 colours | $(\log 3 + \log 7) / 2$ | half of the time |
+#
+# Choices add up. There is only one way to each sentence, so this sum is also $-\sum p \log p$ over all
+# of them. We can list them, so let us check:
+
+# %%
+captions = grammar()
+log2, log_other = math.log(2), (math.log(3) + math.log(7)) / 2
+opening = -0.3 * math.log(0.3) - 0.7 * math.log(0.7)
+first_thing = opening + log2 + 0.5 * log2 + math.log(32) + log2
+second_thing = math.log(4) + 0.5 * log2 + log2 + log_other
+print(f"{len(captions.texts):,} sentences, probabilities add up to {captions.p.sum():.6f}")
+print(f"entropy by choices {first_thing + second_thing / 2:.4f} nat a sentence")
+print(f"-sum p log p       {captions.entropy:.4f} nat a sentence")
+print(f"{captions.tokens:.2f} predicted tokens a sentence, the end too: "
+      f"{captions.entropy_per_token:.4f} nat a token")  # fmt: skip
+for text in captions.sample(5, seed=3):
+    print("  ", text)
+
+# %% [markdown]
+# No model $q$ can have a smaller mean loss than this. The expected loss of $q$ under the grammar $p$ is
+#
+# $$-\sum_x p(x) \log q(x) = \underbrace{-\sum_x p(x) \log p(x)}_{\text{entropy}}
+#   + \underbrace{\sum_x p(x) \log \frac{p(x)}{q(x)}}_{\mathrm{KL}(p \,\|\, q) \;\ge\; 0} ,$$
+#
+# and the last sum is never negative, because $\log u \le u - 1$ gives
+# $-\mathrm{KL} = \sum p \log (q / p) \le \sum p \, (q / p - 1) \le 0$. Beat the entropy, and you have
+# found a bug. (Or a leak: labels that the model can see.)
+#
+# One token a word is enough here. A start token stands in front, so that the first word is predicted
+# too, and an end token behind:
+
+# %%
+special = ["[PAD]", "[START]", "[END]", "[MASK]"]
+PAD, START, END, MASK = range(4)
+names = special + sorted({word for text in captions.texts for word in text.split()})
+word_ids = {name: i for i, name in enumerate(names)}
+by_word = Tokenizer(models.WordLevel(word_ids))
+by_word.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+by_word.post_processor = processors.TemplateProcessing(
+    single="[START] $A [END]", special_tokens=[("[START]", START), ("[END]", END)])  # fmt: skip
+by_word.enable_padding(pad_id=PAD, pad_token="[PAD]")
+
+train_texts = captions.sample(lab.pick(cpu=64_000, gpu=400_000), seed=lab.seed)
+test_texts = captions.sample(4000, seed=1_000_000)
+x_train, mask_train = encode(by_word, train_texts)  # (texts, words) each
+x_test, mask_test = encode(by_word, test_texts)  # (texts, words) each
+print(f"{len(names)} tokens; one sentence: {x_test[0].tolist()}")
+
+
+# %% [markdown]
+# Next, what to compare with. An **n-gram** model counts: how often does a word follow the $n - 1$ words
+# before it? With $n = 1$ it ignores the context, with $n = 2$ it knows one word.
+
+# %%
+def ngram_loss(n, train, test):
+    """Mean -log p of a word of `test`, in nat, given the n - 1 words before it, by counting."""
+    def pairs(texts):
+        for text in texts:
+            tokens = ["[START]"] * (n - 1) + text.split() + ["[END]"]
+            for i in range(n - 1, len(tokens)):
+                yield tuple(tokens[i - n + 1 : i]), tokens[i]
+
+    counts, totals = Counter(pairs(train)), Counter(context for context, _ in pairs(train))
+    choices = len(names) - 3  # every token but [PAD], [START] and [MASK] may come next
+    losses = [-math.log((counts[context, word] + 0.01) / (totals[context] + 0.01 * choices))
+              for context, word in pairs(test)]  # fmt: skip
+    return sum(losses) / len(losses)
+
+
+baselines = {name: ngram_loss(n, train_texts, test_texts)
+             for n, name in ((1, "unigram"), (2, "bigram"), (3, "trigram"))}  # fmt: skip
+for name, loss in baselines.items():
+    print(f"{name:8} {loss:.3f} nat a token")
+
+# %% [markdown]
+# A trigram model has no way to know whether the second thing must share the colour of the first: that
+# was said five words ago. Now the decoder. `fit` is the training loop of the whole course.
+
+# %%
+def next_token_objective(model, batch):
+    """Mean loss of the next token on one batch."""
+    x, mask = batch  # (batch, words) each
+    return next_token_loss(model(x), x, mask)
+
+
+def batches(x, mask, size=64):
+    order = torch.Generator().manual_seed(lab.seed)
+    return DataLoader(TensorDataset(x, mask), size, shuffle=True, generator=order)
+
+
+def train_decoder(x, mask, epochs=1, table_std=None):
+    """A decoder trained on the texts x; `table_std` changes the start of its two tables."""
+    torch.manual_seed(lab.seed)
+    model = Decoder(DecoderConfig(
+        vocab_size=len(names), max_words=16, heads=4, dim=lab.pick(cpu=64, gpu=128),
+        layers=lab.pick(cpu=2, gpu=4), mlp_dim=lab.pick(cpu=256, gpu=512)))  # fmt: skip
+    if table_std:
+        for table in (model.token, model.position):
+            nn.init.normal_(table.weight, std=table_std)
+    history = fit(model, next_token_objective, batches(x, mask), device=lab.device,
+                  config=FitConfig(epochs=epochs, lr=4e-3, max_steps=lab.step_limit))  # fmt: skip
+    return model, history
+
+
+decoder, history = train_decoder(x_train, mask_train)
+print(f"{len(history.loss):,} updates, {sum(p.numel() for p in decoder.parameters()):,} weights")
+
+
+# %% tags=["varies"]
+def smooth(losses, window=25):
+    window = min(window, len(losses))
+    means = torch.tensor(losses).unfold(0, window, 1).mean(1)  # (updates - window + 1,)
+    return list(range(window, len(losses) + 1)), means.tolist()
+
+
+figure = plots.curves({"decoder, mean of 25 updates": smooth(history.loss)}, "update",
+                      "nat a token", "The decoder passes the bigram and lands on the entropy",
+                      baseline=("entropy of the grammar", captions.entropy_per_token))  # fmt: skip
+for colour, (name, loss) in zip(plots.PALETTE[2:], list(baselines.items())[1:]):
+    figure.axes[0].axhline(loss, color=colour, linewidth=1, label=name)
+figure.axes[0].set(ylim=(0.95, 1.5))
+figure.axes[0].legend()
+plots.show(figure, alt="The training loss falls below the bigram's and the trigram's and ends on the "
+           "line of the grammar's entropy.")  # fmt: skip
+
+# %% [markdown]
+# How close, exactly? Twice. First on 4,000 fresh sentences, with the standard error of that sample.
+# Then without a sample: all sentences of the grammar, each weighted by its probability.
+
+# %%
+@torch.no_grad()
+def sentence_losses(model, x, mask):
+    """-log q of each text in nat, (texts,)."""
+    losses = []
+    for part, keep in zip(x.split(2048), mask.split(2048)):
+        log_q = model(part.to(lab.device)).log_softmax(-1)[:, :-1].cpu()  # (texts, words - 1, ids)
+        log_q = log_q.gather(-1, part[:, 1:, None])[..., 0]  # (texts, words - 1)
+        losses.append(-(log_q * keep[:, 1:]).sum(1))  # (texts,)
+    return torch.cat(losses).double()
+
+
+def excess_on_sample(model):
+    """Loss minus entropy in nat a token on the test sentences, and its standard error."""
+    loss, tokens = sentence_losses(model, x_test, mask_test), mask_test[:, 1:].sum(1)
+    over = loss - captions.entropy_per_token * tokens  # (texts,)
+    return (over.sum() / tokens.sum()).item(), (over.std() * len(over)**0.5 / tokens.sum()).item()
+
+
+x_all, mask_all = encode(by_word, captions.texts)  # (sentences, words) each
+p_all = torch.from_numpy(captions.p)  # (sentences,)
+
+
+def exact_excess(model):
+    """KL(p || q) in nat a token, over every sentence of the grammar."""
+    expected = (p_all * sentence_losses(model, x_all, mask_all)).sum().item()
+    return (expected - captions.entropy) / captions.tokens
+
+
+sampled, error = excess_on_sample(decoder)
+excess = exact_excess(decoder)
+
+# %%
+entropy = captions.entropy_per_token
+rows = [["every token alike", f"{math.log(len(names) - 3):.3f}", f"{len(names) - 3:.2f}"]]
+rows += [[name, f"{loss:.3f}", f"{math.exp(loss):.2f}"] for name, loss in baselines.items()]
+rows += [["decoder, 4,000 fresh sentences", lab.measured("02.fresh", entropy + sampled, digits=3),
+          lab.measured("02.fresh_perplexity", math.exp(entropy + sampled), digits=2)],
+         ["decoder, exact", lab.measured("02.exact", entropy + excess, digits=3),
+          lab.measured("02.perplexity", math.exp(entropy + excess), digits=2)],
+         ["entropy of the grammar", f"{entropy:.3f}", f"{math.exp(entropy):.2f}"]]  # fmt: skip
+plots.table(rows, header=["model", "nat a token", "perplexity"])
+print("above the entropy by", lab.measured("02.excess", 1000 * excess, "thousandths of a nat"),
+      f"a token; standard error of the sample {1000 * error:.0f} thousandths")  # fmt: skip
+lab.claim("the decoder is within 0.05 nat a token of the exact entropy", excess < 0.05)
+lab.claim("on a fresh sample it is not below the entropy by more than three standard errors",
+          sampled > -3 * error)  # fmt: skip
+lab.claim("over all sentences it is above the entropy", excess > 0)
+lab.claim("it is better than bigram and trigram by more than 0.03 nat",
+          min(baselines["bigram"], baselines["trigram"]) - entropy - excess > 0.03)  # fmt: skip
+
+# %% [markdown]
+# **Perplexity** is the exponential of the mean loss: the number of equally likely choices that
+# would be as hard to guess.
+#
+# > **Exercise 02.5 · write it** · difficulty 1 of 3 · 5 minutes
+# >
+# > Write it for a batch of texts with padding.
+
+# %%
+def perplexity(log_p, mask):
+    """Perplexity over all tokens; log_p (batch, words) in nat, mask True where there is a token."""
+    ### BEGIN SOLUTION
+    return torch.exp(-(log_p * mask).sum() / mask.sum())  # padding counts in neither sum
+    ### END SOLUTION
+
+
+# %%
+perplexity = check("02.5", perplexity)
+
+# %%
+coin = torch.log(torch.full((1, 6), 0.5))  # (1, 6) a fair coin, six times
+print(f"a coin has perplexity {perplexity(coin, torch.ones(1, 6, dtype=torch.bool)):.1f}")
+
+# %% [markdown]
+# ### What it says
+#
+# A language model generates: draw the next token from its softmax, append it, repeat. Dividing the
+# logits by a **temperature** $\tau$ before the softmax sharpens it ($\tau < 1$) or flattens it
+# ($\tau > 1$). With known grammar, every sentence can be judged.
+
+# %%
+def generated(model, n, temperature):
+    """`n` texts from a model, and the share of them that the grammar can give."""
+    start = torch.full((n, 1), START, device=lab.device)  # (n, 1)
+    draw = torch.Generator(lab.device).manual_seed(lab.seed)
+    ids = model.generate(start, 13, temperature, generator=draw, end=END)  # (n, words)
+    texts = [" ".join(names[i] for i in row if i not in (START, END)) for row in ids.tolist()]
+    possible = sum(captions.log_prob(text) > -math.inf for text in texts) / n
+    return texts, possible
+
+
+rows, shares = [], {}
+for temperature in (0.3, 1.0, 1.5):
+    texts, shares[temperature] = generated(decoder, 1000, temperature)
+    key = f"02.generated_{temperature}"
+    rows.append([temperature, lab.measured(key, 100 * shares[temperature], "%"),
+                 lab.measured(f"{key}_distinct", len(set(texts)), digits=0)])  # fmt: skip
+plots.table(rows, header=["temperature", "the grammar can give it", "different texts of 1,000"])
+lab.claim("at temperature 1 more than 9 of 10 sentences are the grammar's", shares[1.0] > 0.9)
+
+# %% tags=["varies"]
+for temperature in (0.3, 1.0, 1.5):
+    print(f"temperature {temperature}")
+    for text in generated(decoder, 1000, temperature)[0][:4]:
+        print("  ", "  " if captions.log_prob(text) > -math.inf else "✗ ", text)
+
+# %% [markdown]
+# Low temperature buys correctness with variety. Temperature 1 is the only one that imitates the
+# grammar's own frequencies, because that is what the loss asked for.
+#
+# Where does it look? At the word "a" in front of the second thing, the model has to predict a colour, which is
+# likely to be the first one's. Here is how much each head reads of each word before:
+
+# %% tags=["varies"]
+sentence = "a yellow circle left of a yellow cross"
+ids, _ = encode(by_word, [sentence])  # (1, 10)
+shown = ["[START]", *sentence.split()][:7]
+with torch.no_grad():
+    _, layer_weights = decoder(ids.to(lab.device), need_weights=True)
+figure, axes = plt.subplots(1, len(layer_weights), figsize=(9, 2.6), squeeze=False)
+for number, (axis, weights_of) in enumerate(zip(axes[0], layer_weights), 1):
+    axis.imshow(weights_of[0, :, 6, :7].cpu(), vmin=0, vmax=1, aspect="auto")
+    axis.set_xticks(range(7), shown, rotation=40, ha="right")
+    axis.set(yticks=range(4), ylabel="head", title=f"layer {number}: read from the second 'a'")
+plots.show(figure, alt="Attention weights of four heads in each layer from the word before the second "
+           "colour to all words before it.")  # fmt: skip
+
+# %% [markdown]
+# ## 8. Below the entropy?
+#
+# We have just proved that no model can be below the entropy. Still, training losses below it are
+# common. Take only 200 different sentences and train on them again and again, for 600 updates.
+#
+# > **Exercise 02.6 · predict first** · difficulty 1 of 3 · 3 minutes
+# >
+# > The grammar's entropy is 1.02 nat a token. Which loss, in nat a token, will the model have on
+# > *these* 200 sentences at the end?
+
+# %%
+my_prediction = None
+### BEGIN SOLUTION
+my_prediction = 0.8  # lower, because it can know which 200 there are; a guess before the run
+### END SOLUTION
+
+# %%
+my_prediction = check("02.6", my_prediction)
+
+# %%
+few = sorted(set(captions.sample(400, seed=lab.seed)))
+few = [few[i] for i in torch.randperm(len(few), generator=torch.Generator().manual_seed(0))[:200]]
+x_few, mask_few = encode(by_word, few)  # (200, words) each
+memoriser, _ = train_decoder(x_few, mask_few, epochs=150)
+tokens_few = mask_few[:, 1:].sum().item()
+loss_few = sentence_losses(memoriser, x_few, mask_few).sum().item() / tokens_few
+floor = 200 * math.log(200) / tokens_few
+fresh_few = entropy + excess_on_sample(memoriser)[0]
+plots.table(
+    [["grammar", "fresh sentences", f"{entropy:.2f}"],
+     ["trained on 64,000", "fresh sentences", lab.measured("02.many", entropy + sampled, digits=2)],
+     ["trained on 200", "fresh sentences", lab.measured("02.few_fresh", fresh_few, digits=2)],
+     ["trained on 200", "these 200", lab.measured("02.few", loss_few, digits=2)],
+     ["a list of these 200", "these 200", lab.measured("02.floor", floor, digits=2)]],
+    header=["model", "judged on", "nat a token"])  # fmt: skip
+compare_prediction("02.few", my_prediction, loss_few, "nat", digits=2)
+lab.claim("on its 200 sentences the loss is below the grammar's entropy, and not below log 200",
+          floor < loss_few < entropy - 0.1)  # fmt: skip
+lab.claim("on fresh sentences it is far worse than the model of many", fresh_few > entropy + 0.3)
+
+# %% [markdown]
+# There is no contradiction. The bound is the entropy of the distribution that the texts are *judged*
+# on. A list of 200 sentences has an entropy of $\log 200$ a sentence, whatever grammar they came from.
+# The model has learnt the list, and pays for it on everything else. A loss on training texts says
+# nothing about language: judge on fresh ones.
+#
+# ### Where it breaks: a bad start
+#
+# Training has a quiet way to fail, too. GPT-2 starts its embeddings with a standard deviation of 0.02.
+# That was chosen for a width of 768. Ours is 64, and the rows of our tables began with a length of
+# about 1. The same training with 0.02 instead:
+
+# %%
+dull, dull_history = train_decoder(x_train, mask_train, table_std=0.02)
+dull_excess, dull_share = exact_excess(dull), generated(dull, 1000, 1.0)[1]
+long_of = sum(" of " in t or "above" in t or "below" in t for t in generated(dull, 1000, 1.0)[0])
+plots.table(
+    [[name, lab.measured(f"{key}_over", over, digits=3), lab.measured(f"{key}_share", 100 * s, "%")]
+     for name, key, over, s in (("length 1", "02.good", excess, shares[1.0]),
+                                ("0.02", "02.dull", dull_excess, dull_share))],
+    header=["tables begin with", "nat a token above the entropy", "sentences the grammar can give"],
+)  # fmt: skip
+lab.claim("after as many updates the start with 0.02 is further from the entropy",
+          dull_excess > excess + 0.02)  # fmt: skip
+lab.claim("and gives more sentences that the grammar can't", shares[1.0] - dull_share > 0.1)
+
+# %% tags=["varies"]
+figure = plots.curves({"length 1": smooth(history.loss), "0.02": smooth(dull_history.loss)}, "update",
+                      "nat a token", "A bad start: the loss looks finished, and is not",
+                      baseline=("entropy of the grammar", entropy))  # fmt: skip
+figure.axes[0].set(ylim=(0.95, 1.5))
+plots.show(figure, alt="Two training curves: one falls to the entropy, the other stays on a plateau "
+           "a little above it.")  # fmt: skip
+
+# %% [markdown]
+# The plateau lies less than a tenth of a nat above the entropy. By the loss alone one would call it
+# done. The sentences tell: it has learnt the words and their order, but not that the second thing has
+# to share something with the first. On real text, where no entropy is known, this would go unseen.
+#
+# ## 9. Masked language models
+#
+# BERT predicts words from *both* sides. It can't be causal, so something must be hidden: choose 15 %
+# of the tokens, replace them by `[MASK]`, and predict them. But a model that only ever answers at
+# `[MASK]` owes nothing to the other places, and later tasks have no `[MASK]` at all. So of the chosen
+# tokens 80 % become `[MASK]`, 10 % a random word, and 10 % stay. The loss counts chosen tokens only;
+# the label -100 leaves all others out.
+#
+# > **Exercise 02.7 · write it** · difficulty 2 of 3 · 10 minutes
+# >
+# > `chosen` says which tokens were chosen, `lot` holds a number between 0 and 1 for each, and `random` a
+# > random word. Return what is shown, and the labels.
+
+# %%
+def corrupt(x, chosen, lot, random, mask_id):
+    """What BERT is shown and what it is to say; all tensors are (batch, words)."""
+    ### BEGIN SOLUTION
+    shown = torch.where(chosen & (lot < 0.8), mask_id, x)  # (batch, words) 80 %
+    shown = torch.where(chosen & (lot >= 0.8) & (lot < 0.9), random, shown)  # (batch, words) 10 %
+    return shown, x.masked_fill(~chosen, -100)  # the kept ones have a label, too
+    ### END SOLUTION
+
+
+# %%
+corrupt = check("02.7", corrupt)
+
+# %% [markdown]
+# What are the two odd tenths for? Train the same encoder three times, with all chosen tokens masked,
+# with 80/10/10, and with 80 % masked and 20 % kept.
+
+# %%
+def masked_objective(masked, random):
+    """An objective for masked words: shares of the chosen tokens that are masked and random."""
+    def objective(model, batch):
+        x, mask = batch  # (batch, words) each
+        maskable = mask & (x > MASK)  # (batch, words) words only
+        chosen = maskable & (torch.rand(x.shape, device=x.device) < 0.15)  # (batch, words)
+        lot = torch.rand(x.shape, device=x.device)  # (batch, words)
+        other = torch.randint(MASK + 1, len(names), x.shape, device=x.device)  # (batch, words)
+        shown = torch.where(chosen & (lot < masked + random), other, x)  # (batch, words)
+        shown = torch.where(chosen & (lot < masked), MASK, shown)  # (batch, words)
+        return masked_token_loss(model(shown, mask), x.masked_fill(~chosen, -100))
+    return objective
+
+
+RECIPES = {"all [MASK]": (1.0, 0.0), "80/10/10": (0.8, 0.1), "80 [MASK], 20 kept": (0.8, 0.0)}
+encoders = {}
+for name, shares_of in RECIPES.items():
+    torch.manual_seed(lab.seed)
+    encoders[name] = LanguageModel(len(names), causal=False)
+    fit(encoders[name], masked_objective(*shares_of), batches(x_train[:38_400], mask_train[:38_400]),
+        config=FitConfig(epochs=1, lr=4e-3, max_steps=lab.step_limit), device=lab.device)  # fmt: skip
+
+# %% [markdown]
+# The three are judged on 2,000 fresh sentences. *Hidden word*: one word is masked; how often is the best
+# guess right? The grammar tells how often it could be. *Says what it sees*: nothing is hidden; is the
+# best guess at a place the word that stands there? *Finds the wrong word*: one word was replaced so
+# that the grammar can't give the sentence; is that the least likely one?
+
+# %%
+picks = torch.Generator().manual_seed(5)
+fresh = [text.split() for text in test_texts[:2000]]
+places = [int(torch.randint(len(words), (), generator=picks)) for words in fresh]
+best, wrong = [], []
+for words, place in zip(fresh, places):
+    swaps = [" ".join([*words[:place], word, *words[place + 1:]]) for word in names[MASK + 1:]]
+    p = torch.tensor([captions.log_prob(text) for text in swaps], dtype=torch.float64).exp()
+    best.append((p.max() / p.sum()).item())  # the chance of the best guess
+    impossible = [text for text, chance in zip(swaps, p) if chance == 0]
+    wrong.append(impossible[int(torch.randint(len(impossible), (), generator=picks))])
+ideal = sum(best) / len(best)
+at, row = torch.tensor(places) + 1, torch.arange(2000)  # (2000,) each, behind [START]
+x_right, keep_right = encode(by_word, [" ".join(words) for words in fresh])  # (2000, words) each
+x_wrong, keep_wrong = encode(by_word, wrong)  # (2000, words) each
+x_hidden = x_right.clone()
+x_hidden[row, at] = MASK
+
+
+@torch.no_grad()
+def judged(model):
+    """Shares right: hidden word, says what it sees, finds the wrong word."""
+    hidden, seen, doubted = (model(x.to(lab.device), keep.to(lab.device)).cpu() for x, keep in (
+        (x_hidden, keep_right), (x_right, keep_right), (x_wrong, keep_wrong)))  # fmt: skip
+    words = x_right > MASK  # (2000, words)
+    log_p = doubted.log_softmax(-1).gather(-1, x_wrong[..., None])[..., 0]  # (2000, words)
+    found = log_p.masked_fill(x_wrong <= MASK, 0).argmin(1) == at  # (2000,)
+    return [(hidden[row, at].argmax(-1) == x_right[row, at]).float().mean().item(),
+            (seen.argmax(-1) == x_right)[words].float().mean().item(), found.float().mean().item()]
+
+
+results = {name: judged(model) for name, model in encoders.items()}
+
+# %%
+chance = sum(1 / len(words) for words in fresh) / len(fresh)
+rows = [["best possible, or chance", f"{100 * ideal:.1f} %", "", f"{100 * chance:.1f} %"]]
+for key, (name, result) in zip("abc", results.items()):
+    rows.append([f"{key}) {name}", *(lab.measured(f"02.mlm_{key}{j}", 100 * share, "%")
+                                     for j, share in enumerate(result))])  # fmt: skip
+plots.table(rows, header=["chosen tokens become", "hidden word", "says what it sees",
+                          "finds the wrong word"])  # fmt: skip
+masked, both, kept = results.values()
+lab.claim("without kept words the model often does not say what it sees", both[1] - masked[1] > 0.05)
+lab.claim("without random words it finds fewer mistakes", both[2] - kept[2] > 0.02)
+
+# %% [markdown]
+# The kept words make the state of a place hold its own word. The random ones keep the model from
+# trusting everything that it is shown.
+#
+# > **Exercise 02.8 · choose and justify** · difficulty 2 of 3 · 5 minutes
+# >
+# > You want one encoder for two tasks: marking wrong words in captions, and describing each word to
+# > another model. Texts have no `[MASK]`. Which row of the table do you take: "a", "b" or "c"?
+
+# %%
+my_choice = None
+### BEGIN SOLUTION
+my_choice = "b"  # a finds mistakes but loses the word itself, c trusts what it is shown
+### END SOLUTION
+
+# %%
+my_choice = check("02.8", my_choice)
+
+# %% [markdown]
+# ## 10. What sentence vectors know
+#
+# Back to MiniLM. It was a masked language model first, and then trained to bring the mean states of
+# matching sentences together. On everyday sentences it does what it was made for. Each of these has
+# its partner in the other list, with hardly a word in common:
+
+# %%
+everyday = [("how do I get my money back?", "I would like a refund"),
+            ("my computer will not start", "the laptop does not boot"),
+            ("the kitten rests on the rug", "a cat is lying on the carpet"),
+            ("where can I eat around here?", "looking for a good restaurant nearby"),
+            ("the film put me to sleep", "what a boring movie"),
+            ("he is a physician", "this man works as a doctor"),
+            ("it is pouring outside", "the weather is very wet today"),
+            ("she purchased a vehicle", "the woman bought a car")]  # fmt: skip
+left, right = zip(*everyday)
+cosines = vectors(left) @ vectors(right).T  # (8, 8)
+figure, axis = plt.subplots(figsize=(7.5, 3.6))
+axis.imshow(cosines, vmin=0, vmax=1)
+axis.set_yticks(range(8), left)
+axis.set_xticks(range(8), right, rotation=30, ha="right")
+plots.show(figure, alt="Cosines of eight sentences with eight paraphrases; the diagonal is bright.")
+matched = (cosines.argmax(1) == torch.arange(8)).sum()
+print(f"{matched} of 8 find their partner first")
+lab.claim("each everyday sentence finds its paraphrase", matched == 8)
+
+# %% [markdown]
+# And in our world? Three hundred captions with a relation, each beside five rewritings. Two of them
+# mean the same, three something else.
+
+# %%
+OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+RELATION = re.compile("(.*) (left of|right of|above|below) (.*)")
+related = [match.groups() for match in map(RELATION.fullmatch, captions.sample(3000, seed=7))
+           if match and not match[1].startswith("there")][:300]  # fmt: skip
+rewritings = {
+    "same: 'there is' in front": [f"there is {a} {r} {b}" for a, r, b in related],
+    "same: seen from the other side": [f"{b} {OPPOSITE[r]} {a}" for a, r, b in related],
+    "other: things exchanged": [f"{b} {r} {a}" for a, r, b in related],
+    "other: opposite relation": [f"{a} {OPPOSITE[r]} {b}" for a, r, b in related],
+    "other: 'there is no'": [f"there is no {a.removeprefix('a ')} {r} {b}" for a, r, b in related],
+}
+base = vectors([" ".join(parts) for parts in related])  # (300, 384)
+cosine = {name: (base * vectors(texts)).sum(1) for name, texts in rewritings.items()}
+unrelated = (base * base.roll(1, 0)).sum(1)  # (300,)
+paraphrase = cosine["same: seen from the other side"]  # (300,)
+rows = [["another caption", f"{unrelated.mean():.2f}", ""]]
+rows += [[name, f"{c.mean():.2f}", f"{100 * (c > paraphrase).float().mean():.1f} %"]
+         for name, c in cosine.items()]  # fmt: skip
+plots.table(rows, header=["rewriting", "mean cosine", "above 'seen from the other side'"])
+swapped = (cosine["other: things exchanged"] > paraphrase).float().mean()
+lab.claim("exchanging the things changes the vector less than a paraphrase does, in 9 of 10 captions",
+          swapped > 0.9)  # fmt: skip
+
+# %% [markdown]
+# VECTOR_PROSE
+#
+# The words of our world in other words, then: which of the 32 things is nearest?
+
+# %%
+things = [f"a {colour} {shape}" for colour, shape in product(
+    "red green blue black gray teal brown yellow".split(),
+    "circle square triangle cross".split())]  # fmt: skip
+asked = {"a scarlet disc": "a red circle", "a crimson ball": "a red circle",
+         "a lemon-coloured ring": "a yellow circle", "a navy box": "a blue square",
+         "a dark blue cube": "a blue square", "an emerald pyramid": "a green triangle",
+         "a golden plus sign": "a yellow cross", "a chocolate-coloured crucifix": "a brown cross",
+         "a turquoise wheel": "a teal circle", "a coal-dark rectangle": "a black square",
+         "a silver three-sided shape": "a gray triangle",
+         "a cherry-coloured round shape": "a red circle"}  # fmt: skip
+nearest = (vectors(list(asked)) @ vectors(things).T).argmax(1)  # (12,)
+hits = 0
+for (text, meant), i in zip(asked.items(), nearest):
+    hits += things[i] == meant
+    print(f"{'right' if things[i] == meant else '':6} {text:30} -> {things[i]}")
+print(f"{hits} of {len(asked)}; by chance 1 in {len(things)}")
+
+# %% [markdown]
+# THINGS_PROSE
+#
+# ## 11. On a GPU: nanoGPT size
+#
+# Nothing in the `Decoder` changes with its size. GPT-2's smallest size, which nanoGPT trains:
+
+# %%
+gpt2 = DecoderConfig(dim=768, layers=12, heads=12, mlp_dim=3072, vocab_size=50257, max_words=1024)
+with torch.device("meta"):  # shapes without memory
+    count = sum(p.numel() for p in Decoder(gpt2).parameters())
+print(f"{count:,} weights")
+print(f"weights, gradients and AdamW's two means in float32: {16 * count / 1e9:.1f} GB")
+print(f"operations for one trained token, about 6 a weight: {6 * count / 1e9:.1f} billion")
+
+# %% [markdown]
+# | | this lesson | the `gpu` profile | nanoGPT's GPT-2 |
+# |---|---|---|---|
+# | width, layers, heads | 64, 2, 4 | 128, 4, 4 | 768, 12, 12 |
+# | tokens | one a word, 27 | one a word, 27 | BPE on bytes, 50,257 |
+# | texts | 64,000 captions | 400,000 captions | web pages |
+# | tokens in an update | about 500 | about 500 | about half a million |
+# | precision | float32 | float32 | bfloat16, compiled, fused attention |
+# | time | see the head line | not measured | not measured here |
+#
+# [nanoGPT's README](https://github.com/karpathy/nanoGPT) reports a loss of about 2.85 for the last
+# column after about four days on eight A100 GPUs, and for a model of characters of Shakespeare a
+# validation loss of 1.4697 after three minutes on one A100. Those numbers are theirs.
+#
+# ## 12. What you know now
+#
+# - A tokenizer is counting and longest match; a real one is a file that says which pieces exist.
+# - Attention is a weighted mean. The square root keeps its scores at a spread of 1.
+# - Which way round a mask is meant differs between functions. Padding must change nothing: test it.
+# - The loss of a language model is bounded by the entropy of what it is judged on.
+# - A loss close to the best possible can hide that something was not learnt. Look at samples.
+# - Kept and random words in masked training each do a job of their own.
+# - Sentence vectors tell what a sentence is about, and hardly who is left of whom.
+
+# %%
+quiz([
+    ("Scores of attention aren't divided by the root of the width. What happens in a wide model?",
+     "They spread by the root of d, the softmax picks one key, and hardly any gradient comes through."),
+    ("A model of the next word reaches a test loss below the entropy of its source. What now?",
+     "Look for the bug: no model can. Often the causal mask is missing, or test texts were trained on."),
+    ("`nn.MultiheadAttention` gets your mask that is True for words. Does it raise an error?",
+     "No. True means `leave out` there, so words are hidden and padding is read."),
+    ("Why does BERT leave some chosen words as they are, with a label?",
+     "So that the state at a visible word holds that word; later tasks have no [MASK]."),
+    ("Two sentences have a cosine of 0.98. Do they mean the same?",
+     "Not necessarily: exchanging two things, or left for right, hardly moves the vector."),
+])  # fmt: skip
+
+# %% [markdown]
+# **Papers.** Vaswani et al. 2017, *Attention Is All You Need*
+# ([arXiv 1706.03762](https://arxiv.org/abs/1706.03762)): the Transformer, post-norm, for translation.
+# Xiong et al. 2020, *On Layer Normalization in the Transformer Architecture*
+# ([2002.04745](https://arxiv.org/abs/2002.04745)): why post-norm needs a warm-up and pre-norm does not.
+# Devlin et al. 2018, *BERT* ([1810.04805](https://arxiv.org/abs/1810.04805)): masked words with 80/10/10.
+# Sennrich et al. 2015, *Neural Machine Translation of Rare Words with Subword Units*
+# ([1508.07909](https://arxiv.org/abs/1508.07909)): byte-pair encoding for words. Reimers and Gurevych 2019,
+# *Sentence-BERT* ([1908.10084](https://arxiv.org/abs/1908.10084)): sentence vectors as mean states,
+# trained on pairs. Wang et al. 2020, *MiniLM* ([2002.10957](https://arxiv.org/abs/2002.10957)): a small
+# model that learns a large one's attention. Radford et al. 2019 describe GPT-2 in a report,
+# *Language Models are Unsupervised Multitask Learners*.
+#
+# **Next:** lesson 03 does for pictures what this one did for words.

@@ -45,7 +45,7 @@ def simsiam_by_hand(h, h_other, predictor):
 
 
 @pytest.mark.parametrize("number, answer", [
-    ("05.1", gradient_by_autograd), ("05.2", 3), ("05.3", share_by_anova),
+    ("05.2", gradient_by_autograd), ("05.1", 3), ("05.3", share_by_anova),
     ("05.4", fool_with_clusters), ("05.5", hinge_by_loop), ("05.6", simsiam_by_hand),
     ("05.7", {question: sorted(names) for question, names in ALLOWED.items()})])
 def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
@@ -54,7 +54,7 @@ def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "05.1": ["factor of 2", "not the mean", "difference comes first", "direction of a step"],
+    "05.2": ["factor of 2", "not the mean", "difference comes first", "direction of a step"],
     "05.3": ["words' share", "dimension 0", "don't add up", "correction=0", "tiny dimensions"],
     "05.4": ["batch_std is 0.00", "share of the variance is 0.9", "share of the variance is 1.0",
              "gives the collapse away", "careful reader"],
@@ -75,18 +75,18 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
 
 def test_every_known_mistake_is_tried_above():
     for number, exercise in EXERCISES.items():
-        if number != "05.2":
+        if number != "05.1":
             assert len(exercise.mistakes) == len(NAMED[number]) >= 3
 
 
 @pytest.mark.parametrize("value", [-3, 101, "many", True])
 def test_a_prediction_must_be_a_percentage(value):
     with pytest.raises(Feedback):
-        EXERCISES["05.2"].test(value)
+        EXERCISES["05.1"].test(value)
 
 
 @pytest.mark.parametrize("number, value, message", [
-    ("05.1", lambda b, v, o: (2 * b @ (v - o).T @ (v - o) / len(v)).T, "transposed"),
+    ("05.2", lambda b, v, o: (2 * b @ (v - o).T @ (v - o) / len(v)).T, "transposed"),
     ("05.3", lambda h: None, "None"),
     ("05.4", lambda q, p, d: torch.zeros(q, d), "expected a tensor"),
     ("05.4", lambda q, p, d: 0, "got a whole number"),

@@ -8,7 +8,7 @@ from course_utils.checks.feedback import Exercise, Feedback, call, compare, kind
 from course_utils.objectives import indicators
 from course_utils.objectives.consistency import simsiam, variance_hinge
 
-# 05.1 the gradient of L_vs
+# 05.2 the gradient of L_vs
 
 
 def _gradient(b, v, v_other):
@@ -278,7 +278,7 @@ _COLOUR = ALLOWED | {"what colour is the shape?": {"shift", "noise", "mix colour
 
 
 EXERCISES = {
-    "05.1": Exercise(
+    "05.2": Exercise(
         "The gradient of L_vs", 10, 1, _gradient, _test_gradient,
         (
             "Write d_i = v_i - v'_i. The loss is the mean of ||B d_i||^2. What is the gradient of "
@@ -293,7 +293,7 @@ EXERCISES = {
             (_wrong_sign, "That is the direction of a step, minus the gradient."),
         ),
     ),
-    "05.2": Exercise(
+    "05.1": Exercise(
         "Predict the picture's share", 3, 1, 5.0, prediction(0, 100, "%"),
         ("Any number from 0 to 100 is an answer.", "It was about a tenth before training."),
     ),

@@ -31,7 +31,7 @@ def normalised_std(h: Batch) -> float:
     arXiv 2011.10566, section 4.1).
 
     Healthy: near 1, the value of directions that are spread evenly. Collapsed to one direction: 0.
-    Blind to the length of h, and to a missing picture where the words vary.
+    Blind to the length of h, to a line through 0, and to a missing picture where the words vary.
     """
     _check(h, 2)
     return math.sqrt(h.shape[1]) * F.normalize(h.double(), dim=1).std(0).mean().item()
@@ -61,7 +61,7 @@ def participation_ratio(h: Batch) -> float:
 
 def alignment(h: Batch, h_other: Batch) -> float:
     """Mean squared distance of the two views on the unit sphere (Wang and Isola,
-    arXiv 2005.10242, equation 8, with power 2).
+    arXiv 2005.10242, section 4.1, with power 2).
 
     Healthy: small. Collapsed: 0, the best value. It is L_vs itself, up to the length of h.
     """
@@ -71,7 +71,7 @@ def alignment(h: Batch, h_other: Batch) -> float:
 
 def uniformity(h: Batch, t: float = 2.0) -> float:
     """log of the mean of exp(-t ||f - g||^2) over pairs of different rows on the unit sphere (Wang
-    and Isola, arXiv 2005.10242, equation 9).
+    and Isola, arXiv 2005.10242, section 4.1).
 
     Healthy: near -2 t = -4 for directions that are spread evenly in many dimensions. Collapsed to
     one direction: 0. Blind to the length of h.

@@ -149,7 +149,7 @@ def _test_causal(function):
         q, k, v = (torch.randn(shape, generator=generator) for _ in "qkv")  # (..., words, dim)
         got = call(function, q, k, v)
         if isinstance(got, torch.Tensor) and got.shape == q.shape and got[..., 0, :].isnan().all():
-            raise Feedback("the first word's state is nan: it may read nothing. It may read itself.")
+            raise Feedback("the first word's state is nan: it reads nothing. It may read itself.")
         compare(got, _causal_attention(q, k, v), f"the output for tensors of shape {shape}")
 
 
@@ -288,8 +288,8 @@ EXERCISES = {
     "02.1": Exercise(
         "WordPiece by longest match", 15, 2, _wordpiece, _test_wordpiece,
         (
-            "Keep the place `start` that you have reached. Try the whole rest of the word, then the "
-            "rest without its last letter, and so on, until a piece is in the vocabulary.",
+            "Keep the place `start` that you have reached. Try the whole rest of the word, then "
+            "the rest without its last letter, and so on, until a piece is in the vocabulary.",
             "A piece is `word[start:end]`, with '##' in front if start > 0. Take the largest `end` "
             "that is known and set start = end. If there is none, return ['[UNK]'] at once.",
         ),
@@ -335,15 +335,15 @@ EXERCISES = {
     "02.4": Exercise(
         "One mask, three conventions", 10, 2, _masks_for, _test_masks,
         (
-            "SDPA's boolean mask has our sense, nn.MultiheadAttention's has the opposite one, and a "
-            "mask of floats is added to the scores.",
+            "SDPA's boolean mask has our sense, nn.MultiheadAttention's has the opposite one, and "
+            "a mask of floats is added to the scores.",
             "mask[:, None, None, :] for SDPA, ~mask for nn.MultiheadAttention, and zeros filled "
             "with -torch.inf where SDPA's is False.",
         ),
         mistakes=(
             (_all_the_same_sense, "In nn.MultiheadAttention True means: leave this one out."),
             (_all_inverted, "Everything is the wrong way round."),
-            (_ones_added, "Adding 1 to the words' scores hardly hides the padding: add 0, and -inf."),
+            (_ones_added, "Adding 1 to words' scores hardly hides the padding: add 0, and -inf."),
             (_zero_times_inf, ""),
         ),
     ),
@@ -351,7 +351,7 @@ EXERCISES = {
         "Perplexity", 5, 1, _perplexity, _test_perplexity,
         (
             "It is the exponential of the mean loss over all tokens. Padding isn't a token.",
-            "Sum log_p where mask is True, divide by the number of True, change the sign, torch.exp.",
+            "Sum log_p where mask is True, divide by the number of True, negate, torch.exp.",
         ),
         mistakes=(
             (_mean_with_padding, "Padding was counted as tokens: divide by mask.sum()."),
@@ -371,8 +371,8 @@ EXERCISES = {
         "Masking 80/10/10", 10, 2, _corrupt, _test_corrupt,
         (
             "lot < 0.8 holds for 80 % of the chosen tokens, 0.8 <= lot < 0.9 for 10 %.",
-            "torch.where(chosen & (lot < 0.8), mask_id, x), then once more for the random ones. The "
-            "labels are x.masked_fill(~chosen, -100).",
+            "torch.where(chosen & (lot < 0.8), mask_id, x), then once more for the random ones. "
+            "The labels are x.masked_fill(~chosen, -100).",
         ),
         mistakes=(
             (_label_zero, "Label 0 is a token, which would be learnt. What is left out is -100."),
@@ -390,7 +390,7 @@ EXERCISES = {
             "c": "It has learnt that what is shown is always right, so it trusts wrong words.",
         }),
         (
-            "Two columns of the table count: one for finding, one for knowing the word that is there.",
+            "Two columns of the table count: finding, and knowing the word that is there.",
             "One of the three is poor at the first, one at the second.",
         ),
         mistakes=(("a", ""), ("c", ""), ("d", "")),

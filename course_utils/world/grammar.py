@@ -43,7 +43,7 @@ class Grammar:
 
     @property
     def tokens(self) -> float:
-        """Mean number of tokens that a model has to predict in a sentence: its words and the end."""
+        """Mean number of tokens that a model predicts in a sentence: its words and the end."""
         return float(self.p @ [len(text.split()) + 1 for text in self.texts])
 
     @property

@@ -2,6 +2,9 @@
 
 from course_utils.datasets.batch import Batch, VQAData, loader
 from course_utils.datasets.easy_vqa import load_easy_vqa
+from course_utils.datasets.emoji import EmojiData, load_emoji
 from course_utils.datasets.world_vqa import load_world
 
-__all__ = ["Batch", "VQAData", "load_easy_vqa", "load_world", "loader"]
+__all__ = [
+    "Batch", "EmojiData", "VQAData", "load_easy_vqa", "load_emoji", "load_world", "loader"
+]  # fmt: skip

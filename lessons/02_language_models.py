@@ -838,7 +838,7 @@ for temperature in (0.3, 1.0, 1.5):
     rows.append([temperature, lab.measured(key, 100 * shares[temperature], "%"),
                  lab.measured(f"{key}_distinct", len(set(texts)), digits=0)])  # fmt: skip
 plots.table(rows, header=["temperature", "the grammar can give it", "different texts of 1,000"])
-lab.claim("at temperature 1 more than 9 of 10 sentences are the grammar's", shares[1.0] > 0.9)
+lab.claim("at temperature 1 more than 8 of 10 sentences are the grammar's", shares[1.0] > 0.8)
 
 # %% tags=["varies"]
 for temperature in (0.3, 1.0, 1.5):
@@ -924,12 +924,15 @@ lab.claim("on fresh sentences it is far worse than the model of many", fresh_few
 # %%
 dull, dull_history = train_decoder(x_train, mask_train, table_std=0.02)
 dull_excess, dull_share = exact_excess(dull), generated(dull, 1000, 1.0)[1]
-plots.table(
-    [[name, lab.measured(f"{key}_over", over, digits=3), lab.measured(f"{key}_share", 100 * s, "%")]
-     for name, key, over, s in (("length 1", "02.good", excess, shares[1.0]),
-                                ("0.02", "02.dull", dull_excess, dull_share))],
-    header=["tables begin with", "nat a token above the entropy", "sentences the grammar can give"],
-)  # fmt: skip
+# a model that knows all but this: the second thing shares colour or shape with the first
+apart_over = 0.5 * (math.log(32) - math.log(2) - log_other) / captions.tokens
+apart_share = 0.5 + 0.5 * (1 / 8 * 3 / 4 + 7 / 8 * 1 / 4)
+rows = [["computed: things drawn apart", f"{apart_over:.3f}", f"{100 * apart_share:.1f} %"]]
+rows += [[name, lab.measured(f"{key}_over", over, digits=3),
+          lab.measured(f"{key}_share", 100 * share, "%")]
+         for name, key, over, share in (("tables begin with 0.02", "02.dull", dull_excess, dull_share),
+                                        ("with length 1", "02.good", excess, shares[1.0]))]
+plots.table(rows, header=["model", "nat a token above the entropy", "the grammar can give it"])
 lab.claim("after as many updates the start with 0.02 is further from the entropy",
           dull_excess > excess + 0.02)  # fmt: skip
 lab.claim("and gives more sentences that the grammar can't", shares[1.0] - dull_share > 0.1)
@@ -943,10 +946,11 @@ plots.show(figure, alt="Two training curves: one falls to the entropy, the other
            "plateau a little above it.")  # fmt: skip
 
 # %% [markdown]
-# The plateau lies less than a tenth of a nat above the entropy. By the loss alone one would call
-# it done. The sentences tell: it has learnt the words and their order, but not that the second
-# thing has to share something with the first. On real text, where no entropy is known, this would
-# go unseen.
+# The plateau lies less than a tenth of a nat above the entropy. By the loss alone one would call it
+# done. The samples tell, and so does the first row of the table, which is computed: a model that
+# knows the whole grammar, but draws the second thing apart from the first, would stand there. In some
+# runs with other seeds training has just begun to leave the plateau at the last update. On real text,
+# where no entropy is known, nothing would tell.
 #
 # ## 9. Masked language models
 #
@@ -1067,9 +1071,9 @@ lab.claim("without kept words the model says what it sees less often", both[1] -
 lab.claim("without random words it finds fewer mistakes", both[2] - kept[2] > 0.02)
 
 # %% [markdown]
-# The kept words make the state of a place hold its own word: see the second column. The random
-# ones keep the model from trusting everything that it is shown: see the third. They cost
-# something at the hidden word, see the first: some of the words around it are false.
+# The kept words make the state of a place hold its own word: see the second column. The random ones
+# keep the model from trusting everything that it is shown: see the third. At the hidden word c) is
+# ahead after this short training, and all three are still below the best possible.
 #
 # > **Exercise 02.8 · choose and justify** · difficulty 2 of 3 · 5 minutes
 # >

@@ -36,10 +36,10 @@ GROUPS = {
     "skin-tone": "skin tones", "cat-face": "cat faces", "monkey-face": "three monkeys",
     "hands": "hands", "hand-prop": "hands",
 }  # fmt: skip
-SUBJECTS = r"\b(woman|man|women|men|person|people|boy|girl|older|old|mx|mrs\.?|and)(’s)?\b:?"
+SUBJECTS = r"\b(woman|man|women|men|person|people|boy|girl|older|old|santa|mx|mrs\.?|and)(’s)?\b:?"
 VARIANTS = {"mermaid": "merfolk", "merman": "merfolk", "merperson": "merfolk",
             "princess": "royalty", "prince": "royalty", "with crown": "royalty",
-            "santa claus": "claus", "breast-feeding": "feeding baby", "beard": "plain people",
+            "breast-feeding": "feeding baby", "beard": "plain people",
             "blond hair": "plain people", "": "plain people", "child": "plain people",
             "baby": "plain people"}  # fmt: skip
 

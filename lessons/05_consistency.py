@@ -500,9 +500,9 @@ rows = [[name, lab.measured(f"05.{name}.{NAMES[5]}", found[name][5], "", 4),
         for name in models]  # fmt: skip
 plots.table(rows, header=["", *NAMES[5:]])
 lab.claim("VICReg on mixed questions has a batch std above 0.9, an effective rank above half of "
-          "dim, and a picture's share below a hundredth of the start's",
+          "dim, and a picture's share below 0.1 %",
           found["VICReg"][0] > 0.9 and found["VICReg"][2] > DIM / 2
-          and found["VICReg"][6] < found["start"][6] / 100)  # fmt: skip
+          and found["VICReg"][6] < 0.1)  # fmt: skip
 
 # %% [markdown]
 # The picture is as absent as without the cure. Why? The hinge asks for variance over the batch, and
@@ -575,9 +575,11 @@ def with_label(part, names):
 
 colour_images, colour = with_label(held_out, COLOURS)
 figure, axes = plt.subplots(2, 4, figsize=(11, 5.6), sharex="col", sharey="col")
-titles = {"start": "before training", "L_vs alone": "(a) L_vs alone:\nthe picture has faded",
+titles = {"start": "before training",
+          "L_vs alone": f"(a) L_vs alone: loss {fallen['L_vs']:,.0f} times\n"
+                        "smaller, the picture fades",
           "VICReg": "(b) variance cure, mixed batch:\nhealthy on top, blind below",
-          "VICReg given x": "the same cure, given the words:\nthe picture is back"}  # fmt: skip
+          "VICReg given x": "the same cure given words:\nthe picture is back"}  # fmt: skip
 for (top, bottom), (name, title) in zip(axes.T, titles.items()):
     mixed = ask_mixed(models[name], mixed_images)  # (256, dim)
     fixed = ask_each(models[name], [FIXED], colour_images[:200])[0]  # (200, dim)
@@ -593,8 +595,8 @@ axes[0, 0].set_ylabel("random questions\nand pictures")
 axes[1, 0].set_ylabel("one question,\n200 pictures")
 plots.show(figure, alt="Scatter plots of h for four models. Top row, mixed questions: all four "
            "spread. Bottom row, one question about 200 pictures: spread before training, a point "
-           "for L_vs alone and for VICReg on mixed batches, spread with colours apart for VICReg given "
-           "the words.")  # fmt: skip
+           "for L_vs alone and for VICReg on mixed batches, spread with colours apart for VICReg "
+           "given the words.")  # fmt: skip
 
 # %%
 lab.claim("given the words, the picture's share is more than half and the std at a fixed question "
@@ -712,7 +714,8 @@ lab.claim("with the words held fixed, both cures lead the untrained model, L_vs 
 
 # %% [markdown]
 # SimSiam, trained on mixed questions, loses the picture like the others, and most of the dimensions
-# too. InfoNCE on mixed questions depends on chance: look at its `±`. With the words held fixed,
+# too. InfoNCE on mixed questions lies in between. One likely reason: in a batch of 64 a few rows
+# happen to share their question, and the words cannot tell those apart. With the words held fixed,
 # both VICReg and InfoNCE put colours into $h$ that were much harder to read before any training.
 # *No label was used for that.*
 #
@@ -768,7 +771,7 @@ models["colours mixed"], _ = pretrain(lambda h, h_other, group, p: vicreg(h, h_o
 found["colours mixed"], _ = diagnose("colours mixed")
 probed["colours mixed"] = 100 * probe(models["colours mixed"], probe_colour, test_colour)
 plots.table(
-    [[name, lab.measured(f"05.{name}.share, %", found[name][6], "%", 1),
+    [[name, lab.measured(f"05.{name}.share", found[name][6], "%", 1),
       lab.measured(f"05.{name}.probe", probed[name], "%")]
      for name in ("start", "VICReg given x", "colours mixed")],
     header=["", "picture's share", "colour probe"])  # fmt: skip
@@ -784,7 +787,7 @@ lab.claim("with mixed colours the probe is more than 25 points below the same cu
 #
 # ## 7. Forgotten, or turned down?
 #
-# After L_vs alone the picture's share was a few thousandths of a per cent, and yet the probe of
+# After L_vs alone the picture's share was about a hundredth of a per cent, and yet the probe of
 # section 5 read the colours about as well as before training. How? It rescales each dimension to
 # standard deviation 1 before it fits. What was turned down a hundredfold it turns up again. Three
 # more numbers tell the two apart: a probe that does not rescale, a probe whose test pictures are
@@ -921,12 +924,22 @@ plots.table([["blind: commonest answer to each question", f"{100 * blind:.1f} %"
              *([name, lab.measured(f"05.tune.{name}", 100 * value, "%")]
                for name, value in right.items())],
             header=["colour questions of the test set, 64 labels", "right"])  # fmt: skip
+lab.claim("with L_vs and its cure, 64 labels lead more than 30 points above blind",
+          right["32 rows, with L_vs and its cure"] > blind + 0.3)  # fmt: skip
 for name in list(right)[1:]:
     gain = 100 * (right[name] - right["labels only, 96 rows"])
     print(f"{name}, against 96 rows:", lab.measured(f"05.gain.{name}", gain, "points"))
 
 # %% [markdown]
-# SECTION9TEXT
+# Read the rows with their $\pm$. **L_vs beside labels did harm.** A tenth is a small weight, but
+# from the first update on it pulls against what the labels have yet to put into $h$. **With its
+# cure**, the same unlabelled pictures helped: it spreads pictures apart at fixed words before 64
+# labels could, and the labels need only name what is there. How much that gains over 96 labelled
+# rows differs widely between runs, so we claim no number.
+#
+# Two limits. The runs are short: repeat this section with `STEPS = 600` and see how the gap
+# narrows, and where L_vs without the cure is then. And one weight was tried for both, a tenth. Try
+# others, but choose them on held-out pictures, not on the test set.
 #
 # ## 10. On a GPU, at full scale
 #

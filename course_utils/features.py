@@ -48,7 +48,7 @@ def cached_features(
     model: nn.Module,
     compute: Callable[[Tensor], Tensor] | None = None,
     folder: Path | None = None,
-    batch: int = 32,
+    batch: int = 16,
     version: str = "",
 ) -> Float[Tensor, "images ..."]:
     """Features of `images`, from the disk where they were computed before.

@@ -81,7 +81,7 @@ def test_compute_chooses_what_is_kept(images, tmp_path):
     model = Counting()
     mean = cached_features("mean", images, model, lambda pixels: model(pixels).mean(1), tmp_path)
     assert mean.shape == (50, 8)
-    with pytest.raises(ValueError, match=r"one feature a picture, got \(8,\) for 32 pictures"):
+    with pytest.raises(ValueError, match=r"one feature a picture, got \(8,\) for 16 pictures"):
         cached_features("sum", images, model, lambda pixels: model(pixels).sum((0, 1)), tmp_path)
 
 

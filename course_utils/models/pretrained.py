@@ -217,6 +217,7 @@ def load_efficientnet_lite0(
     weights = weights_from_file(read_weights(find(asset, folder) / asset.weights))
     model = EfficientNetLite0(classes=len(weights["classifier.bias"]))
     model.load_state_dict(weights)
+    model = model.to(memory_format=torch.channels_last)  # as its pictures
     return model.requires_grad_(False).eval()
 
 

@@ -67,10 +67,10 @@ others = ["a blue cross right of a red circle", "a red circle right of a blue cr
 cosines = vectors([first]) @ vectors(others).T  # (1, 3)
 print(f"{sum(p.numel() for p in minilm.parameters()) / 1e6:.1f} million weights")
 figure, axis = plt.subplots(figsize=(7, 1.9))
-bars = axis.barh(others, cosines[0], color=[plots.PALETTE[2], plots.PALETTE[1], plots.PALETTE[1]])
-axis.bar_label(bars, [f" {c:.3f}" for c in cosines[0].tolist()])
-axis.set(xlim=(0.9, 1), xlabel="cosine", title=f"Which of these means: {first}?")
-axis.invert_yaxis()
+axis.scatter(cosines[0], others, s=60, c=[plots.PALETTE[2], plots.PALETTE[1], plots.PALETTE[1]])
+axis.set(xlim=(0.94, 1), ylim=(2.5, -0.5), xlabel="cosine",
+         title=f"Which of these means: {first}?")  # fmt: skip
+axis.grid(axis="y", alpha=0.3)
 plots.show(figure, alt="Cosines of a sentence with three others. The first, which means the same, "
            "has the lowest cosine; two that mean the opposite have higher ones.")  # fmt: skip
 for text, cosine in zip(others, cosines[0]):
@@ -445,10 +445,10 @@ def gradient_by_layer(norm, layers=24):
 
 gradients = {f"{norm}-norm": gradient_by_layer(norm) for norm in ("pre", "post")}
 figure = plots.curves(gradients, "layer", "norm of the gradient",
-                      "Before any training: the gradient of each layer")  # fmt: skip
-figure.axes[0].set_yscale("log")
-plots.show(figure, alt="Norm of the gradient by layer, on a logarithmic axis, of a pre-norm and a "
-           "post-norm stack of 24 layers.")  # fmt: skip
+                      "Before any training: pre-norm favours the first layers")  # fmt: skip
+figure.axes[0].set_ylim(bottom=0)
+plots.show(figure, alt="Norm of the gradient by layer: in a pre-norm stack of 24 layers it falls "
+           "slowly from the first to the last, in a post-norm stack it rises slowly.")  # fmt: skip
 ratio = {name: norms[-1] / norms[0] for name, norms in gradients.items()}
 for name, value in ratio.items():
     print(f"{name:9} last layer / first layer {value:.1f}")
@@ -930,8 +930,9 @@ apart_share = 0.5 + 0.5 * (1 / 8 * 3 / 4 + 7 / 8 * 1 / 4)
 rows = [["computed: things drawn apart", f"{apart_over:.3f}", f"{100 * apart_share:.1f} %"]]
 rows += [[name, lab.measured(f"{key}_over", over, digits=3),
           lab.measured(f"{key}_share", 100 * share, "%")]
-         for name, key, over, share in (("tables begin with 0.02", "02.dull", dull_excess, dull_share),
-                                        ("with length 1", "02.good", excess, shares[1.0]))]
+         for name, key, over, share in (
+             ("tables begin with 0.02", "02.dull", dull_excess, dull_share),
+             ("tables begin with length 1", "02.good", excess, shares[1.0]))]  # fmt: skip
 plots.table(rows, header=["model", "nat a token above the entropy", "the grammar can give it"])
 lab.claim("after as many updates the start with 0.02 is further from the entropy",
           dull_excess > excess + 0.02)  # fmt: skip
@@ -946,11 +947,11 @@ plots.show(figure, alt="Two training curves: one falls to the entropy, the other
            "plateau a little above it.")  # fmt: skip
 
 # %% [markdown]
-# The plateau lies less than a tenth of a nat above the entropy. By the loss alone one would call it
-# done. The samples tell, and so does the first row of the table, which is computed: a model that
-# knows the whole grammar, but draws the second thing apart from the first, would stand there. In some
-# runs with other seeds training has just begun to leave the plateau at the last update. On real text,
-# where no entropy is known, nothing would tell.
+# The plateau lies less than a tenth of a nat above the entropy. By the loss alone one would call
+# it done. The samples tell, and so does the first row of the table, which is computed: a model
+# that knows the whole grammar, but draws the second thing apart from the first, would stand
+# there. In some runs with other seeds training has just begun to leave the plateau at the last
+# update. On real text, where no entropy is known, nothing would tell.
 #
 # ## 9. Masked language models
 #
@@ -1108,7 +1109,8 @@ everyday = [("how do I get my money back?", "I would like a refund"),
 left, right = zip(*everyday)
 cosines = vectors(left) @ vectors(right).T  # (8, 8)
 figure, axis = plt.subplots(figsize=(7.5, 3.6))
-axis.imshow(cosines, vmin=0, vmax=1)
+figure.colorbar(axis.imshow(cosines, vmin=0, vmax=1), label="cosine")
+axis.set(title="Everyday paraphrases find each other")
 axis.set_yticks(range(8), left)
 axis.set_xticks(range(8), right, rotation=30, ha="right")
 plots.show(figure, alt="Cosines of eight sentences with eight paraphrases; the diagonal is bright.")

@@ -368,7 +368,7 @@ plots.table(rows, header=["easy-VQA test set", "all", *test.families], best=4)
 # %%
 lab.claim("without a picture, two of three questions of easy-VQA are answered correctly",
           abs(blind.accuracy - 0.67) < 0.005)  # fmt: skip
-print(f"You predicted {my_prediction:.0f} %.")
+print(f"The prediction was {my_prediction:.0f} %.")
 
 # %% [markdown]
 # So 67 % means *nothing has been learnt about pictures*. Chance is 8 %, but chance is the wrong thing

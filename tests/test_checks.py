@@ -116,11 +116,19 @@ def test_grading_raises_where_it_is_not_right(monkeypatch, answer):
         check("99.1", answer)
 
 
+def test_an_answer_that_writes_into_its_input_is_refused(capsys):
+    def in_place(x):
+        x *= 2
+        return x
+
+    assert check("99.1", in_place) is double
+    assert "changes its input 1" in capsys.readouterr().out
+
+
 def test_a_check_changes_no_random_number_and_no_input():
     def greedy(x):
         random.random(), np.random.rand(), torch.rand(3)
-        x *= 2
-        return x
+        return 2 * x
 
     def wrong(x):
         torch.set_grad_enabled(False)
@@ -255,14 +263,14 @@ def test_values_choices_and_predictions():
 
 
 @pytest.mark.parametrize("unit, expected", [
-    ("%", "You predicted 95.0 %, measured: 82.4 ± 0.5 %."),
-    ("", "You predicted 95.0, measured: 82.4 ± 0.5.")])
+    ("%", "Predicted: 95.0 %, measured: 82.4 ± 0.5 %."),
+    ("", "Predicted: 95.0, measured: 82.4 ± 0.5.")])
 def test_a_prediction_stands_beside_the_measurement(monkeypatch, tmp_path, capsys, unit, expected):
     path = tmp_path / "spreads.json"
     path.write_text('{"99.a": {"std": 0.5}}')
     monkeypatch.setattr(lab, "data_path", lambda name: path)
     compare_prediction("99.a", 95, 82.42, unit)
-    rest = " Your prediction minus the measurement: +12.6 ± 0.5\n"
+    rest = " The prediction minus the measurement: +12.6 ± 0.5\n"
     assert capsys.readouterr().out == expected + rest
 
 

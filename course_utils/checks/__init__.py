@@ -26,6 +26,7 @@ import os
 import pkgutil
 import random
 import re
+import textwrap
 from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -80,7 +81,7 @@ def check(number: str, answer: Any) -> Any:
     grading = bool(os.environ.get("NBGRADER_EXECUTION"))
     message = _verdict(this, answer)
     if not message:
-        print(f"Exercise {number}: right.")
+        print(f"Exercise {number}: {'noted' if hasattr(this.test, 'noted') else 'right'}.")
         if not grading:
             lab.mark_done(number, datetime.date.today().isoformat())
         return answer
@@ -134,7 +135,8 @@ def _same(this: Exercise, answer: Any, error: Exception, outcomes: list, wrong: 
 def _raised(error: Exception) -> str:
     """The kind of error, its first line, and the line of the learner's cell, in one line."""
     first = (str(error).strip().splitlines() or [""])[0]
-    text = f"It raised {type(error).__name__}: {first[:150]}".rstrip(": ")
+    short = textwrap.shorten(first, 150, placeholder=" ...")
+    text = f"It raised {type(error).__name__}: {short}".rstrip(":. ")
     trace, line = error.__traceback__, None
     while trace:  # the deepest frame in a cell; a cell's file is named ipykernel_123/456.py
         if re.search("ipykernel_|ipython-input", trace.tb_frame.f_code.co_filename):
@@ -180,8 +182,8 @@ def compare_prediction(
     value_, _, spread = found.partition(" ± ")
     spread = spread.removesuffix(f" {unit}") if unit else spread
     gap = predicted - float(value_)
-    print(f"You predicted {predicted:.{digits}f}{' ' + unit if unit else ''}, measured: {found}. "
-          f"Your prediction minus the measurement: {gap:+.{digits}f} ± {spread}")  # fmt: skip
+    print(f"Predicted: {predicted:.{digits}f}{' ' + unit if unit else ''}, measured: {found}. "
+          f"The prediction minus the measurement: {gap:+.{digits}f} ± {spread}")  # fmt: skip
 
 
 def _page(text: str) -> str:

@@ -43,7 +43,10 @@ from course_utils.checks.feedback import (
 __all__ = ["Exercise", "Feedback", "call", "check", "choice", "compare", "compare_prediction",
            "hint", "prediction", "progress", "quiz", "value"]  # fmt: skip
 
+GOES_ON = "The lesson goes on with the course's own."
+
 _hints_shown: dict[str, int] = {}
+_handed_out: set[str] = set()  # exercises for which `check` gave the course's own answer back
 
 
 def lessons() -> list[str]:
@@ -78,6 +81,9 @@ def check(number: str, answer: Any) -> Any:
     is set), a wrong or missing answer raises `Feedback` instead.
     """
     this = exercise(number)
+    if _is_the_course_s(number, answer):  # the cell was run twice
+        print(f"Exercise {number}: this is the course's own answer. Run the cell with yours first.")
+        return answer
     grading = bool(os.environ.get("NBGRADER_EXECUTION"))
     message = _verdict(this, answer)
     if not message:
@@ -85,15 +91,23 @@ def check(number: str, answer: Any) -> Any:
         if not grading:
             lab.mark_done(number, datetime.date.today().isoformat())
         return answer
-    print(f"Exercise {number}: {message}")
+    print(f"Exercise {number}: {message} {GOES_ON}")
     if grading:
         raise Feedback(f"exercise {number}: {message}")
+    _handed_out.add(number)
     return this.reference
+
+
+def _is_the_course_s(number: str, answer: Any) -> bool:
+    """Whether this very object was given back by `check` before. Whole numbers and texts can't be
+    told apart in this way: Python keeps one object for all that are equal."""
+    same = number in _handed_out and answer is exercise(number).reference
+    return same and not isinstance(answer, (int, str))
 
 
 def _verdict(this: Exercise, answer: Any) -> str:
     """What to say about an answer; "" if it is right."""
-    missing = "not attempted yet. The lesson goes on with the course's own."
+    missing = "not attempted yet."
     if answer is None or answer is ...:
         return missing
     with _isolated():
@@ -101,7 +115,7 @@ def _verdict(this: Exercise, answer: Any) -> str:
         if error is None:
             return ""
         if isinstance(error, NotImplementedError) and not error.args:
-            return missing
+            return missing + " (If it is: does `raise NotImplementedError` still stand there?)"
         reasons = [reason for wrong, reason in this.mistakes
                    if reason and _same(this, answer, error, outcomes, wrong)]  # fmt: skip
     text = str(error) if isinstance(error, Feedback) else _raised(error)

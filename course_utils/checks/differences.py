@@ -44,7 +44,7 @@ def of_values(got: np.ndarray, want: np.ndarray, atol: float) -> str:
 def _of_number(got, want, difference, tolerance) -> str:
     """Of a single number not even the difference is told: it would give the answer away."""
     shown = f"{got:,.0f}" if float(got).is_integer() else f"{got:.4g}"
-    if got * want < 0:
+    if got * want < 0 and abs(want) > tolerance:
         return f"got {shown}, which has the wrong sign."
     return f"got {shown}, which is too {'large' if got > want else 'small'}."
 

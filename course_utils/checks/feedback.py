@@ -201,6 +201,19 @@ def alike(one: Any, other: Any) -> bool:
     return True
 
 
+def number(value: Any) -> Any:
+    """The number in a tensor of one entry; anything else as it is, for `compare` to judge.
+
+    Raises:
+        Feedback: a tensor of more entries.
+    """
+    if isinstance(value, torch.Tensor):
+        if value.numel() != 1:
+            raise Feedback(f"expected one number, got a tensor of {value.numel()}.")
+        return value.item()
+    return value
+
+
 # Tests for common kinds of exercise
 
 

@@ -106,7 +106,8 @@ def switcher(figures: Callable[[int], Figure], labels: Sequence[str], descriptio
     if not labels or len(set(labels)) != len(labels):
         raise ValueError(f"labels: expected different texts, at least one, got {list(labels)}")
     slider = ipw.SelectionSlider(options=[(label, i) for i, label in enumerate(labels)],
-                                 description=description, continuous_update=False)  # fmt: skip
+                                 description=description, continuous_update=False,
+                                 layout=ipw.Layout(width="36em"))  # fmt: skip
     view, drawn = ipw.Image(format="png"), {}
 
     def refresh(_=None):

@@ -207,8 +207,8 @@ plots.show(figure, alt="Map of lessons 00 to 11 in four columns. 01 leads to 04,
 #
 # > **Exercise 00.1 · predict a shape** · difficulty 1 of 3 · 3 minutes
 # >
-# > A batch has 32 questions of 9 tokens each. Each picture has 16 patches, and every vector has 64
-# > numbers. What is the shape of $h$? Write three numbers in brackets.
+# > A batch has 32 questions of 9 tokens each, and one picture for each question. Each picture has 16
+# > patches, and every vector has 64 numbers. What is the shape of $h$? Write three numbers in brackets.
 
 # %%
 shape_of_h = None

@@ -182,7 +182,7 @@ print(f"by hand 1.906, by the function {entropy_bits(tiny.sum(0)):.3f}, by PyTor
 def mutual_information(table):
     """I(Y; Q) in bits, of a table of counts (questions, answers)."""
     ### BEGIN SOLUTION
-    # sums over the rows count the answers, sums over the columns count the questions
+    # the rows added up count the answers, the columns added up count the questions
     return entropy_bits(table.sum(0)) + entropy_bits(table.sum(1)) - entropy_bits(table)  # ()
     ### END SOLUTION
 
@@ -368,7 +368,7 @@ plots.table(rows, header=["easy-VQA test set", "all", *test.families], best=4)
 # %%
 lab.claim("without a picture, two of three questions of easy-VQA are answered correctly",
           abs(blind.accuracy - 0.67) < 0.005)  # fmt: skip
-print(f"You predicted {my_prediction:.0f} %.")
+print(f"The prediction was {my_prediction:.0f} %.")
 
 # %% [markdown]
 # So 67 % means *nothing has been learnt about pictures*. Chance is 8 %, but chance is the wrong thing
@@ -395,9 +395,9 @@ for question in ("is there a red shape?", "is there not a red shape?", "is there
 #
 # > **Exercise 01.5 · write it** · difficulty 3 of 3 · 15 minutes
 # >
-# > Choose rows of a dataset so that for each question string all its answers occur equally often, and
-# > as many rows as possible are kept. Return the list of row numbers. A question that has only one
-# > answer in the data cannot be balanced: leave it out. `questions` and `answers` are lists of texts.
+# > Choose rows of a dataset so that for each question string all the answers *that it has* stay,
+# > equally often, and as many rows as possible are kept. Return the list of row numbers. A question
+# > that has only one answer in the data cannot be balanced: leave it out. `questions` and `answers` are lists of texts.
 
 # %%
 def balanced_rows(questions, answers):
@@ -557,7 +557,8 @@ for name, (first, second) in (("by question", by_question), ("by picture", by_pi
 # > **Exercise 01.7 · spot the leak** · difficulty 2 of 3 · 10 minutes
 # >
 # > Count how many distinct pictures of the tensor `first` (n, 3, height, width) occur in `second`
-# > too. Both are uint8. Their numbers don't help: each split numbers its pictures anew.
+# > too. Both are uint8. Their numbers don't help: each split numbers its pictures anew. With up to
+# > 4,000 pictures on each side, comparing each with each would take very long.
 
 # %%
 def shared_pictures(first, second):
@@ -625,7 +626,7 @@ print(inspect.getsource(prior_runs.SmallNetwork.forward))
 # $-\ln p(y)$ over the examples. Whoever knows the question only can do no better than to give each
 # answer its true share $p(a \mid q)$, and then the mean is the conditional entropy.
 #
-# > **Exercise 01.8 · predict a number** · difficulty 2 of 3 · 5 minutes
+# > **Exercise 01.8 · write it** · difficulty 2 of 3 · 5 minutes
 # >
 # > PyTorch's cross-entropy uses the natural logarithm: its unit is the **nat**. Write the smallest
 # > mean cross-entropy of a blind model, given $H(Y \mid Q)$ in bits.

@@ -199,9 +199,9 @@ for value in (5.0, 10.0, 20.0, 100.0):
 #
 # > **Exercise 07.1 · write it** · difficulty 1 of 3 · 10 minutes
 # >
-# > Write the mean binary cross-entropy of logits `z` and answers `y`, both of shape (batch,), so
-# > that it stays finite and right for every logit. Don't call PyTorch's own. Stuck? Run
-# > `hint("07.1")` in a new cell, and again for a second hint.
+# > Write the mean binary cross-entropy of logits `z` and answers `y`, both of shape (batch,), as a
+# > tensor, so that it and its gradient stay finite and right for every logit. Don't call PyTorch's
+# > own loss. Stuck? Run `hint("07.1")` in a new cell, and again for a second hint.
 
 # %%
 def binary_cross_entropy(z, y):
@@ -531,7 +531,6 @@ plots.show(figure, alt="Confusion matrix of the 13 answers: nearly everything on
 # %% tags=["varies"]
 rows = [next(i for i in range(start, len(test)) if test.family[i] == f)
         for start, f in ((0, 0), (200, 1), (400, 2), (600, 0))]  # fmt: skip
-batch = test[rows[0]]
 figure, axes = plt.subplots(1, 4, figsize=(11, 3.2))
 for axis, row in zip(axes, rows):
     batch = test[row]
@@ -722,7 +721,7 @@ accuracies = check("07.6", accuracies)
 
 # %%
 logits = torch.tensor([[2.0, 1.0, -3.0], [-0.2, -0.9, -1.0], [0.4, 3.0, -2.0], [-4.0, -5.0, 1.5]])
-print("by threshold %.2f, by argmax %.2f" % accuracies(logits, torch.tensor([0, 0, 1, 2])))
+print("by threshold %.2f, by argmax %.2f" % tuple(accuracies(logits, torch.tensor([0, 0, 1, 2]))))
 
 # %% [markdown]
 # The same logits, two very different numbers. Only one answer is right, so thresholds throw away what

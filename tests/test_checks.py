@@ -19,6 +19,7 @@ from course_utils.checks import (
     progress, quiz, value,
 )  # fmt: skip
 from course_utils.checks.feedback import alike
+GOES_ON = " The lesson goes on with the course's own.\n"
 
 
 def double(x):
@@ -116,11 +117,27 @@ def test_grading_raises_where_it_is_not_right(monkeypatch, answer):
         check("99.1", answer)
 
 
+def test_a_check_that_is_run_twice_does_not_count_the_course_s_own_answer(capsys):
+    given = check("99.1", None)
+    assert check("99.1", given) is given
+    said = capsys.readouterr().out
+    assert "right" not in said and "this is the course's own answer" in said
+    assert check("99.1", lambda x: 2 * x) is not given  # an answer of one's own counts
+
+
+def test_an_answer_that_writes_into_its_input_is_refused(capsys):
+    def in_place(x):
+        x *= 2
+        return x
+
+    assert check("99.1", in_place) is double
+    assert "changes its input 1" in capsys.readouterr().out
+
+
 def test_a_check_changes_no_random_number_and_no_input():
     def greedy(x):
         random.random(), np.random.rand(), torch.rand(3)
-        x *= 2
-        return x
+        return 2 * x
 
     def wrong(x):
         torch.set_grad_enabled(False)
@@ -153,7 +170,7 @@ def test_an_error_is_told_in_one_line_with_the_line_of_the_cell(capsys):
     exec(compile(source, "/tmp/ipykernel_12/345.py", "exec"), names)
     text, _ = said(capsys, names["broken"])
     assert text.removeprefix("Exercise 99.1: not yet. ") == (
-        "It raised ValueError: first line (line 4 of your cell).\n")  # fmt: skip
+        "It raised ValueError: first line (line 4 of your cell). The lesson goes on with the course's own.\n")  # fmt: skip
 
 
 def test_two_mistakes_that_cannot_be_told_apart_are_both_named(monkeypatch, capsys):
@@ -162,9 +179,9 @@ def test_two_mistakes_that_cannot_be_told_apart_are_both_named(monkeypatch, caps
                                (lambda x: x + 3, "You added 3."),
                                (7, "That is a number.")))  # fmt: skip
     monkeypatch.setattr(checks, "exercise", lambda number: twice)
-    assert said(capsys, lambda x: x + 2)[0].endswith("You added. Or: A sum.\n")
-    assert said(capsys, 7)[0].endswith("got a whole number. That is a number.\n")
-    assert said(capsys, lambda x: x**2)[0].endswith(" at index (3,).\n")
+    assert said(capsys, lambda x: x + 2)[0].removesuffix(GOES_ON).endswith("You added. Or: A sum.")
+    assert said(capsys, 7)[0].removesuffix(GOES_ON).endswith("got a whole number. That is a number.")
+    assert said(capsys, lambda x: x**2)[0].removesuffix(GOES_ON).endswith(" at index (3,).")
 
 
 def test_a_mistake_with_the_same_words_but_other_values_is_not_named(capsys):
@@ -255,14 +272,14 @@ def test_values_choices_and_predictions():
 
 
 @pytest.mark.parametrize("unit, expected", [
-    ("%", "You predicted 95.0 %, measured: 82.4 ± 0.5 %."),
-    ("", "You predicted 95.0, measured: 82.4 ± 0.5.")])
+    ("%", "Predicted: 95.0 %, measured: 82.4 ± 0.5 %."),
+    ("", "Predicted: 95.0, measured: 82.4 ± 0.5.")])
 def test_a_prediction_stands_beside_the_measurement(monkeypatch, tmp_path, capsys, unit, expected):
     path = tmp_path / "spreads.json"
     path.write_text('{"99.a": {"std": 0.5}}')
     monkeypatch.setattr(lab, "data_path", lambda name: path)
     compare_prediction("99.a", 95, 82.42, unit)
-    rest = " Your prediction minus the measurement: +12.6 ± 0.5\n"
+    rest = " The prediction minus the measurement: +12.6 ± 0.5\n"
     assert capsys.readouterr().out == expected + rest
 
 

@@ -50,8 +50,11 @@ NAMED = {
              "inverted", "padding may be attended"],
     "04.2": ["mask is inverted", "still attended to", "exp\\(0\\) is 1",
              "words still attend"],
-    "04.4": ["biases", "four matrices", "table of types", "normalisations are missing"],
+    "04.4": ["biases", "four matrices", "table of types", "normalisations are missing",
+             "two normalisations", "biases of the attention", "biases of the network",
+             "table of places", "bias of the projection"],
     "04.5": ["attended to themselves", "one vector for each patch", "division by sqrt",
+             "from the right", "not added here", "softmax over the patches is missing",
              "must add up to 1", "not of the number of keys"],
     "04.6": ["with early fusion", "with cross fusion", "stored already", "has to be read"],
 }  # fmt: skip
@@ -88,6 +91,28 @@ def test_a_choice_is_a_fusion_and_a_number(value, message):
 @pytest.mark.parametrize("sizes", SIZES)
 def test_the_count_is_that_of_the_model(sizes):
     assert lesson04._count(*sizes) == count_by_building(*sizes)
+
+
+def test_one_width_or_one_batch_size_is_not_enough():
+    def fixed(h, context, w_q, w_k, w_v):
+        scores = (h @ w_q) @ (context @ w_k).transpose(1, 2) / 8**0.5
+        return scores.softmax(-1) @ (context @ w_v)
+
+    for wrong in (fixed, lambda *inputs: cross_by_sdpa(*inputs).squeeze()):
+        with pytest.raises(Feedback, match="one text of width 6"):
+            EXERCISES["04.5"].test(wrong)
+
+
+def test_the_padding_of_the_new_h_may_be_anything_and_the_mask_stays():
+    def zeroed(attention, h, mask):
+        return attention(h, h, h, key_padding_mask=~mask)[0] * mask[..., None]
+
+    def inverts_the_given_mask(attention, h, mask):
+        return attention(h, h, h, key_padding_mask=mask.logical_not_())[0]
+
+    EXERCISES["04.2"].test(zeroed)
+    with pytest.raises(Feedback, match="changes its input 3"):
+        EXERCISES["04.2"].test(inverts_the_given_mask)
 
 
 def test_a_pair_from_multihead_attention_is_named():

@@ -62,6 +62,48 @@ def test_a_prediction_must_be_a_percentage(value):
         EXERCISES["07.3"].test(value)
 
 
+def identity_threshold(logits, y):
+    one_hot = F.one_hot(y, logits.shape[1]).bool()
+    return (((logits >= 0) == one_hot).all(1).double().mean().item(),
+            (logits.argmax(1) == y).double().mean().item())
+
+
+def one_hot_without_size(logits, y):
+    right = ((logits > 0) == F.one_hot(y).bool()).all(1).double().mean().item()
+    return right, (logits.argmax(1) == y).double().mean().item()
+
+
+def sorts_in_place(train, other):
+    train.sort()
+    return vocabulary_by_list(train, other)
+
+
+@pytest.mark.parametrize("number, wrong, message", [
+    ("07.1", lambda z, y: F.binary_cross_entropy_with_logits(z, y), "PyTorch's own loss"),
+    ("07.1", torch.nn.BCEWithLogitsLoss(), "PyTorch's own loss"),
+    ("07.1", lambda z, y: F.cross_entropy(torch.stack([0 * z, z], 1), y.long()), "PyTorch's own"),
+    ("07.1", lambda z, y: -(y * (z.sigmoid() + 1e-8).log()
+                            + (1 - y) * (1 - z.sigmoid() + 1e-8).log()).mean(), "An epsilon"),
+    ("07.2", lambda s: 0.31326 * s, "sigma\\(0\\) is 0.5|too small"),
+    ("07.3", 0.93, "Did you mean 93"),
+    ("07.4", lambda count, annotators: score_by_counting(count, annotators), "annotators"),
+    ("07.4", 0.9, "expected a function, got a number"),
+    ("07.5", lambda train, other: (vocabulary_by_list(train, [])[0],
+                                   [vocabulary_by_list(train, [])[0].get(n) for n in other]),
+     "entry 1 is None"),
+    ("07.5", sorts_in_place, "changes its input 1"),
+    ("07.6", identity_threshold, "not above the threshold"),
+])
+def test_what_learners_tried_is_refused_with_a_reason(number, wrong, message):
+    with pytest.raises((Feedback, TypeError), match=message):
+        EXERCISES[number].test(wrong)
+
+
+def test_one_hot_needs_the_number_of_answers():
+    with pytest.raises(RuntimeError, match="size of tensor"):
+        EXERCISES["07.6"].test(one_hot_without_size)
+
+
 def test_the_score_is_checked_against_every_subset():
     assert len(list(combinations(range(10), 9))) == 10
     with pytest.raises(Feedback, match="3 of 10 people"):

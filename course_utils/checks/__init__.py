@@ -26,6 +26,7 @@ import os
 import pkgutil
 import random
 import re
+import textwrap
 from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -42,7 +43,10 @@ from course_utils.checks.feedback import (
 __all__ = ["Exercise", "Feedback", "call", "check", "choice", "compare", "compare_prediction",
            "hint", "prediction", "progress", "quiz", "value"]  # fmt: skip
 
+GOES_ON = "The lesson goes on with the course's own."
+
 _hints_shown: dict[str, int] = {}
+_handed_out: set[str] = set()  # exercises for which `check` gave the course's own answer back
 
 
 def lessons() -> list[str]:
@@ -77,22 +81,33 @@ def check(number: str, answer: Any) -> Any:
     is set), a wrong or missing answer raises `Feedback` instead.
     """
     this = exercise(number)
+    if _is_the_course_s(number, answer):  # the cell was run twice
+        print(f"Exercise {number}: this is the course's own answer. Run the cell with yours first.")
+        return answer
     grading = bool(os.environ.get("NBGRADER_EXECUTION"))
     message = _verdict(this, answer)
     if not message:
-        print(f"Exercise {number}: right.")
+        print(f"Exercise {number}: {'noted' if hasattr(this.test, 'noted') else 'right'}.")
         if not grading:
             lab.mark_done(number, datetime.date.today().isoformat())
         return answer
-    print(f"Exercise {number}: {message}")
+    print(f"Exercise {number}: {message} {GOES_ON}")
     if grading:
         raise Feedback(f"exercise {number}: {message}")
+    _handed_out.add(number)
     return this.reference
+
+
+def _is_the_course_s(number: str, answer: Any) -> bool:
+    """Whether this very object was given back by `check` before. Whole numbers and texts can't be
+    told apart in this way: Python keeps one object for all that are equal."""
+    same = number in _handed_out and answer is exercise(number).reference
+    return same and not isinstance(answer, (int, str))
 
 
 def _verdict(this: Exercise, answer: Any) -> str:
     """What to say about an answer; "" if it is right."""
-    missing = "not attempted yet. The lesson goes on with the course's own."
+    missing = "not attempted yet."
     if answer is None or answer is ...:
         return missing
     with _isolated():
@@ -100,7 +115,7 @@ def _verdict(this: Exercise, answer: Any) -> str:
         if error is None:
             return ""
         if isinstance(error, NotImplementedError) and not error.args:
-            return missing
+            return missing + " (If it is: does `raise NotImplementedError` still stand there?)"
         reasons = [reason for wrong, reason in this.mistakes
                    if reason and _same(this, answer, error, outcomes, wrong)]  # fmt: skip
     text = str(error) if isinstance(error, Feedback) else _raised(error)
@@ -134,7 +149,8 @@ def _same(this: Exercise, answer: Any, error: Exception, outcomes: list, wrong: 
 def _raised(error: Exception) -> str:
     """The kind of error, its first line, and the line of the learner's cell, in one line."""
     first = (str(error).strip().splitlines() or [""])[0]
-    text = f"It raised {type(error).__name__}: {first[:150]}".rstrip(": ")
+    short = textwrap.shorten(first, 150, placeholder=" ...")
+    text = f"It raised {type(error).__name__}: {short}".rstrip(":. ")
     trace, line = error.__traceback__, None
     while trace:  # the deepest frame in a cell; a cell's file is named ipykernel_123/456.py
         if re.search("ipykernel_|ipython-input", trace.tb_frame.f_code.co_filename):
@@ -180,8 +196,8 @@ def compare_prediction(
     value_, _, spread = found.partition(" ± ")
     spread = spread.removesuffix(f" {unit}") if unit else spread
     gap = predicted - float(value_)
-    print(f"You predicted {predicted:.{digits}f}{' ' + unit if unit else ''}, measured: {found}. "
-          f"Your prediction minus the measurement: {gap:+.{digits}f} ± {spread}")  # fmt: skip
+    print(f"Predicted: {predicted:.{digits}f}{' ' + unit if unit else ''}, measured: {found}. "
+          f"The prediction minus the measurement: {gap:+.{digits}f} ± {spread}")  # fmt: skip
 
 
 def _page(text: str) -> str:

@@ -19,6 +19,7 @@ def of_values(got: np.ndarray, want: np.ndarray, atol: float) -> str:
     """What is wrong with the values of an array of the right shape; "" if nothing is."""
     if got.size == 0:
         return ""
+    truths = want.dtype == bool
     got, want = got.astype(np.float64), want.astype(np.float64)
     finite = np.isfinite(want)
     bad = int((~np.isfinite(got) & finite).sum())
@@ -36,14 +37,16 @@ def of_values(got: np.ndarray, want: np.ndarray, atol: float) -> str:
     text = told(got, want, difference, tolerance)
     if close:
         return f"{text} That is close: rounding, or a small term left out?"
-    return text + (_pattern(got, want, tolerance) if got.size > 1 and finite.all() else "")
+    return text + (
+        _pattern(got, want, tolerance) if got.size > 1 and finite.all() and not truths else "")
 
 
 def _of_number(got, want, difference, tolerance) -> str:
     """Of a single number not even the difference is told: it would give the answer away."""
-    if got * want < 0:
-        return f"got {got:.4g}, which has the wrong sign."
-    return f"got {got:.4g}, which is too {'large' if got > want else 'small'}."
+    shown = f"{got:,.0f}" if float(got).is_integer() else f"{got:.4g}"
+    if got * want < 0 and abs(want) > tolerance:
+        return f"got {shown}, which has the wrong sign."
+    return f"got {shown}, which is too {'large' if got > want else 'small'}."
 
 
 def _of_array(got, want, difference, tolerance) -> str:

@@ -46,7 +46,7 @@ def compare(got: Any, want: Any, what: str = "result", atol: float = 1e-5) -> No
         _compare_objects(got, want, what, atol)
         return
     if not _numeric(got):
-        raise Feedback(f"{what}: expected {kind(want)}, got {kind(got)}.")
+        raise Feedback(f"{what}: {_no_numbers(got, want)}")
     _compare_types(got, want, what)
     got_array, want_array = _array(got), _array(want)
     if got_array.shape != want_array.shape:
@@ -57,6 +57,17 @@ def compare(got: Any, want: Any, what: str = "result", atol: float = 1e-5) -> No
     problem = differences.of_values(got_array, want_array, atol)
     if problem:
         raise Feedback(f"{what}: {problem}")
+
+
+def _no_numbers(got: Any, want: Any) -> str:
+    """What to say of something that isn't, or doesn't hold, numbers."""
+    if isinstance(got, (list, tuple)) and isinstance(want, (list, tuple)):
+        for i, entry in enumerate(got):
+            if not _numeric(entry):
+                return f"entry {i} is {_short(entry)}, expected a number."
+    if kind(got) == kind(want):  # an integer beyond what an array can hold, say
+        return f"got {_short(got)}, which is no number that can be compared."
+    return f"expected {kind(want)}, got {kind(got)}."
 
 
 def _compare_types(got: Any, want: Any, what: str) -> None:
@@ -148,14 +159,21 @@ _outcomes: list | None = None  # what `call` returned, while `outcomes_of` liste
 
 
 def call(function: Any, *inputs: Any) -> Any:
-    """Calls a learner's function on copies of the inputs, which it may write into.
+    """Calls a learner's function on copies of the inputs.
 
     Raises:
-        Feedback: the answer isn't a function.
+        Feedback: the answer isn't a function, or it writes into a tensor, array or list that it
+            was given and that the lesson needs afterwards.
     """
     if not callable(function):
         raise Feedback(f"expected a function, got {kind(function)}.")
-    outcome = function(*copy.deepcopy(inputs))
+    copies = copy.deepcopy(inputs)
+    outcome = function(*copies)
+    for number, (given, now) in enumerate(zip(inputs, copies), start=1):
+        if isinstance(given, (torch.Tensor, np.ndarray, list)) and not alike(now, given):
+            raise Feedback(
+                f"it changes its input {number}, which is needed afterwards: work on a copy."
+            )
     if _outcomes is not None:
         _outcomes.append(outcome)
     return outcome
@@ -183,6 +201,19 @@ def alike(one: Any, other: Any) -> bool:
     return True
 
 
+def number(value: Any) -> Any:
+    """The number in a tensor of one entry; anything else as it is, for `compare` to judge.
+
+    Raises:
+        Feedback: a tensor of more entries.
+    """
+    if isinstance(value, torch.Tensor):
+        if value.numel() != 1:
+            raise Feedback(f"expected one number, got a tensor of {value.numel()}.")
+        return value.item()
+    return value
+
+
 # Tests for common kinds of exercise
 
 
@@ -206,12 +237,16 @@ def choice(right: str, reasons: Mapping[str, str]) -> Callable[[Any], None]:
 
 
 def prediction(low: float, high: float, unit: str = "") -> Callable[[Any], None]:
-    """The test of a number that is guessed before it is measured: anything possible is right."""
+    """The test of a number that is guessed before it is measured: anything possible is noted."""
 
     def test(answer: Any) -> None:
         number = _numeric(answer) and not isinstance(answer, bool) and _array(answer).ndim == 0
         if not number or not low <= float(answer) <= high:
             span = f"a number from {low:g} to {high:g}{' ' + unit if unit else ''}"
             raise Feedback(f"expected {span}, got {_short(answer)}.")
+        if unit == "%" and 0 < float(answer) < 1:
+            raise Feedback(f"in per cent: {answer:g} is less than 1 %. Did you mean "
+                           f"{100 * float(answer):g}?")  # fmt: skip
 
+    test.noted = True  # a prediction can't be right before it's measured
     return test

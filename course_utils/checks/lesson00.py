@@ -2,7 +2,7 @@
 
 import torch
 
-from course_utils.checks.feedback import Exercise, Feedback, call, compare
+from course_utils.checks.feedback import Exercise, Feedback, call, compare, kind, number
 
 # 00.1 shape of the joint representation
 
@@ -11,7 +11,7 @@ def _test_shape(value):
     if isinstance(value, torch.Size):
         value = tuple(value)
     if not isinstance(value, (tuple, list)):
-        raise Feedback("expected three numbers in brackets, such as (1, 2, 3).")
+        raise Feedback(f"expected three numbers in brackets, such as (1, 2, 3), got {kind(value)}.")
     value = tuple(value)
     if len(value) != 3:
         raise Feedback(f"expected three numbers, one a dimension, got {len(value)}.")
@@ -45,15 +45,13 @@ def mean_of_means(batches):
 
 def _test_accuracy(function):
     y = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2])
-    predictions = torch.tensor([0, 1, 2, 0, 1, 0, 1, 0, 0])
-    got = call(function, [(predictions[:8], y[:8])])
-    if isinstance(got, torch.Tensor) and got.ndim:
-        raise Feedback(f"accuracy: expected one number, got a tensor of {got.numel()}.")
-    compare(float(got), 5 / 8, "the accuracy of one batch")
-    got = call(function, [(predictions[:4], y[:4]), (predictions[4:8], y[4:8])])
-    compare(float(got), 5 / 8, "the accuracy of two batches of 4")
-    got = call(function, [(predictions[:8], y[:8]), (predictions[8:], y[8:])])
-    compare(float(got), 5 / 9, "the accuracy of a batch of 8 and a batch of 1")
+    predictions = torch.tensor([0, 1, 2, 0, 1, 0, 1, 1, 2])
+    for batches, name in (
+        ([(predictions[:8], y[:8])], "one batch"),
+        ([(predictions[:4], y[:4]), (predictions[4:8], y[4:8])], "two batches of 4"),
+        ([(predictions[:8], y[:8]), (predictions[8:], y[8:])], "a batch of 8 and a batch of 1"),
+    ):
+        compare(number(call(function, batches)), accuracy(batches), f"the accuracy of {name}")
 
 
 def _wrong_answers(batches):
@@ -93,6 +91,8 @@ EXERCISES = {
             (_wrong_answers, "That is the share of wrong answers."),
             (_last_batch, "Only the last batch is counted."),
             (_count, "That is how many are right. Divide by how many there are."),
+            (lambda batches: 100 * accuracy(batches), "That is in per cent; a share is from 0 to 1."),
+            (lambda batches: accuracy(batches[:1]), "Only the first batch is counted."),
             (_per_batch, "That takes every batch to be as large as the first."),
         ),
     ),

@@ -6,7 +6,9 @@ from collections import Counter, defaultdict
 import numpy as np
 import torch
 
-from course_utils.checks.feedback import Exercise, Feedback, call, compare, prediction
+from course_utils.checks.feedback import (
+    Exercise, Feedback, call, compare, kind, number, prediction,
+)  # fmt: skip
 
 COLOURS = {"black", "blue", "brown", "gray", "green", "red", "teal", "yellow"}
 SHAPES = {"circle", "rectangle", "triangle"}
@@ -24,17 +26,10 @@ def entropy_bits(counts):
 def _test_entropy(function):
     for counts, name in (([5.0, 5.0], "two equally frequent answers"), ([1.0, 3.0], "counts 1, 3"),
                          ([3.0, 1.0, 2.0, 2.0], "counts 3, 1, 2, 2"),
-                         ([4.0, 0.0, 4.0], "counts with a zero"), ([7.0, 0.0], "a certain answer")):
+                         ([4.0, 0.0, 4.0], "counts with a zero"), ([7.0, 0.0], "a certain answer"),
+                         ([[3.0, 1.0], [0.0, 4.0]], "a table of two rows")):
         want = float(entropy_bits(counts))
-        compare(_number(call(function, torch.tensor(counts))), want, f"the entropy of {name}")
-
-
-def _number(value):
-    if isinstance(value, torch.Tensor):
-        if value.numel() != 1:
-            raise Feedback(f"expected one number, got a tensor of {value.numel()}.")
-        return value.item()
-    return value
+        compare(number(call(function, torch.tensor(counts))), want, f"the entropy of {name}")
 
 
 def _entropy_in_nats(counts):
@@ -58,6 +53,16 @@ def _entropy_sign(counts):
     return -entropy_bits(counts)
 
 
+def _entropy_per_column(counts):
+    p = counts / counts.sum(0)
+    return -torch.special.entr(p).neg().sum() / math.log(2)
+
+
+def _entropy_per_row(counts):
+    p = counts / counts.sum(-1, keepdim=True)
+    return torch.special.entr(p).sum() / math.log(2)
+
+
 # 01.3 mutual information
 
 
@@ -69,19 +74,23 @@ def mutual_information(table):
 
 def _test_information(function):
     tables = {
+        "a table with rows of different sizes": [[6, 2, 0], [0, 1, 1], [3, 0, 1]],
         "a table where the question decides the answer": [[4, 0], [0, 4]],
         "a table where the question says nothing": [[2, 2], [3, 3]],
         "the tiny table": [[3, 1, 0, 0], [0, 0, 2, 2]],
-        "a table with rows of different sizes": [[6, 2, 0], [0, 1, 1], [3, 0, 1]],
     }
     for name, table in tables.items():
         table = torch.tensor(table, dtype=torch.float64)
-        got = _number(call(function, table))
+        got = number(call(function, table))
         compare(got, float(mutual_information(table)), f"the information in {name}")
 
 
 def _conditional(table):
     return entropy_bits(table) - entropy_bits(table.sum(1))
+
+
+def _conditional_of_questions(table):
+    return entropy_bits(table) - entropy_bits(table.sum(0))
 
 
 def _rows_alike(table):
@@ -109,15 +118,18 @@ def mode_per_question(train_questions, train_answers, test_questions):
     return [counts[q].most_common(1)[0][0] if q in counts else overall for q in test_questions]
 
 
-_TRAIN = (["a?", "b?", "a?", "b?", "a?", "b?", "b?", "c?", "c?", "c?"],
-          ["red", "no", "blue", "no", "blue", "yes", "no", "yes", "yes", "no"])  # fmt: skip
+_TRAIN = (["a?", "b?", "a?", "b?", "a?", "b?", "b?", "b?", "c?", "c?", "c?", "d?", "d?"],
+          ["red", "no", "yes", "no", "yes", "blue", "no", "blue", "yes", "yes", "no", "yes",
+           "yes"])  # fmt: skip
 
 
 def _test_mode(function):
     asked = ["a?", "b?", "c?", "c?", "b?", "unknown?", "a?"]
     got = call(function, *_TRAIN, asked)
     if not isinstance(got, (list, tuple, np.ndarray, torch.Tensor)) or len(got) != len(asked):
-        raise Feedback(f"expected a list of {len(asked)} answers, one for each test question.")
+        came = f" of {len(got)}" if isinstance(got, (list, tuple, dict, set, str)) else ""
+        raise Feedback(f"expected a list of {len(asked)} answers, one for each test question, got "
+                       f"{kind(got)}{came}.")  # fmt: skip
     want = mode_per_question(*_TRAIN, asked)
     for question, one, right in zip(asked, got, want):
         if one != right:
@@ -138,6 +150,13 @@ def _no_fallback(train_questions, train_answers, test_questions):
     known = mode_per_question(train_questions, train_answers, train_questions)
     best = dict(zip(train_questions, known))
     return [best[q] for q in test_questions]
+
+
+def _empty_counter(train_questions, train_answers, test_questions):
+    counts = defaultdict(Counter)
+    for question, answer in zip(train_questions, train_answers):
+        counts[question][answer] += 1
+    return [counts[q].most_common(1)[0][0] for q in test_questions]
 
 
 def _first_answer(train_questions, train_answers, test_questions):
@@ -163,18 +182,22 @@ def balanced_rows(questions, answers):
     return sorted(kept)
 
 
-_BIASED = (["a?"] * 6 + ["b?"] * 5 + ["c?"] * 3 + ["a?"],
-           ["no", "no", "yes", "no", "yes", "no", "red", "blue", "red", "green", "blue", "yes",
-            "yes", "yes", "no"])  # fmt: skip
+_BIASED = (["a?"] * 6 + ["b?"] * 7 + ["c?"] * 3 + ["a?"],
+           ["no", "no", "yes", "no", "yes", "yes", "red", "blue", "red", "green", "blue", "green",
+            "red", "yes", "yes", "yes", "no"])  # fmt: skip
 
 
 def _test_balance(function):
     questions, answers = _BIASED
     got = call(function, list(questions), list(answers))
-    try:
-        rows = [int(i) for i in got]
-    except (TypeError, ValueError):
-        raise Feedback("expected a list of row numbers.") from None
+    if not isinstance(got, (list, tuple, np.ndarray, torch.Tensor)):
+        raise Feedback(f"expected a list of row numbers, got {kind(got)}.")
+    if len(got) and all(isinstance(i, (bool, np.bool_)) for i in np.asarray(got).tolist()):
+        raise Feedback("that is a mask, True or False for each row: return the rows' numbers.")
+    for i in got:
+        if isinstance(i, (str, float, np.floating)) or not float(i).is_integer():
+            raise Feedback(f"expected a list of row numbers, got one with {i!r} in it.")
+    rows = [int(i) for i in got]
     if rows and not (0 <= min(rows) and max(rows) < len(questions)):
         raise Feedback(f"expected row numbers from 0 to {len(questions) - 1}.")
     if len(set(rows)) < len(rows):
@@ -184,7 +207,10 @@ def _test_balance(function):
         counts[questions[i]][answers[i]] += 1
     for question, wanted in (("a?", 2), ("b?", 3)):
         seen = counts[question]
-        if len(seen) < wanted or len(set(seen.values())) > 1:
+        if len(seen) < wanted:
+            raise Feedback(f"of the {wanted} answers of {question!r} only {len(seen)} are kept: "
+                           "each answer that it has must stay.")  # fmt: skip
+        if len(set(seen.values())) > 1:
             raise Feedback(f"the answers kept for {question!r} are {dict(seen)}: not equally often.")
     if counts["c?"]:
         raise Feedback("'c?' has a single answer. A blind model would be right on it every time, so "
@@ -269,16 +295,18 @@ def shared_pictures(first, second):
 
 def _pictures():
     generator = torch.Generator().manual_seed(1)
-    pool = torch.randint(0, 256, (6, 3, 4, 4), generator=generator, dtype=torch.uint8)
+    pool = torch.randint(0, 256, (7, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    pool[:, :, :4], pool[:, :, -4:] = 240, 240  # the same ground, as in easy-VQA
     pool[5] = pool[4].flip(2)  # another picture with the same pixels in another place
-    return pool[[0, 1, 2, 4, 2]], pool[[2, 5, 3, 0, 2, 3]]
+    pool[6, 0] = pool[1, 0]  # the same in the first channel only
+    return pool[[0, 1, 2, 4, 2, 2]], pool[[2, 5, 3, 0, 2, 3, 6]]
 
 
 def _test_shared(function):
     first, second = _pictures()
-    compare(_number(call(function, first, first[:2])), 2, "two pictures that are both in the first")
-    compare(_number(call(function, first[:2], second[1:3])), 0, "splits without a common picture")
-    got = _number(call(function, first, second))
+    compare(number(call(function, first, first[:2])), 2, "two pictures that are both in the first")
+    compare(number(call(function, first[:2], second[1:3])), 0, "splits without a common picture")
+    got = number(call(function, first, second))
     compare(got, 2, "splits with pictures in another order, some of them twice")
 
 
@@ -289,6 +317,23 @@ def _same_position(first, second):
 
 def _pairs(first, second):
     return int((first[:, None] == second[None]).flatten(2).all(2).sum())
+
+
+def _first_repeated(first, second):
+    known = {p.numpy().tobytes() for p in second}
+    return sum(p.numpy().tobytes() in known for p in first)
+
+
+def _second_repeated(first, second):
+    return _first_repeated(second, first)
+
+
+def _by_object(first, second):
+    return len(set(first) & set(second))
+
+
+def _by_text(first, second):
+    return len({str(p) for p in first} & {str(p) for p in second})
 
 
 def _by_sum(first, second):
@@ -309,12 +354,12 @@ def loss_without_picture(bits):
 
 def _test_loss(function):
     for bits in (1.0, 2.0, 0.0, 0.75):
-        compare(_number(call(function, bits)), bits * math.log(2), f"the loss for {bits} bits")
+        compare(number(call(function, bits)), bits * math.log(2), f"the loss for {bits} bits")
 
 
 EXERCISES = {
     "01.1": Exercise(
-        "Predict the blind accuracy", 3, 1, 45.0, prediction(0, 100, "per cent"),
+        "Predict the blind accuracy", 3, 1, 45.0, prediction(0, 100, "%"),
         (
             "There are 13 answers. Chance is one in 13, if nothing at all is known.",
             "About three of four questions can be answered by yes or no. Any number from 0 to 100 "
@@ -333,17 +378,23 @@ EXERCISES = {
             (_entropy_without_zeros, "0 times log2(0) is nan: leave out what doesn't occur."),
             (_entropy_mean, "Entropy is a sum over the outcomes, weighted by p; not their mean."),
             (_entropy_sign, "log2(p) is never above 0, so a minus is missing."),
+            (_entropy_per_column, "Divide by the sum of all counts: a table is one distribution."),
+            (_entropy_per_row, "Divide by the sum of all counts: a table is one distribution."),
+            (lambda c: entropy_bits(c) * math.log10(2), "That is with log10: use log2."),
+            (lambda c: -(c / len(c) * (c / len(c)).log2()).sum(),
+             "Probabilities are counts divided by their sum, not by how many there are."),
         ),
     ),
     "01.3": Exercise(
         "Mutual information", 10, 2, mutual_information, _test_information,
         (
-            "I(Y; Q) = H(Y) - H(Y|Q). The sums over the rows give the counts of the answers.",
+            "I(Y; Q) = H(Y) - H(Y|Q). Add the rows up, and you have the counts of the answers.",
             "H(Y|Q) = H(Q, Y) - H(Q): entropy_bits takes the whole table, table.sum(0) are the "
             "answers and table.sum(1) the questions.",
         ),
         mistakes=(
             (_conditional, "That is H(Y|Q), what the question leaves open."),
+            (_conditional_of_questions, "That is H(Q|Y): rows and columns are exchanged."),
             (_rows_alike, "Each question must count as often as it occurs: weight the rows."),
             (_information_in_nats, "That is in nats."),
             (_rows_summed, "The rows' entropies are summed: weight each by the share of its row."),
@@ -361,6 +412,7 @@ EXERCISES = {
             (_last_answer, "That is the last answer given in training, not the commonest."),
             (_first_answer, "That is the first answer given in training, not the commonest."),
             (_no_fallback, "A question that training never had needs an answer too."),
+            (_empty_counter, "A question that training never had needs an answer too."),
         ),
     ),
     "01.5": Exercise(
@@ -395,12 +447,18 @@ EXERCISES = {
     "01.7": Exercise(
         "Pictures on both sides", 10, 2, shared_pictures, _test_shared,
         (
-            "A picture's number says nothing across two splits. Compare the pixels.",
+            "A set keeps each thing once, but it can't compare tensors by their pixels. Turn each "
+            "picture into something that it can: bytes, or a tuple.",
             "Bytes can be put into a set: {picture.numpy().tobytes() for picture in first}.",
         ),
         mistakes=(
             (_same_position, "Pictures may stand in another order."),
             (_pairs, "Count each picture once, however often it occurs."),
+            (_first_repeated, "Count each picture once, however often it occurs in the first."),
+            (_second_repeated, "Count each picture once, however often it occurs in the second."),
+            (_by_object, "Tensors in a set are told apart by which object they are, not by their "
+             "pixels."),
+            (_by_text, "PyTorch shortens the text of a long tensor: different ones look alike."),
             (_by_sum, "Two different pictures may have the same sum of pixels."),
             (_by_number, "Numbers are given anew in each split: number 3 is another picture there."),
         ),

@@ -2,6 +2,7 @@
 
 import math
 from itertools import combinations
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
@@ -12,17 +13,36 @@ from course_utils.objectives.classification import binary_cross_entropy
 # 07.1 stable binary cross-entropy
 
 
+def _not_this(*args, **kwargs):
+    raise Feedback("that is PyTorch's own loss. Write the formula with functions of tensors.")
+
+
 def _test_bce(function):
+    """PyTorch's losses raise meanwhile; what is wanted comes from the definition, by logaddexp."""
+    with patch.multiple(F, binary_cross_entropy_with_logits=_not_this, cross_entropy=_not_this,
+                        binary_cross_entropy=_not_this):  # fmt: skip
+        _test_bce_values(function)
+
+
+def _bce(z, y):
+    """log(1 + exp(z)) - y z, mean."""
+    return (torch.logaddexp(z, torch.zeros_like(z)) - y * z).mean()
+
+
+def _test_bce_values(function):
     z = torch.tensor([0.3, -1.2, 2.0, 0.0])
     y = torch.tensor([1.0, 0.0, 0.0, 1.0])
     got = call(function, z, y)
     if isinstance(got, torch.Tensor) and got.shape == z.shape:
         raise Feedback("loss: got one number for each example. Take their mean.")
-    compare(got, F.binary_cross_entropy_with_logits(z, y), "the loss on four small logits")
+    compare(got, _bce(z, y), "the loss on four small logits")
     for value in (30.0, 200.0, -30.0, -200.0):
         for answer in (0.0, 1.0):
             z, y = torch.tensor([value]), torch.tensor([answer])
-            got, want = call(function, z, y), F.binary_cross_entropy_with_logits(z, y)
+            got, want = call(function, z, y), _bce(z, y)
+            if isinstance(got, torch.Tensor) and want > 25 and 5 < got < 25:
+                raise Feedback(f"z = {value:.0f} with y = {answer:.0f}: got {got:.3g}. An epsilon "
+                               "or a clamp caps the loss, and there its gradient is gone.")
             compare(got, want, f"the loss of one logit z = {value:.0f} with y = {answer:.0f}")
     for value in (0.3, -1.2, 30.0, -200.0, 200.0):
         z, y = torch.tensor([value], requires_grad=True), torch.tensor([0.0])
@@ -40,15 +60,15 @@ def _plain_bce(z, y):
 
 
 def _bce_of_probabilities(z, y):
-    return F.binary_cross_entropy_with_logits(torch.sigmoid(z), y)
+    return _bce(torch.sigmoid(z), y)
 
 
 def _summed_bce(z, y):
-    return F.binary_cross_entropy_with_logits(z, y, reduction="sum")
+    return _bce(z, y) * len(z)
 
 
 def _swapped_bce(z, y):
-    return F.binary_cross_entropy_with_logits(-z, y)
+    return _bce(-z, y)
 
 
 def _bce_overflows_on_one_side(z, y):
@@ -84,9 +104,10 @@ def _enumerated_score(count, annotators):
 def _test_score(function):
     for annotators in (10, 5):
         for count in range(annotators + 1):
-            got = call(lambda c, n: function(c, n), count, annotators)
+            got = call(function, count, annotators)
             want = _enumerated_score(count, annotators)
             compare(got, want, f"{count} of {annotators} people")
+    compare(call(function, 3), _enumerated_score(3, 10), "3 of the usual 10 people")
 
 
 # 07.5 answer vocabulary
@@ -98,9 +119,10 @@ def _encode_answers(train_answers, other_answers):
 
 
 def _test_vocabulary(function):
-    train, other = ["no", "red", "no", "circle"], ["circle", "blue", "yes", "no"]
+    train = ["no", "red", "no", "circle", "two", "cross", "grey", "left", "large"]
+    other = ["circle", "blue", "yes", "no"]
     result = call(function, train, other)
-    if not isinstance(result, tuple) or len(result) != 2:
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
         raise Feedback("expected a dictionary and a list, returned together.")
     ids, encoded = result
     if any(name in ids for name in ("blue", "yes")):
@@ -108,13 +130,13 @@ def _test_vocabulary(function):
             "the dictionary holds an answer that training never saw. The model would have a logit "
             "for it, and the size of the head would depend on the test set."
         )
-    compare(ids, {"circle": 0, "no": 1, "red": 2}, "the dictionary (alphabetical ids)")
+    compare(ids, _encode_answers(train, other)[0], "the dictionary (alphabetical ids)")
     if len(encoded) != len(other):
         raise Feedback(
             f"expected {len(other)} ids for {len(other)} answers, got {len(encoded)}: leaving out "
             "questions that can't be answered makes the accuracy too high."
         )
-    compare(encoded, [0, -1, -1, 1], "the ids of the other split")
+    compare(encoded, [0, -1, -1, ids["no"]], "the ids of the other split")
 
 
 def _vocabulary_of_both(train_answers, other_answers):
@@ -154,6 +176,10 @@ def _test_accuracies(function):
     want = _accuracies(logits, y)
     compare(float(got[1]), want[1], "the accuracy by argmax")
     compare(float(got[0]), want[0], "the accuracy by threshold")
+    logits = torch.tensor([[2.0, -1.0, 0.0, -3.0], [-1.0, 1.0, -2.0, -1.0]])
+    got, want = call(function, logits, torch.tensor([0, 1])), (1.0, 1.0)
+    compare([float(share) for share in got], want, "two right examples of four answers, without "
+            "the last answer; one logit is 0, so p = 0.5 is not above the threshold")  # fmt: skip
 
 
 def _elementwise_threshold(logits, y):
@@ -170,6 +196,12 @@ def _threshold_only_the_right_one(logits, y):
 def _threshold_on_logits(logits, y):
     one_hot = F.one_hot(y, logits.shape[1]).bool()
     return ((logits > 0.5) == one_hot).all(1).double().mean().item(), _accuracies(logits, y)[1]
+
+
+def _softmax_threshold(logits, y):
+    one_hot = F.one_hot(y, logits.shape[1]).bool()
+    right = ((logits.softmax(1) > 0.5) == one_hot).all(1).double().mean().item()
+    return right, _accuracies(logits, y)[1]
 
 
 EXERCISES = {
@@ -200,12 +232,15 @@ EXERCISES = {
             (lambda s: 0.0, "Zero would need a logit that grows without limit; p stops at 1."),
             (lambda s: math.log(2), "That is the loss of p = 0 everywhere. Yes can do better."),
             (lambda s: math.log(1 + math.exp(-1)), "For y = 0 the loss can't get below log 2."),
+            (lambda s: s * math.log(1 + math.exp(-1)),
+             "For y = 0 the best p is 0, but sigma(0) is 0.5, not 0."),
             (lambda s: _smallest_with_bug(1 - s), "s is the share of yes, not of no."),
         ),
     ),
     "07.3": Exercise(
         "Predict the accuracy on yes/no", 3, 1, 95.0, prediction(0, 100, "%"),
-        ("Any number from 0 to 100 is an answer.", "The blind baseline is right on about 82 %."),
+        ("Any number from 0 to 100 is an answer.", "What does it know after three passes: words, "
+         "colours, shapes, or how they belong together?"),
     ),
     "07.4": Exercise(
         "The official VQA score", 10, 2, _vqa_score, _test_score,
@@ -248,6 +283,9 @@ EXERCISES = {
              "easy zeros."),
             (_threshold_only_the_right_one, "That ignores wrong answers above the threshold."),
             (_threshold_on_logits, "0.5 is a threshold for probabilities; for logits it is 0."),
+            (lambda z, y: _accuracies(z, y)[::-1], "The two are exchanged: threshold first."),
+            (_softmax_threshold, "Each answer has a probability of its own here: sigmoid."),
+            (lambda z, y: tuple(100 * a for a in _accuracies(z, y)), "Shares from 0 to 1, please."),
         ),
     ),
 }  # fmt: skip

@@ -18,12 +18,14 @@ def attention_weights(
 ) -> Float[Tensor, "... queries keys"]:
     """softmax(q k^T / sqrt(dim)) over the keys; keys where `mask` is False get weight 0.
 
-    A query whose keys are all masked gets NaN, as in PyTorch: give each query a key.
+    A query whose keys are all masked gets weights of 0, as in PyTorch's fused kernel since 2.5 (a
+    plain softmax over -inf would be 0 / 0).
     """
     scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (..., queries, keys)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
-    return scores.softmax(dim=-1)
+    if mask is None:
+        return scores.softmax(dim=-1)
+    lowest = torch.finfo(scores.dtype).min  # not -inf, whose gradient would be NaN without any key
+    return scores.masked_fill(~mask, lowest).softmax(dim=-1).masked_fill(~mask, 0.0)
 
 
 def causal_mask(words: int, device=None) -> Bool[Tensor, "words words"]:

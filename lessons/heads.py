@@ -21,9 +21,9 @@ if importlib.util.find_spec("course_utils") is None:
     home = os.environ.get("COURSE_REPOSITORY") or "@REPOSITORY@"
     if not home:
         raise ModuleNotFoundError("course_utils is missing here. Install it with: "
-                                  f"{sys.executable} -m pip install FOLDER_OF_THE_COURSE")
+                                  f"{sys.executable} -m pip install 'COURSE_FOLDER[pretrained]'")
     keep = {f"{d.name}=={d.version}" for d in distributions() if d.name in ("torch", "torchvision")}
-    home = f"git+{home}" if "://" in home else home
+    home = (f"course-utils[pretrained] @ git+{home}" if "://" in home else f"{home}[pretrained]")
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", home, *keep], check=True)
     importlib.invalidate_caches()
 from course_utils import lab; lab.start()'''

@@ -931,11 +931,12 @@ for name in list(right)[1:]:
     print(f"{name}, against 96 rows:", lab.measured(f"05.gain.{name}", gain, "points"))
 
 # %% [markdown]
-# Read the rows with their $\pm$. **L_vs beside labels did harm.** A tenth is a small weight, but
-# from the first update on it pulls against what the labels have yet to put into $h$. **With its
-# cure**, the same unlabelled pictures helped: it spreads pictures apart at fixed words before 64
-# labels could, and the labels need only name what is there. How much that gains over 96 labelled
-# rows differs widely between runs, so we claim no number.
+# Read the rows with their $\pm$. **L_vs without its cure gave nothing back.** It is far behind
+# labels only at equal compute, and about where 32 labelled rows are without it: two thirds of the
+# compute went into a loss whose cheapest solution is not to look. **With its cure**, the same
+# unlabelled pictures helped: it spreads pictures apart at fixed words before 64 labels could, and
+# the labels need only name what is there. How much that gains over 96 labelled rows differs widely
+# between runs, so we claim no number.
 #
 # Two limits. The runs are short: repeat this section with `STEPS = 600` and see how the gap
 # narrows, and where L_vs without the cure is then. And one weight was tried for both, a tenth. Try

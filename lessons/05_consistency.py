@@ -21,9 +21,9 @@
 # - cure the collapse, see the cure fail without a sign of it, and repair the cure with one line;
 # - choose the perturbation, and use the loss beside labels.
 #
-# The symbols are those of lesson 04: $x$ the words, $v$ the picture's features, and $h =
-# \mathrm{Transformer}(x, v)$ the joint representation. Here $h$ is its first position, `[CLS]`,
-# which every head reads.
+# The symbols are those of lesson 04: $x$ the words, $v$ the picture's features, and the joint
+# representation $h = \mathrm{Transformer}(x, v)$. Here $h$ is its first position, `[CLS]`, which
+# every head reads.
 
 # %%
 import inspect
@@ -253,6 +253,8 @@ lab.claim("the loss and the picture's share both fall more than a hundredfold, w
 #
 # $$L_{vs} = 0 \iff T(x, v) = g(x, \pi(v)) \text{ for some } g .$$
 #
+# (From right to left: $\pi(v') = \pi(v)$, so both sides get the same $h$.)
+#
 # Three very different models are among these:
 #
 # 1. $g(x, \pi(v))$ that uses $\pi(v)$: it keeps colour and shape, and drops noise and position.
@@ -262,7 +264,8 @@ lab.claim("the loss and the picture's share both fall more than a hundredfold, w
 #
 # The loss is 0 for each, so it cannot prefer the first. A fourth way does not even need to reach
 # zero: $\varepsilon T$ has the loss $\varepsilon^2 L_{vs}$, so shrinking is enough. A LayerNorm at
-# the end forbids shrinking to 0, but not $c + \varepsilon T$ with a constant $c$.
+# the end forbids shrinking to 0 if it has no scale of its own (ours has one, which is learnt), and
+# even then not $c + \varepsilon T$ with a constant $c$.
 #
 # If the perturbation can turn any picture into any other one (Gaussian noise on every pixel does,
 # in principle) and $T$ is continuous, all pictures are in one class. Then only 2 and 3 remain.
@@ -278,7 +281,7 @@ lab.claim("the loss and the picture's share both fall more than a hundredfold, w
 # where $\lVert B \rVert^2$ is the sum of the squared entries. $A$ has dropped out: *the words' part
 # gets no gradient at all*. The gradient by $B$ is $2 \sigma^2 B$, so one step of gradient descent
 # with rate $\eta$ multiplies $B$ by $1 - 2 \eta \sigma^2$. The picture fades by a constant factor a
-# step and is never quite gone. That is solution 2, $g(x)$, reached exactly as in our run.
+# step and is never quite gone, and the model approaches solution 2, $g(x)$.
 #
 # > **Exercise 05.2 · write it** · difficulty 1 of 3 · 10 minutes
 # >
@@ -318,9 +321,9 @@ lab.claim("what is not disturbed keeps its weights, what is disturbed fades as p
 
 # %% [markdown]
 # In the second line the loss does what it was made for: the disturbed entry fades, and the other
-# one, which is $\pi(v)$ here, keeps its weights. So linear models with separate inputs behave. In a
-# deep network the same weights carry the colour *and* the noise, and the nearest way to less noise
-# is less picture. That is what section 1 measured.
+# one, which is $\pi(v)$ here, keeps its weights. So a linear model with separate inputs behaves. In
+# a deep network the same weights carry the colour *and* the noise, and turning both down is an easy
+# way to less noise. That fits what section 1 measured.
 #
 # ## 3. Indicators, and what each is blind to
 #
@@ -613,8 +616,8 @@ lab.claim("given the words, the picture's share is more than half and the std at
 # **Stop-gradient.** A popular thought: let no gradient flow through one of the two views. Alone,
 # this does nothing. $L_{vs}$ is symmetric in $h$ and $h'$, so its gradient has two parts, one
 # through each. Stop one side in half of the loss and the other side in the other half, and each
-# part is counted once with the factor $\tfrac{1}{2}$. The gradient is halved, and its direction is
-# the same:
+# part is counted once with the factor $\tfrac{1}{2}$. The gradient is halved, its direction is the
+# same, and Adam, which divides by the size of the gradient, does not even notice.
 
 # %%
 torch.manual_seed(lab.seed)

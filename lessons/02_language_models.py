@@ -869,6 +869,9 @@ plots.show(figure, alt="Attention weights of four heads in each layer from the w
            "second colour to all words before it.")  # fmt: skip
 
 # %% [markdown]
+# Some heads look straight at the first colour. Which ones they are differs from seed to seed:
+# nobody told them.
+#
 # ## 8. Below the entropy?
 #
 # We have just proved that no model can be below the entropy. Still, training losses below it are
@@ -951,7 +954,7 @@ plots.show(figure, alt="Two training curves: one falls to the entropy, the other
 # it done. The samples tell, and so does the first row of the table, which is computed: a model
 # that knows the whole grammar, but draws the second thing apart from the first, would stand
 # there. In some runs with other seeds training has just begun to leave the plateau at the last
-# update. On real text, where no entropy is known, nothing would tell.
+# update. On real text, where no entropy is known, this would be hard to notice.
 #
 # ## 9. Masked language models
 #
@@ -1149,9 +1152,8 @@ lab.claim("in 9 of 10 captions, exchanging the things changes the vector less th
 # %% [markdown]
 # Each of the 300 captions is closer to the one with its things exchanged than to its paraphrase.
 # The vector knows *what* a sentence is about, as the first row shows: another caption is far
-# away. It hardly knows who is left of whom. "No" moves it most of the five, yet a caption and its
-# denial stay twice as close as two captions: somebody who searches for pictures with *no* circle
-# gets circles.
+# away. It hardly knows who is left of whom. "No" moves it most of the five, and yet a caption and
+# its denial have a far higher cosine than two captions.
 #
 # The words of our world in other words, then: which of the 32 things is nearest?
 

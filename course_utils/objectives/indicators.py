@@ -104,7 +104,7 @@ def visual_share(h: Grid) -> float:
 def visual_sensitivity(h: Grid, h_other: Grid) -> float:
     """Var(h | x) over pictures, divided by E ||h(x, v) - h(x, v')||^2, both summed over dim.
 
-    Healthy: far above 1, another picture moves h and a perturbation does not. 0.5: a perturbation
+    Healthy: well above 1, another picture moves h and a perturbation does not. 0.5: a perturbation
     moves h as much as another picture. Blind to scale: if both shrink alike it stays as it is.
     """
     _check(h, 3)

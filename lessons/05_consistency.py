@@ -139,6 +139,9 @@ def pretrain(loss_of, questions_a_batch, pictures_a_question, change=perturb, wa
 # that were not trained on: a table of $12 \times 64$ representations. Along a row the question is
 # fixed and only the picture changes. So the variance along the rows is the **picture's share** of
 # the variance of $h$, and the rest is the words'. (Section 3 makes this exact.)
+#
+# A number that comes out of a training run is printed as $a \pm b$: $b$ is the standard deviation over
+# runs with five seeds.
 
 # %%
 chooser = torch.Generator().manual_seed(7)  # the same pictures and questions for every model

@@ -119,8 +119,9 @@ def test_text_encoder_has_the_gradients_of_bert():
         gradient = layer.attention.qkv.weight.grad
         assert gradient.abs().max() > 1e-4
         assert (gradient - qkv_gradient(other)).abs().max() < 1e-5
-    for table, other in ((ours.token, reference.embeddings.word_embeddings),
-                         (ours.token_type, reference.embeddings.token_type_embeddings)):  # fmt: skip
+    theirs = reference.embeddings
+    for table, other in ((ours.token, theirs.word_embeddings),
+                         (ours.token_type, theirs.token_type_embeddings)):  # fmt: skip
         if other.padding_idx is not None:  # theirs gives [PAD] no gradient
             table.weight.grad[other.padding_idx] = 0
         assert (table.weight.grad - other.weight.grad).abs().max() < 1e-5
@@ -268,7 +269,7 @@ def test_damaged_companions_are_one_clear_error(tiny_minilm):
     config = json.loads((folder / "config.json").read_text())
     del config["hidden_size"]
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="expected BERT's sizes in .*hidden_size"):
+    with pytest.raises(ValueError, match="config.json: expected BERT's sizes, .*hidden_size"):
         load_minilm(folder, asset)
 
 

@@ -3,8 +3,8 @@
     npm pack emoji-datasource-twitter@16.0.0 cldr-annotations-full@48.2.0
     python -m tools.make_emoji emoji-datasource-twitter-16.0.0.tgz cldr-annotations-full-48.2.0.tgz
 
-Writes pictures.png (all pictures in one sheet, row by row, on white) and emoji.json (names, keywords,
-families and parts). The same packages give the same two files.
+Writes pictures.png (all pictures in one sheet, row by row, on white) and emoji.json (names,
+keywords, families and parts). The same packages give the same two files.
 """
 
 import hashlib

@@ -115,8 +115,8 @@ def _pictures(path: Path, sha256: str, side: int, columns: int, count: int) -> n
     rows = -(-count // columns)
     if sheet.shape != (rows * side, columns * side, 3):
         raise ValueError(
-            f"expected {path} to have {columns * side} x {rows * side} pixels for {count} pictures, "
-            f"got {sheet.shape[1]} x {sheet.shape[0]}"
+            f"expected {path} to have {columns * side} x {rows * side} pixels "
+            f"for {count} pictures, got {sheet.shape[1]} x {sheet.shape[0]}"
         )
     cells = sheet.reshape(rows, side, columns, side, 3).swapaxes(1, 2)
     return cells.reshape(-1, side, side, 3)[:count]

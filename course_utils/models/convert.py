@@ -6,7 +6,7 @@ from transformers import BertModel, GPT2LMHeadModel, VisualBertModel
 
 from course_utils.models.decoder import Decoder, DecoderConfig
 from course_utils.models.joint import JointConfig, JointEncoder
-from course_utils.models.text import TextConfig, TextEncoder, weights_from_bert
+from course_utils.models.text import TextEncoder, config_from_bert, weights_from_bert
 from course_utils.models.transformer import TransformerLayer
 
 
@@ -62,24 +62,7 @@ def from_bert(reference: BertModel) -> TextEncoder:
     Raises:
         ValueError: the reference uses another activation than erf-GELU, or is a decoder.
     """
-    theirs = reference.config
-    if theirs.hidden_act != "gelu" or getattr(theirs, "is_decoder", False):
-        raise ValueError(
-            f"expected an encoder with hidden_act 'gelu' (by erf), got {theirs.hidden_act!r}, "
-            f"is_decoder={getattr(theirs, 'is_decoder', False)}"
-        )
-    config = TextConfig(
-        dim=theirs.hidden_size,
-        layers=theirs.num_hidden_layers,
-        heads=theirs.num_attention_heads,
-        mlp_dim=theirs.intermediate_size,
-        dropout=theirs.hidden_dropout_prob,
-        norm_eps=theirs.layer_norm_eps,
-        vocab_size=theirs.vocab_size,
-        max_words=theirs.max_position_embeddings,
-        types=theirs.type_vocab_size,
-    )
-    ours = TextEncoder(config)
+    ours = TextEncoder(config_from_bert(reference.config.to_dict()))
     ours.load_state_dict(weights_from_bert(reference.state_dict()))
     return ours
 

@@ -98,7 +98,8 @@ class EfficientNetLite0(nn.Module):
     ) -> Float[Tensor, "images patches dim"]:
         """Visual features `v`, patches row by row; with `side`, pictures are resized to it first.
 
-        Small pictures gain from being enlarged: the network was trained on large things.
+        Small pictures gain from being enlarged: the network was trained on large things. The course
+        takes side=128 for its pictures of 64x64, which gives 16 patches, as many as its own stems.
         """
         if side is not None:
             images = resize(images, side)  # (images, 3, side, side)

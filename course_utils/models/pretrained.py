@@ -25,7 +25,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from course_utils.models.efficientnet import EfficientNetLite0, weights_from_file
-from course_utils.models.text import TextConfig, TextEncoder, weights_from_bert
+from course_utils.models.text import TextEncoder, config_from_bert, weights_from_bert
 
 
 @dataclass(frozen=True)
@@ -179,29 +179,16 @@ def load_minilm(
     """
     place = find(asset, folder)
     try:
-        theirs = json.loads((place / "config.json").read_text(encoding="utf-8"))
-        if theirs["hidden_act"] != "gelu":
-            raise ValueError(f"hidden_act: expected 'gelu', got {theirs['hidden_act']!r}")
-        config = TextConfig(
-            dim=theirs["hidden_size"],
-            layers=theirs["num_hidden_layers"],
-            heads=theirs["num_attention_heads"],
-            mlp_dim=theirs["intermediate_size"],
-            dropout=theirs["hidden_dropout_prob"],
-            norm_eps=theirs["layer_norm_eps"],
-            vocab_size=theirs["vocab_size"],
-            max_words=theirs["max_position_embeddings"],
-            types=theirs["type_vocab_size"],
-        )
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"expected BERT's sizes in {place / 'config.json'}, got: {error}") from None
+        sizes = json.loads((place / "config.json").read_text(encoding="utf-8"))
+        encoder = TextEncoder(config_from_bert(sizes))
+    except ValueError as error:  # json's errors are ValueErrors too
+        raise ValueError(f"{place / 'config.json'}: {error}") from None
     try:
         tokenizer = Tokenizer.from_file(str(place / "tokenizer.json"))
     except Exception as error:  # the library raises Exception itself
         raise ValueError(f"expected a tokenizer in {place / 'tokenizer.json'}: {error}") from None
     tokenizer.no_padding()  # the file pads every text to 128
     tokenizer.no_truncation()
-    encoder = TextEncoder(config)
     encoder.load_state_dict(weights_from_bert(read_weights(place / asset.weights)))
     return encoder.eval(), tokenizer
 
@@ -258,7 +245,8 @@ def load_torchvision(name: str, folder: str | Path | None = None, **options) -> 
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(f"expected weights of {name}: {str(error).splitlines()[1].strip()}") from None
+        reason = str(error).splitlines()[1].strip()
+        raise ValueError(f"expected weights of {name}: {reason}") from None
     return model.eval()
 
 
@@ -270,7 +258,9 @@ def _torchvision_file(name: str, folder: Path) -> Path:
             if path in hashed and not sha256(path).startswith(path.stem[-8:]):
                 raise ValueError(f"{path} is damaged: its SHA-256 should begin as its name ends")
             return path
-    raise FileNotFoundError(f"expected {name}.safetensors, {name}.pth or {name}-HASH.pth in {folder}")
+    raise FileNotFoundError(
+        f"expected {name}.safetensors, {name}.pth or {name}-HASH.pth in {folder}"
+    )
 
 
 def load_transformers(name: str | Path) -> nn.Module:

@@ -139,6 +139,33 @@ BERT_NAMES = {  # part of a name in BERT's file -> in ours
 }
 
 
+def config_from_bert(sizes: Mapping) -> TextConfig:
+    """The config of a `TextEncoder` with the sizes in a BERT config (its config.json as a dict).
+
+    Raises:
+        ValueError: a size is missing, or what is described isn't an encoder with erf-GELU.
+    """
+    if sizes.get("hidden_act") != "gelu" or sizes.get("is_decoder"):
+        raise ValueError(
+            f"expected an encoder with hidden_act 'gelu' (by erf), got {sizes.get('hidden_act')!r}, "
+            f"is_decoder={sizes.get('is_decoder', False)}"
+        )
+    try:
+        return TextConfig(
+            dim=sizes["hidden_size"],
+            layers=sizes["num_hidden_layers"],
+            heads=sizes["num_attention_heads"],
+            mlp_dim=sizes["intermediate_size"],
+            dropout=sizes["hidden_dropout_prob"],
+            norm_eps=sizes["layer_norm_eps"],
+            vocab_size=sizes["vocab_size"],
+            max_words=sizes["max_position_embeddings"],
+            types=sizes["type_vocab_size"],
+        )
+    except KeyError as error:
+        raise ValueError(f"expected BERT's sizes, but there is no {error}") from None
+
+
 def weights_from_bert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A BERT state dict under the names of `TextEncoder`: queries, keys and values stacked.
 

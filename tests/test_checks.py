@@ -125,6 +125,18 @@ def test_a_check_that_is_run_twice_does_not_count_the_course_s_own_answer(capsys
     assert check("99.1", lambda x: 2 * x) is not given  # an answer of one's own counts
 
 
+def test_code_above_the_raise_that_was_left_is_noticed(capsys):
+    def forgot(x):
+        doubled = 2 * x
+        raise NotImplementedError
+        return doubled
+
+    check("99.1", forgot)
+    assert "still stands there" in capsys.readouterr().out
+    check("99.1", not_attempted)
+    assert "still stands there" not in capsys.readouterr().out
+
+
 def test_an_answer_that_writes_into_its_input_is_refused(capsys):
     def in_place(x):
         x *= 2

@@ -318,3 +318,15 @@ def test_encoding_each_picture_once_changes_nothing(kind):
     apart = model(images[image_index], torch.arange(5), x, mask)
     torch.testing.assert_close(shared, apart, atol=1e-5, rtol=1e-5)
     assert shared.shape == (5, 13)
+
+
+def test_a_query_without_keys_reads_nothing_in_both_ways_and_has_a_finite_gradient():
+    torch.manual_seed(0)
+    attention, h = MultiHeadAttention(8, 2), torch.randn(2, 3, 8, requires_grad=True)
+    mask = torch.tensor([[True, True, False], [False, False, False]])
+    fused, _ = attention(h, mask=mask)
+    written, weights = attention(h, mask=mask, need_weights=True)
+    torch.testing.assert_close(fused, written)
+    assert (weights[1] == 0).all() and (weights[0, :, :, 2] == 0).all()
+    written.square().sum().backward()
+    assert h.grad.isfinite().all()

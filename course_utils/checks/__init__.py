@@ -115,11 +115,19 @@ def _verdict(this: Exercise, answer: Any) -> str:
         if error is None:
             return ""
         if isinstance(error, NotImplementedError) and not error.args:
-            return missing + " (If it is: does `raise NotImplementedError` still stand there?)"
+            left = " `raise NotImplementedError` still stands there."
+            return missing + ("" if _blank(answer) else left)
         reasons = [reason for wrong, reason in this.mistakes
                    if reason and _same(this, answer, error, outcomes, wrong)]  # fmt: skip
     text = str(error) if isinstance(error, Feedback) else _raised(error)
     return f"not yet. {text} {' Or: '.join(reasons)}".rstrip()
+
+
+def _blank(answer: Any) -> bool:
+    """Whether a function does nothing but raise NotImplementedError."""
+    code = getattr(answer, "__code__", None)
+    return code is None or (code.co_names == ("NotImplementedError",)
+                            and code.co_nlocals == code.co_argcount + code.co_kwonlyargcount)
 
 
 def _run(this: Exercise, answer: Any) -> tuple[Exception | None, list]:

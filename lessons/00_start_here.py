@@ -135,7 +135,7 @@ LESSONS = {  # number: (column, row, title)
     "08": (3, 2, "Training well"), "09": (3, 1, "Measuring\nhonestly"),
     "10": (3, 0, "Efficient\ntuning"), "11": (3, -1, "Fewer labels"),
 }  # fmt: skip
-HERE = ("00", "01", "04", "07")
+HERE = ("00", "01", "02", "04", "05", "07")
 ARROWS = [("00", "01"), ("01", "04"), ("02", "04"), ("03", "04"), ("04", "05"), ("04", "06"),
           ("04", "07"), ("07", "08"), ("08", "09"), ("09", "10"), ("10", "11")]  # fmt: skip
 PARTS = ("First steps", "Two inputs, one\nTransformer", "Learning\nwithout labels",

@@ -179,3 +179,9 @@ def test_a_number_that_no_output_shows_is_found():
                          ("[They](https://example.org) report 93.8 %.", 0), ("$0.9$, `0.8`", 0)]:
         nb = v4.new_notebook(cells=[v4.new_markdown_cell(prose), code])
         assert len(unsupported(nb)) == wrong, prose
+
+
+def test_the_map_of_lesson_00_shows_which_lessons_are_here():
+    text = LESSONS[0].read_text(encoding="utf-8")
+    here = re.search(r"^HERE = \((.*)\)$", text, re.MULTILINE)[1]
+    assert re.findall(r'"(\d\d)"', here) == [source.name[:2] for source in LESSONS]

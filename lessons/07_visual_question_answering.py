@@ -620,7 +620,7 @@ plots.show(figure, alt="Four composed pictures with attention, question and the 
 # questions, with the pictures changed. A person would hardly mind most of these changes (grey does
 # hide colours). Before you run it, guess which change hurts most, and which kind of question.
 
-# %%
+# %% tags=["varies"]
 def changed(data, change):
     """The data with `change` applied to its pictures, as floats in [0, 1]."""
     images = change(data.images.float() / 255).clamp(0, 1)  # (images, 3, 64, 64)

@@ -153,21 +153,21 @@ def test_vit_equals_transformers():
     theirs = ViTModel(TheirConfig(
         hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
         image_size=32, patch_size=8, layer_norm_eps=1e-6), add_pooling_layer=False).eval()
-    state, moved = theirs.state_dict(), {}
-    moved["cls_token"] = state["embeddings.cls_token"]
-    moved["pos_embed"] = state["embeddings.position_embeddings"]
-    for kind in ("weight", "bias"):
-        moved[f"patch_embed.proj.{kind}"] = state[f"embeddings.patch_embeddings.projection.{kind}"]
-        moved[f"norm.{kind}"] = state[f"layernorm.{kind}"]
+    names = {"embeddings.position_embeddings": "pos_embed", "layernorm_before": "norm1",
+             "embeddings.patch_embeddings.projection": "patch_embed.proj", "layers": "blocks",
+             "embeddings.cls_token": "cls_token", "attention.o_proj": "attn.proj",
+             "layernorm_after": "norm2", "layernorm": "norm"}  # in this order
+    state, moved = dict(theirs.state_dict()), {}
+    for i in range(2):
+        for kind in ("weight", "bias"):
+            parts = [state.pop(f"layers.{i}.attention.{p}_proj.{kind}") for p in "qkv"]
+            moved[f"blocks.{i}.attn.qkv.{kind}"] = torch.cat(parts)
+    for name, value in state.items():
+        for old, new in names.items():
+            name = name.replace(old, new)
+        moved[name] = value
     ours = ViT(ViTConfig(image_size=32, patch=8, dim=32, mlp_dim=48)).eval()
-    from course_utils.models.convert import copy_layer
-
-    layers = getattr(theirs, "layers", None) or theirs.encoder.layer
-    ours.load_state_dict(weights_from_timm(moved), strict=False)
-    for layer, reference in zip(ours.encoder.layers, layers):
-        copy_layer(layer, reference)
-        layer.norm1.load_state_dict(reference.layernorm_before.state_dict())
-        layer.norm2.load_state_dict(reference.layernorm_after.state_dict())
+    ours.load_state_dict(weights_from_timm(moved), strict=True)
     want = theirs(pictures(32)).last_hidden_state[:, 1:]
     assert torch.allclose(ours(pictures(32)), want, atol=1e-5)
 

@@ -11,15 +11,16 @@ from jaxtyping import Bool, Int
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
 
-PAD, UNKNOWN, CLS = "[PAD]", "[UNK]", "[CLS]"
+PAD, UNKNOWN, CLS, MASK = "[PAD]", "[UNK]", "[CLS]", "[MASK]"
 
 
-def word_tokenizer(texts: Iterable[str]) -> Tokenizer:
+def word_tokenizer(texts: Iterable[str], masks: bool = False) -> Tokenizer:
     """A tokenizer with one token a word (a character, in Chinese), fitted on `texts`.
 
     Lower-cases, drops punctuation, and puts `[CLS]` in front: the position whose final state is
     read out as the summary of words and picture. Words that were not in `texts` become `[UNK]`.
-    Ids are given in alphabetical order, so the same words give the same ids in any order.
+    Ids are given in alphabetical order, so the same words give the same ids in any order. With
+    `masks` there is one more token, `[MASK]`, for words that are to be guessed.
 
     Fit it on the training split only, and pass it to every other split.
 
@@ -40,7 +41,8 @@ def word_tokenizer(texts: Iterable[str]) -> Tokenizer:
     }
     if not words:
         raise ValueError("word_tokenizer expected texts with at least one word, got none")
-    vocabulary = {word: i for i, word in enumerate([PAD, UNKNOWN, CLS, *sorted(words)])}
+    special = [PAD, UNKNOWN, CLS, MASK] if masks else [PAD, UNKNOWN, CLS]
+    vocabulary = {word: i for i, word in enumerate([*special, *sorted(words)])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = splitter

@@ -24,26 +24,29 @@ def load_world(
     families: Sequence[str] = FAMILIES,
     seed: int = 0,
     language: str = "en",
+    tokenizer: Tokenizer | None = None,
 ) -> VQAData:
     """A freshly drawn dataset of the world; see `course_utils.world.generate` for the arguments.
 
+    `tokenizer` is `world_tokenizer(language)` when None; a pretrained model comes with its own.
     Answer ids and token ids are the same in every split, part and seed.
 
     Raises:
         ValueError: an argument is unknown, or no question could be balanced in so few scenes.
     """
-    return from_world(
-        generate(split, part, scenes, questions_per_scene, families, seed, language), language
-    )
+    world = generate(split, part, scenes, questions_per_scene, families, seed, language)
+    return from_world(world, language, tokenizer)
 
 
-def from_world(world: World, language: str = "en") -> VQAData:
+def from_world(
+    world: World, language: str = "en", tokenizer: Tokenizer | None = None
+) -> VQAData:
     """The questions of `world` as `VQAData`."""
     if not world.questions:
         raise ValueError(
             f"no question could be balanced in {len(world.scenes)} scenes: ask for more scenes"
         )
-    tokenizer = world_tokenizer(language)
+    tokenizer = tokenizer or world_tokenizer(language)
     x, mask = encode(tokenizer, world.questions)
     return VQAData(
         images=torch.from_numpy(world.images),

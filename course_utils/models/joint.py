@@ -32,9 +32,11 @@ class JointEmbedding(nn.Module):
     come makes no difference (VisualBERT gives all of them position 0).
     """
 
-    def __init__(self, config: JointConfig, visual_positions: bool = True):
+    def __init__(
+        self, config: JointConfig, visual_positions: bool = True, token: nn.Module | None = None
+    ):
         super().__init__()
-        self.token = nn.Embedding(config.vocab_size, config.dim)
+        self.token = nn.Embedding(config.vocab_size, config.dim) if token is None else token
         self.position = nn.Embedding(config.max_words, config.dim)
         self.token_type = nn.Embedding(2, config.dim)  # 0 word, 1 patch
         self.project = nn.Linear(config.visual_dim, config.dim)
@@ -42,7 +44,8 @@ class JointEmbedding(nn.Module):
         post = config.norm == "post"
         self.norm = nn.LayerNorm(config.dim, eps=config.norm_eps) if post else nn.Identity()
         self.drop = nn.Dropout(config.dropout)
-        for table in (self.token, self.position, self.token_type, self.place):
+        own = None if token is not None else self.token
+        for table in (own, self.position, self.token_type, self.place):
             if table is not None:  # BERT's 0.02 is right before a normalisation; without one,
                 nn.init.normal_(table.weight, std=0.02 if post else 0.5)  # as large as patches
 
@@ -72,7 +75,9 @@ class JointEmbedding(nn.Module):
             )
         return self.project(v) + (self.place.weight + place)
 
-    def forward(self, x: Tensor, v: Tensor) -> Float[Tensor, "batch positions dim"]:
+    def forward(self, x: Tensor, v: Tensor | None) -> Float[Tensor, "batch positions dim"]:
+        if v is None:
+            return self.drop(self.norm(self.words(x)))  # (batch, words, dim)
         if len(x) != len(v):
             raise ValueError(f"expected as many texts as pictures, got {len(x)} and {len(v)}")
         both = torch.cat([self.words(x), self.patches(v)], dim=1)  # (batch, words + patches, dim)
@@ -87,25 +92,32 @@ def joint_mask(
 
 
 class JointEncoder(nn.Module):
-    """h = Transformer(x, v), single stream."""
+    """h = Transformer(x, v), single stream.
 
-    def __init__(self, config: JointConfig, visual_positions: bool = True):
+    `token` takes the place of the table of words: any module that turns x (batch, words) into
+    (batch, words, dim), such as `WordPieces`.
+    """
+
+    def __init__(
+        self, config: JointConfig, visual_positions: bool = True, token: nn.Module | None = None
+    ):
         super().__init__()
         self.config = config
-        self.embedding = JointEmbedding(config, visual_positions)
+        self.embedding = JointEmbedding(config, visual_positions, token)
         self.encoder = TransformerEncoder(config)
 
     def forward(
         self,
         x: Int[Tensor, "batch words"],
-        v: Float[Tensor, "batch patches visual_dim"],
+        v: Float[Tensor, "batch patches visual_dim"] | None,
         mask: Bool[Tensor, "batch words"] | None = None,
         need_weights: bool = False,
         keep: int | None = None,
     ) -> Tensor | tuple[Tensor, list[Tensor]]:
-        """h (batch, words + patches, dim); with `need_weights` also the attention weights
-        (batch, heads, positions, positions) of each layer; with `keep` only the first `keep`
-        positions of h, computed with less work.
+        """h (batch, words + patches, dim), or (batch, words, dim) where there is no v.
+
+        With `need_weights` also the attention weights (batch, heads, positions, positions) of each
+        layer; with `keep` only the first `keep` positions of h, computed with less work.
 
         Raises:
             ValueError: shapes of x, v or mask don't fit; the message names them.
@@ -116,6 +128,7 @@ class JointEncoder(nn.Module):
                 raise ValueError(
                     f"mask: expected the shape of x {tuple(x.shape)}, got {tuple(mask.shape)}"
                 )
-            mask = joint_mask(mask, v.shape[1])  # (batch, positions)
+            if v is not None:
+                mask = joint_mask(mask, v.shape[1])  # (batch, positions)
         h, weights = self.encoder(h, mask, need_weights=need_weights, keep=keep)
         return (h, weights) if need_weights else h

@@ -39,11 +39,12 @@ def mask_tokens(
     share: float = 0.15,
     generator: torch.Generator | None = None,
     first_word: int = 0,
+    words: Int[Tensor, " words"] | None = None,
 ) -> tuple[Int[Tensor, "batch words"], Int[Tensor, "batch words"]]:
     """What BERT is shown, and what it is to say (Devlin et al., arXiv 1810.04805, section 3.1).
 
     Each maskable position is chosen with probability `share`. Of the chosen ones, 80 % become
-    `mask_id`, 10 % a random token from `first_word` on, and 10 % stay as they are.
+    `mask_id`, 10 % a random token from `first_word` on (or of `words`), and 10 % stay as they are.
 
     Args:
         maskable: True where a token may be chosen: not padding, not [CLS] and [SEP].
@@ -67,9 +68,10 @@ def mask_tokens(
     chosen = maskable & (draw() < share)  # (batch, words)
     labels = x.masked_fill(~chosen, IGNORE)  # (batch, words)
     lot = draw()  # (batch, words)
-    random = torch.randint(
-        first_word, vocab_size, x.shape, generator=generator, device=x.device
-    )  # (batch, words)
+    low, high = (first_word, vocab_size) if words is None else (0, len(words))
+    random = torch.randint(low, high, x.shape, generator=generator, device=x.device)
+    if words is not None:
+        random = words.to(x.device)[random]  # (batch, words)
     shown = x.masked_fill(chosen & (lot < 0.8), mask_id)  # (batch, words)
     return torch.where(chosen & (lot >= 0.9), random, shown), labels
 

@@ -1,0 +1,127 @@
+"""Pretraining on pairs: the world's captions for the course's small joint model, and emoji for one
+that stands on real pretrained weights."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from course_utils.datasets.pairs import PairBatch, PairData, load_captions, pair_loader
+from course_utils.models.joint import JointConfig, JointEncoder
+from course_utils.models.pretraining import JointPretraining, patch_pixels
+from course_utils.models.vision import ConvStem
+from course_utils.objectives import pretraining as losses
+from course_utils.objectives.contrastive import hard_negatives
+from course_utils.objectives.language import mask_tokens
+from course_utils.text import CLS, MASK
+from course_utils.training import FitConfig, History, fit
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """Which losses an update adds up, and on how much of the words and patches."""
+
+    words: bool = True  # masked words, given the picture
+    contrast: bool = True  # pictures alone against texts alone
+    match: str = "hard"  # matching with "hard" or "random" negatives; "" for none
+    alone: bool = True  # masked words without pictures, hidden patches without words
+    share: float = 0.3  # of the words that are masked; captions are short
+    hidden: float = 0.5  # share of the patches that are hidden
+
+
+def pretraining_objective(
+    recipe: Pretraining, mask_id: int, choices: Tensor, generator: torch.Generator
+):
+    """(model, batch) -> loss, to be handed to `fit`.
+
+    Args:
+        choices: (vocab_size,) the number of each token among the words that can be guessed; -1 for
+            tokens that can't, such as [PAD]. Only the others are masked.
+        generator: of masks, hidden patches and negatives.
+    """
+    words = (choices >= 0).nonzero()[:, 0]  # (words that can be guessed,) token ids
+
+    def masked(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        maskable = mask & (choices.to(x.device)[x] >= 0)  # (batch, words)
+        shown, labels = mask_tokens(
+            x, maskable, mask_id, len(choices), recipe.share, generator, words=words
+        )  # (batch, words) each
+        number = choices.to(x.device)[labels.clamp(min=0)]  # (batch, words)
+        return shown, torch.where(labels < 0, labels, number)
+
+    def objective(model: JointPretraining, batch: PairBatch) -> Tensor:
+        v = model.stem(batch.images)  # (batch, patches, visual_dim)
+        x, mask, right = batch.x, batch.mask, batch.right
+        loss, scores = v.new_zeros(()), torch.zeros(right.shape, device=v.device)
+        if recipe.words:
+            shown, labels = masked(x, mask)
+            loss = loss + losses.masked_words(model, v, shown, mask, labels)
+        if recipe.contrast:
+            term, scores = losses.contrast(model, v, x, mask, right)
+            loss = loss + term
+        if recipe.match:
+            scores = scores if recipe.match == "hard" else torch.zeros_like(scores)
+            wrong = hard_negatives(scores, right, generator)  # (batch,)
+            loss = loss + losses.matching(model, v, x, mask, wrong)
+        if recipe.alone:
+            shown, labels = masked(x, mask)
+            loss = loss + losses.masked_words(model, None, shown, mask, labels)
+        if recipe.alone and batch.images.ndim == 4:
+            hidden = torch.rand(v.shape[:2], generator=generator, device=v.device) < recipe.hidden
+            loss = loss + losses.hidden_patches(model, v, patch_pixels(batch.images), hidden)
+        return loss
+
+    return objective
+
+
+def guessable(data: PairData) -> Tensor:
+    """(vocab_size,) the number of each token that is a word of `data`; -1 for the others."""
+    special = [data.tokenizer.token_to_id(t) for t in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")]
+    found = data.x[data.mask].unique()  # (tokens,)
+    found = found[~torch.isin(found, torch.tensor([t for t in special if t is not None]))]
+    choices = torch.full((data.tokenizer.get_vocab_size(),), -1)
+    choices[found] = torch.arange(len(found))
+    return choices
+
+
+# The world
+
+WORLD_PAIRS_FIT = FitConfig(epochs=8, lr=3e-3, warmup=0.1)
+PAIRS_PER_BATCH = 32
+
+
+def world_pairs(part: str = "train", scenes: int = 6000, per_scene: int = 4) -> PairData:
+    """Captions in English and Chinese. Combinations of HELD_OUT are in none of them."""
+    return load_captions("composition", part, scenes, languages=("en", "zh"), per_scene=per_scene)
+
+
+def world_pretraining_model(tokenizer: Tokenizer) -> JointPretraining:
+    """The joint model of lesson 07 in size, with heads for pretraining."""
+    config = JointConfig(dim=64, layers=2, heads=8, mlp_dim=128,
+                         vocab_size=tokenizer.get_vocab_size())  # fmt: skip
+    stem = ConvStem(config.visual_dim)
+    return JointPretraining(stem, JointEncoder(config), tokenizer.token_to_id(CLS))
+
+
+def pretrain_world(
+    seed: int = 0,
+    recipe: Pretraining = Pretraining(),
+    config: FitConfig = WORLD_PAIRS_FIT,
+    checkpoint: Path | None = None,
+    device: str | torch.device | None = None,
+) -> tuple[JointPretraining, History]:
+    """Pretrains the joint model of the world on captions. The last weights are kept."""
+    data = world_pairs()
+    torch.manual_seed(seed)
+    model = world_pretraining_model(data.tokenizer)
+    mask_id = data.tokenizer.token_to_id(MASK)
+    choices = torch.arange(data.tokenizer.get_vocab_size())  # every token has a logit,
+    choices[guessable(data) < 0] = -1  # but special ones are never asked for
+    objective = pretraining_objective(
+        recipe, mask_id, choices, torch.Generator().manual_seed(seed)
+    )
+    history = fit(model, objective, pair_loader(data, PAIRS_PER_BATCH, seed), config=config,
+                  checkpoint=checkpoint, device=device)  # fmt: skip
+    return model, history

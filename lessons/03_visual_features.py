@@ -405,3 +405,540 @@ agree = [(group[index] == group).mean() for index in (near, pixel_near)]
 by_chance = sum((group == g).mean() ** 2 for g in set(group))
 print(f"nearest neighbour in the same group: features {100 * agree[0]:.0f} %, raw pixels "
       f"{100 * agree[1]:.0f} %, by chance {100 * by_chance:.0f} %")  # fmt: skip
+
+# %% [markdown]
+# ## 5. Deep: normalisation and residuals
+#
+# More layers can say more. Can they be trained? Take 30 convolutions of 3x3 with ReLU, and ask
+# each layer for its gradient before any training.
+#
+# **Batch normalisation** (BN) brings each channel to mean 0 and variance 1, over all places of all
+# pictures of the *batch*, then scales and shifts by learnt $\gamma, \beta$. A single picture has no
+# batch, so BN also keeps running means, and uses *these* in eval mode. By hand, and PyTorch's:
+
+# %%
+def batch_norm(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
+    """BN of x (images, channels, rows, columns); `running` = (mean, var) is changed in place."""
+    if training:
+        mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)  # (channels,) each
+        n = x.numel() / x.shape[1]  # values a channel
+        running[0].lerp_(mean, momentum)
+        running[1].lerp_(var * n / (n - 1), momentum)  # kept without bias, as PyTorch does
+    else:
+        mean, var = running  # (channels,) each
+    mean, var, scale, shift = (t[:, None, None] for t in (mean, var, scale, shift))
+    return (x - mean) / (var + eps).sqrt() * scale + shift  # (images, channels, rows, columns)
+
+
+bn = nn.BatchNorm2d(4)
+nn.init.uniform_(bn.weight), nn.init.uniform_(bn.bias)
+running = [torch.zeros(4), torch.ones(4)]
+gaps = []
+for step in range(5):
+    bn.train(step < 4)  # four batches in train mode, one in eval mode
+    x = 2 + 3 * torch.randn(6, 4, 5, 5)  # (images, channels, rows, columns)
+    ours = batch_norm(x, bn.weight, bn.bias, running, bn.training)
+    gaps.append((ours - bn(x)).abs().max().item())
+gaps.append((running[1] - bn.running_var).abs().max().item())
+print(f"difference to nn.BatchNorm2d in both modes below 1e-5: {max(gaps) < 1e-5}")
+lab.claim("BN by hand equals PyTorch's, in train and in eval mode", max(gaps) < 1e-5)
+
+# %% [markdown]
+# A **residual block** adds what it computes to what came in: $y = \mathrm{relu}(x + F(x))$. Its
+# derivative is $1 + F'(x)$ where the ReLU is open: through a stack of them one path multiplies
+# ones only.
+#
+# > **Exercise 03.3 · write it** · difficulty 1 of 3 · 10 minutes
+# >
+# > Write ResNet's basic block without normalisation: $F$ is a convolution, a ReLU, a convolution.
+
+# %%
+def residual_block(x, conv1, conv2):
+    """relu(x + F(x)) for x (images, channels, rows, columns); conv1 and conv2 are functions."""
+    ### BEGIN SOLUTION
+    h = conv2(conv1(x).relu())  # (images, channels, rows, columns)
+    return (x + h).relu()  # (images, channels, rows, columns)
+    ### END SOLUTION
+
+
+# %%
+residual_block = check("03.3", residual_block)
+
+# %% [markdown]
+# The package's `ResNet` is made of these, with torchvision's names. A state dict of torchvision's
+# resnet18 loads without a missing or left-over name:
+
+# %%
+torch.manual_seed(lab.seed)
+theirs = torchvision.models.resnet18(weights=None, num_classes=10)
+ours = ResNet(classes=10)
+x = torch.randn(4, 3, 64, 64)  # (images, 3, 64, 64)
+theirs(x)  # one batch in train mode, so that BN has statistics of its own
+print(ours.load_state_dict(theirs.state_dict()))
+with torch.no_grad():
+    gap = (ours.eval().classify(x) - theirs.eval()(x)).abs().max()
+print(f"difference of the logits below 1e-5: {gap < 1e-5}")
+lab.claim("our ResNet-18 equals torchvision's", gap < 1e-5)
+for stem in ("imagenet", "small"):
+    print(f"stem {stem!r}: v of a 64x64 picture is {tuple(ResNet(stem=stem).eval()(x[:1]).shape)}")
+
+# %% [markdown]
+# The stem that ImageNet networks begin with halves the sides twice before the first block. For
+# 224 pixels that is fine; of 64 it leaves four patches. So `stem="small"` starts with one 3x3.
+#
+# Now the 30 layers. Five networks with the same 15 pairs of convolutions and pictures of our world,
+# reduced to 16x16: which of 8 colours has the only thing in it? The *start* of the weights turns
+# out to matter, so we take two. PyTorch's default draws them with variance
+# $1 / (3 \cdot \text{fan in})$. A layer with ReLU halves the mean square, so signals shrink by 6 in
+# each layer. He's start has $2 / \text{fan in}$: then they keep their size.
+
+# %%
+def one_thing(n, seed):
+    """Pictures (n, 3, 64, 64) in [0, 1] of one thing each, with its colour and shape (n,)."""
+    scenes = sample_scenes(6 * n, np.random.default_rng(seed))
+    scenes = scenes.select(np.flatnonzero(scenes.count == 1)[:n])
+    labels = [torch.from_numpy(a[:, 0].astype(np.int64)) for a in (scenes.colour, scenes.shape)]
+    return torch.from_numpy(draw(scenes)).float() / 255, *labels
+
+
+def train(model, images, labels, steps, lr=2e-3, batch=32):
+    """Trains `model.classify` in place; the loss of each update."""
+    order, losses = torch.Generator().manual_seed(lab.seed), []
+    model.to(lab.device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
+    steps = min(steps, lab.step_limit or steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=max(steps, 2))
+    for _ in range(steps):
+        rows = torch.randint(len(images), (batch,), generator=order)  # (batch,)
+        logits = model.classify(images[rows].to(lab.device))  # (batch, classes)
+        loss = F.cross_entropy(logits, labels[rows].to(lab.device))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step(), schedule.step()
+        losses.append(loss.item())
+    model.eval()
+    return losses
+
+
+@torch.no_grad()
+def accuracy(model, images, labels):
+    """Share of right classes."""
+    best = [model.classify(some.to(lab.device)).argmax(-1).cpu() for some in images.split(256)]
+    return (torch.cat(best) == labels).float().mean().item()
+
+
+# %%
+def deep(norm, residual, he):
+    """A network of one stem and 15 blocks of two convolutions."""
+    torch.manual_seed(lab.seed)
+    width = lab.pick(cpu=16, gpu=64)
+    model = ResNet((15,), width=width, stem="small", norm=norm, residual=residual, classes=8)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            if not he:
+                module.reset_parameters()  # PyTorch's default
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return model
+
+
+def gradients(model, images, labels):
+    """Norm of the gradient of each 3x3 convolution behind the stem."""
+    F.cross_entropy(model.classify(images), labels).backward()
+    found = [m.weight.grad.norm().item() for n, m in model.named_modules()
+             if isinstance(m, nn.Conv2d) and n.startswith("layer")]  # fmt: skip
+    model.zero_grad()
+    return found
+
+
+NETWORKS = {"plain, default start": ("none", False, False), "plain, He's start": ("none", False, True),
+            "plain, BN": ("batch", False, False),
+            "residual, default start": ("none", True, False),
+            "residual, BN": ("batch", True, False)}  # fmt: skip
+many, colour, shape = one_thing(4000, seed=lab.seed)
+test_images, test_colour, test_shape = one_thing(1000, seed=1_000_000)
+tiny, tiny_test = F.avg_pool2d(many, 4), F.avg_pool2d(test_images, 4)  # (n, 3, 16, 16) each
+norms, losses, final = {}, {}, {}
+for name, kind in NETWORKS.items():
+    model = deep(*kind)
+    norms[name] = gradients(model, tiny[:64], colour[:64])
+    losses[name] = train(model, tiny, colour, steps=lab.pick(cpu=120, gpu=1000))
+    final[name] = accuracy(model, tiny_test, test_colour)
+
+# %% tags=["varies"]
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
+plots.curves(norms, "layer", "norm of the gradient", "Before training", axis=left)
+left.set_yscale("log")
+left.legend(fontsize=8)
+running_mean = {name: np.convolve(ys, np.ones(10) / 10, "valid") if len(ys) > 10 else ys
+                for name, ys in losses.items()}  # fmt: skip
+plots.curves(running_mean, "update", "loss, mean of 10", "Training", axis=right,
+             baseline=("chance", math.log(8)))  # fmt: skip
+right.get_legend().remove()
+plots.show(figure, alt="Left: on a logarithmic axis the gradients of the plain network with the "
+           "default start are smaller by many orders of magnitude. Right: its loss stays at "
+           "chance while others fall.")  # fmt: skip
+
+# %%
+start = {name: sum(ys[:3]) / 3 for name, ys in norms.items()}
+rows = []
+for key, name in zip("abcde", norms):
+    end = sum(losses[name][-10:]) / len(losses[name][-10:])
+    rows.append([name, lab.measured(f"03.gradient_{key}", math.log10(start[name])),
+                 lab.measured(f"03.deep_loss_{key}", end, digits=2),
+                 lab.measured(f"03.deep_{key}", 100 * final[name], "%")])  # fmt: skip
+plots.table(rows, header=["30 layers", "log10 of the gradient of layers 1 to 3", "last loss",
+                          "colours right"])  # fmt: skip
+dead, he, plain_bn, residual, residual_bn = final.values()
+lab.claim("with the default start the plain network's first layers get a millionth of the "
+          "residual one's gradient", start["plain, default start"]
+          < 1e-6 * start["residual, default start"])  # fmt: skip
+lab.claim("it stays at chance", dead < 0.25)
+lab.claim("the residual one with BN learns", residual_bn > dead + 0.3)
+
+# %% [markdown]
+# DEEP-PROSE
+#
+# ### A frozen network in train mode
+#
+# Frozen means: its weights get no gradient. But BN has something that isn't a weight. In train
+# mode it normalises by the batch that happens to be there, and moves its running means, with or
+# without gradients. We take a copy of the real network, freeze its weights, leave it in train mode
+# and only *look* at pictures of our world, a few batches, without any optimiser:
+
+# %%
+left_on = copy.deepcopy(lite).requires_grad_(False).train()
+frames = torch.cat([square(image) for image in photographs.values()]).to(lab.device)
+with torch.no_grad():
+    before = lite.classify(frames).softmax(-1).max(-1)  # (3,) each
+    batch = torch.cat([frames[:1], resize(many[:15].to(lab.device), 224)])  # (16, 3, 224, 224)
+    in_company = left_on.classify(batch)[:1].softmax(-1).max(-1)  # (1,) each
+    for i in range(8):
+        left_on.classify(resize(many[16 * i : 16 * i + 16].to(lab.device), SIDE))
+    after = left_on.eval().classify(frames).softmax(-1).max(-1)  # (3,) each
+weights_equal = all(torch.equal(a, b) for a, b in zip(lite.parameters(), left_on.parameters()))
+buffers = max((a - b).abs().max().item() for a, b in zip(lite.buffers(), left_on.buffers())
+              if a.is_floating_point())  # fmt: skip
+print("weights unchanged:", weights_equal)
+print(f"running means or variances changed by up to {buffers:.0e}, and the probabilities by up to",
+      f"{(before.values - after.values).abs().max():.1e}")
+print("the temple in eval mode:", classes[before.indices[0]])
+lab.claim("no weight has changed, and the network has", weights_equal and buffers > 1e-3)
+lab.claim("in train mode the same photograph gets another probability in company",
+          abs(in_company.values[0] - before.values[0]) > 0.01)  # fmt: skip
+
+# %% [markdown]
+# `model.eval()` at the start doesn't help for long: a training loop calls `model.train()` before
+# each epoch, and that reaches every module inside.
+#
+# > **Exercise 03.4 · mend it** · difficulty 2 of 3 · 10 minutes
+# >
+# > `wrong_start` is called before each epoch. Write it right: all of `model` is in train mode,
+# > except `model.backbone`, which is frozen as a whole.
+
+# %%
+def wrong_start(model):
+    """Before an epoch: `model` in train mode, its backbone frozen."""
+    for p in model.backbone.parameters():
+        p.requires_grad = False
+    model.train()
+
+
+def start_epoch(model):
+    """Before an epoch: `model` in train mode, its backbone frozen."""
+    ### BEGIN SOLUTION
+    model.train()
+    model.backbone.requires_grad_(False)
+    model.backbone.eval()  # after train(), which reaches it too
+    ### END SOLUTION
+
+
+# %%
+start_epoch = check("03.4", start_epoch)
+
+# %% [markdown]
+# ## 6. What frozen features know
+#
+# A **linear probe** is a linear classifier on frozen features: it tells what can be read off
+# *directly*. It needs two companions, the raw pixels and chance, or its number says nothing. Pictures
+# of our world with one thing (8 colours, 4 shapes), and the groups of emoji.
+#
+# > **Exercise 03.5 · predict first** · difficulty 1 of 3 · 2 minutes
+# >
+# > Chance is 25 % for the shape. How many percent will the probe on *raw pixels* (16x16, in
+# > colour) get right, from 600 labelled pictures?
+
+# %%
+my_prediction = None
+### BEGIN SOLUTION
+my_prediction = 40  # a square is anywhere and in any colour: no fixed pixel tells; a guess
+### END SOLUTION
+
+# %%
+my_prediction = check("03.5", my_prediction)
+
+# %%
+N = lab.pick(cpu=600, gpu=3000)
+probe_images = torch.cat([many[:N], test_images[:400]])  # (N + 400, 3, 64, 64)
+world_v = cached_features(f"lesson03-world-{lab.seed}", probe_images, lite,
+                          lambda p: lite.grid(p, SIDE))  # (N + 400, 16, 1280)  # fmt: skip
+
+
+def probe(features, labels, n):
+    """Accuracy of a linear probe fitted on the first n rows, on the rest."""
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=200))
+    model.fit(features[:n], labels[:n])
+    return model.score(features[n:], labels[n:])
+
+
+world_labels = {"world: colour": torch.cat([colour[:N], test_colour[:400]]),
+                "world: shape": torch.cat([shape[:N], test_shape[:400]])}  # fmt: skip
+tasks = {name: (world_v.mean(1), F.avg_pool2d(probe_images, 4).flatten(1), labels.numpy(), N)
+         for name, labels in world_labels.items()}  # fmt: skip
+mixed = torch.randperm(len(some), generator=torch.Generator().manual_seed(lab.seed)).numpy()
+tasks["emoji: group"] = (emoji_v.mean(1)[mixed], F.avg_pool2d(some.floats(), 4).flatten(1)[mixed],
+                         group[mixed], len(mixed) * 2 // 3)  # fmt: skip
+rows, scores = [], {}
+for key, (name, (features, pixels, labels, n)) in zip("abc", tasks.items()):
+    values, counts = np.unique(labels[:n], return_counts=True)
+    chance = (labels[n:] == values[counts.argmax()]).mean()
+    scores[name] = probe(pixels, labels, n), probe(features, labels, n)
+    rows.append([name, f"{100 * chance:.0f} %" if key == "c" else f"{100 / len(values):.1f} %",
+                 lab.measured(f"03.probe_pixels_{key}", 100 * scores[name][0], "%"),
+                 lab.measured(f"03.probe_{key}", 100 * scores[name][1], "%")])  # fmt: skip
+plots.table(rows, header=["attribute", "chance", "raw pixels", "frozen features"])
+compare_prediction("03.probe_pixels_b", my_prediction, 100 * scores["world: shape"][0], "%")
+lab.claim("frozen features tell the shape far better than pixels",
+          scores["world: shape"][1] > scores["world: shape"][0] + 0.15)  # fmt: skip
+
+# %% [markdown]
+# PROBE-PROSE
+#
+# ## 7. Patches as words: the Vision Transformer
+#
+# A Transformer takes any row of vectors. So cut the picture into patches of 16x16 pixels, and map
+# each one, 768 numbers, linearly to `dim`. That is all that a **ViT** knows about pictures.
+#
+# > **Exercise 03.6 · write it** · difficulty 2 of 3 · 15 minutes
+# >
+# > Do it without a convolution: cut, flatten, multiply. `weight` is (dim, 3, patch, patch), as a
+# > convolution keeps it. It will then equal `F.conv2d` with stride = kernel = patch.
+
+# %%
+def patch_embed(images, weight, bias):
+    """Patches of images (images, 3, height, width), row by row: (images, patches, dim)."""
+    ### BEGIN SOLUTION
+    n, channels, height, width = images.shape
+    patch = weight.shape[-1]
+    cut = images.reshape(n, channels, height // patch, patch, width // patch, patch)
+    cut = cut.permute(0, 2, 4, 1, 3, 5)  # (images, rows, columns, channels, patch, patch)
+    cut = cut.reshape(n, -1, channels * patch * patch)  # (images, patches, 768)
+    return cut @ weight.flatten(1).T + bias  # (images, patches, dim)
+    ### END SOLUTION
+
+
+# %%
+patch_embed = check("03.6", patch_embed)
+
+# %%
+torch.manual_seed(lab.seed)
+vit = ViT(ViTConfig(image_size=64, patch=16, dim=64, layers=2, heads=4, classes=5)).eval()
+x, conv = torch.rand(2, 3, 64, 64), vit.patches.project  # x (images, 3, 64, 64)
+with torch.no_grad():
+    gap = (patch_embed(x, conv.weight, conv.bias) - vit.patches(x)).abs().max()
+    print(f"cutting and multiplying equals the strided convolution: {gap < 1e-5}")
+    print(f"v {tuple(vit(x).shape)}, logits {tuple(vit.classify(x).shape)}")
+    print(f"the same network on 96x96: v {tuple(vit(torch.rand(2, 3, 96, 96)).shape)}")
+lab.claim("patches are a convolution whose stride is its kernel", gap < 1e-5)
+
+# %% [markdown]
+# In front stands one more learnt vector, the **class token**, as BERT's `[CLS]`; its last state
+# gives the logits. Each place has a learnt position vector. For pictures of another size these are
+# interpolated, as in the last line. The package's ViT equals timm's and transformers' with their
+# weights: see `tests/test_vision.py`.
+#
+# ### Without positions
+#
+# Attention treats its inputs as a *set*. Permute the patches, and the class token's state is the
+# same sum in another order. So without positions a ViT is blind to where things are. We draw a red
+# circle and a blue cross, each well inside one patch, on a plain ground, and ask: is the circle
+# further left? For each picture there is a partner with these two patches exchanged.
+
+# %%
+def left_or_right(pairs, seed):
+    """Pictures (2 * pairs, 3, 64, 64) and whether the circle is left of the cross; then partners."""
+    rng = np.random.default_rng(seed)
+    pictures, answers = [], []
+    for _ in range(pairs):
+        columns = rng.choice(4, 2, replace=False)
+        rows_of, nudge = rng.integers(0, 4, 2), rng.uniform(-1.5, 1.5, (2, 2))
+        centres = np.stack([16 * columns + 7.5, 16 * rows_of + 7.5], 1)  # (2, 2) of the patches
+        texture = int(rng.integers(256))
+        for order in ((0, 1), (1, 0)):
+            at = centres[list(order)] + nudge  # (2, 2) circle, cross
+            pictures.append(draw(compose([("small", "red", "circle", *at[0]),
+                                          ("small", "blue", "cross", *at[1])], "plain", texture)))
+            answers.append(int(at[0, 0] < at[1, 0]))
+    pictures = torch.from_numpy(np.concatenate(pictures)).float() / 255  # (2 * pairs, 3, 64, 64)
+    return pictures, torch.tensor(answers)
+
+
+pair_images, pair_labels = left_or_right(lab.pick(cpu=600, gpu=5000), seed=lab.seed)
+pair_test, pair_test_labels = left_or_right(300, seed=1_000_000)
+plots.show(plots.images_grid(list(pair_images[:4]), ["left" if y else "right" for y in
+                                                     pair_labels[:4]], size=1.5),
+           alt="Two pairs of pictures with a red circle and a blue cross in exchanged places.")
+
+# %%
+def new_vit(positions, classes=2):
+    torch.manual_seed(lab.seed)
+    dim, layers = lab.pick(cpu=(64, 2), gpu=(192, 6))
+    return ViT(ViTConfig(dim=dim, layers=layers, mlp_dim=4 * dim, positions=positions,
+                         classes=classes))  # fmt: skip
+
+
+blind, sighted = new_vit(positions=False).eval(), new_vit(positions=True).eval()
+with torch.no_grad():
+    changes = [(m.double().classify(pair_test[0::2].double())
+                - m.classify(pair_test[1::2].double())).abs().max().item()
+               for m in (blind, sighted)]  # fmt: skip
+print("exchanging two patches changes the logits by more than 1e-6: without positions",
+      f"{changes[0] > 1e-6}, with positions {changes[1] > 1e-6}")
+lab.claim("without positions, exchanging patches changes nothing", changes[0] < 1e-6 < changes[1])
+side_score = {}
+for positions in (False, True):
+    model = new_vit(positions)
+    train(model, pair_images, pair_labels, steps=lab.pick(cpu=500, gpu=3000))
+    side_score[positions] = 100 * accuracy(model, pair_test, pair_test_labels)
+plots.table([["chance", "50.0 %"],
+             ["ViT without positions", lab.measured("03.blind", side_score[False], "%")],
+             ["ViT with positions", lab.measured("03.sighted", side_score[True], "%")]],
+            header=["model", "left or right?"])  # fmt: skip
+lab.claim("without positions the answer stays at chance", abs(side_score[False] - 50) < 3)
+lab.claim("with positions it does not", side_score[True] > 80)
+
+# %% [markdown]
+# It isn't a matter of training: a pair gets the same logits twice, so one of the two answers is
+# wrong, and 50 % is all there is. (A thing that lies across two patches would leave a hint: its
+# halves look different.) The convolutions of sections 3 to 5 never need positions, because $v$
+# keeps its grid; but a Transformer that reads this $v$ does. Lesson 04 comes back to it.
+#
+# ## 8. CNN against ViT
+#
+# A convolution *assumes* that neighbours matter and that places are alike. A ViT has to learn it.
+# How much data does that cost? Both are to name the shape of one thing; equal updates, from 250 to
+# 4,000 different pictures.
+
+# %%
+SIZES = lab.pick(cpu=(250, 1000, 4000), gpu=(250, 1000, 4000))
+race, seconds = {"VGG": [], "ViT": []}, {}
+for size in SIZES:
+    for name in race:
+        torch.manual_seed(lab.seed)
+        model = new_vit(True, classes=4) if name == "ViT" else VGG(
+            ((16, 1), (32, 1), (64, 1), (64, 1)), classes=4)  # fmt: skip
+        train(model, many[:size], shape[:size], steps=lab.pick(cpu=160, gpu=3000))
+        race[name].append(100 * accuracy(model, test_images, test_shape))
+    weights = {name: f"{sum(p.numel() for p in m.parameters()):,}" for name, m in (
+        ("VGG", VGG(((16, 1), (32, 1), (64, 1), (64, 1)), classes=4)),
+        ("ViT", new_vit(True, classes=4)))}  # fmt: skip
+rows = [["chance", "", *["25.0 %"] * len(SIZES)]]
+rows += [[name, weights[name], *(lab.measured(f"03.{name}_{size}", score, "%")
+                                 for size, score in zip(SIZES, scores_of))]
+         for name, scores_of in race.items()]  # fmt: skip
+plots.table(rows, header=["shape of one thing", "weights", *(f"{n:,} pictures" for n in SIZES)])
+lab.claim("at each amount of data the CNN is ahead by more than 10 points",
+          min(c - t for c, t in zip(*race.values())) > 10)  # fmt: skip
+
+# %% [markdown]
+# RACE-PROSE
+#
+# > **Exercise 03.7 · choose and justify** · difficulty 2 of 3 · 5 minutes
+# >
+# > 2,000 labelled photographs of 64x64 pixels, the question "is the valve left of the gauge?", one
+# > CPU. Which do you take? "a": a ViT from scratch. "b": the mean over patches of a frozen,
+# > pretrained CNN, and a linear map. "c": all patches of that frozen CNN with positions, and a
+# > small Transformer. "d": ResNet-18 from scratch with the ImageNet stem.
+
+# %%
+my_choice = None
+### BEGIN SOLUTION
+my_choice = "c"  # real features, and the grid is kept; b averages the places away
+### END SOLUTION
+
+# %%
+my_choice = check("03.7", my_choice)
+
+# %% [markdown]
+# ## 9. On a GPU: ResNet-50 and ViT-S
+#
+# The same classes at their published sizes, on this profile's pictures: one forward pass, with the
+# operations counted. On a GPU it is ResNet-50 and ViT-S/16, on a CPU their small relatives.
+
+# %%
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
+big = lab.pick(
+    cpu={"ResNet-18, small stem": lambda: ResNet(stem="small", classes=10),
+         "ViT, 2 layers": lambda: new_vit(True, classes=10)},
+    gpu={"ResNet-50": lambda: ResNet((3, 4, 6, 3), block=Bottleneck, classes=1000),
+         "ViT-S/16": lambda: ViT(ViTConfig(image_size=224, dim=384, layers=12, heads=6,
+                                           mlp_dim=1536, classes=1000))})  # fmt: skip
+side = lab.pick(cpu=64, gpu=224)
+for name, make in big.items():
+    model = make().to(lab.device).eval()
+    frame = torch.rand(1, 3, side, side, device=lab.device)  # (1, 3, side, side)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        v = model(frame)  # (1, patches, dim)
+    print(f"{name}: {sum(p.numel() for p in model.parameters()):,} weights, v {tuple(v.shape)}, "
+          f"{counter.get_total_flops() / 1e9:.2f} billion operations")  # fmt: skip
+
+# %% [markdown]
+# | | this lesson | the `gpu` profile |
+# |---|---|---|
+# | 30 layers, width | 16 | 64 |
+# | ViT: width, layers | 64, 2 | 192, 6 |
+# | updates, left or right | 500 | 3,000 |
+# | emoji encoded | 700 | all |
+# | ResNet and ViT counted | small, 64x64 | ResNet-50 and ViT-S/16, 224x224 |
+# | time | see the head line | not measured |
+#
+# ## 10. What you know now
+#
+# - A convolution is one small product at each place; its output side is a floor and a plus one.
+# - A stem gives $v$ (images, patches, dim), whatever is inside it.
+# - Depth needs a start that keeps signals alive, normalisation, or a path of ones.
+# - BN has two modes and a memory that is no weight. Frozen means eval mode, too.
+# - A probe's number means something only beside raw pixels and chance.
+# - Without positions a Transformer sees a set of patches.
+
+# %%
+quiz([
+    ("A frozen backbone gives other features each time, though no weight changes. Why?",
+     "Its batch normalisation is in train mode: it uses the batch's statistics and keeps them."),
+    ("A ViT has 16 patches of 16x16. What is its receptive field after one layer?",
+     "The whole picture: each patch attends to all others."),
+    ("Why is a 3x3 convolution behind a 3x3 convolution more than one 5x5 convolution?",
+     "Only because of the ReLU between; without it, it is one 5x5 convolution with fewer weights."),
+    ("A probe for colour is right in 95 %. Has the network learnt colours?",
+     "Not shown: raw pixels may do as well. Compare with them, and with chance."),
+    ("ResNet's ImageNet stem on 64x64 pictures: what comes out, and what to do?",
+     "Four patches of 2x2. Take a 3x3 stem without stride and pooling, or enlarge the pictures."),
+])  # fmt: skip
+
+# %% [markdown]
+# **Papers.** Simonyan and Zisserman 2014, *VGG* ([arXiv
+# 1409.1556](https://arxiv.org/abs/1409.1556)): depth with 3x3 kernels alone, 16 to 19 layers. Ioffe
+# and Szegedy 2015, *Batch Normalization* ([1502.03167](https://arxiv.org/abs/1502.03167)): the same
+# accuracy in far fewer updates; why it works is still argued about. He et al. 2015, *Deep Residual
+# Learning* ([1512.03385](https://arxiv.org/abs/1512.03385)): plain networks *with* BN train worse
+# at 34 layers than at 18, residual ones better; its authors say that vanishing gradients are not
+# the reason there. Tan and Le 2019, *EfficientNet* ([1905.11946](https://arxiv.org/abs/1905.11946)):
+# depth, width and resolution grown together, from a base found by search. Sandler et al. 2018,
+# *MobileNetV2* ([1801.04381](https://arxiv.org/abs/1801.04381)): the inverted residual block that
+# EfficientNet is made of. Dosovitskiy et al. 2020, *An Image is Worth 16x16 Words*
+# ([2010.11929](https://arxiv.org/abs/2010.11929)): a ViT trained on ImageNet alone is behind a
+# ResNet of its size; pretrained on hundreds of millions of pictures it is ahead.
+#
+# **Next:** lesson 04 puts $x$ and $v$ into one Transformer.

@@ -142,7 +142,7 @@ class BasicBlock(nn.Module):
         h = self.relu(self.bn1(self.conv1(x)))  # (images, width, rows / stride, columns / stride)
         h = self.bn2(self.conv2(h))  # (images, width, rows / stride, columns / stride)
         if self.residual:
-            h = h + (x if self.downsample is None else self.downsample(x))  # same shape
+            h += x if self.downsample is None else self.downsample(x)  # in place: no copy
         return self.relu(h)
 
 
@@ -170,7 +170,7 @@ class Bottleneck(nn.Module):
         h = self.relu(self.bn2(self.conv2(h)))  # (images, width, rows / stride, columns / stride)
         h = self.bn3(self.conv3(h))  # (images, 4 * width, rows / stride, columns / stride)
         if self.residual:
-            h = h + (x if self.downsample is None else self.downsample(x))  # same shape
+            h += x if self.downsample is None else self.downsample(x)  # in place: no copy
         return self.relu(h)
 
 

@@ -26,7 +26,8 @@ def table(header: list[str], rows: list[list]) -> str:
 
 def encoders(threads: int) -> str:
     rows = [[name, f"{ms:.1f}", f"{ratio:.2f}", note] for name, ms, ratio, note in
-            [*against_peers(threads), *language_models(threads), *vision_models(threads)]]  # fmt: skip
+            [*against_peers(threads), *language_models(threads),
+             *vision_models(threads)]]  # fmt: skip
     return table(["forward and backward", "ms (median)", "times ours", "checked first"], rows)
 
 

@@ -325,8 +325,9 @@ EXERCISES = {
     ),
     "03.5": Exercise(
         "Predict the probe on raw pixels", 2, 1, 40, prediction(0, 100, "%"),
-        ("Any number from 0 to 100 is an answer.", "Chance is 25 %. Is there any single pixel whose "
-         "colour tells a square from a circle, if both can be anywhere and of any colour?"),
+        ("Any number from 0 to 100 is an answer. Chance is 25 %.",
+         "A linear map adds up pixels with fixed weights, wherever the thing is. Against that: it "
+         "has 768 of them for each shape."),
     ),
     "03.6": Exercise(
         "Patches are a convolution", 15, 2, _patch_embed, _test_patch_embed,

@@ -48,7 +48,9 @@ def check_images(images: Tensor, multiple: int = 1) -> None:
         )
 
 
-def as_patches(grid: Float[Tensor, "images dim rows columns"]) -> Float[Tensor, "images patches dim"]:
+def as_patches(
+    grid: Float[Tensor, "images dim rows columns"],
+) -> Float[Tensor, "images patches dim"]:
     """A feature map as a row of patches."""
     return grid.flatten(2).transpose(1, 2)  # (images, patches, dim)
 

@@ -31,6 +31,7 @@ class ViTConfig:
     dropout: float = 0.0  # share of values set to zero while training
     norm_eps: float = 1e-6  # added to the variance
     positions: bool = True  # False: patches are a set, without places
+    position_std: float = 0.02  # standard deviation of positions and class token at the start
     classes: int | None = None  # outputs of the classifier; None for no classifier
 
     def __post_init__(self) -> None:
@@ -66,7 +67,7 @@ class ViT(nn.Module):
         self.fc = nn.Linear(config.dim, config.classes) if config.classes else None
         for table in (self.cls, self.position):
             if table is not None:
-                nn.init.trunc_normal_(table, std=0.02)
+                nn.init.normal_(table, std=config.position_std)
 
     def states(
         self, images: Float[Tensor, "images 3 height width"], keep: int | None = None,

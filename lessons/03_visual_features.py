@@ -20,7 +20,6 @@
 # %%
 import copy
 import math
-import time
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -565,7 +564,7 @@ norms, losses, final = {}, {}, {}
 for name, kind in NETWORKS.items():
     model = deep(*kind)
     norms[name] = gradients(model, tiny[:64], colour[:64])
-    losses[name] = train(model, tiny, colour, steps=lab.pick(cpu=120, gpu=1000))
+    losses[name] = train(model, tiny, colour, steps=lab.pick(cpu=100, gpu=1000))
     final[name] = accuracy(model, tiny_test, test_colour)
 
 # %% tags=["varies"]
@@ -847,32 +846,39 @@ lab.claim("with positions it does not", side_score[2] > 80)
 # ## 8. CNN against ViT
 #
 # A convolution *assumes* that neighbours matter and that places are alike. A ViT has to learn it.
-# How much data does that cost? Both are to name the shape of one thing; equal updates, from 250 to
-# 4,000 different pictures.
+# How much data does that cost? Both are to name the shape of one thing, from 60 to 4,000 different
+# pictures. The ViT gets six times as many updates, which take about as long, and patches of 8x8:
+# with 16x16 it stayed at chance in a trial of 1,000 updates.
 
 # %%
-SIZES = lab.pick(cpu=(250, 1000, 4000), gpu=(250, 1000, 4000))
-race, seconds = {"VGG": [], "ViT": []}, {}
-for size in SIZES:
-    for name in race:
-        torch.manual_seed(lab.seed)
-        model = new_vit(True, classes=4) if name == "ViT" else VGG(
-            ((16, 1), (32, 1), (64, 1), (64, 1)), classes=4)  # fmt: skip
-        train(model, many[:size], shape[:size], steps=lab.pick(cpu=160, gpu=3000))
+SIZES, race = (60, 250, 4000), {"VGG": [], "ViT": []}
+
+
+def racer(name):
+    torch.manual_seed(lab.seed)
+    if name == "VGG":
+        return VGG(((16, 1), (32, 1), (64, 1), (64, 1)), classes=4)
+    return ViT(ViTConfig(patch=8, position_std=0.1, classes=4))
+
+
+for name, updates, lr in (("VGG", 100, 2e-3), ("ViT", 600, 1e-3)):
+    for size in SIZES:
+        model = racer(name)
+        train(model, many[:size], shape[:size], steps=lab.pick(cpu=updates, gpu=3000), lr=lr)
         race[name].append(100 * accuracy(model, test_images, test_shape))
-    weights = {name: f"{sum(p.numel() for p in m.parameters()):,}" for name, m in (
-        ("VGG", VGG(((16, 1), (32, 1), (64, 1), (64, 1)), classes=4)),
-        ("ViT", new_vit(True, classes=4)))}  # fmt: skip
 rows = [["chance", "", *["25.0 %"] * len(SIZES)]]
-rows += [[name, weights[name], *(lab.measured(f"03.{name}_{size}", score, "%")
-                                 for size, score in zip(SIZES, scores_of))]
-         for name, scores_of in race.items()]  # fmt: skip
+rows += [[name, f"{sum(p.numel() for p in racer(name).parameters()):,}",
+          *(lab.measured(f"03.{name}_{size}", score, "%")
+            for size, score in zip(SIZES, race[name]))] for name in race]  # fmt: skip
 plots.table(rows, header=["shape of one thing", "weights", *(f"{n:,} pictures" for n in SIZES)])
 lab.claim("at each amount of data the CNN is ahead by more than 10 points",
           min(c - t for c, t in zip(*race.values())) > 10)  # fmt: skip
+lab.claim("more data helps the ViT", race["ViT"][2] > race["ViT"][1] + 5)
 
 # %% [markdown]
-# RACE-PROSE
+# With 250 pictures the CNN is nearly done, and the ViT with 4,000 is behind the CNN with 250. Its
+# assumptions are true of this world. They are less true of larger things and of more data, where
+# ViTs catch up; that we can't show here at this size.
 #
 # > **Exercise 03.7 · choose and justify** · difficulty 2 of 3 · 5 minutes
 # >

@@ -91,7 +91,8 @@ plots.show(plots.images_grid(pictures, list(top5), columns=4, size=1.7),
 plots.table(rows, header=["picture", "first", "second", "third", "fourth", "fifth"])
 
 # %% [markdown]
-# It names several things right, drawings too. There is no class for a woman: it names her clothes.
+# It comes close with the photographs, and with some of the drawings. There is no class for a woman:
+# it names her clothes.
 # The 1000 names decide what can be said at all. So we want the step *before* the names: the
 # network's visual features. How do 150,000 numbers of light become a few vectors of meaning?
 #
@@ -290,7 +291,7 @@ spread = touched / touched.max()  # (160, 160)
 seen = int((touched.sum(0) > 0).sum())
 rule = receptive_field([(3, 1), (2, 2)] * 2 + [(3, 1), (3, 1), (2, 2)] * 2)
 central = (touched > 0.1 * touched.max()).any(0).sum()
-figure, axis = plt.subplots(figsize=(3.6, 3.2))
+figure, axis = plt.subplots(figsize=(4.8, 3.4))
 figure.colorbar(axis.imshow(spread.sqrt()), label="root of relative gradient")
 axis.set_title(f"One patch sees {seen} pixels, its centre best")
 plots.show(figure, alt="A bright blob in the middle of a dark square: the gradient of one output "
@@ -351,10 +352,13 @@ for row, channel in zip(axes, channels):
         axis.axis("off")
     row[0].set_title(f"channel {channel}", loc="left", fontsize=9)
 figure.suptitle("Six emoji that excite one channel most")
-plots.show(figure, alt="Four rows of six emoji; most emoji of one row look alike.")
+plots.show(figure, alt="Four rows of six emoji. In some rows they share a look, such as rings or "
+           "grey bodies; in none of them do all show one kind of thing.")  # fmt: skip
 
 # %% [markdown]
-# The rows are families: nobody had shown the network an emoji, and it was never told to group them.
+# Look for what a row shares. A look, in some rows: rings, grey bodies. A kind of thing, in none. A
+# single channel rarely stands for something that we have a word for. What is known about a picture
+# lies in the vector as a whole.
 #
 # ### Nearest neighbours
 #
@@ -396,7 +400,8 @@ rows = {i: [i, *nearest(emoji_v.mean(1), 5)[i].tolist()] for i in ask}
 figure = plots.images_grid([some.images[j] for row in rows.values() for j in row],
                            [names[j][:14] for row in rows.values() for j in row],
                            columns=6, size=1.2)  # fmt: skip
-plots.show(figure, alt="Each row: an emoji, then its five nearest neighbours, most of its kind.")
+plots.show(figure, alt="Each row: an emoji, then its five nearest neighbours. They share form and "
+           "colour, and sometimes the kind.")  # fmt: skip
 near = nearest(emoji_v.mean(1))[:, 0]
 pixel_near = nearest(F.avg_pool2d(some.floats(), 4).flatten(1))[:, 0]
 group = np.array(some.categories)
@@ -406,6 +411,10 @@ print(f"nearest neighbour in the same group: features {100 * agree[0]:.0f} %, ra
       f"{100 * agree[1]:.0f} %, by chance {100 * by_chance:.0f} %")  # fmt: skip
 
 # %% [markdown]
+# Tiles of one photograph also share light and colours, so raw pixels do well too. Among emoji the
+# neighbours are alike in form and colour first, and in kind second. Features are better than
+# pixels, by less than one might hope: these drawings are far from what the network was trained on.
+#
 # ## 5. Deep: normalisation and residuals
 #
 # More layers can say more. Can they be trained? Take 30 convolutions of 3x3 with ReLU, and ask
@@ -600,11 +609,10 @@ lab.claim("the residual one with BN learns", residual_bn > dead + 0.3)
 
 # %% [markdown]
 # Five different fates. The plain network with the default start gets *no* gradient in its first
-# layers: the numbers are below those of float32's rounding of anything else. He's start repairs
-# that by many orders of magnitude, and still the loss stays at chance in these few updates. BN makes
-# the plain network move. The residual path alone keeps the gradient as well as BN does, and yet this
-# network hardly learns in the time: a gradient that arrives is needed, it isn't enough. Path and
-# BN together learn the task.
+# layers that could move anything. He's start repairs that by many orders of magnitude, and still
+# the loss stays at chance in these few updates. BN makes the plain network move. The residual
+# path alone keeps the gradient as well as BN does, and yet this network hardly learns in the
+# time: a gradient that arrives is needed, it isn't enough. Path and BN together learn the task.
 #
 # ### A frozen network in train mode
 #
@@ -720,10 +728,10 @@ lab.claim("frozen features tell the shape far better than pixels",
           scores["world: shape"][1] > scores["world: shape"][0] + 0.15)  # fmt: skip
 
 # %% [markdown]
-# Frozen features of a network that never saw our world tell its colours and shapes. Raw pixels are
-# far above chance too, more than many would guess: without that column one would credit the network
-# with all of it. For the emoji's groups the gap is small. "Symbols" or "Objects" are not things that
-# look alike, and families are on both sides here, so that a pixel's neighbour helps.
+# Frozen features of a network that never saw our world tell its colours and shapes. Raw pixels
+# are far above chance too, more than many would guess: without that column one would credit the
+# network with all of it. For the emoji's groups the gap is small. "Symbols" or "Objects" are not
+# things that look alike, and families are on both sides here, so that a pixel's neighbour helps.
 #
 # ## 7. Patches as words: the Vision Transformer
 #
@@ -955,15 +963,16 @@ quiz([
 
 # %% [markdown]
 # **Papers.** Simonyan and Zisserman 2014, *VGG* ([arXiv
-# 1409.1556](https://arxiv.org/abs/1409.1556)): depth with 3x3 kernels alone, 16 to 19 layers. Ioffe
-# and Szegedy 2015, *Batch Normalization* ([1502.03167](https://arxiv.org/abs/1502.03167)): the same
-# accuracy in far fewer updates; why it works is still argued about. He et al. 2015, *Deep Residual
-# Learning* ([1512.03385](https://arxiv.org/abs/1512.03385)): plain networks *with* BN train worse
-# at 34 layers than at 18, residual ones better; its authors say that vanishing gradients are not
-# the reason there. Tan and Le 2019, *EfficientNet*
-# ([1905.11946](https://arxiv.org/abs/1905.11946)): depth, width and resolution grown together, from a base found by search. Sandler et al. 2018,
-# *MobileNetV2* ([1801.04381](https://arxiv.org/abs/1801.04381)): the inverted residual block that
-# EfficientNet is made of. Dosovitskiy et al. 2020, *An Image is Worth 16x16 Words*
+# 1409.1556](https://arxiv.org/abs/1409.1556)): depth with 3x3 kernels alone, 16 to 19 layers.
+# Ioffe and Szegedy 2015, *Batch Normalization* ([1502.03167](https://arxiv.org/abs/1502.03167)):
+# the same accuracy in far fewer updates; why it works is still argued about. He et al. 2015,
+# *Deep Residual Learning* ([1512.03385](https://arxiv.org/abs/1512.03385)): plain networks *with*
+# BN train worse at 34 layers than at 18, residual ones better; its authors say that vanishing
+# gradients are not the reason there. Tan and Le 2019, *EfficientNet*
+# ([1905.11946](https://arxiv.org/abs/1905.11946)): depth, width and resolution grown together,
+# from a base found by search. Sandler et al. 2018, *MobileNetV2*
+# ([1801.04381](https://arxiv.org/abs/1801.04381)): the inverted residual block that EfficientNet
+# is made of. Dosovitskiy et al. 2020, *An Image is Worth 16x16 Words*
 # ([2010.11929](https://arxiv.org/abs/2010.11929)): a ViT trained on ImageNet alone is behind a
 # ResNet of its size; pretrained on hundreds of millions of pictures it is ahead.
 #

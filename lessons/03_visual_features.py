@@ -854,12 +854,12 @@ lab.claim("with positions it does not", side_score[2] > 80)
 # ## 8. CNN against ViT
 #
 # A convolution *assumes* that neighbours matter and that places are alike. A ViT has to learn it.
-# How much data does that cost? Both are to name the shape of one thing, from 60 to 4,000 different
+# How much data does that cost? Both are to name the shape of one thing, from 100 or 4,000 different
 # pictures. The ViT gets six times as many updates, which take about as long, and patches of 8x8:
 # with 16x16 it stayed at chance in a trial of 1,000 updates.
 
 # %%
-SIZES, race = (60, 250, 4000), {"VGG": [], "ViT": []}
+SIZES, race = (100, 4000), {"VGG": [], "ViT": []}
 
 
 def racer(name):
@@ -881,12 +881,12 @@ rows += [[name, f"{sum(p.numel() for p in racer(name).parameters()):,}",
 plots.table(rows, header=["shape of one thing", "weights", *(f"{n:,} pictures" for n in SIZES)])
 lab.claim("at each amount of data the CNN is ahead by more than 10 points",
           min(c - t for c, t in zip(*race.values())) > 10)  # fmt: skip
-lab.claim("more data helps the ViT", race["ViT"][2] > race["ViT"][1] + 5)
 
 # %% [markdown]
-# With 250 pictures the CNN is nearly done, and the ViT with 4,000 is behind the CNN with 250. Its
-# assumptions are true of this world. They are less true of larger things and of more data, where
-# ViTs catch up; that we can't show here at this size.
+# Forty times the data doesn't close the gap here. The assumptions of a convolution are true of this
+# world. (How much more data helps the ViT in these few updates differs from seed to seed, so we
+# claim nothing about it.) On far larger data, and with far more updates, ViTs catch up; that can't
+# be shown at this size.
 #
 # > **Exercise 03.7 · choose and justify** · difficulty 2 of 3 · 5 minutes
 # >

@@ -1,16 +1,27 @@
 """Pretraining on pairs: the world's captions for the course's small joint model, and emoji for one
 that stands on real pretrained weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 
-from course_utils.datasets.pairs import PairBatch, PairData, load_captions, pair_loader
+from course_utils.datasets.emoji import load_emoji
+from course_utils.datasets.pairs import (
+    PairBatch,
+    PairData,
+    join,
+    load_captions,
+    named,
+    pair_loader,
+)
+from course_utils.features import cached_features
 from course_utils.models.joint import JointConfig, JointEncoder
-from course_utils.models.pretraining import JointPretraining, patch_pixels
+from course_utils.models.pretrained import load_efficientnet_lite0, load_minilm
+from course_utils.models.pretraining import JointPretraining, WordPieces, patch_pixels
+from course_utils.models.text import encode_texts
 from course_utils.models.vision import ConvStem
 from course_utils.objectives import pretraining as losses
 from course_utils.objectives.contrastive import hard_negatives
@@ -121,6 +132,72 @@ def pretrain_world(
     choices[guessable(data) < 0] = -1  # but special ones are never asked for
     objective = pretraining_objective(
         recipe, mask_id, choices, torch.Generator().manual_seed(seed)
+    )
+    history = fit(model, objective, pair_loader(data, PAIRS_PER_BATCH, seed), config=config,
+                  checkpoint=checkpoint, device=device)  # fmt: skip
+    return model, history
+
+
+# Real pictures and real weights
+
+REAL_PAIRS_FIT = FitConfig(epochs=8, lr=1e-3, warmup=0.1)
+REAL_SIDE = 128  # pictures are enlarged to this: 16 patches of EfficientNet-Lite0
+REAL_WORDS = 32  # longest text, in tokens
+
+
+def real_pretraining_model(words: Tensor) -> JointPretraining:
+    """A joint encoder of three layers over frozen EfficientNet-Lite0 grid features (the stem is the
+    identity: features come from `grid_features`) and MiniLM's frozen WordPiece vectors.
+
+    Args:
+        words: (choices,) ids of the tokens that can be guessed.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_minilm`.
+    """
+    minilm, tokenizer = load_minilm()
+    table = minilm.token.weight.detach()  # (vocab_size, 384)
+    config = JointConfig(dim=128, layers=3, heads=4, mlp_dim=512, visual_dim=1280, patches=16,
+                         vocab_size=len(table), max_words=REAL_WORDS)  # fmt: skip
+    token = WordPieces(table / table.std(), config.dim)  # as large as patches
+    encoder = JointEncoder(config, token=token)
+    return JointPretraining(nn.Identity(), encoder, tokenizer.token_to_id(CLS), words)
+
+
+def grid_features(name: str, images: Tensor) -> Tensor:
+    """EfficientNet-Lite0's features (pictures, 16, 1280) of uint8 pictures, kept on disk."""
+    net = load_efficientnet_lite0()
+    return cached_features(name, images, net, lambda some: net.grid(some, REAL_SIDE))
+
+
+def real_pairs(scenes: int = 3000) -> PairData:
+    """Emoji of the training part, twice, and pictures of the world, with English texts. The emoji
+    come first; HELD_OUT combinations of the world are in no text."""
+    _, tokenizer = load_minilm()
+    emoji = load_emoji("train")
+    names = named(emoji, encode_texts(tokenizer, [*emoji.names, *emoji.texts()], REAL_WORDS),
+                  tokenizer, grid_features("emoji-train", emoji.images))  # fmt: skip
+    world = load_captions("composition", "train", scenes)
+    told = encode_texts(tokenizer, world.texts, REAL_WORDS)
+    world = replace(world, images=grid_features("world-pairs", world.images), x=told[0],
+                    mask=told[1], tokenizer=tokenizer, own=world.own[:, :2])  # fmt: skip
+    return join([names, names, world])
+
+
+def pretrain_real(
+    seed: int = 0,
+    recipe: Pretraining = Pretraining(),
+    config: FitConfig = REAL_PAIRS_FIT,
+    checkpoint: Path | None = None,
+    device: str | torch.device | None = None,
+) -> tuple[JointPretraining, History]:
+    """Pretrains the joint model for real pictures. The last weights are kept."""
+    data = real_pairs()
+    torch.manual_seed(seed)
+    choices = guessable(data)
+    model = real_pretraining_model((choices >= 0).nonzero()[:, 0])
+    objective = pretraining_objective(
+        recipe, data.tokenizer.token_to_id(MASK), choices, torch.Generator().manual_seed(seed)
     )
     history = fit(model, objective, pair_loader(data, PAIRS_PER_BATCH, seed), config=config,
                   checkpoint=checkpoint, device=device)  # fmt: skip

@@ -3,6 +3,9 @@
     python -m course_utils.recipes easy_vqa          the model of lesson 07
     python -m course_utils.recipes world_joint_0     of lesson 04: fusion joint, late or cross, and
                                                      the seed 0, 1 or 2
+    python -m course_utils.recipes world_pretrained  of lesson 06: pretrained on the world's captions
+    python -m course_utils.recipes real_pretrained   of lesson 06: pretrained on emoji and captions,
+                                                     on real pretrained weights
 
 writes data/checkpoints/NAME.safetensors.
 """
@@ -23,6 +26,7 @@ from course_utils.models.joint import JointConfig, JointEncoder
 from course_utils.models.vision import ConvStem
 from course_utils.models.vqa import VQAModel
 from course_utils.objectives.classification import cross_entropy
+from course_utils.pretraining import pretrain_real, pretrain_world
 from course_utils.training import FitConfig, History, fit
 
 EASY_VQA_FIT = FitConfig(epochs=7, lr=1e-3, warmup=0.35)
@@ -131,7 +135,7 @@ RECIPES = {"easy_vqa": train_easy_vqa} | {
     f"world_{fusion}_{seed}": partial(train_world, fusion, seed)
     for fusion in FUSIONS
     for seed in range(3)
-}
+} | {"world_pretrained": pretrain_world, "real_pretrained": pretrain_real}
 
 
 def main() -> None:
@@ -143,7 +147,9 @@ def main() -> None:
     options = parser.parse_args()
     path = options.out or Path("data/checkpoints") / f"{options.name}.safetensors"
     _, history = RECIPES[options.name](checkpoint=path)
-    print(f"{path}: best validation score {max(history.score):.4f}")
+    told = f"best validation score {max(history.score):.4f}" if history.score else (
+        f"last loss {history.loss[-1]:.3f}")  # fmt: skip
+    print(f"{path}: {told}")
 
 
 if __name__ == "__main__":

@@ -212,3 +212,31 @@ def named(
     texts = (*emoji.names, *emoji.texts())
     return PairData(emoji.images if images is None else images, own, true, texts, *encoded,
                     tokenizer)  # fmt: skip
+
+
+def join(parts: Sequence[PairData]) -> PairData:
+    """Several sources as one. Texts of different sources are true of their own pictures only, also
+    where they read alike.
+
+    Raises:
+        ValueError: no part, or parts with different tokenizers or numbers of texts a picture.
+    """
+    if not parts or len({(id(part.tokenizer), part.own.shape[1]) for part in parts}) > 1:
+        raise ValueError("join expected parts with one tokenizer and as many texts a picture")
+    longest = max(part.x.shape[1] for part in parts)
+    pad = parts[0].tokenizer.token_to_id("[PAD]")
+    first = np.cumsum([0, *(len(part.texts) for part in parts)]).tolist()  # of each part's texts
+    return PairData(
+        images=torch.cat([part.images for part in parts]),
+        own=torch.cat([part.own + start for part, start in zip(parts, first)]),
+        true=tuple(frozenset(i + start for i in row)
+                   for part, start in zip(parts, first) for row in part.true),
+        texts=tuple(text for part in parts for text in part.texts),
+        x=torch.cat([_wider(part.x, longest, pad) for part in parts]),
+        mask=torch.cat([_wider(part.mask, longest, False) for part in parts]),
+        tokenizer=parts[0].tokenizer,
+    )  # fmt: skip
+
+
+def _wider(rows: Tensor, width: int, value: int) -> Tensor:
+    return torch.nn.functional.pad(rows, (0, width - rows.shape[1]), value=value)

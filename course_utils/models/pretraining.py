@@ -33,21 +33,23 @@ class JointPretraining(nn.Module):
     Args:
         stem: pictures -> v (batch, patches, visual_dim).
         cls_id: token id of [CLS], which stands alone beside a picture without a text.
-        words: vectors of the tokens that can be guessed (choices, width), which the guess is compared
-            with; when None, every token can be guessed, each with weights of its own.
+        words: ids of the tokens that can be guessed; a guess is compared with their `WordPieces`.
+            When None, every token can be guessed, each with weights of its own.
         space: width of the vectors in which pictures and texts are compared.
         pixels: numbers a patch that `patch_pixels` gives, guessed for hidden patches.
     """
 
     def __init__(
         self, stem: nn.Module, encoder: JointEncoder, cls_id: int,
-        words: Float[Tensor, "choices width"] | None = None, space: int = 64, pixels: int = 48,
+        words: Int[Tensor, " choices"] | None = None, space: int = 64, pixels: int = 48,
     ):  # fmt: skip
         super().__init__()
         dim = encoder.config.dim
         self.stem, self.encoder, self.cls_id = stem, encoder, cls_id
-        self.register_buffer("table", words, persistent=False)
-        self.word_head = nn.Linear(dim, encoder.config.vocab_size if words is None else words.shape[1])
+        self.register_buffer("words", words)
+        token = encoder.embedding.token
+        width = encoder.config.vocab_size if words is None else token.table.shape[1]
+        self.word_head = nn.Linear(dim, width)
         self.match_head = nn.Linear(dim, 1)
         self.picture_head, self.text_head = nn.Linear(dim, space), nn.Linear(dim, space)
         self.temperature = Temperature()
@@ -63,8 +65,10 @@ class JointPretraining(nn.Module):
 
     def word_logits(self, h: Float[Tensor, "some dim"]) -> Float[Tensor, "some choices"]:
         """Which word stands at the positions whose states are `h`."""
-        guess = self.word_head(h)  # (some, choices) or (some, width)
-        return guess if self.table is None else guess @ self.table.T  # (some, choices)
+        guess = self.word_head(h)  # (some, vocab_size) or (some, width)
+        if self.words is None:
+            return guess
+        return guess @ self.encoder.embedding.token.table[self.words].T  # (some, choices)
 
     def match_logits(
         self, v: Float[Tensor, "batch patches visual_dim"], x: Int[Tensor, "batch words"],

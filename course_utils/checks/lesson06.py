@@ -1,0 +1,357 @@
+"""Lesson 06: pretraining on pairs."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from course_utils.checks.feedback import (
+    Exercise, Feedback, call, compare, kind, prediction, value,
+)  # fmt: skip
+from course_utils.objectives.contrastive import contrastive_loss, hard_negatives
+
+
+def _draw(seed, *shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# 06.1 the contrastive loss
+
+
+def _contrastive(scores):
+    own = torch.arange(len(scores))
+    return (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
+
+
+def _one_way(scores):
+    return F.cross_entropy(scores, torch.arange(len(scores)))
+
+
+def _other_way(scores):
+    return _one_way(scores.T)
+
+
+def _added(scores):
+    return _one_way(scores) + _one_way(scores.T)
+
+
+def _summed(scores):
+    return len(scores) * _contrastive(scores)
+
+
+def _no_logarithm(scores):
+    return 1 - (scores.softmax(1).diagonal().mean() + scores.softmax(0).diagonal().mean()) / 2
+
+
+def _mean_of_all(scores):
+    return -(scores.log_softmax(1).mean() + scores.log_softmax(0).mean()) / 2
+
+
+def _test_contrastive(function):
+    for n in (2, 5):
+        scores = 3 * _draw(n, n, n)
+        got = call(function, scores)
+        compare(got, _contrastive(scores), f"the loss of a table of {n} x {n} scores")
+    if isinstance(got, torch.Tensor) and not call(function, scores.requires_grad_()).requires_grad:
+        raise Feedback("the value is right, but no gradient gets back to the scores.")
+
+
+# 06.3 who is pushed away
+
+
+def _push(scores, own, temperature):
+    wrong = scores.clone()
+    wrong[own] = -torch.inf
+    return (wrong / temperature).softmax(0)
+
+
+def _with_own(scores, own, temperature):
+    return (scores / temperature).softmax(0)
+
+
+def _own_blanked(scores, own, temperature):
+    p = _with_own(scores, own, temperature).clone()
+    p[own] = 0
+    return p
+
+
+def _times(scores, own, temperature):
+    return _push(scores, own, 1 / temperature)
+
+
+def _no_temperature(scores, own, temperature):
+    return _push(scores, own, 1.0)
+
+
+def _own_is_zero(scores, own, temperature):
+    wrong = scores.clone()
+    wrong[own] = 0
+    return (wrong / temperature).softmax(0)
+
+
+def _test_push(function):
+    for own, temperature in ((0, 0.5), (3, 0.07)):
+        scores = torch.tanh(_draw(own, 6))
+        leaf = scores.clone().requires_grad_()
+        F.cross_entropy(leaf[None] / temperature, torch.tensor([own])).backward()
+        push = leaf.grad.clone()
+        push[own] = 0
+        got = call(function, scores, own, temperature)
+        compare(got, push / push.sum(), "the shares of the push (autograd's are the reference)")
+
+
+# 06.4 recall at k
+
+
+def _recall(scores, right, k):
+    best = scores.topk(k, dim=1).indices
+    return right.gather(1, best).any(1).double().mean().item()
+
+
+def _found_share(scores, right, k):
+    best = scores.topk(k, dim=1).indices
+    return (right.gather(1, best).sum(1) / right.sum(1)).double().mean().item()
+
+
+def _precision(scores, right, k):
+    best = scores.topk(k, dim=1).indices
+    return right.gather(1, best).double().mean().item()
+
+
+def _diagonal(scores, right, k):
+    best = scores.topk(k, dim=1).indices
+    return (best == torch.arange(len(scores))[:, None]).any(1).double().mean().item()
+
+
+def _columns(scores, right, k):
+    return _recall(scores.T, right.T, k)
+
+
+def _worst(scores, right, k):
+    return _recall(-scores, right, k)
+
+
+def _test_recall(function):
+    right = torch.eye(10, 12, dtype=torch.bool) | (_draw(9, 10, 12) > 1.2)
+    scores = _draw(8, 10, 12) + right
+    for k in (1, 3, 12):
+        got = call(function, scores, right, k)
+        got = got.item() if isinstance(got, torch.Tensor) and got.numel() == 1 else got
+        compare(got, _recall(scores, right, k), f"recall at {k}")
+
+
+# 06.5 several right answers
+
+
+def _spread(scores, right):
+    return contrastive_loss(scores, right)
+
+
+def _first_only(scores, right):
+    return _contrastive(scores)
+
+
+def _unnormalised(scores, right):
+    rows = -(right * scores.log_softmax(1)).sum(1).mean()
+    return (rows - (right.T * scores.T.log_softmax(1)).sum(1).mean()) / 2
+
+
+def _rows_only(scores, right):
+    target = right / right.sum(1, keepdim=True)
+    return -(target * scores.log_softmax(1)).sum(1).mean()
+
+
+def _any_of_them(scores, right):
+    def way(s, r):
+        return -(s.softmax(1) * r).sum(1).log().mean()
+
+    return (way(scores, right) + way(scores.T, right.T)) / 2
+
+
+def _left_out(scores, right):
+    """Other right answers are neither pulled nor pushed."""
+    others = right & ~torch.eye(len(right), dtype=torch.bool)
+    return _contrastive(scores.masked_fill(others, -torch.inf))
+
+
+def _same_target_twice(scores, right):
+    target = right / right.sum(1, keepdim=True)
+    rows = -(target * scores.log_softmax(1)).sum(1).mean()
+    return (rows - (target * scores.T.log_softmax(1)).sum(1).mean()) / 2
+
+
+def _test_spread(function):
+    right = torch.eye(5, dtype=torch.bool)
+    right[0, 3] = right[3, 0] = right[1, 4] = True
+    for name, truth in (("one right text each", torch.eye(5, dtype=torch.bool)),
+                        ("several right texts", right)):  # fmt: skip
+        scores = 2 * _draw(11, 5, 5)
+        compare(call(function, scores, truth), _spread(scores, truth), f"the loss with {name}")
+
+
+# 06.6 hard negatives
+
+
+def _hard(scores, right, generator):
+    return hard_negatives(scores, right, generator)
+
+
+def _broken(scores, right, generator):
+    p = scores.softmax(dim=0)
+    return p.multinomial(1, generator=generator)[:, 0]
+
+
+def _right_too(scores, right, generator):
+    return scores.softmax(1).multinomial(1, generator=generator)[:, 0]
+
+
+def _only_the_diagonal(scores, right, generator):
+    p = scores.softmax(1) * ~torch.eye(len(scores), dtype=torch.bool)
+    return p.multinomial(1, generator=generator)[:, 0]
+
+
+def _uniform(scores, right, generator):
+    return (~right).float().multinomial(1, generator=generator)[:, 0]
+
+
+def _wrong_axis(scores, right, generator):
+    p = scores.softmax(0) * ~right
+    return p.multinomial(1, generator=generator)[:, 0]
+
+
+def _easiest(scores, right, generator):
+    return hard_negatives(-scores, right, generator)
+
+
+def _always_the_hardest(scores, right, generator):
+    return scores.masked_fill(right, -torch.inf).argmax(1)
+
+
+def _test_hard(function):
+    scores = torch.tensor([[4.0, 3.0, 1.0, 0.0], [0.0, 5.0, 2.0, 6.0], [9.0, 1.0, 3.0, 0.0],
+                           [1.0, 1.0, 2.0, 4.0]])  # fmt: skip
+    right = torch.eye(4, dtype=torch.bool)
+    right[0, 1] = True
+    counts = torch.zeros(4, 4)
+    for seed in range(600):
+        got = call(function, scores, right, torch.Generator().manual_seed(seed))
+        if not isinstance(got, torch.Tensor) or got.shape != (4,):
+            found = tuple(got.shape) if isinstance(got, torch.Tensor) else kind(got)
+            raise Feedback(f"expected one text number a picture, a tensor (4,), got {found}.")
+        counts[torch.arange(4), got.long()] += 1
+    shares = counts / 600  # (pictures, texts)
+    if shares.diagonal().any():
+        raise Feedback("a picture got its own text as a wrong one.")
+    if (shares * right).any():
+        raise Feedback("picture 0 got text 1, which is true of it, as a wrong one. `right` says so.")
+    want = scores.masked_fill(right, -torch.inf).softmax(1)  # (pictures, texts)
+    off = (shares - want).abs()
+    if off.max() > 0.1:
+        i, j = divmod(int(off.argmax()), 4)
+        hint = "" if shares.max(1).values.min() < 1 else " It is always the same one."
+        raise Feedback(
+            f"text {j} should come up for picture {i} in {100 * want[i, j]:.0f} % of the draws, "
+            f"but does in {100 * shares[i, j]:.0f} %. Each row's scores decide.{hint}"
+        )
+
+
+EXERCISES = {
+    "06.1": Exercise(
+        "The contrastive loss", 10, 1, _contrastive, _test_contrastive,
+        (
+            "Row i of the table is a choice among texts, and text i is right: the cross-entropy of "
+            "lesson 07 with y = i. Column i is a choice among pictures.",
+            "own = torch.arange(len(scores)); F.cross_entropy(scores, own) for the rows, the same "
+            "with scores.T for the columns, and the mean of both.",
+        ),
+        mistakes=(
+            (_one_way, "Only the rows: find the text of each picture. The other way round is "
+             "missing."),
+            (_other_way, "Only the columns: the other way round is missing."),
+            (_added, "The two ways are added; it is their mean."),
+            (_summed, "That is the sum over the batch, not the mean."),
+            (_no_logarithm, "The logarithm is missing: cross-entropy is -log p, not 1 - p."),
+            (_mean_of_all, "That is the mean over the whole table; only the diagonal is right."),
+        ),
+    ),
+    "06.2": Exercise(
+        "The loss of a model that knows nothing", 5, 1, math.log(256),
+        value(math.log(256), "the loss of a model that knows nothing", atol=0.005 / math.log(256)),
+        (
+            "It gives each of the 256 texts the same probability.",
+            "-log(1 / 256), with the natural logarithm: math.log(256).",
+        ),
+        mistakes=(
+            (8.0, "That is the logarithm to base 2; the loss uses the natural one."),
+            (1 / 256, "That is the probability; the loss is minus its logarithm."),
+            (255 / 256, "That is the share of wrong guesses, not a loss."),
+            (-math.log(256), "The sign: -log p of a small p is positive."),
+        ),
+    ),
+    "06.3": Exercise(
+        "Who is pushed away", 10, 2, _push, _test_push,
+        (
+            "The gradient of the cross-entropy by score j is p_j / temperature for a wrong text j. "
+            "Only their proportions matter. Among the wrong ones, do the proportions depend on "
+            "the right one's score?",
+            "They do not: it is a softmax over the wrong texts alone. Set the own score to "
+            "-torch.inf, divide by the temperature, softmax.",
+        ),
+        mistakes=(
+            (_with_own, "Your shares include the right text, which is pulled, not pushed."),
+            (_own_blanked, "Without the right text they must be divided by their sum again."),
+            (_times, "You multiply by the temperature; scores are divided by it."),
+            (_no_temperature, "The temperature isn't used."),
+            (_own_is_zero, "A score of 0 is no exclusion: exp(0) is 1. It takes -infinity."),
+        ),
+    ),
+    "06.4": Exercise(
+        "Recall at k", 10, 2, _recall, _test_recall,
+        (
+            "For each row take the k best choices. Is any of them right?",
+            "right.gather(1, scores.topk(k, dim=1).indices) is (queries, k); `.any(1)`, then the "
+            "mean.",
+        ),
+        mistakes=(
+            (_found_share, "That is the share of the right answers that are found. Here one is "
+             "enough."),
+            (_precision, "That is precision: the share of the k best that is right."),
+            (_diagonal, "You count answer i only, but `right` may name several."),
+            (_columns, "You search through the columns: rows are the queries."),
+            (_worst, "Those are the k lowest scores."),
+        ),
+    ),
+    "06.5": Exercise(
+        "Several right answers", 10, 2, _spread, _test_spread,
+        (
+            "Make each row of `right` a distribution that sums to 1, and take the cross-entropy "
+            "with it.",
+            "target = right / right.sum(1, keepdim=True); -(target * scores.log_softmax(1)).sum(1)"
+            ".mean(). The same with scores.T and right.T, and the mean of both.",
+        ),
+        mistakes=(
+            (_first_only, "`right` isn't used: the other right answers are still pushed away."),
+            (_unnormalised, "A target must sum to 1: a text with three right pictures counts three "
+             "times."),
+            (_rows_only, "Only the rows: the other way round is missing."),
+            (_any_of_them, "That is another loss: it is content if any one right answer has all the "
+             "probability. Here it is spread evenly."),
+            (_left_out, "You leave the other right answers out: not pushed, but not pulled either."),
+            (_same_target_twice, "The columns need a target of their own, from right.T: a text may "
+             "fit two pictures where each picture has one text."),
+        ),
+    ),
+    "06.6": Exercise(
+        "Repair the hard negatives", 10, 2, _hard, _test_hard,
+        (
+            "Two things are wrong: which axis has to sum to 1, and what must never be drawn.",
+            "scores.masked_fill(right, -torch.inf).softmax(dim=1), then multinomial.",
+        ),
+        mistakes=((_broken, ""), (_right_too, ""), (_only_the_diagonal, ""), (_uniform, ""),
+                  (_wrong_axis, ""), (_easiest, ""), (_always_the_hardest, "")),
+    ),
+    "06.7": Exercise(
+        "Predict the search in Chinese", 3, 1, 100.0, prediction(1, 240),
+        ("Any place from 1 to 240 is an answer.", "Guessing gives 118."),
+    ),
+}  # fmt: skip

@@ -1,0 +1,96 @@
+"""Lesson 06's exercises: right answers written in another way pass, and enough wrong ones fail."""
+
+import math
+
+import pytest
+import torch
+
+from course_utils.checks import check
+from course_utils.checks.feedback import Feedback
+from course_utils.checks.lesson06 import EXERCISES
+
+
+def contrastive_by_loop(scores):
+    total = 0
+    for i in range(len(scores)):
+        total = total + scores[i].logsumexp(0) + scores[:, i].logsumexp(0) - 2 * scores[i, i]
+    return total / (2 * len(scores))
+
+
+def push_by_hand(scores, own, temperature):
+    e = torch.exp((scores - scores.max()) / temperature)
+    e = torch.cat([e[:own], torch.zeros(1), e[own + 1 :]])
+    return e / e.sum()
+
+
+def recall_by_sorting(scores, right, k):
+    hits = 0
+    for row, truth in zip(scores, right):
+        hits += bool(truth[row.argsort(descending=True)[:k]].any())
+    return hits / len(scores)
+
+
+def spread_by_loop(scores, right):
+    def way(s, r):
+        return sum(-s[i].log_softmax(0)[r[i]].mean() for i in range(len(s))) / len(s)
+
+    return 0.5 * way(scores, right) + 0.5 * way(scores.T, right.T)
+
+
+def hard_by_rows(scores, right, generator):
+    rows = []
+    for row, truth in zip(scores, right):
+        wrong = (~truth).nonzero()[:, 0]
+        rows.append(wrong[torch.multinomial(row[wrong].softmax(0), 1, generator=generator)])
+    return torch.cat(rows)
+
+
+@pytest.mark.parametrize("number, answer", [
+    ("06.1", contrastive_by_loop), ("06.2", 5.55), ("06.2", torch.tensor(256.0).log().item()),
+    ("06.3", push_by_hand), ("06.4", recall_by_sorting), ("06.5", spread_by_loop),
+    ("06.6", hard_by_rows), ("06.7", 60)])
+def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
+    EXERCISES[number].test(answer)
+
+
+# What each wrong answer is told: a piece of the message that names the mistake
+NAMED = {
+    "06.1": ["only the rows", "only the columns", "their mean", "sum over the batch", "logarithm",
+             "only the diagonal"],
+    "06.2": ["base 2", "probability", "wrong guesses", "sign"],
+    "06.3": ["include the right", "divided by their sum", "multiply", "isn't used", "no exclusion"],
+    "06.4": ["one is enough", "precision", "several", "columns", "lowest"],
+    "06.5": ["isn't used", "sum to 1", "other way round", "another loss", "not pulled",
+             "target of their own"],
+    "06.6": ["own text", "own text", "true of it", "should come up", "should come up",
+             "should come up", "always the same"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
+def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "1")
+    wrong, _ = EXERCISES[number].mistakes[i]
+    with pytest.raises(Feedback, match=f"(?i){NAMED[number][i]}"):
+        check(number, wrong)
+
+
+def test_every_known_mistake_is_tried_above():
+    for number, exercise in EXERCISES.items():
+        if number != "06.7":
+            assert len(exercise.mistakes) == len(NAMED[number]) >= 3
+
+
+@pytest.mark.parametrize("number, value, message", [
+    ("06.1", lambda scores: scores, "shape|one number"),
+    ("06.1", lambda scores: EXERCISES["06.1"].reference(scores).detach(), "no gradient"),
+    ("06.2", "many", "number"),
+    ("06.2", math.log(250), "05|off|differ|expected"),
+    ("06.3", lambda s, own, t: torch.zeros(5), "shape"),
+    ("06.4", lambda s, r, k: None, "None"),
+    ("06.6", lambda s, r, g: 3, "one text number"),
+    ("06.6", lambda s, r, g: s.argmax(1, keepdim=True), "one text number"),
+    ("06.7", 0, "from 1 to 240"), ("06.7", "far", "from 1 to 240")])
+def test_answers_of_another_kind_are_told_so(number, value, message):  # fmt: skip
+    with pytest.raises(Feedback, match=message):
+        EXERCISES[number].test(value)

@@ -87,17 +87,36 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found = json.loads(options.out.read_text()) if options.out.exists() else {"runs": []}
-    done = {(r["start"], r["labels"], r["seed"]) for r in found["runs"]}
+    found = read(options.out)
+    done = {(r["start"], r["labels"], r["seed"]) for r in found}
     pretrained: dict = {}
     for seed, start, labels in product(options.seeds, STARTS, LABELS):
         if (start, labels, seed) in done:
             continue
         accuracy = run(start, labels, seed, pretrained)
-        found["runs"].append(dict(start=start, labels=labels, seed=seed, accuracy=accuracy))
-        found["made with"] = {"torch": torch.__version__, "machine": platform.machine()}
-        options.out.write_text(json.dumps(found, indent=1) + "\n")
+        found.append(dict(start=start, labels=labels, seed=seed, accuracy=accuracy))
+        write(options.out, found)
         print(f"{start}, {labels} labels, seed {seed}: {100 * accuracy:.1f} %", flush=True)
+
+
+def read(path: Path) -> list[dict]:
+    """The runs in a file; none where there is no file.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        return json.loads(path.read_text())["runs"] if path.exists() else []
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"expected runs in {path}, got: {error}; delete it to begin anew") from None
+
+
+def write(path: Path, runs: list[dict]) -> None:
+    made = {"command": "python -m course_utils.label_curve", "torch": torch.__version__,
+            "machine": platform.machine()}  # fmt: skip
+    rows = sorted(runs, key=lambda r: (list(STARTS).index(r["start"]), r["labels"], r["seed"]))
+    text = ",\n".join("  " + json.dumps(row) for row in rows)
+    path.write_text(f'{{\n "made": {json.dumps(made)},\n "runs": [\n{text}\n ]\n}}\n')
 
 
 if __name__ == "__main__":

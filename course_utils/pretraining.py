@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_model
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
@@ -19,7 +20,7 @@ from course_utils.datasets.pairs import (
 )
 from course_utils.features import cached_features
 from course_utils.models.joint import JointConfig, JointEncoder
-from course_utils.models.pretrained import load_efficientnet_lite0, load_minilm
+from course_utils.models.pretrained import load_efficientnet_lite0, load_minilm, read_weights
 from course_utils.models.pretraining import JointPretraining, WordPieces, patch_pixels
 from course_utils.models.text import encode_texts
 from course_utils.models.vision import ConvStem
@@ -140,7 +141,7 @@ def pretrain_world(
 
 # Real pictures and real weights
 
-REAL_PAIRS_FIT = FitConfig(epochs=8, lr=1e-3, warmup=0.1)
+REAL_PAIRS_FIT = FitConfig(epochs=8, lr=2e-3, warmup=0.1)
 REAL_SIDE = 128  # pictures are enlarged to this: 16 patches of EfficientNet-Lite0
 REAL_WORDS = 32  # longest text, in tokens
 
@@ -157,8 +158,8 @@ def real_pretraining_model(words: Tensor) -> JointPretraining:
     """
     minilm, tokenizer = load_minilm()
     table = minilm.token.weight.detach()  # (vocab_size, 384)
-    config = JointConfig(dim=128, layers=3, heads=4, mlp_dim=512, visual_dim=1280, patches=16,
-                         vocab_size=len(table), max_words=REAL_WORDS)  # fmt: skip
+    config = JointConfig(dim=128, layers=3, heads=4, mlp_dim=512, dropout=0.1, visual_dim=1280,
+                         patches=16, vocab_size=len(table), max_words=REAL_WORDS)  # fmt: skip
     token = WordPieces(table / table.std(), config.dim)  # as large as patches
     encoder = JointEncoder(config, token=token)
     return JointPretraining(nn.Identity(), encoder, tokenizer.token_to_id(CLS), words)
@@ -202,3 +203,22 @@ def pretrain_real(
     history = fit(model, objective, pair_loader(data, PAIRS_PER_BATCH, seed), config=config,
                   checkpoint=checkpoint, device=device)  # fmt: skip
     return model, history
+
+
+def load_real_pretrained(path: Path) -> JointPretraining:
+    """The model of `pretrain_real` with the weights in a safetensors file, in eval mode.
+
+    Raises:
+        FileNotFoundError: no such file, or MiniLM's weights are not here.
+        ValueError: the file is damaged or holds another model's weights.
+    """
+    words = read_weights(Path(path)).get("words")  # (choices,) token ids
+    if words is None:
+        raise ValueError(f"expected the weights of the joint model for real pictures in {path}")
+    model = real_pretraining_model(words)
+    try:
+        load_model(model, str(path))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"expected the weights of this model in {path}: {reason}") from None
+    return model.eval()

@@ -119,3 +119,50 @@ def switcher(figures: Callable[[int], Figure], labels: Sequence[str], descriptio
     slider.observe(refresh, names="value")
     refresh()
     return ipw.VBox([slider, view])
+
+
+def explorer(
+    find_pictures: Callable[[str], tuple[Sequence[Tensor], Sequence[str]]],
+    find_words: Callable[[int], Sequence[tuple[str, float]]],
+    pictures: Sequence[Tensor],
+    names: Sequence[str],
+    query: str,
+) -> ipw.Tab:
+    """Search both ways: type words and see the nearest pictures, choose a picture and see the
+    nearest words.
+
+    Args:
+        find_pictures: words -> pictures (3, height, width), nearest first, and a title for each. A
+            ValueError is shown to the learner.
+        find_words: number of a picture -> (words, score), nearest first.
+        pictures, names: to choose from.
+        query: the words at the start.
+    """
+    text = ipw.Text(value=query, description="words", continuous_update=False)
+    found, message = ipw.Image(format="png"), ipw.HTML()
+
+    def search(_=None):
+        try:
+            shown, titles = find_pictures(text.value)
+            titles = [textwrap.fill(title.replace("$", r"\$"), 18) for title in titles]
+            found.value = plots.png(plots.images_grid(shown, titles, columns=6, size=1.5))
+            message.value, found.layout.display = "", None
+        except ValueError as error:
+            found.layout.display = "none"  # old pictures must not stand under new words
+            message.value = f"<b>{html.escape(str(error))}</b>"
+
+    which = ipw.Dropdown(options=[(name, i) for i, name in enumerate(names)], description="picture")
+    picture, words = ipw.Image(format="png"), ipw.HTML()
+
+    def name_it(_=None):
+        picture.value = plots.png(plots.images_grid([pictures[which.value]], size=1.5))
+        rows = [f"<li>{html.escape(name)} ({score:.2f})</li>"
+                for name, score in find_words(which.value)]  # fmt: skip
+        words.value = "The nearest names, with their cosine:<ol>" + "".join(rows) + "</ol>"
+
+    text.observe(search, names="value")
+    which.observe(name_it, names="value")
+    search()
+    name_it()
+    return ipw.Tab([ipw.VBox([text, message, found]), ipw.VBox([which, ipw.HBox([picture, words])])],
+                   titles=["words to pictures", "picture to words"])  # fmt: skip

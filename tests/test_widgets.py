@@ -106,3 +106,22 @@ def test_a_switcher_draws_each_figure_once():
 def test_a_switcher_needs_different_labels(labels):
     with pytest.raises(ValueError, match="labels: expected different texts"):
         widgets.switcher(lambda i: None, labels, "layer")
+
+
+def test_an_explorer_searches_both_ways_and_shows_errors():
+    pictures = [draw("bar", 9), draw("bar", 30)]
+
+    def find(words):
+        if not words.strip():
+            raise ValueError("type a word")
+        return (pictures, ["$1 bar", "bar"]) if "wide" in words else (pictures[:1], ["bar"])
+
+    tabs = widgets.explorer(find, lambda i: [(f"<{i}>", 0.5)], pictures, ["a", "b"], "wide")
+    (text, message, found), (which, answer) = (tab.children for tab in tabs.children)
+    first = found.value
+    text.value = "thin"
+    assert found.value != first and message.value == ""
+    text.value = " "
+    assert "type a word" in message.value and found.layout.display == "none"
+    which.value = 1
+    assert "&lt;1&gt; (0.50)" in answer.children[1].value

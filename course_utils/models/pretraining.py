@@ -68,7 +68,8 @@ class JointPretraining(nn.Module):
         guess = self.word_head(h)  # (some, vocab_size) or (some, width)
         if self.words is None:
             return guess
-        return guess @ self.encoder.embedding.token.table[self.words].T  # (some, choices)
+        table = self.encoder.embedding.token.table[self.words]  # (choices, width)
+        return guess @ table.T * table.shape[1] ** -0.5  # (some, choices)
 
     def match_logits(
         self, v: Float[Tensor, "batch patches visual_dim"], x: Int[Tensor, "batch words"],

@@ -100,7 +100,7 @@ def guessable(data: PairData) -> Tensor:
 
 # The world
 
-WORLD_PAIRS_FIT = FitConfig(epochs=8, lr=3e-3, warmup=0.1)
+WORLD_PAIRS_FIT = FitConfig(epochs=24, lr=3e-3, warmup=0.1)
 PAIRS_PER_BATCH = 32
 
 

@@ -614,7 +614,8 @@ contrastive_with = check("06.5", contrastive_with)
 # Does it matter? We train two small towers on the captions of 2,400 scenes with each of three ideas
 # of what is right: the diagonal only; identical captions as well; the truth. The picture side stands
 # on the frozen stem of a model that has been pretrained on the world's captions (its story is
-# section 6), so it takes seconds. The search is over 400 new scenes and counts every true caption.
+# section 6), so it takes seconds. Then each of 400 new scenes looks for a caption among all 32, and
+# every true one counts.
 
 # %%
 world = load_weights(world_pretraining_model(tokenizer),
@@ -643,7 +644,8 @@ class Towers(nn.Module):
 
 shown, asked = captions, short_captions("test", 400)
 shown_v, asked_v = (stem_features(data.images) for data in (shown, asked))  # (n, 16, 64) each
-asked_right = asked.right(torch.arange(400), asked.own[:, 0])  # (400, 400)
+asked_texts = asked.own[:, 0].unique()  # (32,) each caption once
+asked_right = asked.right(torch.arange(400), asked_texts)  # (400, 32)
 
 
 def train_towers(what_is_right):
@@ -660,8 +662,7 @@ def train_towers(what_is_right):
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        own = asked.own[:, 0]  # (400,)
-        scores = model.eval()(asked_v, asked.x[own], asked.mask[own])  # (400, 400)
+        scores = model.eval()(asked_v, asked.x[asked_texts], asked.mask[asked_texts])  # (400, 32)
     return retrieval(scores, asked_right)
 
 

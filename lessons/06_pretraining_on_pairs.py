@@ -935,9 +935,10 @@ lab.claim("with every seed, pairs are ahead of as much compute without pretraini
 #
 # There is a second checkpoint, `real_pretrained`, for pictures that are not drawn by us: a joint
 # encoder over the frozen grid features of EfficientNet-Lite0 (16 patches) and MiniLM's frozen
-# WordPiece vectors. It was pretrained by the same losses on emoji and captions of the world:
+# WordPiece vectors. It was pretrained by the same losses on emoji and on captions of the world:
 # `python -m course_utils.recipes real_pretrained`, about ten minutes. Lesson 10 tunes it for your
-# own pictures. What does its contrast alone find, against the two heads?
+# own pictures. Two questions to it: what does its contrast alone find, against the two heads? And
+# does it guess a masked colour from a picture of the world that it has not seen?
 
 # %%
 from course_utils.pretraining import load_real_pretrained  # noqa: E402
@@ -945,13 +946,29 @@ from course_utils.pretraining import load_real_pretrained  # noqa: E402
 real = load_real_pretrained(lab.data_path("checkpoints/real_pretrained.safetensors"))
 with torch.no_grad():
     grid = cached_features("emoji-test", emoji["test"].images, net,
-                           lambda some: net.grid(some, SIDE))  # (240, 16, 1280)
-    x, mask = encode_texts(wordpiece, emoji["test"].names)  # (240, words)
-    by_joint = cosine_scores(real.embed_pictures(grid), real.embed_texts(x, mask))
+                           lambda some: net.grid(some, 128))  # (240, 16, 1280)
+    x_names, mask_names = encode_texts(wordpiece, emoji["test"].names)  # (240, words) each
+    by_joint = cosine_scores(real.embed_pictures(grid), real.embed_texts(x_names, mask_names))
     found = retrieval(by_joint.T, right["test"].T)
-print(f"joint encoder, contrast alone: R@1 {100 * found.r1:.1f} %, R@10 {100 * found.r10:.1f} %, "
-      f"median rank {found.median:.0f}; two heads: R@10 "
-      f"{lab.measured('06.two trained heads.r10', 100 * words_first['two trained heads'].r10, '%')}")
+    scene_grid = cached_features("world-lesson06", told.images[:100], net,
+                                 lambda some: net.grid(some, 128))  # (100, 16, 1280)
+    hidden = [told.texts[i] for i in own[:100].tolist()]  # captions
+    said = [next(word for word in text.split() if word in COLOURS) for text in hidden]
+    shown = [text.replace(word, "[MASK]", 1) for text, word in zip(hidden, said)]
+    x_real, mask_real = encode_texts(wordpiece, shown)  # (100, words) each
+    at = (x_real == wordpiece.token_to_id("[MASK]")).nonzero()  # (100, 2)
+    guessed = {}
+    for name, v in (("its picture", scene_grid), ("another picture", scene_grid.roll(1, 0)),
+                    ("no picture", None)):  # fmt: skip
+        h = real.encoder(x_real, v, mask_real)[at[:, 0], at[:, 1]]  # (100, dim)
+        best = real.words[real.word_logits(h).argmax(1)].tolist()  # token ids
+        guessed[name] = sum(wordpiece.id_to_token(i) == word for i, word in zip(best, said))
+print(f"unseen emoji names, joint encoder, contrast alone: R@1 {100 * found.r1:.1f} %, "
+      f"R@10 {100 * found.r10:.1f} %, median rank {found.median:.0f}")
+print("masked colours of the world guessed, of 100:",
+      ", ".join(f"{count} with {name}" for name, count in guessed.items()))  # fmt: skip
+lab.claim("with its picture it guesses more than twice as many colours as with none",
+          guessed["its picture"] > 2 * guessed["no picture"])  # fmt: skip
 
 # %% [markdown]
 # REAL_TEXT

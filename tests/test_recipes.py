@@ -7,9 +7,15 @@ import torch
 from safetensors.torch import save_file
 
 from course_utils import recipes
-from course_utils.datasets import load_easy_vqa
+from course_utils.datasets import load_captions, load_easy_vqa, load_emoji
+from course_utils.datasets.pairs import pair_tokenizer
 from course_utils.evaluation import evaluate
 from course_utils.lab import data_path
+from course_utils.models.pretrained import load_minilm
+from course_utils.models.text import encode_texts
+from course_utils.objectives.contrastive import cosine_scores
+from course_utils.pretraining import grid_features, load_real_pretrained, world_pretraining_model
+from course_utils.retrieval import chance, retrieval
 from course_utils.training import FitConfig
 
 CHECKPOINTS = sorted(Path("data/checkpoints").glob("*.safetensors"))
@@ -39,6 +45,41 @@ def test_the_world_weights_do_better_than_chance(fusion):
     recipes.load_weights(model, data_path(f"checkpoints/world_{fusion}_0.safetensors"))
     by_family = evaluate(model, data).by_family
     assert by_family["colour"] > 0.4 and by_family["shape"] > 0.4
+
+
+def test_the_pretrained_model_of_the_world_finds_captions():
+    tokenizer = pair_tokenizer()
+    model = recipes.load_weights(
+        world_pretraining_model(tokenizer), data_path("checkpoints/world_pretrained.safetensors")
+    )
+    data = load_captions("composition", "test", 100, per_scene=1, tokenizer=tokenizer)
+    x, mask = data.x[data.own[:, 0]], data.mask[data.own[:, 0]]
+    with torch.no_grad():
+        v = model.stem(data.images.float() / 255)
+        scores = cosine_scores(model.embed_pictures(v), model.embed_texts(x, mask))
+    right = data.right(torch.arange(100), data.own[:, 0])
+    assert retrieval(scores, right).r5 > 2 * chance(right).r5
+
+
+def test_the_pretrained_model_for_real_pictures_finds_emoji(tmp_path):
+    path = data_path("checkpoints/real_pretrained.safetensors")
+    model = load_real_pretrained(path)
+    emoji = load_emoji("test")
+    _, tokenizer = load_minilm()
+    x, mask = encode_texts(tokenizer, emoji.names)
+    with torch.no_grad():
+        v = grid_features("emoji-test", emoji.images)
+        scores = cosine_scores(model.embed_pictures(v), model.embed_texts(x, mask))
+    right = emoji.right_answers(0.05)
+    assert retrieval(scores, right).r10 > 2 * chance(right).r10
+    with pytest.raises(ValueError, match="joint model for real pictures"):
+        load_real_pretrained(data_path("checkpoints/easy_vqa.safetensors"))
+    with pytest.raises(FileNotFoundError, match="nothing.safetensors"):
+        load_real_pretrained(tmp_path / "nothing.safetensors")
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="damaged.safetensors"):
+        load_real_pretrained(damaged)
 
 
 def test_weights_that_are_missing_damaged_or_of_another_model(test_split, tmp_path):

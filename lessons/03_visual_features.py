@@ -741,7 +741,8 @@ lab.claim("frozen features tell the shape far better than pixels",
 # Frozen features of a network that never saw our world tell its colours and shapes. Raw pixels
 # are far above chance too, more than many would guess: without that column one would credit the
 # network with all of it. For the emoji's groups, split so that whole families are on one side, the
-# gap is smaller: "Symbols" or "Objects" are not things that look alike.
+# gap is smaller than its own $\pm$ allows to be sure of: "Symbols" or "Objects" are not things that
+# look alike, and which families land in the test part matters much.
 #
 # ## 7. Patches as words: the Vision Transformer
 #
@@ -889,8 +890,8 @@ rows += [[name, f"{sum(p.numel() for p in racer(name).parameters()):,}",
           *(lab.measured(f"03.{name}_{size}", score, "%")
             for size, score in zip(SIZES, race[name]))] for name in race]  # fmt: skip
 plots.table(rows, header=["shape of one thing", "weights", *(f"{n:,} pictures" for n in SIZES)])
-lab.claim("at each amount of data the CNN is ahead by more than 10 points",
-          min(c - t for c, t in zip(*race.values())) > 10)  # fmt: skip
+lab.claim("at each amount of data the CNN is ahead",
+          min(c - t for c, t in zip(*race.values())) > 0)  # fmt: skip
 
 # %% [markdown]
 # Forty times the data doesn't close the gap here. The assumptions of a convolution are true of this

@@ -1,4 +1,4 @@
-"""How many labels does a question-answering model need, with and without pretraining? For lesson 06.
+"""How many labels does answering questions need, with and without pretraining? For lesson 06.
 
     python -m course_utils.label_curve
 
@@ -119,7 +119,9 @@ def read(path: Path) -> list[dict]:
     try:
         return json.loads(path.read_text())["runs"] if path.exists() else []
     except (ValueError, KeyError) as error:
-        raise ValueError(f"expected runs in {path}, got: {error}; delete it to begin anew") from None
+        raise ValueError(
+            f"expected runs in {path}, got: {error}; delete it to begin anew"
+        ) from None
 
 
 def write(path: Path, runs: list[dict]) -> None:

@@ -90,7 +90,8 @@ def pretraining_objective(
 
 def guessable(data: PairData) -> Tensor:
     """(vocab_size,) the number of each token that is a word of `data`; -1 for the others."""
-    special = [data.tokenizer.token_to_id(t) for t in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")]
+    names = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    special = [data.tokenizer.token_to_id(name) for name in names]
     found = data.x[data.mask].unique()  # (tokens,)
     found = found[~torch.isin(found, torch.tensor([t for t in special if t is not None]))]
     choices = torch.full((data.tokenizer.get_vocab_size(),), -1)

@@ -3,7 +3,7 @@
     python -m course_utils.recipes easy_vqa          the model of lesson 07
     python -m course_utils.recipes world_joint_0     of lesson 04: fusion joint, late or cross, and
                                                      the seed 0, 1 or 2
-    python -m course_utils.recipes world_pretrained  of lesson 06: pretrained on the world's captions
+    python -m course_utils.recipes world_pretrained  of lesson 06: pretrained on world captions
     python -m course_utils.recipes real_pretrained   of lesson 06: pretrained on emoji and captions,
                                                      on real pretrained weights
 

@@ -25,7 +25,8 @@ def ranks(
     if right is None:
         if scores.ndim != 2 or scores.shape[0] != scores.shape[1]:
             raise ValueError(
-                f"scores: expected as many choices as queries, or `right`; got {tuple(scores.shape)}"
+                "scores: expected as many choices as queries, or `right`; got "
+                f"{tuple(scores.shape)}"
             )
         right = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
     if right.shape != scores.shape or right.dtype != torch.bool:
@@ -37,7 +38,9 @@ def ranks(
         raise ValueError("scores: expected numbers, got NaN")
     if not right.any(1).all():
         missing = (~right.any(1)).nonzero()[0].item()
-        raise ValueError(f"right: expected a right answer for every query, query {missing} has none")
+        raise ValueError(
+            f"right: expected a right answer for every query, query {missing} has none"
+        )
     best = scores.masked_fill(~right, -torch.inf).amax(1, keepdim=True)  # (queries, 1)
     return 1 + ((scores >= best) & ~right).sum(1)  # (queries,)
 

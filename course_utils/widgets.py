@@ -164,5 +164,6 @@ def explorer(
     which.observe(name_it, names="value")
     search()
     name_it()
-    return ipw.Tab([ipw.VBox([text, message, found]), ipw.VBox([which, ipw.HBox([picture, words])])],
+    back = ipw.VBox([which, ipw.HBox([picture, words])])
+    return ipw.Tab([ipw.VBox([text, message, found]), back],
                    titles=["words to pictures", "picture to words"])  # fmt: skip

@@ -47,8 +47,8 @@ def hard_by_rows(scores, right, generator):
 
 @pytest.mark.parametrize("number, answer", [
     ("06.1", contrastive_by_loop), ("06.2", 5.55), ("06.2", torch.tensor(256.0).log().item()),
-    ("06.3", push_by_hand), ("06.4", recall_by_sorting), ("06.5", spread_by_loop),
-    ("06.6", hard_by_rows), ("06.7", 60)])
+    ("06.3", push_by_hand), ("06.4", recall_by_sorting), ("06.6", spread_by_loop),
+    ("06.7", hard_by_rows), ("06.5", 60)])
 def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
     EXERCISES[number].test(answer)
 
@@ -60,9 +60,9 @@ NAMED = {
     "06.2": ["base 2", "probability", "wrong guesses", "sign"],
     "06.3": ["include the right", "divided by their sum", "multiply", "isn't used", "no exclusion"],
     "06.4": ["one is enough", "precision", "several", "columns", "lowest"],
-    "06.5": ["isn't used", "sum to 1", "other way round", "another loss", "not pulled",
+    "06.6": ["isn't used", "sum to 1", "other way round", "another loss", "not pulled",
              "target of their own"],
-    "06.6": ["own text", "own text", "true of it", "should come up", "should come up",
+    "06.7": ["own text", "own text", "true of it", "should come up", "should come up",
              "should come up", "always the same"],
 }  # fmt: skip
 
@@ -77,7 +77,7 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
 
 def test_every_known_mistake_is_tried_above():
     for number, exercise in EXERCISES.items():
-        if number != "06.7":
+        if number != "06.5":
             assert len(exercise.mistakes) == len(NAMED[number]) >= 3
 
 
@@ -88,9 +88,9 @@ def test_every_known_mistake_is_tried_above():
     ("06.2", math.log(250), "the loss of a model"),
     ("06.3", lambda s, own, t: torch.zeros(5), "shape"),
     ("06.4", lambda s, r, k: None, "None"),
-    ("06.6", lambda s, r, g: 3, "one text number"),
-    ("06.6", lambda s, r, g: s.argmax(1, keepdim=True), "one text number"),
-    ("06.7", 0, "from 1 to 240"), ("06.7", "far", "from 1 to 240")])
+    ("06.7", lambda s, r, g: 3, "one text number"),
+    ("06.7", lambda s, r, g: s.argmax(1, keepdim=True), "one text number"),
+    ("06.5", 0, "from 1 to 240"), ("06.5", "far", "from 1 to 240")])
 def test_answers_of_another_kind_are_told_so(number, value, message):  # fmt: skip
     with pytest.raises(Feedback, match=message):
         EXERCISES[number].test(value)

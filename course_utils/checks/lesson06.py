@@ -140,7 +140,7 @@ def _test_recall(function):
         compare(got, _recall(scores, right, k), f"recall at {k}")
 
 
-# 06.5 several right answers
+# 06.6 several right answers
 
 
 def _spread(scores, right):
@@ -189,7 +189,7 @@ def _test_spread(function):
         compare(call(function, scores, truth), _spread(scores, truth), f"the loss with {name}")
 
 
-# 06.6 hard negatives
+# 06.7 hard negatives
 
 
 def _hard(scores, right, generator):
@@ -259,8 +259,8 @@ EXERCISES = {
     "06.1": Exercise(
         "The contrastive loss", 10, 1, _contrastive, _test_contrastive,
         (
-            "Row i of the table is a choice among texts, and text i is right: the cross-entropy of "
-            "lesson 07 with y = i. Column i is a choice among pictures.",
+            "Row i of the table is a choice among texts, and text i is right: a cross-entropy "
+            "with target i. Column i is a choice among pictures.",
             "own = torch.arange(len(scores)); F.cross_entropy(scores, own) for the rows, the same "
             "with scores.T for the columns, and the mean of both.",
         ),
@@ -322,6 +322,10 @@ EXERCISES = {
         ),
     ),
     "06.5": Exercise(
+        "Predict the search in Chinese", 3, 1, 100.0, prediction(1, 240),
+        ("Any place from 1 to 240 is an answer.", "Guessing gives 118."),
+    ),
+    "06.6": Exercise(
         "Several right answers", 10, 2, _spread, _test_spread,
         (
             "Make each row of `right` a distribution that sums to 1, and take the cross-entropy "
@@ -341,7 +345,7 @@ EXERCISES = {
              "fit two pictures where each picture has one text."),
         ),
     ),
-    "06.6": Exercise(
+    "06.7": Exercise(
         "Repair the hard negatives", 10, 2, _hard, _test_hard,
         (
             "Two things are wrong: which axis has to sum to 1, and what must never be drawn.",
@@ -349,9 +353,5 @@ EXERCISES = {
         ),
         mistakes=((_broken, ""), (_right_too, ""), (_only_the_diagonal, ""), (_uniform, ""),
                   (_wrong_axis, ""), (_easiest, ""), (_always_the_hardest, "")),
-    ),
-    "06.7": Exercise(
-        "Predict the search in Chinese", 3, 1, 100.0, prediction(1, 240),
-        ("Any place from 1 to 240 is an answer.", "Guessing gives 118."),
     ),
 }  # fmt: skip

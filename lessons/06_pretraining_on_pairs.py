@@ -3,7 +3,7 @@
 #   course:
 #     title: "Pretraining on pairs of pictures and words"
 #     minutes: 120
-#     needs: ["02", "04", "05"]
+#     needs: ["02", "03", "04"]
 # ---
 
 # %% [markdown]
@@ -25,6 +25,7 @@
 # %%
 import json
 import math
+import textwrap
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -63,7 +64,7 @@ chinese = {part: load_emoji(part, "zh") for part in emoji}
 for part, data in emoji.items():
     print(f"{part:10} {len(data):5} emoji of {len(data.family.unique()):3} families")
 some = torch.arange(0, 240, 21)[:12]
-titles = [emoji["test"].names[i][:22] for i in some]
+titles = [textwrap.fill(emoji["test"].names[i], 17) for i in some]
 plots.show(plots.images_grid(emoji["test"].floats()[some], titles, columns=6, size=1.3),
            alt="Twelve emoji of the test part with their English names.")  # fmt: skip
 
@@ -362,8 +363,8 @@ def show_search(words, count=6):
 queries = ("something to drink", "a vehicle", "an animal that lives in the sea", "music")
 found = [show_search(words) for words in queries]
 images = torch.cat([pictures_of for pictures_of, _ in found])  # (24, 3, 64, 64)
-titles = [title[:24] for _, shown in found for title in shown]
-plots.show(plots.images_grid(images, titles, columns=6, size=1.4),
+titles = [textwrap.fill(title, 17) for _, shown in found for title in shown]
+plots.show(plots.images_grid(images, titles, columns=6, size=1.5),
            alt="Four rows of six emoji, the nearest to: something to drink, a vehicle, an animal "
            "that lives in the sea, music.")  # fmt: skip
 print("rows:", "; ".join(queries))
@@ -652,7 +653,7 @@ shown_v, asked_v = (stem_features(data.images) for data in (shown, asked))  # (n
 asked_texts = asked.own[:, 0].unique()  # (32,) each caption once
 asked_right = asked.right(torch.arange(400), asked_texts)  # (400, 32)
 
-
+# %%
 def train_towers(what_is_right):
     """Trains on batches of 64; what_is_right(batch rows) -> (64, 64) bool."""
     torch.manual_seed(lab.seed)

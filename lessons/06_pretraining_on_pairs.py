@@ -918,13 +918,13 @@ lab.claim("zero-shot is more than 10 points above the commonest", zero_shot > co
 # questions of four families and count right answers on 2,000 new ones. It starts from
 #
 # - **pairs**: the recipe of section 6, but eight passes only;
-# - **alone**: as long on the same pictures and captions, but never together: masked words without pictures,
-#   hidden patches without words ($D_v$ and $D_t$ unpaired);
+# - **alone**: as long on the same pictures and captions, but never together: masked words without
+#   pictures, hidden patches without words ($D_v$ and $D_t$ unpaired);
 # - **none**: random weights, the same 400 updates;
 # - **none, equal compute**: random weights, and 3,000 updates more, about the time that pretraining
 #   took;
-# - **pairs, checkpoint**: the shipped model, 24 passes. There is one of it, so its spread comes from
-#   the tuning alone.
+# - **pairs, checkpoint**: the shipped model, 24 passes. There is one of it, so its spread comes
+#   from the tuning alone.
 #
 # Each was tuned for 400 updates (but for *equal compute*), and the best of its epochs was chosen
 # on 200 other questions. The runs were made by `python -m course_utils.label_curve` with three

@@ -1023,8 +1023,8 @@ for name in list(right)[1:]:
 # %%
 quiz([
     ("L_vs went from 0.006 to 0.000001. What has been learnt?",
-     "That can't be told. It is near zero for the wanted model, for one that ignores the picture, and "
-     "for a constant."),
+     "That can't be told. It is near zero for the wanted model, for one that ignores the picture, "
+     "and for a constant."),
     ("The effective rank of h on a batch is 47 of 64, its std is 1. Is the picture in h?",
      "That can't be told either: vectors that differ by question alone give the same. Fix the "
      "question and look at the spread over pictures."),
@@ -1033,8 +1033,8 @@ quiz([
     ("v' is a grey copy of v. Which questions become harder?",
      "Those about colours: consistency asks that h be the same for all colours of one grey."),
     ("A probe reads colours from h, whose spread is 0.0002. Has the model forgotten them?",
-     "No, they are turned down. The probe rescales. They would be forgotten, as far as a linear probe "
-     "can tell, if it did no better than with exchanged pictures."),
+     "No, they are turned down. The probe rescales. They would be forgotten, as far as a linear "
+     "probe can tell, if it did no better than with exchanged pictures."),
 ])  # fmt: skip
 
 # %% [markdown]

@@ -62,7 +62,8 @@ def simsiam(h: Views, h_other: Views, predictor: nn.Module) -> Tensor:
     return -0.5 * (one + other).mean()
 
 
-# Variance and covariance: VICReg (Bardes et al., arXiv 2105.04906, equations 1 to 6)
+# Variance and covariance: VICReg (Bardes et al., arXiv 2105.04906, section 4; as in their program,
+# the distance is divided by dim)
 
 
 def vicreg(

@@ -169,6 +169,7 @@ def real_pretraining_model(words: Tensor) -> JointPretraining:
 def grid_features(name: str, images: Tensor) -> Tensor:
     """EfficientNet-Lite0's features (pictures, 16, 1280) of uint8 pictures, kept on disk."""
     net = load_efficientnet_lite0()
+    name = f"{name}-{REAL_SIDE}"  # what the key can't see
     return cached_features(name, images, net, lambda some: net.grid(some, REAL_SIDE))
 
 

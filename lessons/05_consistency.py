@@ -854,10 +854,10 @@ lab.claim("after L_vs alone the rescaling probe still reads colours, more than 2
 # scikit-learn's classifier penalises large weights, and an $h$ of size 0.0002 needs weights 5,000
 # times larger than one of size 1. We would write "forgotten" only where a rescaling probe is no
 # better than with exchanged pictures, and even then only as far as a *linear* probe can tell. None
-# of our runs is there, which fits section 2: the loss turns the picture down, and no step removes
-# it. The sensitivity even rose: the loss turned pictures down, and noise further still. It would
-# pass for a success, as it is blind to scale. For a head that is trained on top, turned down may
-# be as bad as forgotten: a step of its weight changes the output 5,000 times less.
+# of our runs is there, which fits section 2: the loss turns the picture down, and needs no step
+# that removes it. The sensitivity even rose: the loss turned pictures down, and noise further
+# still. It would pass for a success, as it is blind to scale. For a head that is trained on top,
+# turned down may be as bad as forgotten: a step of its weight changes the output 5,000 times less.
 #
 # ## 8. The other L_vs
 #

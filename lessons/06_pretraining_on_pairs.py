@@ -91,7 +91,8 @@ def sentences(texts):
 
 pictures, names, names_and_keywords, right = {}, {}, {}, {}
 for part, data in emoji.items():
-    grid = cached_features(f"emoji-{part}", data.images, net, lambda some: net.grid(some, SIDE))
+    grid = cached_features(f"emoji-{part}-{SIDE}", data.images, net,
+                           lambda some: net.grid(some, SIDE))  # (n, patches, 1280)
     pictures[part] = grid.mean(1)  # (n, 1280) the mean of the patches
     names[part] = sentences(data.names)  # (n, 384)
     names_and_keywords[part] = sentences(data.texts())  # (n, 384)
@@ -1005,17 +1006,15 @@ lab.claim("the checkpoint with 1,600 labels is ahead of random weights with 6,40
 # picture of the world that it has not seen?
 
 # %%
-from course_utils.pretraining import load_real_pretrained  # noqa: E402
+from course_utils.pretraining import grid_features, load_real_pretrained  # noqa: E402
 
 real = load_real_pretrained(lab.data_path("checkpoints/real_pretrained.safetensors"))
 with torch.no_grad():
-    grid = cached_features("emoji-test", emoji["test"].images, net,
-                           lambda some: net.grid(some, 128))  # (240, 16, 1280)
+    grid = grid_features("emoji-test", emoji["test"].images)  # (240, 16, 1280)
     x_names, mask_names = encode_texts(wordpiece, emoji["test"].names)  # (240, words) each
     by_joint = cosine_scores(real.embed_pictures(grid), real.embed_texts(x_names, mask_names))
     found = retrieval(by_joint.T, right["test"].T)
-    scene_grid = cached_features("world-lesson06", told.images[:100], net,
-                                 lambda some: net.grid(some, 128))  # (100, 16, 1280)
+    scene_grid = grid_features("world-lesson06", told.images[:100])  # (100, 16, 1280)
     hidden = [told.texts[i] for i in own[:100].tolist()]  # captions
     said = [next(word for word in text.split() if word in COLOURS) for text in hidden]
     shown = [text.replace(word, "[MASK]", 1) for text, word in zip(hidden, said)]

@@ -45,7 +45,7 @@ from course_utils.objectives.contrastive import (
 )  # fmt: skip
 from course_utils.pretraining import world_pairs, world_pretraining_model
 from course_utils.recipes import load_weights
-from course_utils.retrieval import chance, retrieval
+from course_utils.retrieval import chance, ranks, retrieval
 from course_utils.text import encode, word_tokenizer
 from course_utils.world import COLOURS, HELD_OUT, SHAPES, compose, draw
 from course_utils.world.language import thing
@@ -170,8 +170,8 @@ with torch.no_grad():
     clip = CLIPModel(config).eval()(input_ids=torch.randint(3, 50, (6, 7)),
                                     pixel_values=torch.randn(6, 3, 32, 32), return_loss=True)
 table = clip.logits_per_image  # (pictures, texts)
-print(f"CLIP {clip.loss:.6f}, the exercise's {contrastive(table):.6f}, "
-      f"the package's {contrastive_loss(table):.6f}")  # fmt: skip
+print(f"CLIP {clip.loss:.5f}, the exercise's {contrastive(table):.5f}, "
+      f"the package's {contrastive_loss(table):.5f}")  # fmt: skip
 lab.claim("all three agree to 1e-6", max(abs(clip.loss - contrastive(table)),
                                          abs(clip.loss - contrastive_loss(table))) < 1e-6)
 
@@ -1013,7 +1013,7 @@ with torch.no_grad():
     grid = grid_features("emoji-test", emoji["test"].images)  # (240, 16, 1280)
     x_names, mask_names = encode_texts(wordpiece, emoji["test"].names)  # (240, words) each
     by_joint = cosine_scores(real.embed_pictures(grid), real.embed_texts(x_names, mask_names))
-    found = retrieval(by_joint.T, right["test"].T)
+    place = ranks(by_joint.T, right["test"].T)  # (240,) of the best right picture
     scene_grid = grid_features("world-lesson06", told.images[:100])  # (100, 16, 1280)
     hidden = [told.texts[i] for i in own[:100].tolist()]  # captions
     said = [next(word for word in text.split() if word in COLOURS) for text in hidden]
@@ -1025,13 +1025,14 @@ with torch.no_grad():
                     ("no picture", None)):  # fmt: skip
         h = real.encoder(x_real, v, mask_real)[at[:, 0], at[:, 1]]  # (100, dim)
         best = real.words[real.word_logits(h).argmax(1)].tolist()  # token ids
-        guessed[name] = sum(wordpiece.id_to_token(i) == word for i, word in zip(best, said))
-print(f"unseen emoji names, joint encoder, contrast alone: R@1 {100 * found.r1:.1f} %, "
-      f"R@10 {100 * found.r10:.1f} %, median rank {found.median:.0f}")
-print("masked colours of the world guessed, of 100:",
-      ", ".join(f"{count} with {name}" for name, count in guessed.items()))  # fmt: skip
+        guessed[name] = torch.tensor(
+            [wordpiece.id_to_token(i) == word for i, word in zip(best, said)])  # (100,)
+print(f"unseen emoji names, joint encoder, contrast alone: R@1 {share(place <= 1)}, "
+      f"R@10 {share(place <= 10)}")
+print("masked colours of the world guessed:",
+      ", ".join(f"{share(hit)} with {name}" for name, hit in guessed.items()))  # fmt: skip
 lab.claim("with its picture it guesses more than twice as many colours as with none",
-          guessed["its picture"] > 2 * guessed["no picture"])  # fmt: skip
+          guessed["its picture"].sum() > 2 * guessed["no picture"].sum())  # fmt: skip
 
 # %% [markdown]
 # By contrast alone the joint encoder finds less than the two heads. It has the same 1,185 emoji

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Int
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 class Batch(NamedTuple):
     """Questions about pictures, ready for a model. A named tuple: accelerate can move it."""
 
-    images: Float[Tensor, "images 3 height width"]  # in [0, 1], every distinct picture once
+    images: Tensor  # every distinct picture once: (images, 3, height, width) in [0, 1], or features
     image_index: Int[Tensor, " batch"]  # which of `images` each question is about
     x: Int[Tensor, "batch words"]  # token ids
     mask: Bool[Tensor, "batch words"]  # True where there is a word
@@ -36,22 +36,26 @@ class VQAData(Dataset):
         ValueError: shapes or ids don't fit together; the message names the field.
     """
 
-    images: UInt8[Tensor, "images 3 height width"]
+    images: Tensor  # (images, 3, height, width) uint8, or float features (images, patches, dim)
     questions: tuple[str, ...]  # the question of each example, as text
     x: Int[Tensor, "examples words"]  # token ids
     mask: Bool[Tensor, "examples words"]  # True where there is a word
     image_index: Int[Tensor, " examples"]  # which picture each question is about
-    y: Tensor  # (examples,) answer ids, or (examples, answers) soft targets
+    y: Tensor  # (examples,) answer ids, or (examples, answers) soft targets: float, or uint8 tenths
     family: Int[Tensor, " examples"]  # question family
     answers: tuple[str, ...]  # the name of each answer id
     families: tuple[str, ...]  # the name of each family
     tokenizer: Tokenizer
 
     def __post_init__(self) -> None:
-        if self.images.ndim != 4 or self.images.shape[1] != 3 or self.images.dtype != torch.uint8:
+        pictures = (
+            self.images.dtype == torch.uint8 and self.images.ndim == 4 and self.images.shape[1] == 3
+        )
+        if not pictures and not (self.images.is_floating_point() and self.images.ndim == 3):
             raise ValueError(
-                "images: expected uint8 of shape (images, 3, height, width), got "
-                f"{self.images.dtype} of shape {tuple(self.images.shape)}"
+                "images: expected uint8 of shape (images, 3, height, width), or floating-point "
+                f"features (images, patches, dim), got {self.images.dtype} of shape "
+                f"{tuple(self.images.shape)}"
             )
         if self.mask.shape != self.x.shape:
             raise ValueError(
@@ -93,12 +97,13 @@ class VQAData(Dataset):
         rows = torch.as_tensor(indices)
         pictures, image_index = self.image_index[rows].unique(return_inverse=True)
         longest = int(self.mask[rows].sum(1).max())  # padding on the right only
+        images, y = self.images[pictures], self.y[rows]
         return Batch(
-            images=self.images[pictures].float() / 255,  # (images, 3, height, width)
+            images=images.float() / 255 if images.dtype == torch.uint8 else images.float(),
             image_index=image_index,  # (batch,)
             x=self.x[rows, :longest],  # (batch, words)
             mask=self.mask[rows, :longest],  # (batch, words)
-            y=self.y[rows],  # (batch,) or (batch, answers)
+            y=y.float() / 10 if y.dtype == torch.uint8 else y,  # (batch,) or (batch, answers)
             family=self.family[rows],  # (batch,)
         )
 

@@ -62,6 +62,7 @@ class LowRankLinear(Tuning):
         # In a stacked qkv the rows of queries, keys and values are matrices of their own.
         self.parts = "".join(p for p in "qkv" if p in parts) if stacked else ""
         self.out_dim = base.out_features // 3 if self.parts else base.out_features
+        self.in_features, self.out_features = base.in_features, base.out_features
         self.original: Tensor | None = None  # the weight without the change, while merged
 
     def factors(self) -> tuple[Tensor, Tensor]:

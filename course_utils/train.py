@@ -1,0 +1,122 @@
+"""Tunes the course's joint model for real pictures on your own questions.
+
+    python -m course_utils.train FOLDER              pictures and questions.csv in FOLDER
+    python -m course_utils.train FOLDER --data vqa_v2    the published files of VQA v2 in FOLDER
+    accelerate launch --cpu --num_processes 2 -m course_utils.train FOLDER
+
+writes into --out (FOLDER/tuned): tuning.safetensors and answers.json, which `course_utils.ask`
+reads, and metrics.json.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from accelerate import PartialState
+
+from course_utils.datasets.rows import Row, frequent_answers, read_rows
+from course_utils.datasets.vqa_v2 import read_vqa_v2
+from course_utils.own_example import by_picture
+from course_utils.own_pictures import (
+    METHODS,
+    OWN_FIT,
+    Score,
+    blind_score,
+    questions_data,
+    save_answerer,
+    score,
+    tune,
+)
+from course_utils.peft import count_parameters
+
+
+def read(options: argparse.Namespace) -> tuple[list[Row], list[Row], list[Row]]:
+    """Training, validation and test rows, which share no picture."""
+    if options.data == "vqa_v2":
+        train = read_vqa_v2(options.folder, "train2014", options.limit)
+        validation, train = by_picture(train, (options.validation,), options.seed)
+        return train, validation, read_vqa_v2(options.folder, "val2014", options.limit)
+    rows = read_rows(options.folder, options.table)
+    test, validation, train = by_picture(rows, (options.test, options.validation), options.seed)
+    return train, validation, test
+
+
+def table(scores: dict[str, tuple[Score, Score]]) -> str:
+    """A line for each part: the model beside the best that can be done without pictures."""
+    lines = [f"{'':<12}{'questions':>9}{'blind':>9}{'tuned':>9}   tuned, by type of answer"]
+    for name, (blind, tuned) in scores.items():
+        types = ", ".join(f"{kind} {100 * value:.1f}" for kind, value in tuned.by_type.items())
+        lines.append(f"{name:<12}{tuned.questions:>9}{100 * blind.all:>8.1f}%"
+                     f"{100 * tuned.all:>8.1f}%   {types}")  # fmt: skip
+    return "\n".join(lines)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Reads, tunes, measures, writes. Under `accelerate launch` each process trains on its share of
+    the batches; the first one prints and writes."""
+    soft = options.data == "vqa_v2"
+    state = PartialState(cpu=options.device == "cpu")
+    parts = dict(zip(("training", "validation", "test"), read(options)))
+    for name, rows in parts.items():
+        if not rows:
+            raise ValueError(f"expected pictures enough for a {name} part, but it is empty")
+    answers = frequent_answers(parts["training"], options.min_count or (9 if soft else 1))
+    with state.main_process_first():  # the others find the features on the disk
+        train, validation, test = (
+            questions_data(rows, answers, state.is_main_process) for rows in parts.values()
+        )
+    config = replace(OWN_FIT, epochs=options.epochs, lr=options.lr, patience=options.patience)
+    model, history = tune(train, validation, options.method, config, soft, options.seed,
+                          device=options.device, progress=state.is_main_process)  # fmt: skip
+    if not state.is_main_process:
+        return
+    counts = count_parameters(model)
+    scores = {name: (blind_score(train, data), score(model, data))
+              for name, data in (("validation", validation), ("test", test))}  # fmt: skip
+    print(f"{len(train)} questions to learn from, {len(answers)} answers; "
+          f"{counts.trainable:,} of {counts.total:,} parameters trained; "
+          f"best epoch {history.best_epoch + 1} of {len(history.score)}")  # fmt: skip
+    print(table(scores))
+    out = options.out or Path(options.folder) / "tuned"
+    save_answerer(model, answers, out)
+    found = {name: {"blind": asdict(b), "tuned": asdict(t)} for name, (b, t) in scores.items()}
+    (out / "metrics.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    print(f"written to {out}; ask it: python -m course_utils.ask {out} PICTURE \"QUESTION\"")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        "python -m course_utils.train", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add = parser.add_argument
+    add("folder", type=Path, help="pictures and questions")
+    add("--data", choices=("folder", "vqa_v2"), default="folder", help="format (folder)")
+    add("--table", type=Path, help="CSV or JSON (questions.csv or questions.json in the folder)")
+    add("--out", type=Path, help="folder to write (FOLDER/tuned)")
+    add("--method", choices=METHODS, default="lora", help="what is added to the model (lora)")
+    add("--epochs", type=int, default=OWN_FIT.epochs, help="most passes (%(default)s)")
+    add("--lr", type=float, default=OWN_FIT.lr, help="highest learning rate (%(default)s)")
+    add("--patience", type=int, default=OWN_FIT.patience,
+        help="passes without a better validation score before it stops (%(default)s)")  # fmt: skip
+    add("--validation", type=float, default=0.15, help="share of the pictures (%(default)s)")
+    add("--test", type=float, default=0.2, help="share of the pictures; format folder (%(default)s)")
+    add("--min-count", type=int, default=0,
+        help="how often an answer must occur to be learnt (1; vqa_v2: 9)")  # fmt: skip
+    add("--limit", type=int, default=0, help="only so many pictures a part; format vqa_v2 (all)")
+    add("--seed", type=int, default=0)
+    add("--device", choices=("cpu", "cuda", "mps"), help="(a GPU where there is one)")
+    options = parser.parse_args(arguments)
+    if not (0 < options.validation < 1 and 0 < options.test and
+            options.validation + options.test < 1):  # fmt: skip
+        parser.error("expected shares above 0 whose sum is below 1 for --validation and --test")
+    try:
+        run(options)
+    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

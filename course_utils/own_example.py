@@ -14,11 +14,23 @@ import sys
 import tempfile
 from pathlib import Path
 
+import torch
 from PIL import Image
 
 from course_utils.datasets.emoji import load_emoji
 from course_utils.datasets.rows import Row, frequent_answers, read_rows
-from course_utils.own_pictures import METHODS, blind_score, questions_data, score, tune
+from course_utils.models.joint import JointEncoder
+from course_utils.models.vqa import VQAModel
+from course_utils.own_pictures import (
+    METHODS,
+    blind_score,
+    questions_data,
+    real_vqa_model,
+    score,
+    tunable,
+    tune,
+)
+from course_utils.peft import freeze_base
 
 KINDS = {
     "Animals & Nature": "animal or plant", "Food & Drink": "food or drink",
@@ -27,6 +39,7 @@ KINDS = {
 }  # fmt: skip
 SIZES = (20, 80, 320)  # examples, of which a fifth chooses the epoch
 SEEDS = (0, 1, 2)
+STARTS = ("not pretrained", "head only", *METHODS, "full tuning")
 TARGET = Path("data/own_pictures.json")
 
 
@@ -72,13 +85,28 @@ def by_picture(rows: list[Row], shares: tuple[float, ...], seed: int = 0) -> lis
     return [[row for row in rows if row.picture in group] for group in groups]
 
 
+def start(kind: str, answers: int, seed: int) -> VQAModel:
+    """A model to be tuned: one of STARTS."""
+    torch.manual_seed(seed)
+    if kind in METHODS:
+        return tunable(answers, kind)
+    model = real_vqa_model(answers)
+    if kind == "head only":
+        freeze_base(model, keep=("head",))
+    if kind == "not pretrained":  # but on the same frozen features of pictures and words
+        random = JointEncoder(model.encoder.config, token=model.encoder.embedding.token)
+        random.embedding.token.project.reset_parameters()
+        model.encoder = random
+    return model
+
+
 def measure(progress: bool = True) -> dict:
-    """Accuracy on 320 questions about 160 other pictures, for each method, size and seed."""
+    """Accuracy on 320 questions about 160 other pictures, for each start, size and seed."""
     with tempfile.TemporaryDirectory() as folder:
         write_example(Path(folder) / "example")
         rows = read_rows(Path(folder) / "example")
         test, pool = by_picture(rows, (0.4,))
-        found = {name: {str(size): [] for size in SIZES} for name in ("blind", *METHODS)}
+        found = {name: {str(size): [] for size in SIZES} for name in ("blind", *STARTS)}
         for size in SIZES:
             for seed in SEEDS:
                 some, _ = by_picture(pool, (size / len(pool),), seed)
@@ -86,9 +114,10 @@ def measure(progress: bool = True) -> dict:
                 answers = frequent_answers(train, 1)
                 parts = [questions_data(p, answers, False) for p in (train, validation, test)]
                 found["blind"][str(size)].append(blind_score(parts[0], parts[2]).all)
-                for method in METHODS:
-                    model, _ = tune(*parts[:2], method, seed=seed, device="cpu", progress=False)
-                    found[method][str(size)].append(score(model, parts[2]).all)
+                for kind in STARTS:
+                    model = start(kind, len(answers), seed)
+                    tune(model, *parts[:2], seed=seed, device="cpu", progress=False)
+                    found[kind][str(size)].append(score(model, parts[2]).all)
                 if progress:
                     print(size, seed, {n: f"{v[str(size)][-1]:.3f}" for n, v in found.items()})
     return {"examples": SIZES, "seeds": SEEDS, "test_questions": len(test), "accuracy": found}
@@ -96,11 +125,11 @@ def measure(progress: bool = True) -> dict:
 
 def summary(found: dict) -> str:
     """A line for each method: mean and standard deviation over the seeds, in per cent."""
-    lines = ["examples   " + "".join(f"{size:>16}" for size in found["examples"])]
+    lines = ["examples       " + "".join(f"{size:>16}" for size in found["examples"])]
     for name, sizes in found["accuracy"].items():
         cells = [f"{100 * statistics.mean(v):.1f} ± {100 * statistics.stdev(v):.1f}"
                  for v in sizes.values()]  # fmt: skip
-        lines.append(f"{name:<11}" + "".join(f"{cell:>16}" for cell in cells))
+        lines.append(f"{name:<15}" + "".join(f"{cell:>16}" for cell in cells))
     return "\n".join(lines)
 
 

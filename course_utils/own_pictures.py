@@ -48,8 +48,8 @@ METHODS = {
     "adapters": lambda model: add_adapters(model, AdapterConfig(width=16)),
     "prefix": lambda model: add_prefix(model, PrefixConfig(length=8, hidden=0)),
 }
-OWN_FIT = FitConfig(epochs=40, lr=3e-3, warmup=0.1, patience=8)
-IMAGES_PER_BATCH = 8
+OWN_FIT = FitConfig(epochs=60, lr=1e-3, warmup=0.1, patience=20)
+IMAGES_PER_BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -163,37 +163,38 @@ def blind_score(train: VQAData, data: VQAData) -> Score:
     return _score(mode_scores(train, data), data)
 
 
-def tune(
-    train: VQAData,
-    validation: VQAData,
-    method: str = "lora",
-    config: FitConfig = OWN_FIT,
-    soft: bool = False,
-    seed: int = 0,
-    checkpoint: Path | None = None,
-    device: str | torch.device | None = None,
-    progress: bool = True,
-) -> tuple[VQAModel, History]:
-    """Tunes the joint model for real pictures; the epoch is chosen on `validation`.
-
-    Args:
-        method: one of METHODS.
-        soft: answers have scores of several people: binary cross-entropy instead of softmax.
+def tunable(answers: int, method: str = "lora", checkpoint: Path | None = None) -> VQAModel:
+    """The pretrained joint model under a new head, with a method in it; that and the head train.
 
     Raises:
         ValueError: unknown method.
     """
     if method not in METHODS:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
-    torch.manual_seed(seed)
-    model = real_vqa_model(len(train.answers), checkpoint)
+    model = real_vqa_model(answers, checkpoint)
     METHODS[method](model)
     freeze_base(model, keep=("head",))
-    history = fit(model, scores_objective if soft else softmax_objective,
-                  loader(train, IMAGES_PER_BATCH, seed=seed),
-                  validate=lambda m: score(m, validation).all, config=config, device=device,
-                  progress=progress)  # fmt: skip
-    return model, history
+    return model
+
+
+def tune(
+    model: VQAModel,
+    train: VQAData,
+    validation: VQAData,
+    config: FitConfig = OWN_FIT,
+    soft: bool = False,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    progress: bool = True,
+) -> History:
+    """Trains what isn't frozen in `model`, in place; the epoch is chosen on `validation`.
+
+    With `soft`, answers have scores of several people: binary cross-entropy instead of softmax.
+    """
+    return fit(model, scores_objective if soft else softmax_objective,
+               loader(train, IMAGES_PER_BATCH, seed=seed),
+               validate=lambda m: score(m, validation).all, config=config, device=device,
+               progress=progress)  # fmt: skip
 
 
 def save_answerer(model: VQAModel, answers: tuple[str, ...], folder: str | Path) -> None:

@@ -2,7 +2,7 @@
 
     python -m course_utils.train FOLDER              pictures and questions.csv in FOLDER
     python -m course_utils.train FOLDER --data vqa_v2    the published files of VQA v2 in FOLDER
-    accelerate launch --cpu --num_processes 2 -m course_utils.train FOLDER
+    accelerate launch --multi_gpu --num_processes 2 -m course_utils.train FOLDER --device cpu
 
 writes into --out (FOLDER/tuned): tuning.safetensors and answers.json, which `course_utils.ask`
 reads, and metrics.json.
@@ -14,6 +14,7 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 
 from course_utils.datasets.rows import Row, frequent_answers, read_rows
@@ -27,6 +28,7 @@ from course_utils.own_pictures import (
     questions_data,
     save_answerer,
     score,
+    tunable,
     tune,
 )
 from course_utils.peft import count_parameters
@@ -68,8 +70,10 @@ def run(options: argparse.Namespace) -> None:
             questions_data(rows, answers, state.is_main_process) for rows in parts.values()
         )
     config = replace(OWN_FIT, epochs=options.epochs, lr=options.lr, patience=options.patience)
-    model, history = tune(train, validation, options.method, config, soft, options.seed,
-                          device=options.device, progress=state.is_main_process)  # fmt: skip
+    torch.manual_seed(options.seed)
+    model = tunable(len(answers), options.method)
+    history = tune(model, train, validation, config, soft, options.seed, options.device,
+                   progress=state.is_main_process)  # fmt: skip
     if not state.is_main_process:
         return
     counts = count_parameters(model)

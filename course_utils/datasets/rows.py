@@ -147,7 +147,7 @@ def _wrong(record: dict, folder: Path) -> str:
     for name in COLUMNS:
         value = record.get(name)
         if value is None or not str(value).strip():
-            return f"expected a {name}, got nothing"
+            return f"{name}: expected something, got an empty cell"
         if not isinstance(value, str | int | float):
             return f"{name}: expected text, got {value!r}"
     picture = str(record["picture"]).strip()

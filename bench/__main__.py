@@ -13,6 +13,7 @@ import torch
 from bench.encoders import against_peers
 from bench.language import language_models
 from bench.training import products_rate, time_to_accuracy, waiting_for_data
+from bench.tuning import tuning_methods
 from bench.vision import vision_models
 from tools.run import processor
 
@@ -27,7 +28,7 @@ def table(header: list[str], rows: list[list]) -> str:
 def encoders(threads: int) -> str:
     rows = [[name, f"{ms:.1f}", f"{ratio:.2f}", note] for name, ms, ratio, note in
             [*against_peers(threads), *language_models(threads),
-             *vision_models(threads)]]  # fmt: skip
+             *vision_models(threads), *tuning_methods(threads)]]  # fmt: skip
     return table(["forward and backward", "ms (median)", "times ours", "checked first"], rows)
 
 
@@ -64,8 +65,9 @@ def main() -> None:
         "inner width 256, 16 patches, 16 words, batch of 32, float32, no dropout), the same number "
         "of threads, 15 timed steps after 3 to warm up, taken in turns. Above 1 means that the "
         "peer takes longer. Last rows: a text encoder of MiniLM's sizes (32 x 24 words, forward "
-        "only) and lesson 02's decoder (32 x 24 words, with AdamW's update), and ViT and ResNet-18 "
-        "on 32 pictures of 64x64, forward and with AdamW's update.",
+        "only), lesson 02's decoder (32 x 24 words, with AdamW's update), ViT and ResNet-18 "
+        "on 32 pictures of 64x64, forward and with AdamW's update; LoRA and AdaLoRA on every matrix "
+        "of an encoder 384 wide with 3 layers, with AdamW's update.",
     ]
     for threads in (1, 2):
         parts += [f"### Threads: {threads}", encoders(threads)]

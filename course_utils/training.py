@@ -117,6 +117,7 @@ def fit(
     checkpoint: Path | None = None,
     device: str | torch.device | None = None,
     progress: bool = True,
+    after_update: Callable[[int], None] | None = None,
 ) -> History:
     """Trains `model` in place and leaves it, in eval mode, with the weights of its best epoch.
 
@@ -127,6 +128,8 @@ def fit(
             neither trained on nor reported. Without it the last weights are kept.
         checkpoint: where the best weights are saved as safetensors.
         device: "cpu" to stay off the GPU; accelerate's choice when None.
+        after_update: called with the number of each update, from 0, when the weights are new and
+            the gradients still there.
 
     Raises:
         ValueError: every parameter is frozen.
@@ -167,6 +170,8 @@ def fit(
                     f"the loss became {history.loss[-1]} in update {len(history.loss)}: "
                     "try a smaller learning rate, more warm-up, or clipping"
                 )
+            if after_update is not None:
+                after_update(len(history.loss) - 1)
             schedule.step()
             bar.update()
         if validate is not None:

@@ -1,0 +1,277 @@
+"""Lesson 10: parameter-efficient tuning."""
+
+import torch
+from torch import nn
+
+from course_utils.checks.feedback import (
+    Exercise, Feedback, call, choice, compare, prediction, value,
+)  # fmt: skip
+from course_utils.models.transformer import TransformerConfig, TransformerEncoder
+from course_utils.peft import LoRAConfig, add_lora, freeze_base
+from course_utils.peft.base import tuning_names
+
+
+def _draw(seed, *shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# 10.2 the forward pass
+
+
+def _forward(x, linear, A, B, scale):
+    return linear(x) + scale * (x @ A.T) @ B.T
+
+
+def _no_scale(x, linear, A, B, scale):
+    return linear(x) + (x @ A.T) @ B.T
+
+
+def _no_linear(x, linear, A, B, scale):
+    return scale * (x @ A.T) @ B.T
+
+
+def _without_bias(x, linear, A, B, scale):
+    return x @ linear.weight.T + scale * (x @ A.T) @ B.T
+
+
+def _scales_all(x, linear, A, B, scale):
+    return scale * (linear(x) + (x @ A.T) @ B.T)
+
+
+def _after_the_linear(x, linear, A, B, scale):
+    return linear(x) + scale * (linear(x) @ A.T) @ B.T
+
+
+def _test_forward(function):
+    for seed, (batch, into, out, rank) in enumerate(((3, 4, 4, 2), (2, 5, 3, 1))):
+        torch.manual_seed(seed)
+        linear = nn.Linear(into, out)
+        x, A, B = _draw(seed, batch, into), _draw(1, rank, into), _draw(2, out, rank)
+        want = nn.functional.linear(x, linear.weight + 0.5 * B @ A, linear.bias)
+        got = call(function, x, linear, A, B, 0.5)
+        compare(got, want, f"the output for a matrix of {out} x {into} with rank {rank}")
+
+
+# 10.4 counting
+
+
+def _count(shapes, rank):
+    return sum(rank * (out + into) for out, into in shapes)
+
+
+def _whole_matrices(shapes, rank):
+    return sum(out * into for out, into in shapes)
+
+
+def _only_a(shapes, rank):
+    return sum(rank * into for _, into in shapes)
+
+
+def _only_b(shapes, rank):
+    return sum(rank * out for out, _ in shapes)
+
+
+def _product(shapes, rank):
+    return sum(rank * out * into for out, into in shapes)
+
+
+def _square(shapes, rank):
+    return sum(2 * rank * into for _, into in shapes)
+
+
+def _test_count(function):
+    for shapes, rank in (([(6, 4)], 2), ([(6, 4), (4, 10), (5, 5)], 3)):
+        got = call(function, shapes, rank)
+        compare(int(got) if isinstance(got, torch.Tensor) else got, _count(shapes, rank),
+                f"the weights of {len(shapes)} matrices with rank {rank}")  # fmt: skip
+
+
+# 10.5 merging
+
+
+def _merged(W, A, B, scale):
+    return W + scale * B @ A
+
+
+def _in_place(W, A, B, scale):
+    W += scale * B @ A
+    return W
+
+
+def _delta_only(W, A, B, scale):
+    return scale * B @ A
+
+
+def _forgot_scale(W, A, B, scale):
+    return W + B @ A
+
+
+def _transposed(W, A, B, scale):
+    return W + scale * (B @ A).T
+
+
+def _test_merged(function):
+    for seed, (out, into, rank) in enumerate(((4, 4, 2), (3, 5, 1))):
+        W, A, B = _draw(seed, out, into), _draw(5, rank, into), _draw(6, out, rank)
+        got = call(function, W, A, B, 2.0)
+        compare(got, W + 2.0 * B @ A, f"the merged weight of {out} x {into}")
+
+
+# 10.6 the forgotten head
+
+
+class _Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder = TransformerEncoder(TransformerConfig(dim=8, heads=2, mlp_dim=16))
+        self.head = nn.Linear(8, 3)
+
+
+def _prepare(model):
+    add_lora(model, LoRAConfig(rank=2))
+    freeze_base(model, keep=("head",))
+    return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+
+
+def _frozen_head(model):
+    add_lora(model, LoRAConfig(rank=2))
+    freeze_base(model, keep=())
+    return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+
+
+def _early_optimizer(model):
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    add_lora(model, LoRAConfig(rank=2))
+    freeze_base(model, keep=("head",))
+    return optimizer
+
+
+def _nothing_frozen(model):
+    add_lora(model, LoRAConfig(rank=2))
+    return torch.optim.AdamW(model.parameters(), lr=1e-3)
+
+
+def _no_factors(model):
+    freeze_base(model, keep=("head",))
+    return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+
+
+def _test_prepare(function):
+    torch.manual_seed(0)
+    model = _Model()
+    # not through `call`, which hands a copy over: this function is to change the model
+    optimizer = function(model)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise Feedback(f"expected an optimiser back, got {type(optimizer).__name__}.")
+    new = tuning_names(model)
+    if not new:
+        raise Feedback("there are no LoRA factors in the model.")
+    rank = model.encoder.layers[0].attention.qkv.config.rank
+    if rank != 2:
+        raise Feedback(f"expected rank 2, got {rank}.")
+    names = {id(p): name for name, p in model.named_parameters()}
+    held = {names[id(p)] for group in optimizer.param_groups for p in group["params"]
+            if id(p) in names}  # fmt: skip
+    if not new <= held:
+        raise Feedback("the optimiser holds no factors: it was built before they were there.")
+    if not all(p.requires_grad for p in model.head.parameters()) or "head.weight" not in held:
+        raise Feedback("the head is new and random, and it isn't trained.")
+    base = {name for name, p in model.named_parameters() if p.requires_grad} - new
+    base -= {"head.weight", "head.bias"}
+    if base:
+        raise Feedback(f"the base isn't frozen: {sorted(base)[0]} still gets a gradient.")
+    extra = held - new - {"head.weight", "head.bias"}
+    if extra:
+        raise Feedback(f"the optimiser also holds frozen weights such as {sorted(extra)[0]}.")
+
+
+EXERCISES = {
+    "10.1": Exercise(
+        "Predict the head alone", 3, 1, 60.0, prediction(0, 100, "%"),
+        ("Any number of per cent is an answer.",
+         "The commonest answer is printed above; all weights give about 75 %."),
+    ),
+    "10.2": Exercise(
+        "The forward pass of LoRA", 10, 1, _forward, _test_forward,
+        (
+            "Two summands: what the frozen layer gives, and the detour through A, then B. Rows of "
+            "x are examples, so a matrix M acts as x @ M.T.",
+            "low = x @ A.T is (batch, rank); then linear(x) + scale * low @ B.T.",
+        ),
+        mistakes=(
+            (_no_scale, "The factor `scale` isn't used."),
+            (_no_linear, "The frozen layer's own output is missing."),
+            (_without_bias, "The frozen layer has a bias too: call it, as linear(x)."),
+            (_scales_all, "Only the detour is multiplied by `scale`, not the frozen layer."),
+            (_after_the_linear, "A reads x, not what the frozen layer puts out."),
+        ),
+    ),
+    "10.3": Exercise(
+        "Where to start", 5, 2, "a",
+        choice("a", {
+            "b": "the gradients above: with both at 0, the gradient of each is a product with the "
+                 "other, which is 0, in the first batch and in all that follow.",
+            "c": "nearly isn't exactly: a random change of every layer at once disturbs what was "
+                 "learnt, and the first updates go into undoing it.",
+            "d": "it is exact at first (some methods do it, with factors taken from W itself), but "
+                 "the base changes: it can no longer be shared by a hundred tunings.",
+        }),
+        (
+            "Two wishes: the first outputs are the pretrained ones, and something gets a gradient.",
+            "Look at the printed gradients for B = 0 and for both 0.",
+        ),
+    ),
+    "10.4": Exercise(
+        "Count the weights", 10, 2, _count, _test_count,
+        (
+            "A has a row for each of the ranks and as many columns as the matrix has inputs. And B?",
+            "rank * into for A plus out * rank for B, summed over the matrices.",
+        ),
+        mistakes=(
+            (_whole_matrices, "That is the size of the matrices themselves."),
+            (_only_a, "That counts A only."),
+            (_only_b, "That counts B only."),
+            (_product, "A and B are added up, not multiplied: rank * (out + in)."),
+            (_square, "Not every matrix is square: B has `out` rows."),
+        ),
+    ),
+    "10.5": Exercise(
+        "Merge", 8, 1, _merged, _test_merged,
+        (
+            "The change of the weight is a matrix of the weight's size. Which product of A and B "
+            "has `out` rows and `in` columns?",
+            "W + scale * B @ A, as a new tensor.",
+        ),
+        mistakes=(
+            (_delta_only, "That is the change alone; the old weight is missing."),
+            (_forgot_scale, "The factor `scale` isn't used."),
+            (_transposed, "Your product is transposed: rows of W are outputs."),
+            (_in_place, "You change W itself; return a new tensor."),
+        ),
+    ),
+    "10.6": Exercise(
+        "The forgotten head", 10, 2, _prepare, _test_prepare,
+        (
+            "Which parameters does the optimiser know when it is built first? And who trains the "
+            "head?",
+            "First add_lora, then freeze_base with keep=(\"head\",), and the optimiser last.",
+        ),
+        mistakes=(
+            (_frozen_head, ""), (_early_optimizer, ""), (_nothing_frozen, ""), (_no_factors, ""),
+        ),
+    ),
+    "10.7": Exercise(
+        "The highest rank", 5, 2, 16, value(16, "the highest rank"),
+        (
+            "How many bytes may one tuning take, and how many does one rank take?",
+            "6.3 MB a tuning are 3.15 million numbers; one rank takes 24 * 4 * (1024 + 1024).",
+        ),
+        mistakes=(
+            (32, "Two bytes a number: you count one."),
+            (8, "Two bytes a number: you count four."),
+            (64, "There are four matrices in each layer."),
+            (1602, "That is for one tuning; there are 100."),
+            (1, "That is far too little: did you count whole matrices?"),
+        ),
+    ),
+}  # fmt: skip

@@ -1,0 +1,84 @@
+"""Lesson 10's exercises: right answers written in another way pass, and enough wrong ones fail."""
+
+import pytest
+import torch
+from torch import nn
+
+from course_utils.checks import check
+from course_utils.checks.feedback import Feedback
+from course_utils.checks.lesson10 import EXERCISES
+from course_utils.peft import LoRAConfig, add_lora
+
+
+def forward_by_weight(x, linear, A, B, scale):
+    return nn.functional.linear(x, linear.weight + scale * B @ A, linear.bias)
+
+
+def count_by_tensors(shapes, rank):
+    return sum(torch.empty(rank, i).numel() + torch.empty(o, rank).numel() for o, i in shapes)
+
+
+def merged_by_outer(W, A, B, scale):
+    new = W.clone()
+    for a, b in zip(A, B.T):
+        new = new + scale * torch.outer(b, a)
+    return new
+
+
+def prepare_by_hand(model):
+    add_lora(model, LoRAConfig(2))
+    for name, p in model.named_parameters():
+        p.requires_grad_(name.endswith((".A", ".B")) or name.startswith("head."))
+    return torch.optim.SGD(filter(lambda p: p.requires_grad, model.parameters()), lr=0.1)
+
+
+@pytest.mark.parametrize("number, answer", [
+    ("10.1", 60), ("10.1", 12.5), ("10.2", forward_by_weight), ("10.3", "a"),
+    ("10.4", count_by_tensors), ("10.5", merged_by_outer), ("10.6", prepare_by_hand),
+    ("10.7", 16.0)])
+def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
+    EXERCISES[number].test(answer)
+
+
+# What each wrong answer is told: a piece of the message that names the mistake
+NAMED = {
+    "10.2": ["`scale` isn't used", "own output is missing", "bias", "Only the detour", "reads x"],
+    "10.4": ["matrices themselves", "A only", "B only", "not multiplied", "square"],
+    "10.5": ["change alone", "`scale` isn't used", "transposed", "return a new tensor"],
+    "10.6": ["it isn't trained", "built before", "base isn't frozen", "no LoRA factors"],
+    "10.7": ["you count one", "you count four", "four matrices", "there are 100", "far too little"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
+def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "1")
+    wrong, _ = EXERCISES[number].mistakes[i]
+    with pytest.raises(Feedback, match=f"(?i){NAMED[number][i]}"):
+        check(number, wrong)
+
+
+@pytest.mark.parametrize("answer, reason", [
+    ("b", "in all that follow"), ("c", "nearly isn't exactly"), ("d", "the base changes")])
+def test_a_wrong_choice_is_told_why(answer, reason, monkeypatch):  # fmt: skip
+    monkeypatch.setenv("NBGRADER_EXECUTION", "1")
+    with pytest.raises(Feedback, match=f"(?i){reason}"):
+        check("10.3", answer)
+
+
+def test_every_known_mistake_is_tried_above():
+    for number, exercise in EXERCISES.items():
+        if number not in ("10.1", "10.3"):
+            assert len(exercise.mistakes) == len(NAMED[number]) >= 3
+
+
+@pytest.mark.parametrize("number, value, message", [
+    ("10.1", 140, "0 to 100"), ("10.2", lambda x, linear, A, B, s: x[:, :2], "shape"),
+    ("10.2", lambda x, linear, A, B, s: None, "None"), ("10.4", lambda s, r: "many", "number"),
+    ("10.6", lambda model: None, "optimiser back"),
+    ("10.6", lambda model: add_lora(model, LoRAConfig(8)) and torch.optim.SGD(
+        model.parameters(), lr=1.0), "expected rank 2, got 8"),
+    ("10.7", "many", "number"), ("10.7", 17, "the highest rank")])
+def test_answers_of_another_kind_are_told_so(number, value, message):  # fmt: skip
+    with pytest.raises(Feedback, match=message):
+        EXERCISES[number].test(value)

@@ -5,6 +5,7 @@ loader of batches. Devices, precision and several processes are accelerate's par
 """
 
 import copy
+import itertools
 import math
 import os
 from collections.abc import Callable, Iterable
@@ -143,7 +144,8 @@ def fit(
         mixed_precision=config.precision,
     )
     optimizer = make_optimizer(model, config)
-    total = config.epochs * len(train)
+    each = max(1, len(train) // accelerator.num_processes)  # batches of a process in an epoch
+    total = config.epochs * each
     if config.max_steps:
         total = min(total, config.max_steps)
     warmup_steps = round(config.warmup * total)
@@ -155,10 +157,11 @@ def fit(
     history, best = History(), None
     bar = tqdm(total=total, disable=not progress, leave=False)
     for epoch in range(config.epochs):
-        if hasattr(sampler, "set_epoch"):
-            sampler.set_epoch(epoch)
+        for part in (sampler, batches):  # accelerate's loader would set its own count of epochs
+            if hasattr(part, "set_epoch"):
+                part.set_epoch(epoch)
         train_mode(model)
-        for batch in batches:
+        for batch in itertools.islice(batches, each):  # a process with one more would wait for ever
             if len(history.loss) == total:
                 break
             history.lr.append(schedule.get_last_lr()[0])

@@ -1,0 +1,100 @@
+"""Training on two processes (gloo) equals one with batches twice as large, and where it doesn't."""
+
+import csv
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+SCRIPT = """
+import sys
+import torch
+from torch import nn
+from safetensors.torch import save_file
+from accelerate import PartialState
+from course_utils.datasets.batch import VQAData, loader
+from course_utils.models.heads import AnswerHead
+from course_utils.models.joint import JointConfig, JointEncoder
+from course_utils.models.vqa import VQAModel
+from course_utils.recipes import answer_objective
+from course_utils.training import FitConfig, fit
+
+norm, per_process, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+torch.set_num_threads(1)
+g = torch.Generator().manual_seed(0)
+n = 48
+data = VQAData(
+    images=torch.randint(0, 256, (n, 3, 16, 16), generator=g, dtype=torch.uint8),
+    questions=("?",) * n, x=torch.randint(0, 9, (n, 4), generator=g),
+    mask=torch.ones(n, 4, dtype=torch.bool), image_index=torch.arange(n),
+    y=torch.randint(0, 3, (n,), generator=g), family=torch.zeros(n, dtype=torch.long),
+    answers=("a", "b", "c"), families=("f",), tokenizer=None)
+
+
+class Stem(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 8, 8)
+        self.norm = {"batch": nn.BatchNorm2d(8), "group": nn.GroupNorm(2, 8)}[norm]
+
+    def forward(self, images):
+        return self.norm(self.conv(images)).flatten(2).transpose(1, 2)
+
+
+torch.manual_seed(0)
+config = JointConfig(dim=16, layers=1, heads=2, mlp_dim=32, visual_dim=8, patches=4, vocab_size=9)
+model = VQAModel(Stem(), JointEncoder(config), AnswerHead(16, 3)).double()
+forward = model.forward
+model.forward = lambda images, *rest: forward(images.double(), *rest)
+history = fit(model, answer_objective, loader(data, per_process, seed=0),
+              config=FitConfig(epochs=2, lr=1e-2, optimizer="sgd", clip=0.0), device="cpu",
+              progress=False)
+state = PartialState()
+if state.is_main_process:
+    print("processes", state.num_processes, "updates", len(history.loss))
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, out)
+"""
+LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines",
+          "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]  # fmt: skip
+
+
+def run(*arguments):
+    done = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True,
+                          timeout=280)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("norm, same", [("group", True), ("batch", False)])
+def test_two_processes_equal_one_without_batch_norm(norm, same, tmp_path):
+    """Equal shards, no dropout: the mean of two means is the mean of all. Batch normalisation sees
+    its own process's half only."""
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(SCRIPT))
+    one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
+    assert "processes 1 updates 12" in run(script, norm, 8, one)
+    assert "processes 2 updates 12" in run(*LAUNCH, script, norm, 4, two)
+    a, b = load_file(one), load_file(two)
+    names = [n for n in a if a[n].is_floating_point() and "running" not in n]
+    furthest = max((a[n] - b[n]).abs().max().item() for n in names)
+    assert furthest < 1e-12 if same else furthest > 1e-6
+
+
+@pytest.mark.slow
+def test_the_command_runs_on_two_processes(tmp_path):
+    rows = []
+    for i in range(14):
+        colour = ("red", "blue")[i % 2]
+        Image.new("RGB", (32, 32), colour).save(tmp_path / f"{i}.png")
+        rows.append((f"{i}.png", "which colour is it?", colour))
+    with (tmp_path / "questions.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("picture", "question", "answer"), *rows])
+    told = run(*LAUNCH, "-m", "course_utils.train", tmp_path, "--device", "cpu", "--epochs", "4")
+    assert told.count("2 answers") == 1 and told.count("written to") == 1
+    assert (tmp_path / "tuned/tuning.safetensors").exists()
+    assert torch.isfinite(load_file(tmp_path / "tuned/tuning.safetensors")["head.layers.3.bias"]).all()

@@ -35,7 +35,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_utils import lab, plots, tuning_curve
-from course_utils.checks import check, compare_prediction, hint, quiz
+from course_utils.checks import check, hint, quiz
 from course_utils.datasets import load_emoji
 from course_utils.evaluation import evaluate
 from course_utils.models.attention import MultiHeadAttention
@@ -61,7 +61,8 @@ train = tuning_curve.questions("train", tuning_curve.LABELS // 4, seed=100 + lab
 validation = tuning_curve.questions("validation", 100)
 test = tuning_curve.questions("test", 500)
 print(f"{len(train)} questions to learn from, {len(test)} to test, {len(test.answers)} answers")
-some = [int((test.family == family).nonzero()[0]) for family in test.family.unique()]
+some = [int((test.family == family).nonzero()[30 * k])
+        for k, family in enumerate(test.family.unique())]  # fmt: skip
 titles = [f"{test.answers[test.y[i]]}" for i in some]
 for i in some:
     print(f"  {test.questions[i]}  ->  {test.answers[test.y[i]]}")
@@ -109,7 +110,7 @@ def accuracies(method):
 
 for method in ("head only", "all weights"):
     print(f"{method:12} {lab.mean_spread(accuracies(method), '%')}")
-compare_prediction(my_prediction, sum(accuracies("head only")) / 3, "%")
+print(f"predicted for the head alone: {my_prediction:.0f} %")
 lab.claim("tuning all weights beats the head alone at every seed",
           min(accuracies("all weights")) > max(accuracies("head only")))
 
@@ -161,8 +162,10 @@ lora_forward = check("10.2", lora_forward)
 # $$\frac{\partial L}{\partial B} = s\, G\, (A x)^\top, \qquad
 #   \frac{\partial L}{\partial A} = s\, B^\top G\, x^\top .$$
 #
-# By hand, with $x = (1, 2)$, $A = (1, 1)$, $B = (0, 0)^\top$, $s = 1$ and $G = (1, -1)^\top$: then
-# $Ax = 3$, so the gradient of $B$ is $(3, -3)^\top$, and that of $A$ is $B^\top G\, x^\top = 0$.
+# By hand, with $x = (1, 2)^\top$, $A = (1, 1)$, $B = (0, 0)^\top$, $s = 1$, $G = (1, -1)^\top$: then
+# $Ax = 3$, so the gradient of $B$ is $(3, -3)^\top$, and that of $A$ is $B^\top G\, x^\top = 0$. With
+# $A = 0$ and $B = (1, 2)^\top$ it is the other way round: $B^\top G = -1$, and the gradient of $A$ is
+# $(-1, -2)$.
 
 # %%
 x = torch.tensor([[1.0, 2.0]])  # (batch, in)
@@ -170,14 +173,11 @@ G = torch.tensor([[1.0, -1.0]])  # (batch, out)
 frozen = nn.Linear(2, 2).requires_grad_(False)
 for name, a, b in (("B = 0", 1.0, 0.0), ("A = 0", 0.0, 1.0), ("both 0", 0.0, 0.0)):
     A = torch.full((1, 2), a, requires_grad=True)  # (rank, in)
-    B = torch.full((2, 1), b, requires_grad=True)  # (out, rank)
+    B = torch.tensor([[b], [2 * b]], requires_grad=True)  # (out, rank)
     (lora_forward(x, frozen, A, B, 1.0) * G).sum().backward()
     print(f"{name:7} gradient of A {A.grad.tolist()}, of B {B.grad.tolist()}")
 
 # %% [markdown]
-# (With $B$ all ones, $B^\top G = 1 - 1 = 0$ by the accident of this $G$: no gradient for $A$
-# either. Random values in $B$ would have given one.)
-#
 # > **Exercise 10.3 · choose and justify** · difficulty 2 of 3 · 5 minutes
 # >
 # > Which start is right?
@@ -360,16 +360,18 @@ for stabilised, name in ((False, "alpha / r"), (True, "alpha / sqrt(r), rank-sta
     far = [moved(rank, stabilised) for rank in sizes]
     axis.loglog(sizes, far, "-o" if stabilised else "--s", label=name)
     print(f"{name:33} rank 2: {far[0]:.4f}, rank 128: {far[-1]:.4f}, ratio {far[-1] / far[0]:.2f}")
+steps = [0.0005, 0.001, 0.002, 0.005]
 axis.set(xlabel="rank r", ylabel="output moved (RMS)", xticks=sizes, xticklabels=sizes,
+         yticks=steps, yticklabels=steps,
          title="Divided by r, a higher rank learns more slowly")
 axis.minorticks_off()
 axis.legend()
 plots.show(figure, alt="How far one update moves the output against the rank: with alpha over r it "
-           "falls eightfold from rank 2 to 128, with alpha over the root of r it stays level.")
+           "falls steadily from rank 2 to 128, with alpha over the root of r it stays level.")
 
 # %% [markdown]
-# Divided by $r$, the step shrinks like $1/\sqrt r$: from rank 2 to rank 128 by a factor of eight,
-# which is $\sqrt{64}$. Whoever raises the rank and keeps $\alpha$ lowers the learning rate without
+# Divided by $r$, the step shrinks about like $1/\sqrt r$: at rank 128 the printed ratio is near
+# $1/\sqrt{64}$, an eighth, of the step at rank 2. Whoever raises the rank and keeps $\alpha$ lowers the learning rate without
 # noticing, and may conclude that rank doesn't matter. Divided by $\sqrt r$ it stays where it was:
 # **rank-stabilised** LoRA (Kalajdzievski 2023). What that is worth on the task, section 7 measures.
 #
@@ -428,7 +430,7 @@ lab.claim("the mixture is what attention with a prefix computes, to 1e-6",
           (by_hand - with_prefix(h)[0][0]).abs().max() < 1e-6)
 
 # %% [markdown]
-# Three keys of nearly nothing beside five real ones take three eighths of the attention. That is a
+# Three keys of nearly nothing beside five real ones take about a third of the attention. That is a
 # rude start for a pretrained model, and a reason why prefixes are the touchiest of these methods.
 # Li and Liang found that training the keys and values directly is unstable, and let a small network
 # produce them from a smaller table, **reparametrisation**. After training the network is thrown
@@ -482,11 +484,11 @@ picture = axis.imshow(grid, aspect="auto", cmap="viridis", extent=(0, 400, len(n
 short = [name.replace("encoder.encoder.layers.", "layer ").replace(".attention", "")
          for name in names]  # fmt: skip
 axis.set(yticks=[i + 0.5 for i in range(len(names))], yticklabels=short, xlabel="update",
-         title="AdaLoRA moves its budget: matrices start at rank 6 and end between 0 and 6")
+         title="AdaLoRA moves its budget: all matrices start at rank 6, few keep it")
 axis.tick_params(axis="y", labelsize=7)
 figure.colorbar(picture, label="rank")
 plots.show(figure, alt="Rank of each matrix over 400 updates: all start at six; after update 50 the "
-           "ranks fall, in some matrices to zero or one, in others they stay at six.")
+           "ranks fall, in some matrices far, in others hardly at all.")
 
 # %%
 kept = grid[:, -1]
@@ -537,9 +539,14 @@ for method in order:
                   color=plots.PALETTE[kind % len(plots.PALETTE)], markersize=6)
 for i, name in enumerate(("LoRA", "AdaLoRA", "adapters", "prefix", "head only; all weights")):
     axis.plot([], [], "osD^v"[i], color=plots.PALETTE[i % len(plots.PALETTE)], label=name)
-axis.set(xscale="log", xlabel="trained weights, the head's 11,029 included",
+for method in ("head only", "LoRA 4", "AdaLoRA 6 to 4", "prefix of 8", "all weights"):
+    axis.annotate(method, (trainable(method), means[method]), (7, -3), fontsize=8,
+                  textcoords="offset points")
+axis.set(xscale="log", xlim=(9e3, 3e5), xticks=(1e4, 2e4, 5e4, 1.5e5),
+         xticklabels=("10,000", "20,000", "50,000", "150,000"), xlabel="trained weights, the head's 11,029 included",
          ylabel="test accuracy (%)", title="A few thousand weights beside the head do most of it")
-axis.legend(fontsize=8)
+axis.minorticks_off()
+axis.legend(fontsize=8, loc="lower right")
 plots.show(figure, alt="Test accuracy of each method against its number of trained weights, with "
            "standard deviations over three seeds; head only is lowest.")
 
@@ -575,18 +582,20 @@ lab.claim("LoRA 4 keeps at least four fifths of what all weights gain over the h
 # beside the head, and comes within about a point of all weights, whose runs spread as widely. Where
 # the factors sit counts as well: on all matrices they do more than on queries and values alone.
 #
-# **The rate moves results more than the name.** Read the second table along a row: the same method
-# at another rate differs by more than most methods do from one another. "All weights" at the rate
-# that suits LoRA falls apart; LoRA at the rate that suits all weights looks mediocre. A comparison
-# at *one* rate can prove whatever one likes. (For some rows the highest rate that we tried is the
-# best one; a higher one might be better still.)
+# **The rate moves results as much as the name.** Read the second table along a row: between its best
+# and its worst rate a method changes, in the mean, by nearly as many points as lie between the best
+# and the worst method, and "all weights" by far more. At the rate that suits LoRA, all weights fall
+# apart; at the rate that suits all weights, LoRA looks mediocre. A comparison at *one* rate can
+# prove whatever one likes. (For some rows the highest rate that we tried is the best one; a higher
+# one might be better still.)
 #
 # **The factor is part of the rate.** LoRA 16 with $\alpha = 1$ divided by $r$ behaves like LoRA at a
 # lower rate; divided by $\sqrt r$, it is with the best.
 #
 # **AdaLoRA did not pay here.** With or without its allocation it stays below plain LoRA of rank 4,
-# though it trains more weights. Its penalty and its three factors cost something, and in a model of
-# two layers there is little to move ranks between. Others found the same: in peft's own
+# though it trains more weights, and the allocation makes no difference that these seeds could show.
+# Two possible reasons, not tested: its vectors start small, and in a model of two layers there is
+# little to move ranks between. Others found the same: in peft's own
 # [comparison](https://github.com/huggingface/peft/tree/main/method_comparison) on a language model
 # of 3 billion weights, AdaLoRA of rank 32 ends below LoRA of rank 32. The paper reports gains on
 # other tasks. Measure it on yours.
@@ -630,8 +639,9 @@ prepare = check("10.6", prepare)
 # ## 9. A real sentence encoder
 #
 # MiniLM has 22.7 million weights. The task: which of Unicode's categories does an emoji with this
-# *name* belong to? 1,185 names to learn from, 240 of other families to test. On the frozen
-# embedding a logistic regression is all one needs; can LoRA in the queries and values do better?
+# *name* belong to? 1,185 names to learn from, 240 of other families to test. First a linear head on
+# the frozen embedding, trained until it no longer gets better; then LoRA in the queries and values
+# of all six layers, which goes on from that head.
 
 # %%
 names = {part: load_emoji(part) for part in ("train", "test")}
@@ -648,9 +658,12 @@ class NameClassifier(nn.Module):
         self.encoder, self.tokenizer = load_minilm()
         self.head = nn.Linear(384, len(kinds))
 
-    def forward(self, texts):
+    def embed(self, texts):
         x, mask = encode_texts(self.tokenizer, texts)  # (batch, words) each
-        return self.head(8 * sentence_embedding(self.encoder(x, mask), mask))  # (batch, kinds)
+        return 8 * sentence_embedding(self.encoder(x, mask), mask)  # (batch, 384)
+
+    def forward(self, texts):
+        return self.head(self.embed(texts))  # (batch, kinds)
 
 
 @torch.no_grad()
@@ -659,35 +672,43 @@ def name_accuracy(model):
     return 100 * (torch.cat(guesses) == label["test"]).double().mean().item()
 
 
-def train_names(model, passes, rate):
-    """AdamW over the names in batches of 32; the loss of each update."""
+def train_names(model, logits_of, passes, rate):
+    """AdamW over the names in batches of 32; `logits_of` gets the numbers of the names."""
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate)
     generator = torch.Generator().manual_seed(lab.seed)
     for _ in range(passes):
         for rows in torch.randperm(len(label["train"]), generator=generator).split(32):
-            texts = [names["train"].names[i] for i in rows.tolist()]
-            loss = F.cross_entropy(model(texts), label["train"][rows])
+            loss = F.cross_entropy(logits_of(rows), label["train"][rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return model
 
 
 # %%
 torch.manual_seed(lab.seed)
 name_model = NameClassifier()
 freeze_base(name_model, keep=("head",))
-train_names(name_model, passes=lab.steps(cpu=3, gpu=3), rate=1e-2)
-print(f"head only: {lab.measured('10.names_head', name_accuracy(name_model), '%')} right, "
+texts = names["train"].names
+with torch.no_grad():  # frozen: embedded once
+    embedded = torch.cat([name_model.embed(texts[i : i + 64]) for i in range(0, len(texts), 64)])
+train_names(name_model, lambda rows: name_model.head(embedded[rows]), passes=40, rate=3e-3)
+head_alone = name_accuracy(name_model)
+print(f"head only: {lab.measured('10.names_head', head_alone, '%')} right, "
       f"{count_parameters(name_model).trainable:,} weights")
 add_lora(name_model, LoRAConfig(rank=8, alpha=16.0))
 counts = freeze_base(name_model, keep=("head",))
-train_names(name_model, passes=lab.steps(cpu=4, gpu=4), rate=2e-3)
-print(f"LoRA 8:    {lab.measured('10.names_lora', name_accuracy(name_model), '%')} right, "
+train_names(name_model, lambda rows: name_model([texts[i] for i in rows.tolist()]),
+            passes=lab.steps(cpu=4, gpu=4), rate=2e-3)  # fmt: skip
+with_lora = name_accuracy(name_model)
+print(f"LoRA 8:    {lab.measured('10.names_lora', with_lora, '%')} right, "
       f"{counts.trainable:,} weights, {100 * counts.share:.2f} % of {counts.total:,}")
+lab.claim("LoRA in a third of a per cent of the weights beats the head alone", with_lora > head_alone)
 
 # %% [markdown]
-# NAMES
+# The $\pm$ is the standard deviation over five seeds. MiniLM was trained so that *similar sentences*
+# are near each other. "Trumpet" and "violin" are, but so are "trumpet" and "jazz"; what Unicode
+# takes for an object is another view of the words, and a small change of the encoder makes room
+# for it.
 #
 # ## 10. The file
 #
@@ -793,7 +814,11 @@ plots.show(figure, alt="Test accuracy on the worked example against 20, 80 and 3
            "the blind baseline, a model without pretraining, and five ways of tuning.")
 
 # %% [markdown]
-# OWN
+# **Twenty examples are too few** for any start: all of them end below the best blind guess, because
+# sixteen rows that are fitted well say little about 320 others. With 80, and more so with 320, the
+# pretrained model pulls ahead of the one with random weights, on the same frozen features. Among
+# the ways of tuning no order is certain: at 80 the intervals are wide. For pictures of your own:
+# begin with LoRA, and if the result matters, try the others and another rate on *validation*.
 #
 # ## 12. On a GPU, at full scale
 #

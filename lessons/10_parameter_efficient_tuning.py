@@ -500,8 +500,9 @@ lab.claim("the ranks that are left add up to 4 a matrix, and matrices differ",
 
 # %% [markdown]
 # And **without the call**? Nothing complains, the loss falls, the accuracy is fine. But then no
-# triplet is ever switched off: it is LoRA of a fixed rank in another form, with a penalty. This
-# happens: the call is missing from many training scripts.
+# triplet is ever switched off: it is LoRA of a fixed rank in another form, with a penalty. People
+# meet this in practice, and wonder why
+# [every rank stays](https://github.com/huggingface/peft/issues/1801).
 
 # %%
 forgotten = tuning_curve.base_model(len(train.answers), weights, lab.seed)
@@ -561,8 +562,8 @@ for method in order:
                 if run["method"] == method and run["rate"] == rate] for rate in rates]
     middle = [sum(values) / len(values) for values in by_rate]
     spans[method] = max(middle) - min(middle)
-    rows.append([method, *(lab.mean_spread(values, "%") for values in by_rate)])
-plots.table(rows, ["test accuracy at rate", *(f"{rate:g}" for rate in rates)])
+    rows.append([method, *(lab.mean_spread(values) for values in by_rate)])
+plots.table(rows, ["test accuracy (%) at rate", *(f"{rate:g}" for rate in rates)])
 
 # %%
 fair = [method for method in order if method not in ("head only", "all weights")]
@@ -640,7 +641,7 @@ prepare = check("10.6", prepare)
 #
 # MiniLM has 22.7 million weights. The task: which of Unicode's categories does an emoji with this
 # *name* belong to? 1,185 names to learn from, 240 of other families to test. First a linear head on
-# the frozen embedding, trained until it no longer gets better; then LoRA in the queries and values
+# the frozen embedding, trained for 40 passes; then LoRA in the queries and values
 # of all six layers, which goes on from that head.
 
 # %%
@@ -705,10 +706,9 @@ print(f"LoRA 8:    {lab.measured('10.names_lora', with_lora, '%')} right, "
 lab.claim("LoRA in a third of a per cent of the weights beats the head alone", with_lora > head_alone)
 
 # %% [markdown]
-# The $\pm$ is the standard deviation over five seeds. MiniLM was trained so that *similar sentences*
-# are near each other. "Trumpet" and "violin" are, but so are "trumpet" and "jazz"; what Unicode
-# takes for an object is another view of the words, and a small change of the encoder makes room
-# for it.
+# The $\pm$ is the standard deviation over five seeds. MiniLM was trained to bring sentences of like
+# meaning together. What Unicode takes for an object, and what for an activity, is another view of
+# the same words, and a small change inside the encoder makes room for it.
 #
 # ## 10. The file
 #

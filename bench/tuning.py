@@ -72,7 +72,7 @@ def their_penalty(model: nn.Module) -> Tensor:
         if "lora_A" in name or "lora_B" in name:
             product = p @ p.T if "lora_A" in name else p.T @ p
             one = torch.eye(*product.shape)
-            total, count = total + torch.norm(product - one, p="fro"), count + 1
+            total, count = total + torch.linalg.matrix_norm(product - one), count + 1
     return total / count
 
 

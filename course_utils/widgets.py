@@ -167,3 +167,41 @@ def explorer(
     back = ipw.VBox([which, ipw.HBox([picture, words])])
     return ipw.Tab([ipw.VBox([text, message, found]), back],
                    titles=["words to pictures", "picture to words"])  # fmt: skip
+
+
+def mistake_figure(picture: Tensor, caption: str) -> Figure:
+    """One picture with what was asked, answered and right."""
+    figure, axis = plt.subplots(figsize=(4.2, 3.6))
+    axis.imshow(plots.as_picture(picture))
+    axis.axis("off")
+    axis.set_title(caption.replace("$", r"\$"), fontsize=10)  # $ would start a formula
+    return figure
+
+
+def mistakes(found: dict[str, Sequence[tuple[Tensor, str]]]) -> ipw.VBox:
+    """A browser of wrong answers: choose a family, then move through its (picture, caption) pairs.
+
+    Raises:
+        ValueError: no family has a mistake.
+    """
+    families = [name for name, pairs in found.items() if pairs]
+    if not families:
+        raise ValueError("expected at least one mistake, got none")
+    family = ipw.Dropdown(options=[(f"{name} ({len(found[name])})", name) for name in families],
+                          description="family")  # fmt: skip
+    place = ipw.IntSlider(1, 1, len(found[families[0]]), description="mistake",
+                          continuous_update=False)  # fmt: skip
+    view = ipw.Image(format="png")
+
+    def refresh(_=None):
+        pairs = found[family.value]
+        if place.value > len(pairs):
+            place.value = 1  # which calls this again
+            return
+        place.max = len(pairs)
+        view.value = plots.png(mistake_figure(*pairs[place.value - 1]))
+
+    for control in (family, place):
+        control.observe(refresh, names="value")
+    refresh()
+    return ipw.VBox([ipw.HBox([family, place]), view])

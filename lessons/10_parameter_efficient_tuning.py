@@ -50,10 +50,10 @@ from course_utils.peft import (
 # ## 1. A model that has never been asked
 #
 # The joint model of lesson 06 was pretrained on pictures of our world with captions in English and
-# Chinese. Nobody ever asked it anything. Our task: questions **in Chinese**, of four families, with
-# 1,600 answers to learn from. And four combinations of shape and colour, of 32, occur neither in the
-# captions nor in what we learn from: every picture of the test has one of them. (The answers keep
-# their English names; to the model they are numbers.)
+# Chinese. Nobody ever asked it anything. Our task: questions **in Chinese**, of four families,
+# with 1,600 answers to learn from. And four combinations of shape and colour, of 32, occur neither
+# in the captions nor in what we learn from: every picture of the test has one of them. (The
+# answers keep their English names; to the model they are numbers.)
 
 # %%
 weights = lab.data_path("checkpoints/world_pretrained.safetensors")
@@ -162,10 +162,10 @@ lora_forward = check("10.2", lora_forward)
 # $$\frac{\partial L}{\partial B} = s\, G\, (A x)^\top, \qquad
 #   \frac{\partial L}{\partial A} = s\, B^\top G\, x^\top .$$
 #
-# By hand, with $x = (1, 2)^\top$, $A = (1, 1)$, $B = (0, 0)^\top$, $s = 1$, $G = (1, -1)^\top$: then
-# $Ax = 3$, so the gradient of $B$ is $(3, -3)^\top$, and that of $A$ is $B^\top G\, x^\top = 0$. With
-# $A = 0$ and $B = (1, 2)^\top$ it is the other way round: $B^\top G = -1$, and the gradient of $A$ is
-# $(-1, -2)$.
+# By hand, with $x = (1, 2)^\top$, $A = (1, 1)$, $B = (0, 0)^\top$, $s = 1$, $G = (1, -1)^\top$:
+# then $Ax = 3$, so the gradient of $B$ is $(3, -3)^\top$, and that of $A$ is $B^\top G\, x^\top =
+# 0$. With $A = 0$ and $B = (1, 2)^\top$ it is the other way round: $B^\top G = -1$, and the
+# gradient of $A$ is $(-1, -2)$.
 
 # %%
 x = torch.tensor([[1.0, 2.0]])  # (batch, in)
@@ -333,10 +333,10 @@ lab.claim("unmerging gives the first answers back to the bit", torch.equal(befor
 #
 # ## 3. The factor in front
 #
-# Why $\alpha / r$? Hu et al. chose it so that $r$ can change without a new learning rate. Does that
-# work? Take one matrix of 256, a random task, and one update of Adam. How far has the output moved,
-# at different ranks? (Adam moves each entry of $B$ by about the learning rate. $B A x$ adds $r$ such
-# terms, whose signs differ, so without a factor it grows like $\sqrt r$.)
+# Why $\alpha / r$? Hu et al. chose it so that $r$ can change without a new learning rate. Does
+# that work? Take one matrix of 256, a random task, and one update of Adam. How far has the output
+# moved, at different ranks? (Adam moves each entry of $B$ by about the learning rate. $B A x$ adds
+# $r$ such terms, whose signs differ, so without a factor it grows like $\sqrt r$.)
 
 # %%
 def moved(rank, stabilised, dim=256):
@@ -371,14 +371,16 @@ plots.show(figure, alt="How far one update moves the output against the rank: wi
 
 # %% [markdown]
 # Divided by $r$, the step shrinks about like $1/\sqrt r$: at rank 128 the printed ratio is near
-# $1/\sqrt{64}$, an eighth, of the step at rank 2. Whoever raises the rank and keeps $\alpha$ lowers the learning rate without
-# noticing, and may conclude that rank doesn't matter. Divided by $\sqrt r$ it stays where it was:
-# **rank-stabilised** LoRA (Kalajdzievski 2023). What that is worth on the task, section 7 measures.
+# $1/\sqrt{64}$, an eighth, of the step at rank 2. Whoever raises the rank and keeps $\alpha$
+# lowers the learning rate without noticing, and may conclude that rank doesn't matter. Divided by
+# $\sqrt r$ it stays where it was: **rank-stabilised** LoRA (Kalajdzievski 2023). What that is
+# worth on the task, section 7 measures.
 #
 # ## 4. Adapters
 #
 # Older than LoRA: put a small network behind a part of each layer, $h + W_\text{up}\,
-# \sigma(W_\text{down} h + b) + c$, through a bottleneck of a few numbers. $W_\text{up}$ starts at 0.
+# \sigma(W_\text{down} h + b) + c$, through a bottleneck of a few numbers. $W_\text{up}$ starts at
+# 0.
 #
 # One often reads that adapters tune a model "without adding parameters". They do add parameters,
 # and they stay: $\sigma$ is not linear, so there is no matrix into which they could be merged.
@@ -439,8 +441,8 @@ lab.claim("the mixture is what attention with a prefix computes, to 1e-6",
 # ## 6. AdaLoRA: which rank where?
 #
 # LoRA gives every matrix the same rank. AdaLoRA (Zhang et al. 2023) writes the change as
-# $P\,\mathrm{diag}(\lambda)\,Q$, like a singular value decomposition: each **triplet** of a column of
-# $P$, a number $\lambda_i$ and a row of $Q$ can be switched off by $\lambda_i = 0$. Three parts
+# $P\,\mathrm{diag}(\lambda)\,Q$, like a singular value decomposition: each **triplet** of a column
+# of $P$, a number $\lambda_i$ and a row of $Q$ can be switched off by $\lambda_i = 0$. Three parts
 # make it work.
 #
 # **Importance.** How much would the loss change if a weight were 0? To first order $|w\,
@@ -583,15 +585,15 @@ lab.claim("LoRA 4 keeps at least four fifths of what all weights gain over the h
 # beside the head, and comes within about a point of all weights, whose runs spread as widely. Where
 # the factors sit counts as well: on all matrices they do more than on queries and values alone.
 #
-# **The rate moves results as much as the name.** Read the second table along a row: between its best
-# and its worst rate a method changes, in the mean, by nearly as many points as lie between the best
-# and the worst method, and "all weights" by far more. At the rate that suits LoRA, all weights fall
-# apart; at the rate that suits all weights, LoRA looks mediocre. A comparison at *one* rate can
-# prove whatever one likes. (For some rows the highest rate that we tried is the best one; a higher
-# one might be better still.)
+# **The rate moves results as much as the name.** Read the second table along a row: between its
+# best and its worst rate a method changes, in the mean, by nearly as many points as lie between
+# the best and the worst method, and "all weights" by far more. At the rate that suits LoRA, all
+# weights fall apart; at the rate that suits all weights, LoRA looks mediocre. A comparison at
+# *one* rate can prove whatever one likes. (For some rows the highest rate that we tried is the
+# best one; a higher one might be better still.)
 #
-# **The factor is part of the rate.** LoRA 16 with $\alpha = 1$ divided by $r$ behaves like LoRA at a
-# lower rate; divided by $\sqrt r$, it is with the best.
+# **The factor is part of the rate.** LoRA 16 with $\alpha = 1$ divided by $r$ behaves like LoRA at
+# a lower rate; divided by $\sqrt r$, it is with the best.
 #
 # **AdaLoRA did not pay here.** With or without its allocation it stays below plain LoRA of rank 4,
 # though it trains more weights, and the allocation makes no difference that these seeds could show.
@@ -639,10 +641,10 @@ prepare = check("10.6", prepare)
 # %% [markdown]
 # ## 9. A real sentence encoder
 #
-# MiniLM has 22.7 million weights. The task: which of Unicode's categories does an emoji with this
-# *name* belong to? 1,185 names to learn from, 240 of other families to test. First a linear head on
-# the frozen embedding, trained for 40 passes; then LoRA in the queries and values
-# of all six layers, which goes on from that head.
+# MiniLM has some 22 million weights. The task: which of Unicode's categories does an emoji with
+# this *name* belong to? 1,185 names to learn from, 240 of other families to test. First a linear
+# head on the frozen embedding, trained for 40 passes; then LoRA in the queries and values of all
+# six layers, which goes on from that head.
 
 # %%
 names = {part: load_emoji(part) for part in ("train", "test")}

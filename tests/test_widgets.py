@@ -125,3 +125,21 @@ def test_an_explorer_searches_both_ways_and_shows_errors():
     assert "type a word" in message.value and found.layout.display == "none"
     which.value = 1
     assert "&lt;1&gt; (0.50)" in answer.children[1].value
+
+
+def test_mistakes_are_browsed_by_family():
+    pictures = [torch.rand(3, 8, 8) for _ in range(3)]
+    found = {"colour": [(pictures[0], "a"), (pictures[1], "b")], "none": [],
+             "shape": [(pictures[2], "costs $5, and $6")]}  # fmt: skip
+    box = widgets.mistakes(found)
+    (family, place), view = box.children[0].children, box.children[1]
+    assert [name for name, _ in family.options] == ["colour (2)", "shape (1)"]
+    first = view.value
+    place.value = 2
+    assert view.value != first
+    family.value = "shape"  # has one only: the slider goes back
+    assert place.value == 1 and place.max == 1
+    family.value = "colour"
+    assert place.max == 2 and view.value == first
+    with pytest.raises(ValueError, match="at least one mistake"):
+        widgets.mistakes({"colour": []})

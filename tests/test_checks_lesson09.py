@@ -1,0 +1,81 @@
+"""Lesson 09's exercises: right answers written in another way pass, and enough wrong ones fail."""
+
+import pytest
+import torch
+
+from course_utils.checks import check
+from course_utils.checks.feedback import Feedback
+from course_utils.checks.lesson09 import EXERCISES
+
+
+def accuracy_by_cat(batches):
+    return torch.cat(list(batches)).double().mean().item()
+
+
+def auc_by_pairs(scores, positive):
+    total = 0.0
+    for a in scores[positive].tolist():
+        for b in scores[~positive].tolist():
+            total += (a > b) + 0.5 * (a == b)
+    return total / (positive.sum() * (~positive).sum())
+
+
+def bootstrap_by_counts(right, picture, draws, generator):
+    sums = torch.bincount(picture, right.double())
+    sizes = torch.bincount(picture)
+    picked = torch.randint(len(sums), (draws, len(sums)), generator=generator)
+    return sums[picked].sum(1) / sizes[picked].sum(1)
+
+
+def split_by_threshold(picture, fraction, generator):
+    luck = torch.rand(int(picture.max()) + 1, generator=generator)
+    border = luck.sort().values[round(fraction * len(luck)) - 1]
+    return (luck <= border)[picture]
+
+
+@pytest.mark.parametrize("number, answer", [
+    ("09.1", "c"), ("09.2", accuracy_by_cat), ("09.3", auc_by_pairs),
+    ("09.5", bootstrap_by_counts), ("09.4", 2), ("09.6", split_by_threshold)])
+def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
+    EXERCISES[number].test(answer)
+
+
+# What each wrong answer is told: a piece of the message that names the mistake
+NAMED = {
+    "09.2": ["mean of the batches", "last batch is missing", "number of right", "number of batches",
+             "shorter than the first"],
+    "09.3": ["not a whole", "not nothing", "negative one is higher", "one threshold", "not with all"],
+    "09.5": ["Whole pictures", "with replacement", "count more", "as many pictures"],
+    "09.6": ["a leak", "isn't drawn", "expected 10 of 50", "on one side"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
+def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "1")
+    wrong, _ = EXERCISES[number].mistakes[i]
+    with pytest.raises(Feedback, match=f"(?i){NAMED[number][i]}"):
+        check(number, wrong)
+
+
+@pytest.mark.parametrize("answer, reason", [
+    ("a", "never finds anything"), ("b", "threshold is already"), ("d", "how sure")])
+def test_a_wrong_choice_is_told_why(answer, reason, monkeypatch):  # fmt: skip
+    monkeypatch.setenv("NBGRADER_EXECUTION", "1")
+    with pytest.raises(Feedback, match=f"(?i){reason}"):
+        check("09.1", answer)
+
+
+def test_every_known_mistake_is_tried_above():
+    for number, exercise in EXERCISES.items():
+        if number not in ("09.1", "09.4"):
+            assert len(exercise.mistakes) == len(NAMED[number]) >= 3
+
+
+@pytest.mark.parametrize("number, value, message", [
+    ("09.2", lambda batches: None, "None"), ("09.3", lambda s, p: s, "number|shape"),
+    ("09.5", lambda r, p, d, g: 0.5, "one mean a draw"), ("09.4", "wide", "0 to 50"),
+    ("09.6", lambda p, f, g: p, "bool tensor")])
+def test_answers_of_another_kind_are_told_so(number, value, message):  # fmt: skip
+    with pytest.raises(Feedback, match=message):
+        EXERCISES[number].test(value)

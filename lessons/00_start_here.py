@@ -135,7 +135,7 @@ LESSONS = {  # number: (column, row, title)
     "08": (3, 2, "Training well"), "09": (3, 1, "Measuring\nhonestly"),
     "10": (3, 0, "Efficient\ntuning"), "11": (3, -1, "Fewer labels"),
 }  # fmt: skip
-HERE = ("00", "01", "02", "03", "04", "05", "06", "07", "10")
+HERE = ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10")
 ARROWS = [("00", "01"), ("01", "04"), ("02", "04"), ("03", "04"), ("04", "05"), ("04", "06"),
           ("04", "07"), ("07", "08"), ("08", "09"), ("09", "10"), ("10", "11")]  # fmt: skip
 PARTS = ("First steps", "Two inputs, one\nTransformer", "Learning\nwithout labels",
@@ -166,7 +166,7 @@ axis.text(0, -0.5, "later: captions and locating, video, knowledge,\nwhy a model
 axis.set(xlim=(-0.1, 3 * STEP + WIDTH + 0.1), ylim=(-1.4, 5.25))
 axis.axis("off")
 plots.show(figure, alt="Map of lessons 00 to 11 in four columns. 01 leads to 04, which also needs 02 "
-           "and 03; 05, 06 and 07 need 04; 08 to 11 follow 07. 00 to 07 and 10 are here.")  # fmt: skip
+           "and 03; 05, 06 and 07 need 04; 08 to 11 follow 07. 00 to 07, 09 and 10 are here.")  # fmt: skip
 
 # %% [markdown]
 # What these lessons hold:
@@ -181,6 +181,7 @@ plots.show(figure, alt="Map of lessons 00 to 11 in four columns. 01 leads to 04,
 # | **05** L_vs: consistency, and how it collapses | can a model learn to see without labels, and when does its loss mislead? |
 # | **06** Pretraining on pairs | what do pictures with texts teach, and how many labels does it save? |
 # | **07** Visual question answering | how does such a model learn to answer, and does it look? |
+# | **09** Measuring honestly | what can an accuracy bear, and what happens on other data? |
 # | **10** Parameter-efficient tuning | how few weights make a pretrained model do a new task? |
 #
 # They can be read in this order without the others. Where one needs something from a lesson that

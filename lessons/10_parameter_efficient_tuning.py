@@ -37,7 +37,6 @@ from torch import nn
 from course_utils import lab, plots, tuning_curve
 from course_utils.checks import check, hint, quiz
 from course_utils.datasets import load_emoji
-from course_utils.evaluation import evaluate
 from course_utils.models.attention import MultiHeadAttention
 from course_utils.models.pretrained import load_minilm
 from course_utils.models.text import encode_texts, sentence_embedding

@@ -84,8 +84,9 @@ plots.table([["nothing there", str(int(table[0, 0])), str(int(table[0, 1]))],
 # find? That is **recall**. With $TP$ for the hits, $FP$ for the false alarms and $FN$ for what was
 # missed,
 #
-# $$P = \frac{TP}{TP + FP}, \qquad R = \frac{TP}{TP + FN}, \qquad
-#   F_1 = \frac{2PR}{P + R} = \frac{2\,TP}{2\,TP + FP + FN} .$$
+# $$P = \frac{TP}{TP + FP}, \qquad R = \frac{TP}{TP + FN},$$
+#
+# $$F_1 = \frac{2PR}{P + R} = \frac{2\,TP}{2\,TP + FP + FN} .$$
 #
 # $F_1$ is the *harmonic* mean: it is near the smaller of the two. A model that calls everything
 # "yes" has $R = 1$ and $P = 0.05$: the arithmetic mean would be above 0.5, $F_1$ is below 0.1.
@@ -167,7 +168,7 @@ lab.claim("the two differ", wrong_way != accuracy_of(batches))
 # Why: walk along the curve from the left, lowering the threshold. Each negative moves the curve one
 # step to the right, by $1/N_-$, at the height that is reached then: the share of positives with a
 # *higher* score. The area is the mean of that share over all negatives, which is the probability
-# on the right. Sort all scores and let $r_i$ be the ranks of the positives: a positive at rank
+# above. Sort all scores and let $r_i$ be the ranks of the positives: a positive at rank
 # $r_i$ beats $r_i - 1$ others, of which some are positives themselves, $0 + 1 + \dots + (N_+ - 1)$
 # in all. So
 #

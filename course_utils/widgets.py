@@ -191,7 +191,7 @@ def mistakes(found: dict[str, Sequence[tuple[Tensor, str]]]) -> ipw.VBox:
                           description="family")  # fmt: skip
     place = ipw.IntSlider(1, 1, len(found[families[0]]), description="mistake",
                           continuous_update=False)  # fmt: skip
-    view = ipw.Image(format="png")
+    view = ipw.Image(format="png", layout=ipw.Layout(width="26em", align_self="flex-start"))
 
     def refresh(_=None):
         pairs = found[family.value]

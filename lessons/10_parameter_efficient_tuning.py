@@ -461,7 +461,7 @@ lab.claim("the mixture is what attention with a prefix computes, to 1e-6",
 
 # %%
 def adalora_run(allocate):
-    """Trained model, and the ranks of all matrices after every tenth update."""
+    """Trained model, and the ranks of all matrices at every tenth update."""
     model = tuning_curve.base_model(len(train.answers), weights, lab.seed)
     tuning_curve.prepare(model, "AdaLoRA 6 to 4")
     allocator, story = RankAllocator(model), []
@@ -469,7 +469,7 @@ def adalora_run(allocate):
     def after_update(step):
         if allocate:
             allocator.update_and_allocate(step)
-        if step % 10 == 9:
+        if step % 10 == 0:
             story.append(ranks(model))
 
     tuning_curve.tune(model, "AdaLoRA 6 to 4", train, None, 1e-2, lab.seed, after_update,

@@ -7,8 +7,8 @@
 # ---
 
 # %% [markdown]
-# This course is about one question: how does a language model learn to see? In this first lesson you
-# will
+# This course is about one question: how does a language model learn to see? In this first lesson
+# you will
 #
 # - meet the small world in which most lessons take place;
 # - find out whether this machine is ready, and how long the lessons will take on it;
@@ -16,8 +16,8 @@
 # - solve the first two exercises, and see what a wrong answer looks like;
 # - learn what `±` and "Claim holds" mean in the outputs.
 #
-# You need some Python and a little PyTorch: what a tensor is, and its shape. Everything else is built
-# from the start.
+# You need some Python and a little PyTorch: what a tensor is, and its shape. Everything else is
+# built from the start.
 
 # %%
 import json
@@ -47,17 +47,17 @@ for question in ("how many objects are there?", "what colour is the cross?",
     print(f"{question:45} {world.ask(question, scene, 0)}")
 
 # %% [markdown]
-# A person answers these at a glance. A language model that only reads words can't: nothing in "what
-# colour is the cross?" says *blue*. Or can it, at least often? In pictures drawn at random, "is there a
-# green circle?" is mostly answered by "no", so a model that always says "no" looks clever without eyes.
-# How much is such cleverness worth? Lesson 01 measures that. It is the first thing to know before any
-# model is called good.
+# A person answers these at a glance. A language model that only reads words can't: nothing in
+# "what colour is the cross?" says *blue*. Or can it, at least often? In pictures drawn at random,
+# "is there a green circle?" is mostly answered by "no", so a model that always says "no" looks
+# clever without eyes. How much is such cleverness worth? Lesson 01 measures that. It is the first
+# thing to know before any model is called good.
 #
 # ## 2. How a lesson works
 #
-# A lesson is a notebook: text, code, outputs. Run the cells from top to bottom, one after the other,
-# with <kbd>Shift</kbd>+<kbd>Enter</kbd>. The outputs that you see before you run anything are
-# reference outputs, made on one CPU core with seed 0.
+# A lesson is a notebook: text, code, outputs. Run the cells from top to bottom, one after the
+# other, with <kbd>Shift</kbd>+<kbd>Enter</kbd>. The outputs that you see before you run anything
+# are reference outputs, made on one CPU core with seed 0.
 #
 # - **Exercises** are cells that say `# Your code here`. The cell after one checks your answer at
 #   once. If you skip an exercise, the lesson goes on with the course's own solution, so every
@@ -81,10 +81,10 @@ print(f"CPU cores: {machine.cores()}, used by PyTorch: {torch.get_num_threads()}
 print("GPU:", torch.cuda.get_device_name() if torch.cuda.is_available() else "none (not needed)")
 
 # %% [markdown]
-# How fast is it? Nearly all the time of a neural network goes into products of matrices. The product
-# of two $n \times n$ matrices has $n^2$ entries, each a sum of $n$ products: $n$ multiplications and
-# about $n$ additions. That is about $2 n^3$ operations. We time products of two $512 \times 512$
-# matrices, so $2 \cdot 512^3$ operations each.
+# How fast is it? Nearly all the time of a neural network goes into products of matrices. The
+# product of two $n \times n$ matrices has $n^2$ entries, each a sum of $n$ products: $n$
+# multiplications and about $n$ additions. That is about $2 n^3$ operations. We time products of
+# two $512 \times 512$ matrices, so $2 \cdot 512^3$ operations each.
 
 # %%
 print(f"operations in one product: {2 * 512**3:,}")
@@ -98,10 +98,10 @@ if torch.cuda.is_available():
 plots.table(rates, header=["512 x 512 matrix products", "billion operations a second"])
 
 # %% [markdown]
-# The course keeps the seconds that each lesson took when its outputs were made, with the rate of that
-# machine. The ratio of the two rates gives an estimate for yours. It is a rough one: reading data and
-# drawing figures don't scale with matrix products, and a lesson uses all your cores, while the
-# reference used one.
+# The course keeps the seconds that each lesson took when its outputs were made, with the rate of
+# that machine. The ratio of the two rates gives an estimate for yours. It is a rough one: reading
+# data and drawing figures don't scale with matrix products, and a lesson uses all your cores,
+# while the reference used one.
 
 # %% tags=["varies"]
 try:
@@ -118,13 +118,13 @@ else:
     print("No times are kept yet. `make timings` writes them.")
 
 # %% [markdown]
-# If "missing" names a package, install the course again as README says. A GPU isn't needed anywhere.
-# Where there is one, the lessons use it, and choose larger sizes (`profile gpu`).
+# If "missing" names a package, install the course again as README says. A GPU isn't needed
+# anywhere. Where there is one, the lessons use it, and choose larger sizes (`profile gpu`).
 #
 # ## 4. The map of the course
 #
-# The lessons build on each other. An arrow points from what is needed to what needs it. Filled boxes
-# are here now, the others follow.
+# The arrows show an order in which nothing is missing; what a lesson strictly needs stands in its
+# first line. In a hurry: 00, 01, 04, then 05 or 07. Filled boxes are here now, the others follow.
 
 # %%
 LESSONS = {  # number: (column, row, title)
@@ -165,8 +165,8 @@ axis.text(0, -0.5, "later: captions and locating, video, knowledge,\nwhy a model
           "applications", va="center", fontsize=11, color="grey")  # fmt: skip
 axis.set(xlim=(-0.1, 3 * STEP + WIDTH + 0.1), ylim=(-1.4, 5.25))
 axis.axis("off")
-plots.show(figure, alt="Map of lessons 00 to 11 in four columns. 01 leads to 04, which also needs 02 "
-           "and 03; 05, 06 and 07 need 04; 08 to 11 follow 07. 00 to 07, 09 and 10 are here.")  # fmt: skip
+plots.show(figure, alt="Map of lessons 00 to 11 in four columns. 01 leads to 04, as do 02 "
+           "and 03; 05, 06 and 07 follow 04; 08 to 11 follow 07. 00 to 07, 09 and 10 are here.")  # fmt: skip
 
 # %% [markdown]
 # What these lessons hold:
@@ -189,6 +189,10 @@ plots.show(figure, alt="Map of lessons 00 to 11 in four columns. 01 leads to 04,
 #
 # ## 5. Notation
 #
+# A **token** is a word or a piece of one; its *id* is its number in a list of all tokens. A
+# **patch** is one square of the picture. A **Transformer** is a network that reads a row of
+# vectors and gives back a row of as many; here the words' vectors stand first, then the patches'.
+#
 # The same letter means the same thing in every lesson, in formulas and in code.
 #
 # | symbol | in code | what it is |
@@ -207,8 +211,8 @@ plots.show(figure, alt="Map of lessons 00 to 11 in four columns. 01 leads to 04,
 # | $D_t$ | | text without pictures |
 # | $D_s$ | | pairs of pictures and text (or question, picture and answer) |
 #
-# Two more things are fixed. A **shape** is written in brackets behind each tensor line, as in
-# `# (batch, dim)`. And a **mask** is True where there is something to attend to. (Some libraries mean
+# Two more things are fixed. A **shape** is written in brackets behind each tensor line, as in `#
+# (batch, dim)`. And a **mask** is True where there is something to attend to. (Some libraries mean
 # the opposite. Lesson 04 shows what happens then.)
 #
 # > **Exercise 00.1 · predict a shape** · difficulty 1 of 3 · 3 minutes
@@ -249,8 +253,8 @@ attempt = "00.2"
 _ = check(attempt, first_idea)
 
 # %% [markdown]
-# Feedback says what was compared, what came out, and where it can tell, why that is wrong. It doesn't
-# show the right value. Stuck? Ask for a hint, and once more for a second one.
+# Feedback says what was compared, what came out, and where it can tell, why that is wrong. It
+# doesn't show the right value. Stuck? Ask for a hint, and once more for a second one.
 
 # %%
 hint("00.2")
@@ -281,8 +285,8 @@ print(f"one mistake in 101 questions: {100 * accuracy(batches):.1f} % right")
 print(f"the mean over the two batches says {100 * first_idea(batches):.1f} %")
 
 # %% [markdown]
-# One mistake in a hundred, or every second answer wrong? It is a common mistake, because nobody notices
-# it as long as the batches are equally large.
+# One mistake in a hundred, or every second answer wrong? It is a common mistake, because nobody
+# notices it as long as the batches are equally large.
 #
 # ### Where your progress is kept
 #
@@ -296,15 +300,23 @@ print("kept in", str(lab.progress_file()).replace(str(lab.progress_file().home()
 # %% [markdown]
 # ## 7. What `±` means
 #
-# Training begins with random weights and takes the data in random order. Another **seed** gives
+# **Training** changes a model's weights in small steps. The *loss* says how wrong the model is on
+# a *batch* of examples. Its *gradient* says for each weight which way the loss grows, and an
+# *optimiser* (SGD, Adam) moves the weight a little the other way, by a step whose size the
+# *learning rate* sets. One *pass*, or epoch, is once through all training examples. *Validation*
+# examples are kept out of training, to choose when to stop; *test* examples only to report.
+#
+# It begins with random weights and takes the data in random order. Another **seed** gives
 # another model and another accuracy. A number from a single run says little, so the lessons print
 # such numbers as `a ± b`: `a` is the result of this run, and `b` is the **standard deviation** over
-# five runs with different seeds,
+# five runs with different seeds, whose results are $a_1$ to $a_5$ with the mean $\bar a$ (where a
+# lesson makes all the runs itself, as below, `a` is their mean; where it made another number of
+# them, it says so),
 #
 # $$b = \sqrt{\frac{1}{5 - 1} \sum_{i=1}^{5} (a_i - \bar a)^2} .$$
 #
-# Here is the smallest "training" that there is: a model that guesses yes or no with a coin, tested on
-# 1,000 questions, with five seeds.
+# Here is the smallest "training" that there is: a model that guesses yes or no with a coin, tested
+# on 1,000 questions, with five seeds.
 
 # %%
 def coin_accuracy(seed, questions=1000):
@@ -327,12 +339,13 @@ print("in short: ", lab.mean_spread(runs, "%"))
 print(f"expected spread: {100 * (0.5 * 0.5 / 1000) ** 0.5:.1f} %")
 
 # %% [markdown]
-# So on 1,000 questions, two coins may well differ by three points, and neither is better. A difference
+# The difference of two coins spreads $\sqrt 2$ times as much. So on 1,000 questions they may well
+# differ by three points, and neither is better. A difference
 # between two models that is about as large as the spread says nothing. One that is several times as
 # large does.
 #
-# Whatever a sentence asserts about a result is checked where it stands, by a **claim**. A claim that
-# doesn't hold stops the notebook, so a text can't go on asserting what its own output denies.
+# Whatever a sentence asserts about a result is checked where it stands, by a **claim**. A claim
+# that doesn't hold stops the notebook, so a text can't go on asserting what its own output denies.
 
 # %%
 mean = sum(runs) / len(runs)
@@ -347,8 +360,8 @@ except AssertionError as error:
 # %% [markdown]
 # ### Your last digits will differ
 #
-# Computers round after each operation, so the order of a sum matters. The same three numbers, added in
-# two orders:
+# Computers round after each operation, so the order of a sum matters. The same three numbers,
+# added in two orders:
 
 # %%
 a, b, c = torch.tensor([1e8, 1.0, -1e8])  # float32, about seven digits each
@@ -357,8 +370,8 @@ print("(a + c) + b =", ((a + c) + b).item())
 
 # %% [markdown]
 # Another processor adds in another order. In a long training run such differences grow. Expect the
-# same picture and the same claims, and other last digits. Outputs that have to differ, such as times,
-# are never compared.
+# same picture and the same claims, and other last digits. Outputs that have to differ, such as
+# times, are never compared.
 #
 # On one machine, the same seed gives the same numbers:
 
@@ -372,10 +385,10 @@ lab.claim("the same seed gives the same random numbers", torch.equal(first, seco
 # %% [markdown]
 # ## 8. On a GPU
 #
-# With a GPU, the first cell of each lesson prints `device cuda, profile gpu`. Models and numbers of
-# steps become larger, and sums are taken in yet another order. Nothing else changes: the same code
-# runs. With the environment variable `COURSE_PROFILE=cpu` the sizes stay those of the reference. GPU
-# times of this lesson were not measured.
+# With a GPU, the first cell of each lesson prints `device cuda, profile gpu`. Models and numbers
+# of steps become larger, and sums are taken in yet another order. Nothing else changes: the same
+# code runs. With the environment variable `COURSE_PROFILE=cpu` the sizes stay those of the
+# reference. GPU times of this lesson were not measured.
 #
 # ## 9. What you know now
 #

@@ -27,7 +27,7 @@ import torch
 from sklearn.metrics import mutual_info_score
 
 from course_utils import baselines, lab, plots, prior_runs, world
-from course_utils.checks import check, quiz
+from course_utils.checks import check, hint, quiz
 from course_utils.datasets import load_easy_vqa, load_world
 from course_utils.evaluation import evaluate
 
@@ -84,8 +84,8 @@ for name in world_train.families:
 #
 # ### A number that looks good
 #
-# Suppose somebody shows you a model that is right on 67 % of easy-VQA's test questions. There are 13
-# possible answers, so a guess would be right one time in 13. Is 67 % good?
+# Suppose somebody shows you a model that is right on 67 % of easy-VQA's test questions. There are
+# 13 possible answers, so a guess would be right one time in 13. Is 67 % good?
 #
 # > **Exercise 01.1 · predict first** · difficulty 1 of 3 · 3 minutes
 # >
@@ -105,9 +105,10 @@ my_prediction = check("01.1", my_prediction)
 # ## 2. How uncertain is an answer? Entropy
 #
 # We need a measure of what is not known. Let the answer $Y$ take the value $a$ with probability
-# $p(a)$. If $p(a)$ is small, seeing $a$ is a surprise. Call $\log_2 \frac{1}{p(a)}$ the **surprise**
-# of $a$, in **bits**: an answer of probability $\frac12$ has one bit, of $\frac14$ two bits, and a
-# certain one zero. It is the number of yes/no questions that a good questioner needs to find $a$. The
+# $p(a)$. If $p(a)$ is small, seeing $a$ is a surprise. Call $\log_2 \frac{1}{p(a)}$ the
+# **surprise** of $a$, in **bits**: an answer of probability $\frac12$ has one bit, of $\frac14$
+# two bits, and a certain one zero. For such probabilities it is the number of yes/no questions
+# that a good questioner needs to find $a$; for those in between, think of an average. The
 # **entropy** is the mean surprise:
 #
 # $$H(Y) = \sum_a p(a) \log_2 \frac{1}{p(a)} = - \sum_a p(a) \log_2 p(a) .$$
@@ -152,14 +153,15 @@ print(f"by hand 1.906, by the function {entropy_bits(tiny.sum(0)):.3f}, by PyTor
 # %% [markdown]
 # ## 3. What the question says about its answer
 #
-# Now somebody tells us the question $Q$. How much uncertainty is left? For the question $q$ it is the
-# entropy within its row. On average over the questions, it is the **conditional entropy**
+# Now somebody tells us the question $Q$. How much uncertainty is left? For the question $q$ it is
+# the entropy within its row. On average over the questions, it is the **conditional entropy**
 #
 # $$H(Y \mid Q) = \sum_q p(q) \, H(Y \mid Q = q)
 #   = -\sum_{q, a} p(q, a) \log_2 p(a \mid q) .$$
 #
-# With $p(a \mid q) = p(q, a) / p(q)$ the logarithm splits in two, and we get a form that needs only
-# entropies of tables:
+# With $p(a \mid q) = p(q, a) / p(q)$ the logarithm splits in two. The $p(q, a)$ of a row add up to
+# $p(q)$, and we get a form that needs only entropies: $H(Q, Y)$ of all cells of the table, and
+# $H(Q)$ of its row sums:
 #
 # $$H(Y \mid Q) = -\sum_{q,a} p(q,a) \log_2 p(q,a) + \sum_{q} p(q) \log_2 p(q) = H(Q, Y) - H(Q) .$$
 #
@@ -167,11 +169,11 @@ print(f"by hand 1.906, by the function {entropy_bits(tiny.sum(0)):.3f}, by PyTor
 #
 # $$I(Y; Q) = H(Y) - H(Y \mid Q) = H(Y) + H(Q) - H(Q, Y) .$$
 #
-# By hand, in the tiny table: half of the questions ask "is there a red shape?", with answers 3 to 1,
-# so $H = \frac34 \log_2 \frac43 + \frac14 \cdot 2 = 0.811$ bits. The other half has two equally
-# frequent answers: 1 bit. So $H(Y \mid Q) = \frac12 \cdot 0.811 + \frac12 \cdot 1 = 0.906$ bits, and
-# $I(Y; Q) = 1.906 - 0.906 = 1$ bit. That makes sense: the question tells which of two *kinds* of
-# answer to expect, and both kinds are equally frequent.
+# By hand, in the tiny table: half of the questions ask "is there a red shape?", with answers 3 to
+# 1, so $H = \frac34 \log_2 \frac43 + \frac14 \cdot 2 = 0.811$ bits. The other half has two equally
+# frequent answers: 1 bit. So $H(Y \mid Q) = \frac12 \cdot 0.811 + \frac12 \cdot 1 = 0.906$ bits,
+# and $I(Y; Q) = 1.906 - 0.906 = 1$ bit. That makes sense: the question tells which of two *kinds*
+# of answer to expect, and both kinds are equally frequent.
 #
 # > **Exercise 01.3 · write it** · difficulty 2 of 3 · 10 minutes
 # >
@@ -205,8 +207,8 @@ print(f"by hand 1, by the function {mutual_information(tiny):.4f}, by scikit-lea
 #
 # $$I(Y; V \mid Q) = H(Y \mid Q) - H(Y \mid Q, V) = H(Y \mid Q) .$$
 #
-# So $H(Y \mid Q)$ is the answer to the title of this lesson, in bits a question. First the claim that
-# nothing is left:
+# So $H(Y \mid Q)$ is the answer to the title of this lesson, in bits a question. First the claim
+# that nothing is left:
 
 # %%
 answer_of = {}
@@ -256,16 +258,16 @@ plots.show(figure, alt="Bars: yes/no questions need about 0.65 bits of the pictu
            "questions 3 bits, shape questions 1.6 bits.")  # fmt: skip
 
 # %% [markdown]
-# Colour questions need $\log_2 8 = 3$ bits and shape questions $\log_2 3 \approx 1.58$: the question
-# says nothing about *which* colour or shape. The yes/no questions are different. A fair yes/no would
-# need 1 bit, and these need less. Something in their words gives the answer away.
+# Colour questions need $\log_2 8 = 3$ bits and shape questions $\log_2 3 \approx 1.58$: the
+# question says nothing about *which* colour or shape. The yes/no questions are different. A fair
+# yes/no would need 1 bit, and these need less. Something in their words gives the answer away.
 #
 # ### A warning: information is overestimated
 #
-# We computed entropies from counts as if counts were probabilities. That is the **plug-in estimate**,
-# and for mutual information it is too high, by chance alone. To see it, destroy all information: deal
-# the answers out to the questions at random. The truth is then 0 bits. To first order, the estimate
-# is too high by
+# We computed entropies from counts as if counts were probabilities. That is the **plug-in
+# estimate**, and for mutual information it is too high, by chance alone. To see it, destroy all
+# information: deal the answers out to the questions at random. The truth is then 0 bits. To first
+# order, the estimate is too high by
 #
 # $$\frac{(k_q - 1)(k_a - 1)}{2 n \ln 2} \text{ bits},$$
 #
@@ -291,10 +293,10 @@ plots.table(rows, header=["examples", "information found where there is none (bi
                           "expected from the formula"])  # fmt: skip
 
 # %% [markdown]
-# With all the data the error is small beside 1.36 bits. With 300 examples the question seems to tell
-# more than a bit where it tells nothing. (The formula is for many examples a cell, so it fails at
-# the top.) The safe way to find out what words tell is not to count bits but to *predict answers of
-# questions that were not counted*. That is what a baseline does.
+# With all the data the error is small beside 1.36 bits. With 300 examples the question seems to
+# tell more than a bit where it tells nothing. (The formula is for many examples a cell, so it
+# fails at the top.) The safe way to find out what words tell is not to count bits but to *predict
+# answers of questions that were not counted*. That is what a baseline does.
 #
 # ## 4. The best model that never looks
 #
@@ -343,10 +345,10 @@ print(f"yours {mine:.6f}, the package's {blind.accuracy:.6f}, "
 
 # %% [markdown]
 # Two more baselines stand beside it: the commonest answer to everything (**majority**), and a
-# **bag-of-words** classifier, a logistic regression that knows which words occur but not their order.
-# It can answer questions that it has never seen. And the other way round: what could a model reach that
-# sees the picture and **not the question**? At most it gives, about each picture, the answer that is
-# right most often for that picture.
+# **bag-of-words** classifier, a logistic regression that knows which words occur but not their
+# order. It can answer questions that it has never seen. And the other way round: what could a
+# model reach that sees the picture and **not the question**? At most it gives, about each picture,
+# the answer that is right most often for that picture.
 
 # %%
 of_picture = defaultdict(Counter)
@@ -371,11 +373,11 @@ lab.claim("without a picture, two of three questions of easy-VQA are answered co
 print(f"The prediction was {my_prediction:.0f} %.")
 
 # %% [markdown]
-# So 67 % means *nothing has been learnt about pictures*. Chance is 8 %, but chance is the wrong thing
-# to compare with.
+# So 67 % means *nothing has been learnt about pictures*. Chance is 8 %, but chance is the wrong
+# thing to compare with.
 #
-# What about the yes/no questions, where blindness is worth 82.5 %? The answers of the whole set look
-# balanced. Within a question they are not.
+# What about the yes/no questions, where blindness is worth 82.5 %? The answers of the whole set
+# look balanced. Within a question they are not.
 
 # %%
 yes_no = train.select(train.family == 0)
@@ -388,8 +390,8 @@ for question in ("is there a red shape?", "is there not a red shape?", "is there
 
 # %% [markdown]
 # With eight colours, a picture with one shape rarely has the one that is asked for, so "is there a
-# red shape?" is mostly a "no". Its negation is mostly a "yes". Together they are balanced, and nothing
-# is gained by it: **a dataset must be balanced within each question, not as a whole**.
+# red shape?" is mostly a "no". Its negation is mostly a "yes". Together they are balanced, and
+# nothing is gained by it: **a dataset must be balanced within each question, not as a whole**.
 #
 # ## 5. Balance it
 #
@@ -429,11 +431,12 @@ plots.table([["as published", f"{len(test):,}", *before], ["balanced", f"{len(fa
             header=["blind on easy-VQA", "test questions", *test.families])  # fmt: skip
 
 # %% [markdown]
-# Balanced, the blind model is at chance in every family. No blind model can be anywhere else: whatever
-# it says to a question is right as often as any other answer. The price is that more than half of the
-# test questions are gone. Goyal et al. paid in another way when they balanced the large VQA dataset:
-# for each question they collected a *second, similar picture with another answer*. The teaching world
-# is balanced when it is drawn: each question is asked until all its answers occur about equally often.
+# Balanced, the blind model is at chance in every family. No blind model can be above it: each
+# answer that a question has is right equally often. The price is that more than half of the test
+# questions are gone. Goyal et al. paid in another way when they balanced the large VQA dataset:
+# for each question they collected a *second, similar picture with another answer*. The teaching
+# world is balanced when it is drawn: each question is asked until all its answers occur about
+# equally often.
 
 # %%
 options = defaultdict(set)
@@ -455,9 +458,9 @@ lab.claim("in the world no blind model is more than 3 points above chance",
 # %% [markdown]
 # ### Where it breaks: the prior is a property of a dataset
 #
-# What a blind model knows is how often answers occurred *in training*. If that changes, its knowledge
-# turns against it. The split `prior` of the world has skewed answers in training, and skewed the other
-# way in the test. VQA-CP does the same with real data.
+# What a blind model knows is how often answers occurred *in training*. If that changes, its
+# knowledge turns against it. The split `prior` of the world has skewed answers in training, and
+# skewed the other way in the test. VQA-CP does the same with real data.
 
 # %%
 skewed_train = load_world("prior", "train", scenes=3000, seed=0)
@@ -478,9 +481,9 @@ lab.claim("where the prior changes, the blind model falls far below chance", wor
 #
 # ### A question that gives something away
 #
-# "What is the blue shape?" asks for a shape, and takes for granted that something is **blue**. That
-# doesn't help with this question. But the same picture has about nine more questions, and one of them
-# may be "what color is the shape?".
+# "What is the blue shape?" asks for a shape, and takes for granted that something is **blue**.
+# That doesn't help with this question. But the same picture has about nine more questions, and one
+# of them may be "what color is the shape?".
 #
 # > **Exercise 01.6 · find it** · difficulty 2 of 3 · 10 minutes
 # >
@@ -535,13 +538,13 @@ lab.claim("reading the other questions about a picture is worth over ten points,
           right > blind.accuracy + 0.1)  # fmt: skip
 
 # %% [markdown]
-# Not one pixel was looked at. A model that is given all questions about a picture at once can do this,
-# so questions must be answered one by one.
+# Not one pixel was looked at. A model that is given all questions about a picture at once can do
+# this, so questions must be answered one by one.
 #
 # ### A split that shares pictures
 #
-# For choosing when to stop, part of the training data is set aside for validation. Ten questions share
-# a picture. Drawing *questions* at random is the obvious way, and a wrong one.
+# For choosing when to stop, part of the training data is set aside for validation. Ten questions
+# share a picture. Drawing *questions* at random is the obvious way, and a wrong one.
 
 # %%
 order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))  # (examples,)
@@ -614,9 +617,9 @@ lab.claim("split by question, a mere memory seems to see; split by picture, it i
 # ## 7. A network that never looks
 #
 # Now a real one. The author of easy-VQA published a small network with the data. A picture goes
-# through two convolutions and a dense layer, the question's bag of words through two dense layers. The
-# two vectors are multiplied element by element, and two more layers give the answer. We have ported it
-# to PyTorch. Its forward pass is short:
+# through two convolutions and a dense layer, the question's bag of words through two dense layers.
+# The two vectors are multiplied element by element, and two more layers give the answer. We have
+# ported it to PyTorch. Its forward pass is short:
 
 # %%
 print(inspect.getsource(prior_runs.SmallNetwork.forward))
@@ -648,9 +651,9 @@ floor = loss_without_picture((entropy_bits(table) - entropy_bits(table.sum(1))).
 print(f"a loss near {floor:.3f} nat means: the question was learnt, the picture was not")
 
 # %% [markdown]
-# Now train it, for two passes over the data. The optimiser is the author's, Adam with a rate of 0.0005.
-# A batch holds three pictures with all their questions, about 29, so that each picture is encoded once.
-# (The author drew 32 questions at random, which is much slower.)
+# Now train it, for two passes over the data. The optimiser is the author's, Adam with a rate of
+# 0.0005. A batch holds three pictures with all their questions, about 29, so that each picture is
+# encoded once. (The author drew 32 questions at random, which is much slower.)
 
 # %%
 torch.manual_seed(lab.seed)
@@ -680,10 +683,10 @@ lab.claim("with other pictures, it gives the same answer to 19 of 20 questions",
 #
 # ### Does it learn to look later? Runs that were kept
 #
-# Perhaps two passes are too few. Eight passes from many seeds take too long for a notebook, so these
-# runs were made once, by the command that is printed below, and their results are kept with the
-# course. They compare two **initialisations**: PyTorch's default, and the one of Keras, the library
-# that the author used (Glorot uniform weights, zero biases).
+# Perhaps two passes are too few. Eight passes from many seeds take too long for a notebook, so
+# these runs were made once, by the command that is printed below, and their results are kept with
+# the course. They compare two **initialisations**: PyTorch's default, and the one of Keras, the
+# library that the author used (Glorot uniform weights, zero biases).
 
 # %%
 kept = json.loads(lab.data_path("prior_runs.json").read_text(encoding="utf-8"))
@@ -728,15 +731,16 @@ lab.claim("runs that left it get worse with other pictures, the others don't",
           and all(abs(r["test"][-1] - r["shuffled"]) < 0.005 for r in stuck))  # fmt: skip
 
 # %% [markdown]
-# From PyTorch's initialisation not one run found the pictures: all of them stop at the blind accuracy,
-# at the loss that we computed, and give the very same answers when the pictures are exchanged. From
-# Keras' some did, and they are still climbing after eight passes. Nothing warned of it: the loss falls,
-# no error is raised, and 67 % looks like a fair beginning. Same network, same data, and the *seed*
-# decides whether it learns to see.
+# From PyTorch's initialisation not one run found the pictures: all of them stop at the blind
+# accuracy, at the loss that we computed, and give the very same answers when the pictures are
+# exchanged. From Keras' some did, and they are still climbing after eight passes. Nothing warned
+# of it: the loss falls, no error is raised, and 67 % looks like a fair beginning. Same network,
+# same data, and the *seed* decides whether it learns to see.
 #
-# Why would the initialisation matter? One thing can be measured without training: how much the vector
-# $v$ of the picture differs *between pictures* at the start. If it hardly does, the product with the
-# question's vector looks the same for every picture, and the easy progress lies in the question.
+# Why would the initialisation matter? One thing can be measured without training: how much the
+# vector $v$ of the picture differs *between pictures* at the start. If it hardly does, the product
+# with the question's vector looks the same for every picture, and the easy progress lies in the
+# question.
 
 # %%
 def spread_of_pictures(init, seed):
@@ -753,23 +757,24 @@ rows = [[init, lab.mean_spread([spread_of_pictures(init, seed) for seed in range
 plots.table(rows, header=["initialisation", "how far pictures differ in v, before training"])
 
 # %% [markdown]
-# With Keras' initialisation, pictures differ about four times as much from the start. That fits, but it
-# is a correlation, not a proof: biases and the other layers differ too.
+# With Keras' initialisation, pictures differ about four times as much from the start. That fits,
+# but it is a correlation, not a proof: biases and the other layers differ too.
 #
 # The [author](https://github.com/vzhou842/easy-VQA-keras) reports 93.8 % for this network after
-# eight passes, and 99.5 % for a larger one on a
-# regenerated dataset of twice the size. Both were chosen by their accuracy on the test set, so they
-# are a little optimistic. None of the kept runs comes near. The port forms its batches in another way
-# and is in another library, and what else differs was not investigated. But one number from one run
-# hides how much depends on the seed. Lesson 07 trains a model on the same data that does look.
+# eight passes, and 99.5 % for a larger one on a regenerated dataset of twice the size. Both were
+# chosen by their accuracy on the test set, so they are a little optimistic. None of the kept runs
+# comes near. The port forms its batches in another way and is in another library, and what else
+# differs was not investigated. But one number from one run hides how much depends on the seed.
+# Lesson 07 trains a model on the same data that does look.
 #
 # ## 8. On a GPU
 #
 # Nothing here needs one: the largest cost is two passes of a small network. On real data the same
-# steps are taken: count answers for each question, train a text-only model as the baseline (a language
-# model, as questions hardly ever repeat word by word), and exchange the pictures. With free text the
-# table of counts is nearly empty, so mutual information by counting is useless there, and only the
-# accuracy of a text-only model is left. GPU times were not measured for this lesson.
+# steps are taken: count answers for each question, train a text-only model as the baseline (a
+# language model, as questions hardly ever repeat word by word), and exchange the pictures. With
+# free text the table of counts is nearly empty, so mutual information by counting is useless
+# there, and only the accuracy of a text-only model is left. GPU times were not measured for this
+# lesson.
 #
 # ## 9. What you know now
 #
@@ -796,12 +801,13 @@ quiz([
 ])  # fmt: skip
 
 # %% [markdown]
-# **Papers.** Antol et al. 2015, *VQA: Visual Question Answering*
-# ([arXiv 1505.00468](https://arxiv.org/abs/1505.00468)): the task, with language-only baselines
-# beside the models. Goyal et al. 2017, *Making the V in VQA Matter*
-# ([1612.00837](https://arxiv.org/abs/1612.00837)): balances the dataset with pairs of similar pictures
-# that have different answers. Agrawal et al. 2018, *Don't Just Assume; Look and Answer*
-# ([1712.00377](https://arxiv.org/abs/1712.00377)): VQA-CP, where the prior changes between training
-# and test, and models that relied on it fall.
+# **Papers.** Antol et al. 2015, *VQA: Visual Question Answering* ([arXiv
+# 1505.00468](https://arxiv.org/abs/1505.00468)): the task, with language-only baselines beside the
+# models. Goyal et al. 2017, *Making the V in VQA Matter*
+# ([1612.00837](https://arxiv.org/abs/1612.00837)): balances the dataset with pairs of similar
+# pictures that have different answers. Agrawal et al. 2018, *Don't Just Assume; Look and Answer*
+# ([1712.00377](https://arxiv.org/abs/1712.00377)): VQA-CP, where the prior changes between
+# training and test, and models that relied on it fall.
 #
-# **Next:** lesson 04 builds the model that reads words and picture together.
+# **Next:** lesson 04 builds the model that reads words and picture together. Lessons 02 and 03 take
+# words and pictures apart first, if you have the time.

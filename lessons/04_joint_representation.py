@@ -76,8 +76,8 @@ plots.show(figure, alt="A scene with three shapes, and beside it the same 16 pat
 # "Is the circle left of the cross?" can be answered from the left picture only. VisualBERT is a
 # well-known model that reads words and pictures together. We build it small, with random weights,
 # give it that question and the pixels of the 16 patches, and look at its output at the first
-# position, `[CLS]`, from which answers are read. Once with each picture, and once with a third
-# picture.
+# position, from which answers are read. (`encode` puts an extra token `[CLS]` there, in front of
+# the words; it stands for no word.) Once with each picture, and once with a third picture.
 
 # %%
 torch.manual_seed(lab.seed)
@@ -115,7 +115,12 @@ lab.claim("VisualBERT's [CLS] is the same for a picture and for its patches in d
 #
 # - a **query** $q_i$: what it looks for;
 # - a **key** $k_j$: what it offers to be found by;
-# - a **value** $v_j$: what is read from it.
+# - a **value** $v_j$: what is read from it. (By custom its letter is $v$ too; everywhere else in the
+#   course $v$ is the picture.)
+#
+# All three are made from the position's own vector $h_i$ by three learnt matrices, the same at
+# every position: $q_i = h_i W_q$, $k_i = h_i W_k$, $v_i = h_i W_v$ (in the code each has a bias
+# too). With the $h_i$ as rows of $H$: $Q = H W_q$, $K = H W_k$, $V = H W_v$.
 #
 # The score of $i$ for $j$ is the dot product $q_i \cdot k_j$. A softmax turns the scores of one
 # query into weights that are positive and add up to 1, and the output is the weighted mean of the
@@ -223,9 +228,10 @@ print(attention_weights(q, k, may_attend))
 
 # %% [markdown]
 # One set of weights can look for one thing. With several **heads**, queries, keys and values are
-# cut into parts, each part attends on its own, and the results are put side by side again. The
-# heads share the width, so they cost no more parameters. Each divides by the root of its *own*
-# width, `dim / heads`. The module of the course does this:
+# cut into parts, each part attends on its own, and the results are put side by side again. A
+# fourth matrix, the **output map**, mixes them. The heads share the width, so they cost no more
+# parameters. Each divides by the root of its *own* width, `dim / heads`. The module of the course
+# does this:
 
 # %%
 print(inspect.getsource(MultiHeadAttention.forward))
@@ -749,8 +755,11 @@ my_choice = check("04.6", my_choice)
 #
 # ## 8. Which fusion is better?
 #
-# Nine models were trained beforehand: three fusions with three seeds each, alike in width, number
-# of layers, data and updates. This is the recipe; one run takes some minutes on a CPU core.
+# Nine models were trained beforehand: three fusions with three seeds each, alike in width (64),
+# layers (2), heads (8, of width 8), data and updates. Each has three parts: the stem (picture to
+# $v$), the encoder ($x$ and $v$ to $h$), and an answer **head**, a small network from $h$ at
+# `[CLS]` to one number for each answer, of which the largest wins. Lesson 07 trains such a model.
+# This is the recipe; one run takes some minutes on a CPU core.
 
 # %%
 print(inspect.getsource(recipes.train_world))

@@ -19,6 +19,9 @@ from course_utils.training import FitConfig, fit, make_optimizer, warmup_cosine
 
 STEPS = 150
 CONFIG = FitConfig(epochs=100, max_steps=STEPS, warmup=0.1)
+LAUNCH = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+          "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+          "--main_process_port", "0")  # fmt: skip
 IMAGES_PER_BATCH = 2  # small, so that what a loop adds to a step is seen
 
 
@@ -55,7 +58,7 @@ def as_dictionary(batch) -> dict:
 
 
 def by_trainer(model: nn.Module, train: VQAData) -> float:
-    """The last loss."""
+    """Trains `model` in place; its loss over the data afterwards."""
     wrapped = WithLoss(model)
     optimizer = make_optimizer(wrapped, CONFIG)
     warm = round(CONFIG.warmup * STEPS)
@@ -133,14 +136,11 @@ if state.is_main_process:
 
 def two_processes() -> tuple[float, float]:
     """Seconds for two passes: one process with batches of 64 pictures, two with 32 each."""
-    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-              "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-              "--main_process_port", "0"]  # fmt: skip
     seconds = []
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "two.py"
         script.write_text(SCRIPT)
-        for arguments in ([str(script), "64"], [*launch, str(script), "32"]):
+        for arguments in ([str(script), "64"], [*LAUNCH, str(script), "32"]):
             done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True,
                                   check=True, env=_environment())  # fmt: skip
             line = next(x for x in done.stdout.splitlines() if x.startswith("seconds"))

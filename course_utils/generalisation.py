@@ -11,8 +11,6 @@ the answers of a question are skewed one way in training and validation, and the
 """
 
 import argparse
-import json
-import platform
 from itertools import product
 from pathlib import Path
 
@@ -25,12 +23,14 @@ from course_utils.datasets.world_vqa import from_world
 from course_utils.evaluation import evaluate
 from course_utils.models.vqa import VQAModel
 from course_utils.recipes import WORLD_FAMILIES, answer_objective, world_model
+from course_utils.runs import read_runs, write_runs
 from course_utils.training import FitConfig, fit
 from course_utils.world import COLOURS, SHAPES, generate
 from course_utils.world.generate import World
 
 HELD = (0, 2, 8, 16)  # how many of the combinations are held out
 SEEDS = (0, 1, 2)
+COMMAND = "python -m course_utils.generalisation"
 SCENES = 4000  # that are trained on
 FIT = FitConfig(epochs=8, lr=1e-3, warmup=0.3)
 IMAGES_PER_BATCH = 16
@@ -125,27 +125,6 @@ def scored(setting: str, seed: int, data: VQAData, model: VQAModel, parts: dict)
     return rows
 
 
-def read(path: Path) -> list[dict]:
-    """The rows of a file; none where there is no file.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
-    try:
-        return json.loads(path.read_text())["runs"] if path.exists() else []
-    except (ValueError, KeyError) as error:
-        raise ValueError(
-            f"expected runs in {path}, got: {error}; delete it to begin anew"
-        ) from None
-
-
-def write(path: Path, runs: list[dict]) -> None:
-    made = {"command": "python -m course_utils.generalisation", "torch": torch.__version__,
-            "machine": platform.machine()}  # fmt: skip
-    text = ",\n".join("  " + json.dumps(row) for row in runs)
-    path.write_text(f'{{\n "made": {json.dumps(made)},\n "runs": [\n{text}\n ]\n}}\n')
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -154,14 +133,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found = read(options.out)
+    found = read_runs(options.out)
     done = {(row["setting"], row["seed"]) for row in found}
     for seed in options.seeds:
         jobs = {f"pairs {count}": lambda c=count: run_pairs(c, seed) for count in HELD}
         for setting, job in (jobs | {"prior": lambda: run_prior(seed)}).items():
             if (setting, seed) not in done:
                 found += job()
-                write(options.out, found)
+                write_runs(options.out, found, COMMAND)
                 print([row for row in found if row["setting"] == setting and row["seed"] == seed],
                       flush=True)  # fmt: skip
 

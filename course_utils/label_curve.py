@@ -13,8 +13,6 @@ shipped model, which was pretrained three times as long (once: its seeds differ 
 """
 
 import argparse
-import json
-import platform
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -34,6 +32,7 @@ from course_utils.pretraining import (
     world_pretraining_model,
 )
 from course_utils.recipes import WORLD_FAMILIES, answer_objective, load_weights
+from course_utils.runs import read_runs, write_runs
 from course_utils.training import FitConfig, fit
 
 STARTS = {
@@ -46,6 +45,7 @@ STARTS = {
 SHORT = replace(WORLD_PAIRS_FIT, epochs=8)
 LABELS = (100, 400, 1600, 6400)
 SEEDS = (0, 1, 2)
+COMMAND = "python -m course_utils.label_curve"
 UPDATES = 400  # of tuning
 EQUAL = 3000  # more updates of tuning, which take the time of pretraining
 IMAGES_PER_BATCH = 16
@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found = read(options.out)
+    found = read_runs(options.out)
     done = {(r["start"], r["labels"], r["seed"]) for r in found}
     pretrained: dict = {}
     for seed, start, labels in product(options.seeds, STARTS, LABELS):
@@ -106,30 +106,9 @@ def main() -> None:
             continue
         accuracy = run(start, labels, seed, pretrained)
         found.append(dict(start=start, labels=labels, seed=seed, accuracy=accuracy))
-        write(options.out, found)
+        found.sort(key=lambda r: (list(STARTS).index(r["start"]), r["labels"], r["seed"]))
+        write_runs(options.out, found, COMMAND)
         print(f"{start}, {labels} labels, seed {seed}: {100 * accuracy:.1f} %", flush=True)
-
-
-def read(path: Path) -> list[dict]:
-    """The runs in a file; none where there is no file.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
-    try:
-        return json.loads(path.read_text())["runs"] if path.exists() else []
-    except (ValueError, KeyError) as error:
-        raise ValueError(
-            f"expected runs in {path}, got: {error}; delete it to begin anew"
-        ) from None
-
-
-def write(path: Path, runs: list[dict]) -> None:
-    made = {"command": "python -m course_utils.label_curve", "torch": torch.__version__,
-            "machine": platform.machine()}  # fmt: skip
-    rows = sorted(runs, key=lambda r: (list(STARTS).index(r["start"]), r["labels"], r["seed"]))
-    text = ",\n".join("  " + json.dumps(row) for row in rows)
-    path.write_text(f'{{\n "made": {json.dumps(made)},\n "runs": [\n{text}\n ]\n}}\n')
 
 
 if __name__ == "__main__":

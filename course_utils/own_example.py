@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from course_utils.datasets.emoji import load_emoji
-from course_utils.datasets.rows import Row, frequent_answers, read_rows
+from course_utils.datasets.rows import by_picture, frequent_answers, read_rows
 from course_utils.models.joint import JointEncoder
 from course_utils.models.vqa import VQAModel
 from course_utils.own_pictures import (
@@ -74,15 +74,6 @@ def write_example(folder: str | Path, seed: int = 0) -> int:
     with (folder / "questions.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("picture", "question", "answer"), *sorted(rows)])
     return len(rows)
-
-
-def by_picture(rows: list[Row], shares: tuple[float, ...], seed: int = 0) -> list[list[Row]]:
-    """Parts that share no picture; the last one takes what the `shares` of the others leave."""
-    pictures = sorted({row.picture for row in rows})
-    random.Random(seed).shuffle(pictures)
-    ends = [0, *(round(sum(shares[: i + 1]) * len(pictures)) for i in range(len(shares))), None]
-    groups = [set(pictures[a:b]) for a, b in zip(ends, ends[1:])]
-    return [[row for row in rows if row.picture in group] for group in groups]
 
 
 def start(kind: str, answers: int, seed: int) -> VQAModel:

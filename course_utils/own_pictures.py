@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from course_utils.baselines import mode_scores
+from course_utils.data_files import data_path
 from course_utils.datasets.batch import Batch, VQAData, loader
 from course_utils.datasets.rows import Row, read_picture, soft_targets
 from course_utils.evaluation import predict_logits
@@ -116,7 +117,7 @@ def questions_data(rows: Sequence[Row], answers: tuple[str, ...], progress: bool
 
 def real_vqa_model(answers: int, checkpoint: Path | None = None) -> VQAModel:
     """The pretrained joint model for real pictures under a new head; nothing is frozen yet."""
-    pretrained = _pretrained(checkpoint or checkpoint_path())
+    pretrained = _pretrained(checkpoint or data_path("checkpoints/real_pretrained.safetensors"))
     head = AnswerHead(pretrained.encoder.config.dim, answers, dropout=0.1)
     return VQAModel(nn.Identity(), copy.deepcopy(pretrained.encoder), head)
 
@@ -124,14 +125,6 @@ def real_vqa_model(answers: int, checkpoint: Path | None = None) -> VQAModel:
 @cache
 def _pretrained(path: Path) -> nn.Module:
     return load_real_pretrained(path)
-
-
-def checkpoint_path() -> Path:
-    """real_pretrained.safetensors of the repository, or of the installed package."""
-    package = Path(__file__).resolve().parent
-    places = [place / "data/checkpoints/real_pretrained.safetensors"
-              for place in (package, package.parent)]  # fmt: skip
-    return next((place for place in places if place.is_file()), places[-1])
 
 
 def softmax_objective(model: nn.Module, batch: Batch) -> Tensor:

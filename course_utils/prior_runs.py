@@ -9,8 +9,6 @@ formed as the author did, which takes about five times as long.
 """
 
 import argparse
-import json
-import platform
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -23,6 +21,7 @@ from torch.utils.data import DataLoader, RandomSampler
 
 from course_utils.datasets import VQAData, load_easy_vqa, loader
 from course_utils.evaluation import evaluate
+from course_utils.runs import read_runs, write_runs
 
 INITS = ("torch", "keras")
 BATCHES = ("questions", "pictures")
@@ -141,21 +140,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("data/prior_runs.json"))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    kept = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}
-    runs = kept.get("runs", [])
+    runs = read_runs(options.out)
     known = {(r["init"], r["batches"], r["seed"], len(r["test"])) for r in runs}
     train_data = load_easy_vqa("train")
     test = load_easy_vqa("test", train_data.tokenizer, train_data.answers)
     for seed, kind, init in product(options.seeds, options.batches, INITS):
         if (init, kind, seed, options.epochs) in known:
             continue
-        runs.append(run(train_data, test, init, kind, seed, options.epochs))
-        print(f"{init:5}  {kind:9}  seed {seed}  {runs[-1]['test']}", flush=True)
-        made = {"command": "python -m course_utils.prior_runs", "python": platform.python_version(),
-                "torch": torch.__version__, "threads": 1}  # fmt: skip
-        rows = sorted(runs, key=lambda r: (r["batches"], r["init"], r["seed"]))
-        text = ",\n".join("  " + json.dumps(row) for row in rows)
-        options.out.write_text(f'{{\n "made": {json.dumps(made)},\n "runs": [\n{text}\n ]\n}}\n')
+        new = run(train_data, test, init, kind, seed, options.epochs)
+        runs.append(new)
+        print(f"{init:5}  {kind:9}  seed {seed}  {new['test']}", flush=True)
+        runs.sort(key=lambda r: (r["batches"], r["init"], r["seed"]))
+        write_runs(options.out, runs, "python -m course_utils.prior_runs")
 
 
 if __name__ == "__main__":

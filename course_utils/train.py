@@ -17,9 +17,8 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
-from course_utils.datasets.rows import Row, frequent_answers, read_rows
+from course_utils.datasets.rows import Row, by_picture, frequent_answers, read_rows
 from course_utils.datasets.vqa_v2 import read_vqa_v2
-from course_utils.own_example import by_picture
 from course_utils.own_pictures import (
     METHODS,
     OWN_FIT,

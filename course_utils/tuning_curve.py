@@ -11,8 +11,6 @@ the test has one. For every method the learning rate is chosen on validation, se
 """
 
 import argparse
-import json
-import platform
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -41,6 +39,7 @@ from course_utils.peft import (
 )
 from course_utils.pretraining import world_pretraining_model
 from course_utils.recipes import WORLD_FAMILIES, answer_objective, load_weights
+from course_utils.runs import read_runs, write_runs
 from course_utils.training import FitConfig, History, fit
 
 LABELS = 1600
@@ -49,6 +48,7 @@ IMAGES_PER_BATCH = 16
 PENALTY = 0.1  # weight of AdaLoRA's orthogonality penalty
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 SEEDS = (0, 1, 2)
+COMMAND = "python -m course_utils.tuning_curve"
 MATRICES = ("qkv", "out", "mlp.0", "mlp.2")  # every Linear of every layer
 ALLOCATION = AdaLoRAConfig(initial_rank=6, target_rank=4, total_steps=UPDATES, warmup=50, final=100,
                            alpha=6.0, targets=MATRICES, parts="qkv")  # fmt: skip
@@ -140,29 +140,6 @@ def chosen(runs: list[dict], method: str) -> list[dict]:
             for seed in sorted({r["seed"] for r in mine})]  # fmt: skip
 
 
-def read(path: Path) -> list[dict]:
-    """The runs in a file; none where there is no file.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
-    try:
-        return json.loads(path.read_text())["runs"] if path.exists() else []
-    except (ValueError, KeyError) as error:
-        raise ValueError(
-            f"expected runs in {path}, got: {error}; delete it to begin anew"
-        ) from None
-
-
-def write(path: Path, runs: list[dict]) -> None:
-    made = {"command": "python -m course_utils.tuning_curve", "torch": torch.__version__,
-            "machine": platform.machine()}  # fmt: skip
-    order = list(METHODS)
-    rows = sorted(runs, key=lambda r: (order.index(r["method"]), r["rate"], r["seed"]))
-    text = ",\n".join("  " + json.dumps(row) for row in rows)
-    path.write_text(f'{{\n "made": {json.dumps(made)},\n "runs": [\n{text}\n ]\n}}\n')
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -172,14 +149,17 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=METHODS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found = read(options.out)
+    found = read_runs(options.out)
     done = {(r["method"], r["rate"], r["seed"]) for r in found}
+    order = list(METHODS)
     weights = Path("data/checkpoints/world_pretrained.safetensors")
     for seed, method, rate in product(options.seeds, options.methods, RATES):
         if (method, rate, seed) not in done:
-            found.append(run(method, rate, seed, weights))
-            write(options.out, found)
-            print({k: v if isinstance(v, str | int) else round(v, 4) for k, v in found[-1].items()},
+            new = run(method, rate, seed, weights)
+            found.append(new)
+            found.sort(key=lambda r: (order.index(r["method"]), r["rate"], r["seed"]))
+            write_runs(options.out, found, COMMAND)
+            print({k: v if isinstance(v, str | int) else round(v, 4) for k, v in new.items()},
                   flush=True)  # fmt: skip
 
 

@@ -68,9 +68,3 @@ def test_the_kept_runs_are_whole():
     expected |= {("prior", s, p) for s in generalisation.SEEDS for p in ("validation", "test")}
     assert found == expected and len(runs) == len(expected)
     assert torch.tensor([r["right"] / r["questions"] for r in runs]).max() <= 1
-
-
-def test_a_damaged_file_is_named(tmp_path):
-    (tmp_path / "g.json").write_text("[")
-    with pytest.raises(ValueError, match="g.json"):
-        generalisation.read(tmp_path / "g.json")

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from course_utils import lab
+from course_utils import data_files, lab
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +98,7 @@ def test_missing_data_says_where_it_was_looked_for():
 
 
 def test_missing_data_names_the_command_that_makes_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(lab, "__file__", str(tmp_path / "course_utils" / "lab.py"))
+    monkeypatch.setattr(data_files, "__file__", str(tmp_path / "course_utils" / "lab.py"))
     with pytest.raises(FileNotFoundError, match="by: python -m course_utils.recipes easy_vqa$"):
         lab.data_path("checkpoints/easy_vqa.safetensors")
     with pytest.raises(FileNotFoundError, match="made by: make spreads"):
@@ -109,7 +109,7 @@ def test_missing_data_names_the_command_that_makes_it(monkeypatch, tmp_path):
 
 
 def test_data_of_an_installed_package_comes_first(monkeypatch, tmp_path):
-    monkeypatch.setattr(lab, "__file__", str(tmp_path / "course_utils" / "lab.py"))
+    monkeypatch.setattr(data_files, "__file__", str(tmp_path / "course_utils" / "lab.py"))
     for folder in (tmp_path / "data", tmp_path / "course_utils" / "data"):
         folder.mkdir(parents=True)
         (folder / "a.json").write_text("{}")

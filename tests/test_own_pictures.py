@@ -11,7 +11,14 @@ from PIL import Image
 
 from course_utils import ask as ask_command
 from course_utils import own_example, train
-from course_utils.datasets.rows import Row, frequent_answers, read_picture, read_rows, soft_targets
+from course_utils.datasets.rows import (
+    Row,
+    by_picture,
+    frequent_answers,
+    read_picture,
+    read_rows,
+    soft_targets,
+)
 from course_utils.datasets.vqa_v2 import normalise_answer, read_vqa_v2, scores_of
 from course_utils.objectives.classification import annotator_scores
 from course_utils.own_pictures import (
@@ -377,7 +384,7 @@ def test_the_example_is_balanced_and_whole(tmp_path):
     assert all(sum(found) * 2 == len(found) for found in yes.values())
     with pytest.raises(ValueError, match="an empty or a new folder"):
         own_example.write_example(tmp_path / "example")
-    groups = own_example.by_picture(rows, (0.2, 0.3), seed=1)
+    groups = by_picture(rows, (0.2, 0.3), seed=1)
     pictures = [{row.picture for row in group} for group in groups]
     assert [len(p) for p in pictures] == [80, 120, 200]
     assert len(set.union(*pictures)) == 400

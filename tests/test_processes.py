@@ -10,6 +10,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from bench.loop import LAUNCH
+
 SCRIPT = """
 import sys
 import torch
@@ -58,8 +60,6 @@ if state.is_main_process:
     print("processes", state.num_processes, "updates", len(history.loss))
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, out)
 """
-LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines",
-          "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]  # fmt: skip
 
 
 def run(*arguments):

@@ -8,13 +8,14 @@ import torch
 
 from course_utils import own_example, tuning_curve
 from course_utils.peft import count_parameters, ranks
+from course_utils.runs import read_runs
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = ROOT / "data/checkpoints/world_pretrained.safetensors"
 
 
 def stored():
-    return tuning_curve.read(ROOT / "data/tuning_curve.json")
+    return read_runs(ROOT / "data/tuning_curve.json")
 
 
 def test_every_method_rate_and_seed_is_there_once():
@@ -57,13 +58,6 @@ def test_adalora_allocates_and_its_twin_does_not():
         found[method] = set(ranks(model).values())
     assert found["AdaLoRA 6, no allocation"] == {6}
     assert found["AdaLoRA 6 to 4"] != {6}
-
-
-def test_a_damaged_file_is_named(tmp_path):
-    (tmp_path / "t.json").write_text("{")
-    with pytest.raises(ValueError, match="expected runs in .*t.json.*delete it"):
-        tuning_curve.read(tmp_path / "t.json")
-    assert tuning_curve.read(tmp_path / "none.json") == []
 
 
 def test_own_pictures_table_is_complete():

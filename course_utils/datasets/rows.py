@@ -9,6 +9,7 @@ named relative to the folder.
 
 import csv
 import json
+import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -88,6 +89,15 @@ def frequent_answers(rows: Sequence[Row], at_least: int) -> tuple[str, ...]:
             f"of {len(rows)} rows occurs {max(counts.values(), default=0)} times"
         )
     return kept
+
+
+def by_picture(rows: list[Row], shares: tuple[float, ...], seed: int = 0) -> list[list[Row]]:
+    """Parts that share no picture; the last one takes what the `shares` of the others leave."""
+    pictures = sorted({row.picture for row in rows})
+    random.Random(seed).shuffle(pictures)
+    ends = [0, *(round(sum(shares[: i + 1]) * len(pictures)) for i in range(len(shares))), None]
+    groups = [set(pictures[a:b]) for a, b in zip(ends, ends[1:])]
+    return [[row for row in rows if row.picture in group] for group in groups]
 
 
 def soft_targets(rows: Sequence[Row], answers: Sequence[str]) -> UInt8[Tensor, "rows answers"]:

@@ -29,7 +29,7 @@ BATCHES = ("questions", "pictures")
 
 class SmallNetwork(nn.Module):
     """Two convolutions without a non-linearity for the picture, two dense layers for the bag of
-    words, their elementwise product, one more dense layer: about 136,000 weights.
+    words, their elementwise product, two more dense layers: about 136,000 weights.
 
     Raises:
         ValueError: unknown initialisation.
@@ -91,8 +91,8 @@ def batches(data: VQAData, kind: str, seed: int) -> DataLoader:
 def train(
     model: nn.Module, data: DataLoader, epochs: int, lr: float = 5e-4, max_steps: int = 0
 ) -> Iterator[float]:
-    """Adam with Keras' settings, without schedule or clipping; after each epoch its mean loss.
-    `max_steps` above 0 ends an epoch after so many updates."""
+    """Adam with Keras' settings, without schedule or clipping; after each epoch the mean loss of its
+    batches, measured while the weights moved. `max_steps` above 0 ends an epoch after so many updates."""
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, eps=1e-7)
     for epoch in range(epochs):
         if hasattr(data.batch_sampler, "set_epoch"):

@@ -181,7 +181,9 @@ def test_a_number_that_no_output_shows_is_found():
         assert len(unsupported(nb)) == wrong, prose
 
 
-def test_the_map_of_lesson_00_shows_which_lessons_are_here():
+def test_the_map_of_lesson_00_shows_the_lessons_that_are_here():
     text = LESSONS[0].read_text(encoding="utf-8")
-    here = re.search(r"^HERE = \((.*)\)$", text, re.MULTILINE)[1]
-    assert re.findall(r'"(\d\d)"', here) == [source.name[:2] for source in LESSONS]
+    shown = text[text.index("LESSONS = {") : text.index("ARROWS = [")]
+    numbers = [source.name[:2] for source in LESSONS]
+    assert re.findall(r'"(\d\d)": \(', shown) == numbers
+    assert re.findall(r"^# \| \*\*(\d\d)\*\* ", text, re.MULTILINE) == numbers

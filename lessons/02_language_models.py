@@ -3,7 +3,7 @@
 #   course:
 #     title: Language models and the Transformer
 #     minutes: 120
-#     needs: ["00"]
+#     needs: ["00", "01"]
 # ---
 
 # %% [markdown]
@@ -187,8 +187,9 @@ print("a new word:", *new_word)
 # (One flaw of `merge` above: three equal letters in a row would need a rule. Libraries have one.)
 #
 # The real tokenizer of MiniLM is a file with 30,522 pieces, read by the `tokenizers` library. It
-# first makes letters small, cuts at spaces and punctuation, then does WordPiece in each word, and
-# at last puts `[CLS]` in front and `[SEP]` behind. Does your function find the same pieces with
+# first makes letters small, cuts at spaces and punctuation, then does WordPiece in each word. At last
+# it puts `[CLS]` in front, a place whose last state can stand for the whole text, and `[SEP]` behind,
+# the end of a text. Does your function find the same pieces with
 # that vocabulary?
 
 # %%
@@ -216,7 +217,8 @@ lab.claim("longest match gives the real tokenizer's pieces", equal == total)
 # Each id picks one row of a learnt table, the **embedding**. Attention, as we will see, treats
 # all positions alike. So a second table gives each *place* a vector, and the two are added. Leave
 # it out, and a Transformer can't tell one order from another. If the words come in another order,
-# its states come in that order too, and are otherwise the same:
+# its output vectors come in that order too, and are otherwise the same. (`TransformerEncoder` is a
+# black box for two more sections.)
 
 # %%
 torch.manual_seed(lab.seed)
@@ -237,7 +239,16 @@ lab.claim("without positions the order of words makes no difference", blind < 1e
 #
 # Every word has to learn about the others: "cross" must find out that it is blue. In
 # **attention** each position makes three vectors of its state: a query $q$ (what I look for), a
-# key $k$ (what I offer) and a value $v$ (what I give). The score of a query for a key is their
+# key $k$ (what I offer) and a value $v$ (what I give). The vector at a position, anywhere between two
+# layers, is its **state** $h_i$; at the start it is embedding plus position. Three learnt matrices
+# make the three vectors:
+#
+# $$q_i = W_q h_i, \qquad k_i = W_k h_i, \qquad v_i = W_v h_i$$
+#
+# (each with a bias, which we don't write). Position $i$ reads, position $j$ is read, and $d$ is the
+# number of entries of $q$ and $k$. (In this lesson $q$, $k$ and $v$ are attention's three vectors, as
+# everywhere in the literature. The $v$ of pictures doesn't occur. In section 7 $q$ is a model's
+# probability.) The score of a query for a key is their
 # dot product. A softmax over the keys turns scores into weights that add up to 1, and the output
 # is the weighted mean of the values:
 #
@@ -246,12 +257,14 @@ lab.claim("without positions the order of words makes no difference", blind < 1e
 #
 # ### Why the square root?
 #
-# Let all entries of $q$ and $k$ be independent, with mean 0 and variance 1. One product $q_a k_a$
-# has mean $E[q_a] E[k_a] = 0$ and variance $E[q_a^2] E[k_a^2] = 1$. Variances of independent
-# terms add up, so $q \cdot k = \sum_{a=1}^d q_a k_a$ has variance $d$ and standard deviation
+# Let all entries of $q$ and $k$ be independent, with mean 0 and variance 1. One product $q_c k_c$
+# has mean $E[q_c] E[k_c] = 0$ and variance $E[q_c^2] E[k_c^2] = 1$. Variances of independent
+# terms add up, so $q \cdot k = \sum_{c=1}^d q_c k_c$ has variance $d$ and standard deviation
 # $\sqrt d$. Divided by $\sqrt d$, scores have a spread of 1 at every width.
 #
-# And why does the spread matter? The derivative of a weight by the scores is
+# And why does the spread matter? For one query, with $Z = \sum_{j'} e^{s_{j'}}$ and $a_j = e^{s_j} / Z$,
+# the quotient rule gives $a_j - a_j^2$ for the derivative by the own score $s_j$, and $-a_j a_{j'}$ for
+# that by another score $s_{j'}$. In short, with $\mathbb{1}[\cdot]$ = 1 if true and 0 if not,
 #
 # $$\frac{\partial a_j}{\partial s_{j'}} = a_j (\mathbb{1}[j = j'] - a_{j'}) .$$
 #
@@ -293,8 +306,12 @@ plots.show(figure, alt="Largest weight against width: near 1 if not divided, fal
 # %% [markdown]
 # ### In five lines
 #
-# Attention on tensors, and PyTorch's fused kernel beside it. A **mask** says what may be read:
-# where it is False the score becomes $-\infty$, and the weight exactly 0.
+# Attention on tensors, and beside it PyTorch's own function, which does all in one step. A **mask**
+# says what may be read: where it is False the score becomes $-\infty$, and the weight exactly 0.
+#
+# There are two masks in this lesson. Texts in a batch must be equally long, so short ones are filled
+# up with `[PAD]`: the **padding mask** hides that filling. The **causal mask** hides the future: a
+# model that is to predict the next word must not read it.
 
 # %%
 def attention(q, k, v, mask=None):
@@ -314,9 +331,6 @@ for name, mask in (("no mask", None), ("padding", word_mask[:, None]), ("causal"
     lab.claim(f"attention equals PyTorch's ({name})", gap < 1e-5)
 
 # %% [markdown]
-# There are two masks in this lesson. The **padding mask** hides the filling behind short sentences.
-# The **causal mask** hides the future: a model that is to predict the next word must not read it.
-#
 # > **Exercise 02.3 · write it** · difficulty 2 of 3 · 10 minutes
 # >
 # > Write causal attention without calling `scaled_dot_product_attention` or `causal_mask`: word $i$
@@ -342,8 +356,10 @@ causal_attention = check("02.3", causal_attention)
 #
 # > **Exercise 02.4 · mend it** · difficulty 2 of 3 · 10 minutes
 # >
-# > `wrong_masks` uses one sense for all three. Write it right: a boolean mask for SDPA, shape
-# > (batch, 1, 1, words); a boolean `key_padding_mask` for `nn.MultiheadAttention`, (batch,
+# > `wrong_masks` uses one sense for all three. Write it right: a boolean mask for
+# > `F.scaled_dot_product_attention` (SDPA for short), shape (batch, 1, 1, words). Its queries will
+# > have the shape (batch, heads, queries, dim): several attentions side by side, as the next section
+# > explains; the two axes of size 1 let the mask serve all heads and queries. Then a boolean `key_padding_mask` for `nn.MultiheadAttention`, (batch,
 # > words); and a mask of floats to add to scores, (batch, 1, 1, words). Ours is True where there
 # > is a word.
 
@@ -370,7 +386,9 @@ masks_for = check("02.4", masks_for)
 #
 # One softmax can look for one thing. So queries, keys and values are cut into several **heads**
 # of a smaller width, each attends on its own, and the outputs are put side by side and mixed by
-# one more matrix. From one tensor `h` to the new one:
+# one more matrix. With width 64 and 4 heads each head has queries of 16 entries. `in_proj_weight`,
+# (192, 64), is $W_q$, $W_k$ and $W_v$ stacked; `chunk` takes their results apart, and `unflatten` cuts
+# 64 into 4 x 16. From one tensor `h` to the new one:
 
 # %%
 torch.manual_seed(lab.seed)
@@ -404,9 +422,10 @@ lab.claim("with an inverted mask a padded text gets finite, wrong states",
 # ## 5. A layer
 #
 # Attention moves information between words. Between two attentions, each word works on its own
-# state: a network with one hidden layer, four times as wide, the same for every word. Both parts
-# don't *replace* the state $h$, they are *added* to it. This **residual** path lets the gradient of
-# the last layer reach the first one unchanged:
+# state: a network with one hidden layer, four times as wide, the same for every word ($\mathrm{mlp}$,
+# a multi-layer perceptron). Neither part *replaces* the state $h$; each is *added* to it. On this
+# **residual** path one part of the gradient gets from the last layer to the first unchanged (the other
+# parts go through the layers):
 #
 # $$h \leftarrow h + \mathrm{attention}(h), \qquad h \leftarrow h + \mathrm{mlp}(h) .$$
 #
@@ -465,7 +484,9 @@ lab.claim("pre-norm gives its first layer more gradient than its last, post-norm
 # ## 6. The real weights
 #
 # Now everything together: MiniLM's six layers by hand, from the tensors of transformers'
-# `BertModel` by their names. It is post-norm, has 12 heads, and GELU between the two matrices.
+# `BertModel` by their names. It is post-norm, has 12 heads, and GELU, a smooth ReLU, between the two
+# matrices. BERT was also told whether a word is in a first or a second text (its token type); here
+# all are in the first, number 0. The `1e-12` is BERT's $\varepsilon$ in LayerNorm.
 
 # %%
 bert = load_transformers(find(MINILM))  # transformers' own model, from the same files
@@ -550,7 +571,8 @@ lab.claim("padding changes nothing, and does where the mask is dropped", gap < 1
 #
 # This **autoregressive factorisation** is no assumption; it holds for every distribution. A
 # causal Transformer computes all factors at once: its state at $t$ has seen the tokens up to $t$,
-# and a softmax over the vocabulary predicts the next one. The loss is the mean of $-\log p$ over
+# and a softmax over the vocabulary predicts the next one. (The numbers that go into the softmax, one
+# for each token of the vocabulary, are called **logits**.) The loss is the mean of $-\log p$ over
 # all tokens. The labels are the text itself, shifted by one: that is **self-supervision**.
 
 # %%
@@ -597,7 +619,9 @@ lab.claim("no prediction depends on what follows", before < 1e-6 and gap < 1e-6)
 #
 # How good can a language model be? On real text nobody knows: text has an unknown amount of
 # chance in it. So we take a grammar that makes captions of our world, with a coin or a die for
-# each choice:
+# each choice. One of its sentences is *there is a red circle left of a red cross*. The **entropy** is
+# the mean of $-\log p$, the mean surprise of lesson 01. Here $\log$ is the natural logarithm, whose
+# unit is the nat: 1 nat is 1.44 bits.
 #
 # | choice | options | entropy in nat | how often it is made |
 # |---|---|---|---|
@@ -610,8 +634,10 @@ lab.claim("no prediction depends on what follows", before < 1e-6 and gap < 1e-6)
 # | same colour or same shape? | a coin | $\log 2$ | half of the time |
 # | the one that differs | 3 shapes or 7 colours | $(\log 3 + \log 7) / 2$ | half of the time |
 #
-# Choices add up. There is only one way to each sentence, so this sum is also $-\sum p \log p$
-# over all of them. We can list them, so let us check:
+# (The second thing shares *exactly one* of colour and shape with the first.) Independent choices
+# multiply probabilities, so their logarithms add; a choice that is made half of the time counts half.
+# There is only one way to each sentence, so the sum is also $-\sum p \log p$ over all of them. We can
+# list them, so let us check:
 
 # %%
 captions = grammar()
@@ -635,7 +661,7 @@ for text in captions.sample(5, seed=3):
 #   + \underbrace{\sum_x p(x) \log \frac{p(x)}{q(x)}}_{\mathrm{KL}(p \,\|\, q) \;\ge\; 0} ,$$
 #
 # and the last sum is never negative, because $\log u \le u - 1$ gives $-\mathrm{KL} = \sum p \log
-# (q / p) \le \sum p \, (q / p - 1) \le 0$. Beat the entropy, and you have found a bug. (Or a
+# (q / p) \le \sum p \, (q / p - 1) = \sum q - \sum p \le 1 - 1$. Beat the entropy, and you have found a bug. (Or a
 # leak: labels that the model can see.)
 #
 # One token a word is enough here. A start token stands in front, so that the first word is
@@ -674,6 +700,7 @@ def ngram_loss(n, train, test):
 
     counts, totals = Counter(pairs(train)), Counter(context for context, _ in pairs(train))
     choices = len(names) - 3  # every token but [PAD], [START] and [MASK] may come next
+    # 0.01: what was never seen must not get probability 0
     losses = [-math.log((counts[context, word] + 0.01) / (totals[context] + 0.01 * choices))
               for context, word in pairs(test)]  # fmt: skip
     return sum(losses) / len(losses)
@@ -686,7 +713,8 @@ for name, loss in baselines.items():
 
 # %% [markdown]
 # Two words of context help no more than one. What would help is further back: the second thing
-# often has the colour of the first, which was said five or six words ago. Now the decoder. `fit`
+# often has the colour of the first, which was said four to six words ago, and it has a size only if
+# the first had one. Now the decoder. `fit`
 # is the training loop of the whole course.
 
 # %%
@@ -736,8 +764,14 @@ plots.show(figure, alt="The training loss falls below the bigram's and ends on t
            "grammar's entropy.")  # fmt: skip
 
 # %% [markdown]
-# How close, exactly? Twice. First on 4,000 fresh sentences, with the standard error of that sample.
-# Then without a sample: all sentences of the grammar, each weighted by its probability.
+# Here and there the curve dips below the line. That is no bug: each point is the mean of only 25
+# batches, and a lucky sample of sentences is easier than the average. The bound holds for the
+# *expected* loss, so we measure that, twice. First on 4,000 fresh sentences, with the **standard
+# error** of that sample: how much the mean would spread over other samples of the same size. Then
+# without a sample: all sentences of the grammar, each weighted by its probability.
+#
+# Losses come with their exponential, the **perplexity**: the number of equally likely choices that
+# would be as hard to guess.
 
 # %%
 @torch.no_grad()
@@ -791,12 +825,12 @@ lab.claim("it is better than bigram and trigram by more than 0.03 nat",
           min(baselines["bigram"], baselines["trigram"]) - entropy - excess > 0.03)  # fmt: skip
 
 # %% [markdown]
-# **Perplexity** is the exponential of the mean loss: the number of equally likely choices that
-# would be as hard to guess.
+# (The ± is the spread between seeds, not an interval: no seed is below the entropy. Some are well
+# above it, and the excess can't be negative, so the spread is as large as the value.)
 #
 # > **Exercise 02.5 · write it** · difficulty 1 of 3 · 5 minutes
 # >
-# > Write it for a batch of texts with padding.
+# > Write the perplexity for a batch of texts with padding.
 
 # %%
 def perplexity(log_p, mask):
@@ -817,8 +851,8 @@ print(f"a coin has perplexity {perplexity(coin, torch.ones(1, 6, dtype=torch.boo
 # ### What it says
 #
 # A language model generates: draw the next token from its softmax, append it, repeat. Dividing the
-# logits by a **temperature** $\tau$ before the softmax sharpens it ($\tau < 1$) or flattens it
-# ($\tau > 1$). With known grammar, every sentence can be judged.
+# logits $z$ by a **temperature** $\tau$ before the softmax, $p_i \propto \exp(z_i / \tau)$, sharpens it
+# ($\tau < 1$) or flattens it ($\tau > 1$). With known grammar, every sentence can be judged.
 
 # %%
 def generated(model, n, temperature):
@@ -837,18 +871,22 @@ for temperature in (0.3, 1.0, 1.5):
     key = f"02.generated_{temperature}"
     rows.append([temperature, lab.measured(key, 100 * shares[temperature], "%"),
                  lab.measured(f"{key}_distinct", len(set(texts)), digits=0)])  # fmt: skip
+own = captions.sample(1000, seed=lab.seed)
+rows.append(["the grammar itself", "100.0 %", lab.measured("02.grammar_distinct", len(set(own)),
+                                                           digits=0)])  # fmt: skip
 plots.table(rows, header=["temperature", "the grammar can give it", "different texts of 1,000"])
 lab.claim("at temperature 1 more than 8 of 10 sentences are the grammar's", shares[1.0] > 0.8)
 
 # %% tags=["varies"]
 for temperature in (0.3, 1.0, 1.5):
-    print(f"temperature {temperature}")
-    for text in generated(decoder, 1000, temperature)[0][:4]:
-        print("  ", "  " if captions.log_prob(text) > -math.inf else "✗ ", text)
+    texts = generated(decoder, 1000, temperature)[0]
+    wrong = [text for text in texts if captions.log_prob(text) == -math.inf]
+    print(f"temperature {temperature}", *texts[:4], sep="\n   ")
+    print("   impossible:", *wrong[:2], sep="\n   ✗ ")
 
 # %% [markdown]
-# Low temperature buys correctness with variety. Temperature 1 is the only one that imitates the
-# grammar's own frequencies, because that is what the loss asked for.
+# Low temperature buys correctness with variety. Of the three, temperature 1 comes closest to the
+# variety of the grammar itself, because its frequencies are what the loss asked for.
 #
 # Where does it look? At the word "a" in front of the second thing, the model has to predict a
 # colour, which is likely to be the first one's. Here is how much each head reads of each word
@@ -862,9 +900,11 @@ with torch.no_grad():
     _, layer_weights = decoder(ids.to(lab.device), need_weights=True)
 figure, axes = plt.subplots(1, len(layer_weights), figsize=(9, 2.6), squeeze=False)
 for number, (axis, weights_of) in enumerate(zip(axes[0], layer_weights), 1):
-    axis.imshow(weights_of[0, :, 6, :7].cpu(), vmin=0, vmax=1, aspect="auto")
+    image = axis.imshow(weights_of[0, :, 6, :7].cpu(), vmin=0, vmax=1, aspect="auto")
     axis.set_xticks(range(7), shown, rotation=40, ha="right")
-    axis.set(yticks=range(4), ylabel="head", title=f"layer {number}: read from the second 'a'")
+    axis.set_yticks(range(4), range(1, 5))
+    axis.set(ylabel="head", title=f"layer {number}: read from the second 'a'")
+figure.colorbar(image, ax=axes[0], label="weight")
 plots.show(figure, alt="Attention weights of four heads in each layer from the word before the "
            "second colour to all words before it.")  # fmt: skip
 
@@ -921,20 +961,22 @@ lab.claim("on fresh sentences it is far worse than the model of many", fresh_few
 # ### Where it breaks: a bad start
 #
 # Training has a quiet way to fail, too. GPT-2 starts its embeddings with a standard deviation of
-# 0.02. That was chosen for a width of 768. Ours is 64, and the rows of our tables began with a
-# length of about 1. The same training with 0.02 instead:
+# 0.02 an entry. That was chosen for a width of 768, where a row gets a length of about $0.02
+# \sqrt{768}$. Ours is 64, where 0.02 gives a length of $0.02 \sqrt{64}$, and the rows of our tables
+# began with a length of about 1. The same training with 0.02 instead:
 
 # %%
 dull, dull_history = train_decoder(x_train, mask_train, table_std=0.02)
 dull_excess, dull_share = exact_excess(dull), generated(dull, 1000, 1.0)[1]
+print(f"length of a row at 0.02: {0.02 * 768**0.5:.2f} at width 768, {0.02 * 8:.2f} at width 64")
 # a model that knows all but this: the second thing shares colour or shape with the first
 apart_over = 0.5 * (math.log(32) - math.log(2) - log_other) / captions.tokens
 apart_share = 0.5 + 0.5 * (1 / 8 * 3 / 4 + 7 / 8 * 1 / 4)
-rows = [["computed: things drawn apart", f"{apart_over:.3f}", f"{100 * apart_share:.1f} %"]]
+rows = [["computed: things drawn independently", f"{apart_over:.3f}", f"{100 * apart_share:.1f} %"]]
 rows += [[name, lab.measured(f"{key}_over", over, digits=3),
           lab.measured(f"{key}_share", 100 * share, "%")]
          for name, key, over, share in (
-             ("tables begin with 0.02", "02.dull", dull_excess, dull_share),
+             ("tables begin with 0.02 an entry", "02.dull", dull_excess, dull_share),
              ("tables begin with length 1", "02.good", excess, shares[1.0]))]  # fmt: skip
 plots.table(rows, header=["model", "nat a token above the entropy", "the grammar can give it"])
 lab.claim("after as many updates the start with 0.02 is further from the entropy",
@@ -942,32 +984,37 @@ lab.claim("after as many updates the start with 0.02 is further from the entropy
 lab.claim("and gives more sentences that the grammar can't", shares[1.0] - dull_share > 0.1)
 
 # %% tags=["varies"]
-figure = plots.curves({"length 1": smooth(history.loss), "0.02": smooth(dull_history.loss)},
+figure = plots.curves({"length 1": smooth(history.loss),
+                       "length 0.16": smooth(dull_history.loss)},
                       "update", "nat a token", "A bad start: the loss looks finished, and is not",
                       baseline=("entropy of the grammar", entropy))  # fmt: skip
 figure.axes[0].set(ylim=(0.95, 1.5))
 plots.show(figure, alt="Two training curves: one falls to the entropy, the other stays on a "
            "plateau a little above it.")  # fmt: skip
+wrong = [text for text in generated(dull, 1000, 1.0)[0] if captions.log_prob(text) == -math.inf]
+print("impossible sentences of the bad start:", *wrong[:4], sep="\n   ✗ ")
 
 # %% [markdown]
 # The plateau lies less than a tenth of a nat above the entropy. By the loss alone one would call
 # it done. The samples tell, and so does the first row of the table, which is computed: a model
-# that knows the whole grammar, but draws the second thing apart from the first, would stand
-# there. In some runs with other seeds training has just begun to leave the plateau at the last
-# update. On real text, where no entropy is known, this would be hard to notice.
+# that knows the whole grammar, but draws the second thing independently of the first, would stand
+# there. (Why small tables get stuck there was not investigated.) On real text, where no entropy is
+# known, this would be hard to notice.
 #
 # ## 9. Masked language models
 #
 # BERT predicts words from *both* sides. It can't be causal, so something must be hidden: choose
 # 15 % of the tokens, replace them by `[MASK]`, and predict them. But a model that only ever
-# answers at `[MASK]` owes nothing to the other places, and later tasks have no `[MASK]` at all.
+# answers at `[MASK]` is never judged at the other places, so their states may hold anything, and later tasks have no `[MASK]` at all.
 # So of the chosen tokens 80 % become `[MASK]`, 10 % a random word, and 10 % stay. The loss counts
 # chosen tokens only; the label -100 leaves all others out.
 #
 # > **Exercise 02.7 · write it** · difficulty 2 of 3 · 10 minutes
 # >
-# > `chosen` says which tokens were chosen, `lot` holds a number between 0 and 1 for each, and
-# > `random` a random word. Return what is shown, and the labels.
+# > `chosen` says which tokens were chosen, and `lot` holds a number in [0, 1) for each: below 0.8 the
+# > token becomes `mask_id`, from 0.8 to below 0.9 the word in `random`, from 0.9 on it stays. Tokens
+# > that weren't chosen stay, too. Return two tensors (batch, words): what is shown, and the labels,
+# > which are -100 at places that weren't chosen.
 
 # %%
 def corrupt(x, chosen, lot, random, mask_id):
@@ -1064,7 +1111,9 @@ results = {name: judged(model) for name, model in encoders.items()}
 
 # %%
 chance = sum(1 / len(words) for words in fresh) / len(fresh)
-rows = [["best possible, or chance", f"{100 * ideal:.1f} %", "", f"{100 * chance:.1f} %"]]
+rows = [["chance", f"{100 / (len(names) - MASK - 1):.1f} %", f"{100 / (len(names) - MASK - 1):.1f} %",
+         f"{100 * chance:.1f} %"],
+        ["best possible", f"{100 * ideal:.1f} %", "100.0 %", "100.0 %"]]  # fmt: skip
 for key, (name, result) in zip("abc", results.items()):
     rows.append([f"{key}) {name}", *(lab.measured(f"02.mlm_{key}{j}", 100 * share, "%")
                                      for j, share in enumerate(result))])  # fmt: skip
@@ -1075,8 +1124,10 @@ lab.claim("without kept words the model says what it sees less often", both[1] -
 lab.claim("without random words it finds fewer mistakes", both[2] - kept[2] > 0.02)
 
 # %% [markdown]
-# The kept words make the state of a place hold its own word: see the second column. The random ones
-# keep the model from trusting everything that it is shown: see the third. At the hidden word c) is
+# The kept words make the state of a place hold its own word: see the second column. a) never saw a
+# label at a visible word, so it had no reason to trust what stands there, and finds the wrong word
+# without having learnt to. Kept words teach trust, c) trusts too much (its kept share is also twice
+# that of b), and random ones take the excess back: see the third column. At the hidden word c) is
 # ahead after this short training, and all three are still below the best possible.
 #
 # > **Exercise 02.8 · choose and justify** · difficulty 2 of 3 · 5 minutes
@@ -1111,12 +1162,14 @@ everyday = [("how do I get my money back?", "I would like a refund"),
             ("she purchased a vehicle", "the woman bought a car")]  # fmt: skip
 left, right = zip(*everyday)
 cosines = vectors(left) @ vectors(right).T  # (8, 8)
-figure, axis = plt.subplots(figsize=(7.5, 3.6))
-figure.colorbar(axis.imshow(cosines, vmin=0, vmax=1), label="cosine")
-axis.set(title="Everyday paraphrases find each other")
-axis.set_yticks(range(8), left)
-axis.set_xticks(range(8), right, rotation=30, ha="right")
+figure, axis = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
+figure.colorbar(axis.imshow(cosines, vmin=0, vmax=1, aspect="auto"), label="cosine")
+axis.set(title="Everyday paraphrases find each other", xlabel="number of the other sentence")
+axis.set_yticks(range(8), [f"{text}  {i}" for i, text in enumerate(left)])
+axis.set_xticks(range(8), range(8))
 plots.show(figure, alt="Cosines of eight sentences with eight paraphrases; the diagonal is bright.")
+for i, text in enumerate(right):
+    print(f"{i}  {text}")
 matched = (cosines.argmax(1) == torch.arange(8)).sum()
 print(f"{matched} of 8 find their partner first")
 lab.claim("each everyday sentence finds its paraphrase", matched == 8)
@@ -1144,7 +1197,7 @@ paraphrase = cosine["same: seen from the other side"]  # (300,)
 rows = [["another caption", f"{unrelated.mean():.2f}", ""]]
 rows += [[name, f"{c.mean():.2f}", f"{100 * (c > paraphrase).float().mean():.1f} %"]
          for name, c in cosine.items()]  # fmt: skip
-plots.table(rows, header=["rewriting", "mean cosine", "above 'seen from the other side'"])
+plots.table(rows, header=["rewriting", "mean cosine", "captions in which it is nearer than 'seen from the other side'"])
 swapped = (cosine["other: things exchanged"] > paraphrase).float().mean()
 lab.claim("in 9 of 10 captions, exchanging the things changes the vector less than a paraphrase",
           swapped > 0.9)  # fmt: skip
@@ -1189,6 +1242,7 @@ with torch.device("meta"):  # shapes without memory
     count = sum(p.numel() for p in Decoder(gpt2).parameters())
 print(f"{count:,} weights")
 print(f"weights, gradients and AdamW's two means in float32: {16 * count / 1e9:.1f} GB")
+# a product and a sum for each weight forward, and twice that backward
 print(f"operations for one trained token, about 6 a weight: {6 * count / 1e9:.1f} billion")
 
 # %% [markdown]

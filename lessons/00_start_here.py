@@ -64,10 +64,10 @@ for question in ("how many objects are there?", "what colour is the cross?",
 #   notebook runs to its end whatever you have solved.
 # - **Hints** come in two steps: `hint("00.2")`, and again for more. Solved notebooks are in the
 #   folder `solutions`, with the reasoning beside the code.
-# - **Predictions** ask for a guess before a measurement. Any honest number is right. You can only be
-#   surprised by what you have predicted.
-# - If something behaves oddly, restart the kernel and run all cells from the top. Cells that were run
-#   in another order are the commonest reason.
+# - **Predictions** ask for a guess before a measurement. Any honest number is right. You can only
+#   be surprised by what you have predicted.
+# - If something behaves oddly, restart the kernel and run all cells from the top. Cells that were
+#   run in another order are the commonest reason.
 #
 # ## 3. Is this machine ready?
 #
@@ -123,8 +123,8 @@ else:
 #
 # ## 4. The map of the course
 #
-# The arrows show the main path; what a lesson strictly needs stands in its first line. Read by number,
-# nothing is missing. In a hurry: 00, 01, 04, then 05 or 07.
+# The arrows show the main path; what a lesson strictly needs stands in its first line. Read by
+# number, nothing is missing. In a hurry: 00, 01, 04, then 05 or 07.
 
 # %%
 LESSONS = {  # number: (column, row, title)
@@ -217,8 +217,9 @@ plots.show(figure, alt="Map of lessons 00 to 11 in four columns. 00 leads to 01 
 #
 # > **Exercise 00.1 · predict a shape** · difficulty 1 of 3 · 3 minutes
 # >
-# > A batch has 32 questions of 9 tokens each, and one picture for each question. Each picture has 16
-# > patches, and every vector has 64 numbers. What is the shape of $h$? Write three numbers in brackets.
+# > A batch has 32 questions of 9 tokens each, and one picture for each question. Each picture has
+# > 16 patches, and every vector has 64 numbers. What is the shape of $h$? Write three numbers in
+# > brackets.
 
 # %%
 shape_of_h = None
@@ -238,7 +239,8 @@ shape_of_h = check("00.1", shape_of_h)
 # > **Exercise 00.2 · write it** · difficulty 1 of 3 · 5 minutes
 # >
 # > Write the **accuracy**: the share of questions that were answered right. `batches` is a list of
-# > pairs `(predictions, y)`, two tensors of answer ids of shape (batch,). Batches may differ in size.
+# > pairs `(predictions, y)`, two tensors of answer ids of shape (batch,). Batches may differ in
+# > size.
 #
 # A first idea: take the accuracy of each batch, and average. Here is what the check says to it.
 
@@ -332,8 +334,8 @@ print("five runs:", *[f"{run:.1f}" for run in runs])
 print("in short: ", lab.mean_spread(runs, "%"))
 
 # %% [markdown]
-# For the coin we can know $b$ beforehand. Each answer is right with probability $p$, independently of
-# the others, so the share of right ones among $n$ questions has the standard deviation
+# For the coin we can know $b$ beforehand. Each answer is right with probability $p$, independently
+# of the others, so the share of right ones among $n$ questions has the standard deviation
 # $\sqrt{p(1-p)/n}$.
 
 # %%

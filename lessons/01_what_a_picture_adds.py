@@ -89,8 +89,9 @@ for name in world_train.families:
 #
 # > **Exercise 01.1 · predict first** · difficulty 1 of 3 · 3 minutes
 # >
-# > What accuracy, in per cent, does the best model reach that reads the question and **never sees the
-# > picture**? Look at the questions above, and write down your guess. Any honest number is right.
+# > What accuracy, in per cent, does the best model reach that reads the question and **never sees
+# > the picture**? Look at the questions above, and write down your guess. Any honest number is
+# > right.
 
 # %%
 my_prediction = None
@@ -317,13 +318,14 @@ excess = (possible - k_q - k_a + 1) / (2 * len(train) * math.log(2))
 print(f"in the true table {possible} of {k_q * k_a:,} cells occur: excess {excess:.4f} bits")
 
 # %% [markdown]
-# With 300 examples the question seems to tell more than a bit where it tells nothing. (The formula is
-# for many examples a cell, so it fails at the top.) With all the data the error is small. In the
+# With 300 examples the question seems to tell more than a bit where it tells nothing. (The formula
+# is for many examples a cell, so it fails at the top.) With all the data the error is small. In the
 # true table it is smaller still: most of its cells are impossible (a question about a colour has no
 # "yes"), and only the $k$ cells that can occur count, with an excess of
 # $(k - k_q - k_a + 1) / (2 n \ln 2)$. As much as $I(Y; Q)$ is too high, $H(Y \mid Q)$ is too low,
-# beside an error of $H(Y)$ that is smaller still. The safe way to find out what words tell is not to count bits but to *predict
-# answers of questions that were not counted*. That is what a baseline does.
+# beside an error of $H(Y)$ that is smaller still. The safe way to find out what words tell is not
+# to count bits but to *predict answers of questions that were not counted*. That is what a baseline
+# does.
 #
 # ## 4. The best model that never looks
 #
@@ -340,7 +342,8 @@ print(f"in the true table {possible} of {k_q * k_a:,} cells occur: excess {exces
 # > **Exercise 01.4 · write it** · difficulty 2 of 3 · 15 minutes
 # >
 # > Answer each test question with the commonest answer that it had in training. (If two are equally
-# > common, either is right.) A question that training never had gets the commonest answer of all. All three inputs are lists of texts.
+# > common, either is right.) A question that training never had gets the commonest answer of all.
+# > All three inputs are lists of texts.
 
 # %%
 def best_blind(train_questions, train_answers, test_questions):
@@ -443,7 +446,8 @@ for question in ("is there a red shape?", "is there not a red shape?", "is there
 # >
 # > Choose rows of a dataset so that for each question string all the answers *that it has* stay,
 # > equally often, and as many rows as possible are kept. Return the list of row numbers. A question
-# > that has only one answer in the data cannot be balanced: leave it out. `questions` and `answers` are lists of texts.
+# > that has only one answer in the data cannot be balanced: leave it out. `questions` and `answers`
+# > are lists of texts.
 
 # %%
 def balanced_rows(questions, answers):
@@ -842,12 +846,13 @@ plots.table(rows, header=["how far pictures differ in v, before training", "mean
 #
 # ## 9. What you know now
 #
-# - Entropy is mean surprise. What the question leaves open, $H(Y \mid Q)$, is what the picture adds.
+# - Entropy is mean surprise. What the question leaves open, $H(Y \mid Q)$, is what the picture
+#   adds.
 # - The best blind model answers each question with its commonest answer. Compare with it, not with
 #   chance.
 # - Balance within each question. Split by picture.
-# - A loss that stops at $H(Y \mid Q)$, and answers that stay when pictures are exchanged, say that a
-#   model doesn't look yet.
+# - A loss that stops at $H(Y \mid Q)$, and answers that stay when pictures are exchanged, say that
+#   a model doesn't look yet.
 
 # %%
 quiz([

@@ -187,9 +187,9 @@ print("a new word:", *new_word)
 # (One flaw of `merge` above: three equal letters in a row would need a rule. Libraries have one.)
 #
 # The real tokenizer of MiniLM is a file with 30,522 pieces, read by the `tokenizers` library. It
-# first makes letters small, cuts at spaces and punctuation, then does WordPiece in each word. At last
-# it puts `[CLS]` in front, a place whose last state can stand for the whole text, and `[SEP]` behind,
-# the end of a text. Does your function find the same pieces with
+# first makes letters small, cuts at spaces and punctuation, then does WordPiece in each word. At
+# last it puts `[CLS]` in front, a place whose last state can stand for the whole text, and `[SEP]`
+# behind, the end of a text. Does your function find the same pieces with
 # that vocabulary?
 
 # %%
@@ -239,15 +239,15 @@ lab.claim("without positions the order of words makes no difference", blind < 1e
 #
 # Every word has to learn about the others: "cross" must find out that it is blue. In
 # **attention** each position makes three vectors of its state: a query $q$ (what I look for), a
-# key $k$ (what I offer) and a value $v$ (what I give). The vector at a position, anywhere between two
-# layers, is its **state** $h_i$; at the start it is embedding plus position. Three learnt matrices
-# make the three vectors:
+# key $k$ (what I offer) and a value $v$ (what I give). The vector at a position, anywhere between
+# two layers, is its **state** $h_i$; at the start it is embedding plus position. Three learnt
+# matrices make the three vectors:
 #
 # $$q_i = W_q h_i, \qquad k_i = W_k h_i, \qquad v_i = W_v h_i$$
 #
 # (each with a bias, which we don't write). Position $i$ reads, position $j$ is read, and $d$ is the
-# number of entries of $q$ and $k$. (In this lesson $q$, $k$ and $v$ are attention's three vectors, as
-# everywhere in the literature. The $v$ of pictures doesn't occur. In section 7 $q$ is a model's
+# number of entries of $q$ and $k$. (In this lesson $q$, $k$ and $v$ are attention's three vectors,
+# as everywhere in the literature. The $v$ of pictures doesn't occur. In section 7 $q$ is a model's
 # probability.) The score of a query for a key is their
 # dot product. A softmax over the keys turns scores into weights that add up to 1, and the output
 # is the weighted mean of the values:
@@ -262,9 +262,10 @@ lab.claim("without positions the order of words makes no difference", blind < 1e
 # terms add up, so $q \cdot k = \sum_{c=1}^d q_c k_c$ has variance $d$ and standard deviation
 # $\sqrt d$. Divided by $\sqrt d$, scores have a spread of 1 at every width.
 #
-# And why does the spread matter? For one query, with $Z = \sum_{j'} e^{s_{j'}}$ and $a_j = e^{s_j} / Z$,
-# the quotient rule gives $a_j - a_j^2$ for the derivative by the own score $s_j$, and $-a_j a_{j'}$ for
-# that by another score $s_{j'}$. In short, with $\mathbb{1}[\cdot]$ = 1 if true and 0 if not,
+# And why does the spread matter? For one query, with $Z = \sum_{j'} e^{s_{j'}}$ and $a_j = e^{s_j}
+# / Z$, the quotient rule gives $a_j - a_j^2$ for the derivative by the own score $s_j$, and $-a_j
+# a_{j'}$ for that by another score $s_{j'}$. In short, with $\mathbb{1}[\cdot]$ = 1 if true and 0
+# if not,
 #
 # $$\frac{\partial a_j}{\partial s_{j'}} = a_j (\mathbb{1}[j = j'] - a_{j'}) .$$
 #
@@ -309,9 +310,9 @@ plots.show(figure, alt="Largest weight against width: near 1 if not divided, fal
 # Attention on tensors, and beside it PyTorch's own function, which does all in one step. A **mask**
 # says what may be read: where it is False the score becomes $-\infty$, and the weight exactly 0.
 #
-# There are two masks in this lesson. Texts in a batch must be equally long, so short ones are filled
-# up with `[PAD]`: the **padding mask** hides that filling. The **causal mask** hides the future: a
-# model that is to predict the next word must not read it.
+# There are two masks in this lesson. Texts in a batch must be equally long, so short ones are
+# filled up with `[PAD]`: the **padding mask** hides that filling. The **causal mask** hides the
+# future: a model that is to predict the next word must not read it.
 
 # %%
 def attention(q, k, v, mask=None):
@@ -358,10 +359,10 @@ causal_attention = check("02.3", causal_attention)
 # >
 # > `wrong_masks` uses one sense for all three. Write it right: a boolean mask for
 # > `F.scaled_dot_product_attention` (SDPA for short), shape (batch, 1, 1, words). Its queries will
-# > have the shape (batch, heads, queries, dim): several attentions side by side, as the next section
-# > explains; the two axes of size 1 let the mask serve all heads and queries. Then a boolean `key_padding_mask` for `nn.MultiheadAttention`, (batch,
-# > words); and a mask of floats to add to scores, (batch, 1, 1, words). Ours is True where there
-# > is a word.
+# > have the shape (batch, heads, queries, dim): several attentions side by side, as the next
+# > section explains; the two axes of size 1 let the mask serve all heads and queries. Then a
+# > boolean `key_padding_mask` for `nn.MultiheadAttention`, (batch, words); and a mask of floats to
+# > add to scores, (batch, 1, 1, words). Ours is True where there is a word.
 
 # %%
 def wrong_masks(mask):
@@ -387,8 +388,8 @@ masks_for = check("02.4", masks_for)
 # One softmax can look for one thing. So queries, keys and values are cut into several **heads**
 # of a smaller width, each attends on its own, and the outputs are put side by side and mixed by
 # one more matrix. With width 64 and 4 heads each head has queries of 16 entries. `in_proj_weight`,
-# (192, 64), is $W_q$, $W_k$ and $W_v$ stacked; `chunk` takes their results apart, and `unflatten` cuts
-# 64 into 4 x 16. From one tensor `h` to the new one:
+# (192, 64), is $W_q$, $W_k$ and $W_v$ stacked; `chunk` takes their results apart, and `unflatten`
+# cuts 64 into 4 x 16. From one tensor `h` to the new one:
 
 # %%
 torch.manual_seed(lab.seed)
@@ -422,10 +423,10 @@ lab.claim("with an inverted mask a padded text gets finite, wrong states",
 # ## 5. A layer
 #
 # Attention moves information between words. Between two attentions, each word works on its own
-# state: a network with one hidden layer, four times as wide, the same for every word ($\mathrm{mlp}$,
-# a multi-layer perceptron). Neither part *replaces* the state $h$; each is *added* to it. On this
-# **residual** path one part of the gradient gets from the last layer to the first unchanged (the other
-# parts go through the layers):
+# state: a network with one hidden layer, four times as wide, the same for every word
+# ($\mathrm{mlp}$, a multi-layer perceptron). Neither part *replaces* the state $h$; each is *added*
+# to it. On this **residual** path one part of the gradient gets from the last layer to the first
+# unchanged (the other parts go through the layers):
 #
 # $$h \leftarrow h + \mathrm{attention}(h), \qquad h \leftarrow h + \mathrm{mlp}(h) .$$
 #
@@ -484,9 +485,9 @@ lab.claim("pre-norm gives its first layer more gradient than its last, post-norm
 # ## 6. The real weights
 #
 # Now everything together: MiniLM's six layers by hand, from the tensors of transformers'
-# `BertModel` by their names. It is post-norm, has 12 heads, and GELU, a smooth ReLU, between the two
-# matrices. BERT was also told whether a word is in a first or a second text (its token type); here
-# all are in the first, number 0. The `1e-12` is BERT's $\varepsilon$ in LayerNorm.
+# `BertModel` by their names. It is post-norm, has 12 heads, and GELU, a smooth ReLU, between the
+# two matrices. BERT was also told whether a word is in a first or a second text (its token type);
+# here all are in the first, number 0. The `1e-12` is BERT's $\varepsilon$ in LayerNorm.
 
 # %%
 bert = load_transformers(find(MINILM))  # transformers' own model, from the same files
@@ -571,9 +572,9 @@ lab.claim("padding changes nothing, and does where the mask is dropped", gap < 1
 #
 # This **autoregressive factorisation** is no assumption; it holds for every distribution. A
 # causal Transformer computes all factors at once: its state at $t$ has seen the tokens up to $t$,
-# and a softmax over the vocabulary predicts the next one. (The numbers that go into the softmax, one
-# for each token of the vocabulary, are called **logits**.) The loss is the mean of $-\log p$ over
-# all tokens. The labels are the text itself, shifted by one: that is **self-supervision**.
+# and a softmax over the vocabulary predicts the next one. (The numbers that go into the softmax,
+# one for each token of the vocabulary, are called **logits**.) The loss is the mean of $-\log p$
+# over all tokens. The labels are the text itself, shifted by one: that is **self-supervision**.
 
 # %%
 class LanguageModel(nn.Module):
@@ -619,9 +620,9 @@ lab.claim("no prediction depends on what follows", before < 1e-6 and gap < 1e-6)
 #
 # How good can a language model be? On real text nobody knows: text has an unknown amount of
 # chance in it. So we take a grammar that makes captions of our world, with a coin or a die for
-# each choice. One of its sentences is *there is a red circle left of a red cross*. The **entropy** is
-# the mean of $-\log p$, the mean surprise of lesson 01. Here $\log$ is the natural logarithm, whose
-# unit is the nat: 1 nat is 1.44 bits.
+# each choice. One of its sentences is *there is a red circle left of a red cross*. The **entropy**
+# is the mean of $-\log p$, the mean surprise of lesson 01. Here $\log$ is the natural logarithm,
+# whose unit is the nat: 1 nat is 1.44 bits.
 #
 # | choice | options | entropy in nat | how often it is made |
 # |---|---|---|---|
@@ -635,9 +636,9 @@ lab.claim("no prediction depends on what follows", before < 1e-6 and gap < 1e-6)
 # | the one that differs | 3 shapes or 7 colours | $(\log 3 + \log 7) / 2$ | half of the time |
 #
 # (The second thing shares *exactly one* of colour and shape with the first.) Independent choices
-# multiply probabilities, so their logarithms add; a choice that is made half of the time counts half.
-# There is only one way to each sentence, so the sum is also $-\sum p \log p$ over all of them. We can
-# list them, so let us check:
+# multiply probabilities, so their logarithms add; a choice that is made half of the time counts
+# half. There is only one way to each sentence, so the sum is also $-\sum p \log p$ over all of
+# them. We can list them, so let us check:
 
 # %%
 captions = grammar()
@@ -661,8 +662,8 @@ for text in captions.sample(5, seed=3):
 #   + \underbrace{\sum_x p(x) \log \frac{p(x)}{q(x)}}_{\mathrm{KL}(p \,\|\, q) \;\ge\; 0} ,$$
 #
 # and the last sum is never negative, because $\log u \le u - 1$ gives $-\mathrm{KL} = \sum p \log
-# (q / p) \le \sum p \, (q / p - 1) = \sum q - \sum p \le 1 - 1$. Beat the entropy, and you have found a bug. (Or a
-# leak: labels that the model can see.)
+# (q / p) \le \sum p \, (q / p - 1) = \sum q - \sum p \le 1 - 1$. Beat the entropy, and you have
+# found a bug. (Or a leak: labels that the model can see.)
 #
 # One token a word is enough here. A start token stands in front, so that the first word is
 # predicted too, and an end token behind:
@@ -851,8 +852,9 @@ print(f"a coin has perplexity {perplexity(coin, torch.ones(1, 6, dtype=torch.boo
 # ### What it says
 #
 # A language model generates: draw the next token from its softmax, append it, repeat. Dividing the
-# logits $z$ by a **temperature** $\tau$ before the softmax, $p_i \propto \exp(z_i / \tau)$, sharpens it
-# ($\tau < 1$) or flattens it ($\tau > 1$). With known grammar, every sentence can be judged.
+# logits $z$ by a **temperature** $\tau$ before the softmax, $p_i \propto \exp(z_i / \tau)$,
+# sharpens it ($\tau < 1$) or flattens it ($\tau > 1$). With known grammar, every sentence can be
+# judged.
 
 # %%
 def generated(model, n, temperature):
@@ -1005,16 +1007,16 @@ print("impossible sentences of the bad start:", *wrong[:4], sep="\n   ✗ ")
 #
 # BERT predicts words from *both* sides. It can't be causal, so something must be hidden: choose
 # 15 % of the tokens, replace them by `[MASK]`, and predict them. But a model that only ever
-# answers at `[MASK]` is never judged at the other places, so their states may hold anything, and later tasks have no `[MASK]` at all.
-# So of the chosen tokens 80 % become `[MASK]`, 10 % a random word, and 10 % stay. The loss counts
-# chosen tokens only; the label -100 leaves all others out.
+# answers at `[MASK]` is never judged at the other places, so their states may hold anything, and
+# later tasks have no `[MASK]` at all. So of the chosen tokens 80 % become `[MASK]`, 10 % a random
+# word, and 10 % stay. The loss counts chosen tokens only; the label -100 leaves all others out.
 #
 # > **Exercise 02.7 · write it** · difficulty 2 of 3 · 10 minutes
 # >
-# > `chosen` says which tokens were chosen, and `lot` holds a number in [0, 1) for each: below 0.8 the
-# > token becomes `mask_id`, from 0.8 to below 0.9 the word in `random`, from 0.9 on it stays. Tokens
-# > that weren't chosen stay, too. Return two tensors (batch, words): what is shown, and the labels,
-# > which are -100 at places that weren't chosen.
+# > `chosen` says which tokens were chosen, and `lot` holds a number in [0, 1) for each: below 0.8
+# > the token becomes `mask_id`, from 0.8 to below 0.9 the word in `random`, from 0.9 on it stays.
+# > Tokens that weren't chosen stay, too. Return two tensors (batch, words): what is shown, and the
+# > labels, which are -100 at places that weren't chosen.
 
 # %%
 def corrupt(x, chosen, lot, random, mask_id):
@@ -1111,8 +1113,8 @@ results = {name: judged(model) for name, model in encoders.items()}
 
 # %%
 chance = sum(1 / len(words) for words in fresh) / len(fresh)
-rows = [["chance", f"{100 / (len(names) - MASK - 1):.1f} %", f"{100 / (len(names) - MASK - 1):.1f} %",
-         f"{100 * chance:.1f} %"],
+one_word = f"{100 / (len(names) - MASK - 1):.1f} %"  # of all words
+rows = [["chance", one_word, one_word, f"{100 * chance:.1f} %"],
         ["best possible", f"{100 * ideal:.1f} %", "100.0 %", "100.0 %"]]  # fmt: skip
 for key, (name, result) in zip("abc", results.items()):
     rows.append([f"{key}) {name}", *(lab.measured(f"02.mlm_{key}{j}", 100 * share, "%")
@@ -1197,7 +1199,8 @@ paraphrase = cosine["same: seen from the other side"]  # (300,)
 rows = [["another caption", f"{unrelated.mean():.2f}", ""]]
 rows += [[name, f"{c.mean():.2f}", f"{100 * (c > paraphrase).float().mean():.1f} %"]
          for name, c in cosine.items()]  # fmt: skip
-plots.table(rows, header=["rewriting", "mean cosine", "captions in which it is nearer than 'seen from the other side'"])
+plots.table(rows, header=["rewriting", "mean cosine",
+                          "captions in which it is nearer than 'seen from the other side'"])
 swapped = (cosine["other: things exchanged"] > paraphrase).float().mean()
 lab.claim("in 9 of 10 captions, exchanging the things changes the vector less than a paraphrase",
           swapped > 0.9)  # fmt: skip

@@ -115,7 +115,8 @@ for text, cosine in zip(others, cosines[0]):
 
 # %%
 def longest_match(word, vocabulary):
-    """The pieces of a word, longest first from the left; ["[UNK]"] if they don't cover it."""
+    """The pieces of a word (a list), longest first from the left; ["[UNK]"] if they don't cover it.
+    `vocabulary` is a set, or a dictionary whose keys are the pieces."""
     ### BEGIN SOLUTION
     pieces, start = [], 0
     while start < len(word):
@@ -199,11 +200,11 @@ real_words = ("circle triangle teal crossword leftmost tokenisation embeddings u
 equal = 0
 for word in real_words:
     theirs = wordpiece.encode(word).tokens[1:-1]
-    equal += theirs == longest_match(word, vocabulary)
+    equal += theirs == list(longest_match(word, vocabulary))
     print(f"{word:13}", *theirs)
 text = " ".join(grammar().texts)
 for word in sorted(set(text.split())):
-    equal += wordpiece.encode(word).tokens[1:-1] == longest_match(word, vocabulary)
+    equal += wordpiece.encode(word).tokens[1:-1] == list(longest_match(word, vocabulary))
 total = len(real_words) + len(set(text.split()))
 print(f"{equal} of {total} words are cut alike")
 lab.claim("longest match gives the real tokenizer's pieces", equal == total)
@@ -334,8 +335,8 @@ for name, mask in (("no mask", None), ("padding", word_mask[:, None]), ("causal"
 # %% [markdown]
 # > **Exercise 02.3 · write it** · difficulty 2 of 3 · 10 minutes
 # >
-# > Write causal attention without calling `scaled_dot_product_attention` or `causal_mask`: word $i$
-# > reads the words $0$ to $i$.
+# > Write causal attention with a mask of your own: word $i$ reads the words $0$ to $i$.
+# > (`scaled_dot_product_attention` and `causal_mask` would pass the check, and teach you nothing.)
 
 # %%
 def causal_attention(q, k, v):
@@ -362,7 +363,8 @@ causal_attention = check("02.3", causal_attention)
 # > have the shape (batch, heads, queries, dim): several attentions side by side, as the next
 # > section explains; the two axes of size 1 let the mask serve all heads and queries. Then a
 # > boolean `key_padding_mask` for `nn.MultiheadAttention`, (batch, words); and a mask of floats to
-# > add to scores, (batch, 1, 1, words). Ours is True where there is a word.
+# > add to scores, (batch, 1, 1, words): 0 at words, $-\infty$ at padding. Ours is True where there
+# > is a word.
 
 # %%
 def wrong_masks(mask):
@@ -831,7 +833,7 @@ lab.claim("it is better than bigram and trigram by more than 0.03 nat",
 #
 # > **Exercise 02.5 · write it** · difficulty 1 of 3 · 5 minutes
 # >
-# > Write the perplexity for a batch of texts with padding.
+# > Write the perplexity of a batch of texts with padding: one number for all of them together.
 
 # %%
 def perplexity(log_p, mask):
@@ -846,7 +848,7 @@ perplexity = check("02.5", perplexity)
 
 # %%
 coin = torch.log(torch.full((1, 6), 0.5))  # (1, 6) a fair coin, six times
-print(f"a coin has perplexity {perplexity(coin, torch.ones(1, 6, dtype=torch.bool)):.1f}")
+print(f"a coin has perplexity {float(perplexity(coin, torch.ones(1, 6, dtype=torch.bool))):.1f}")
 
 # %% [markdown]
 # ### What it says
@@ -1134,8 +1136,9 @@ lab.claim("without random words it finds fewer mistakes", both[2] - kept[2] > 0.
 #
 # > **Exercise 02.8 · choose and justify** · difficulty 2 of 3 · 5 minutes
 # >
-# > You want one encoder for two tasks: marking wrong words in captions, and describing each word to
-# > another model. Texts have no `[MASK]`. Which row of the table do you take: "a", "b" or "c"?
+# > You want one encoder for marking wrong words in captions: a missed mistake costs far more than
+# > anything else. Between equals, take the one whose state tells the word better. Texts have no
+# > `[MASK]`. Which row of the table do you take: "a", "b" or "c"?
 
 # %%
 my_choice = None

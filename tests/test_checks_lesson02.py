@@ -26,6 +26,11 @@ def causal_by_pytorch(q, k, v):
     return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
 
+def masks_with_large_numbers(mask):
+    keep, leave_out, _ = masks_by_where(mask)
+    return keep, leave_out, (~keep).float() * torch.finfo(torch.float32).min
+
+
 def masks_by_where(mask):
     keep = mask.view(len(mask), 1, 1, -1)
     return [keep, mask == 0, torch.where(keep, 0.0, float("-inf"))]
@@ -45,7 +50,7 @@ def corrupt_the_other_tenth(x, chosen, lot, random, mask_id):
 
 @pytest.mark.parametrize("number, answer", [
     ("02.1", wordpiece_by_library), ("02.2", largest_by_loop), ("02.3", causal_by_pytorch),
-    ("02.4", masks_by_where), ("02.5", perplexity_by_product), ("02.6", 1.02),
+    ("02.4", masks_by_where), ("02.4", masks_with_large_numbers), ("02.5", perplexity_by_product), ("02.6", 1.02),
     ("02.7", corrupt_the_other_tenth), ("02.8", "B")])
 def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
     EXERCISES[number].test(answer)
@@ -53,15 +58,19 @@ def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "02.1": ["longest", "begins with ##", "as a whole", "not in the vocabulary"],
-    "02.2": ["over the keys", "you multiplied", "number of keys", "of each query"],
+    "02.1": ["longest", "begins with ##", "as a whole", "not in the vocabulary",
+             "never goes back", "can't begin a word"],
+    "02.2": ["over the keys", "you multiplied", "number of keys", "of each query",
+             "both run over", "isn't used", "aren't divided"],
     "02.3": ["those that follow", "triangle", "may read itself", "one word too far", "too late",
-             "exp\\(0\\) = 1", "root of the width"],
-    "02.4": ["leave this one out", "wrong way round", "hardly hides", "0 times infinity"],
-    "02.5": ["counted as tokens", "over texts", "sign is missing", "base is e", "That is the loss"],
+             "exp\\(0\\) = 1", "root of the width", "turns all axes", "the last axis", "exp\\(-10\\)"],
+    "02.4": ["leave this one out", "wrong way round", "hardly hides", "0 times infinity",
+             "That is `wrong_masks`"],
+    "02.5": ["counted as tokens", "over texts", "sign is missing", "base is e", "That is the loss",
+             "same weight"],
     "02.7": ["Label 0", "must have the label -100", "Only chosen", "became the mask",
-             "stay as they are"],
-    "02.8": ["does not tell the word", "trusts wrong words", "expected one of"],
+             "stay as they are", "not those shown", "overwrite", "stays as it is"],
+    "02.8": ["second column", "only right words", "expected one of"],
 }  # fmt: skip
 
 

@@ -57,13 +57,15 @@ def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
 NAMED = {
     "03.1": ["both sides", "plus one", "round down", "spans more pixels", "followed by a gap",
              "whole number"],
-    "03.2": ["steps multiply", "own stride", "adds K - 1", "multiply them", "begin with 1"],
+    "03.2": ["steps multiply", "own stride", "adds K - 1", "multiply them", "begin with 1",
+             "comes first"],
     "03.3": ["plain network", "never take away", "behind the sum is missing", "are one",
-             "What came into the block"],
+             "What came into the block", "no ReLU before"],
     "03.4": ["backbone is in train mode", "backbone is in train mode", "head is in eval mode",
-             "still get gradients", "nothing would be learnt"],
+             "still get gradients", "nothing would be learnt", "itself is in eval mode",
+             "off for everything"],
     "03.6": ["rows of pixels", "row by row", "channel comes first", "bias is missing",
-             "dim comes last"],
+             "dim comes last", "rows and columns are exchanged", "doesn't transpose"],
     "03.7": ["few for a ViT", "forgotten the places", "four patches"],
 }  # fmt: skip
 

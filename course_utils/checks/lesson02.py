@@ -11,7 +11,9 @@ from course_utils.models.attention import causal_mask
 
 VOCABULARY = {"a", "ab", "abc", "b", "c", "circle", "##a", "##b", "##bc", "##c", "##s", "##cle",
               "cir", "red", "##d", "##dish", "##ish", "re"}  # fmt: skip
-WORDS = ("circle", "circles", "abc", "abcbc", "reddish", "cabs", "redx", "x", "bbc", "circ", "c")
+# abcle: abc is the longest, and then ##le is missing; dish: only ##dish is there
+WORDS = ("abc", "circle", "circles", "abcbc", "reddish", "cabs", "redx", "x", "bbc", "circ", "c",
+         "abcle", "dish")  # fmt: skip
 
 
 def _wordpiece(word, vocabulary):
@@ -39,6 +41,21 @@ def _shortest_match(word, vocabulary):
     return pieces
 
 
+def _goes_back(word, vocabulary, start=0):
+    for end in range(len(word), start, -1):
+        piece = "##" * (start > 0) + word[start:end]
+        if piece in vocabulary:
+            rest = [] if end == len(word) else _goes_back(word, vocabulary, end)
+            if rest != ["[UNK]"]:
+                return [piece, *rest]
+    return ["[UNK]"]
+
+
+def _mark_anywhere(word, vocabulary):
+    found = _wordpiece(word, vocabulary)
+    return [f"##{word}"] if found == ["[UNK]"] and f"##{word}" in vocabulary else found
+
+
 def _without_marks(word, vocabulary):
     return [piece.removeprefix("##") for piece in _wordpiece(word, vocabulary)]
 
@@ -63,11 +80,12 @@ def _no_unknown(word, vocabulary):
 
 
 def _test_wordpiece(function):
-    for word in WORDS:
-        got = call(function, word, VOCABULARY)
-        if isinstance(got, tuple):
-            got = list(got)
-        compare(got, _wordpiece(word, VOCABULARY), f"the pieces of {word!r}")
+    for kind in (set, dict.fromkeys):  # the real vocabulary is a dictionary
+        for word in WORDS:
+            got = call(function, word, kind(VOCABULARY))
+            if isinstance(got, tuple):
+                got = list(got)
+            compare(got, _wordpiece(word, VOCABULARY), f"the pieces of {word!r}")
 
 
 # 02.2 what a divisor does to the weights
@@ -88,6 +106,18 @@ def _multiplied(q, k, power):
 
 def _by_number_of_keys(q, k, power):
     return (q @ k.T / k.shape[0] ** power).softmax(-1).max(-1).values.mean()
+
+
+def _queries_throughout(q, k, power):
+    return (q @ k.T / q.shape[-1] ** power).softmax(0).max(0).values.mean()
+
+
+def _power_ignored(q, k, power):
+    return (q @ k.T / math.sqrt(q.shape[-1])).softmax(-1).max(-1).values.mean()
+
+
+def _undivided(q, k, power):
+    return (q @ k.T).softmax(-1).max(-1).values.mean()
 
 
 def _largest_of_all(q, k, power):
@@ -137,6 +167,21 @@ def _causal_undivided(q, k, v):
     return _causal_attention(q * math.sqrt(q.shape[-1]), k, v)
 
 
+def _all_axes_reversed(q, k, v):
+    scores = q @ k.permute(*reversed(range(k.ndim))) / math.sqrt(q.shape[-1])
+    return scores.masked_fill(~causal_mask(q.shape[-2]), -torch.inf).softmax(-1) @ v
+
+
+def _over_queries(q, k, v):
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    return scores.masked_fill(~causal_mask(q.shape[-2]), -torch.inf).softmax(-2) @ v
+
+
+def _leaking(q, k, v):
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    return scores.masked_fill(~causal_mask(q.shape[-2]), -10.0).softmax(-1) @ v
+
+
 _no_future_mask = _causal_by(lambda n: torch.ones(n, n, dtype=torch.bool))
 _future_only = _causal_by(lambda n: torch.ones(n, n, dtype=torch.bool).triu())
 _not_itself = _causal_by(lambda n: torch.ones(n, n, dtype=torch.bool).tril(-1))
@@ -167,6 +212,11 @@ def _all_the_same_sense(mask):
     return keep, ~leave_out, added
 
 
+def _wrong_masks(mask):
+    keep = mask[:, None, None, :]  # (batch, 1, 1, words)
+    return keep, mask, keep.float()
+
+
 def _all_inverted(mask):
     return _masks_for(~mask)
 
@@ -188,12 +238,22 @@ def _test_masks(function):
             raise Feedback("expected three masks: for SDPA, for nn.MultiheadAttention, and to add.")
         if all(isinstance(part, torch.Tensor) for part in got) and got[2].isnan().any():
             raise Feedback("the mask to add holds nan: 0 times infinity. Fill, don't multiply.")
-        names = ("the mask for SDPA", "the mask for nn.MultiheadAttention", "the mask to add")
-        for one, want, name in zip(got, _masks_for(mask), names):
-            if isinstance(one, torch.Tensor) and one.is_floating_point():
-                one, want = one.nan_to_num(neginf=-1e4), want.float().nan_to_num(neginf=-1e4)
-                want = want if name.endswith("add") else want.bool()
-            compare(one, want, name)
+        keep, leave_out, added = _masks_for(mask)
+        compare(got[0], keep, "the mask for SDPA")
+        compare(got[1], leave_out, "the mask for nn.MultiheadAttention")
+        compare(_hidden_alike(got[2], keep), added, "the mask to add")
+
+
+def _hidden_alike(add, keep):
+    """The mask to add, with every number so low that it hides taken for -inf."""
+    if not (isinstance(add, torch.Tensor) and add.is_floating_point() and add.shape == keep.shape):
+        return add
+    add = add.masked_fill(add <= -1e4, -torch.inf)  # (batch, 1, 1, words)
+    weak = add[~keep & (add != -torch.inf)]  # (places that aren't hidden,)
+    if len(weak):
+        raise Feedback("the mask to add: padding is to get -torch.inf, or a number below -10,000, "
+                       f"and gets {weak[0]:g}. Words get 0.")  # fmt: skip
+    return add
 
 
 # 02.5 perplexity
@@ -209,6 +269,10 @@ def _mean_with_padding(log_p, mask):
 
 def _of_sentences(log_p, mask):
     return torch.exp(-(log_p * mask).sum(1) / mask.sum(1)).mean()
+
+
+def _mean_of_means(log_p, mask):
+    return torch.exp((-(log_p * mask).sum(1) / mask.sum(1)).mean())
 
 
 def _positive(log_p, mask):
@@ -231,7 +295,7 @@ def _test_perplexity(function):
         mask = torch.arange(words) < lengths  # (batch, words)
         got = call(function, log_p, mask)
         compare(float(got) if isinstance(got, torch.Tensor) and got.numel() == 1 else got,
-                float(_perplexity(log_p, mask)), f"the perplexity of {batch} texts")  # fmt: skip
+                float(_perplexity(log_p, mask)), f"the perplexity of a batch of {batch}")  # fmt: skip
 
 
 # 02.7 80/10/10
@@ -263,6 +327,21 @@ def _always_mask(x, chosen, lot, random, mask_id):
 def _labels_without_kept(x, chosen, lot, random, mask_id):
     shown, labels = _corrupt(x, chosen, lot, random, mask_id)
     return shown, labels.masked_fill(shown == x, -100)
+
+
+def _labels_of_shown(x, chosen, lot, random, mask_id):
+    shown, _ = _corrupt(x, chosen, lot, random, mask_id)
+    return shown, shown.masked_fill(~chosen, -100)
+
+
+def _random_over_mask(x, chosen, lot, random, mask_id):
+    shown = torch.where(chosen & (lot < 0.8), mask_id, x)
+    return torch.where(chosen & (lot < 0.9), random, shown), x.masked_fill(~chosen, -100)
+
+
+def _none_kept(x, chosen, lot, random, mask_id):
+    shown = torch.where(chosen & (lot < 0.8), mask_id, x)
+    return torch.where(chosen & (lot >= 0.8), random, shown), x.masked_fill(~chosen, -100)
 
 
 def _test_corrupt(function):
@@ -298,6 +377,9 @@ EXERCISES = {
             (_without_marks, "A piece that continues a word begins with ##."),
             (_unknown_at_the_end, "A word with an unknown rest becomes [UNK] as a whole."),
             (_no_unknown, "A piece that is not in the vocabulary has no id."),
+            (_goes_back, "WordPiece never goes back: if the longest piece leads nowhere, the word "
+             "is [UNK]."),
+            (_mark_anywhere, "A piece with ## can't begin a word."),
         ),
     ),
     "02.2": Exercise(
@@ -312,14 +394,18 @@ EXERCISES = {
             (_multiplied, "Divide by the power of the width; you multiplied."),
             (_by_number_of_keys, "The width is q.shape[-1], not the number of keys."),
             (_largest_of_all, "Take the largest weight of each query, then the mean of those."),
+            (_queries_throughout, "Softmax and maximum both run over the keys, the last axis."),
+            (_power_ignored, "`power` isn't used: divide by q.shape[-1] ** power."),
+            (_undivided, "The scores aren't divided: by q.shape[-1] ** power."),
         ),
     ),
     "02.3": Exercise(
         "Causal attention", 10, 2, _causal_attention, _test_causal,
         (
-            "Row i of the mask belongs to the query i. It may look at the columns 0 to i.",
-            "torch.ones(words, words, dtype=torch.bool).tril() is that mask. Where it is False the "
-            "score becomes -torch.inf, before the softmax.",
+            "Scores are q @ k.transpose(-2, -1), divided by the root of the width. Row i of the mask "
+            "belongs to the query i; it may look at the columns 0 to i.",
+            "With words = q.shape[-2], torch.ones(words, words, dtype=torch.bool).tril() is that "
+            "mask. Where it is False the score becomes -torch.inf, before the softmax.",
         ),
         mistakes=(
             (_no_future_mask, "Every word still reads those that follow it."),
@@ -330,6 +416,10 @@ EXERCISES = {
              "to 1."),
             (_zero_scores, "A score of 0 is not 'no weight': exp(0) = 1. It must be -inf."),
             (_causal_undivided, "The scores aren't divided by the root of the width."),
+            (_all_axes_reversed, "`.T` turns all axes round. There may be axes in front: "
+             "k.transpose(-2, -1)."),
+            (_over_queries, "The softmax runs over the keys, the last axis."),
+            (_leaking, "A finite score leaves a weight: exp(-10) isn't 0. Use -torch.inf."),
         ),
     ),
     "02.4": Exercise(
@@ -337,14 +427,16 @@ EXERCISES = {
         (
             "SDPA's boolean mask has our sense, nn.MultiheadAttention's has the opposite one, and "
             "a mask of floats is added to the scores.",
-            "mask[:, None, None, :] for SDPA, ~mask for nn.MultiheadAttention, and zeros filled "
-            "with -torch.inf where SDPA's is False.",
+            "Two of the three need nothing but `~` and new axes (`[:, None, None, :]`). For the "
+            "third begin with zeros and fill.",
         ),
         mistakes=(
             (_all_the_same_sense, "In nn.MultiheadAttention True means: leave this one out."),
             (_all_inverted, "Everything is the wrong way round."),
             (_ones_added, "Adding 1 to words' scores hardly hides the padding: add 0, and -inf."),
             (_zero_times_inf, ""),
+            (_wrong_masks, "That is `wrong_masks`: in nn.MultiheadAttention True means leave this "
+             "one out, and a mask to add has 0 for words, -inf for padding."),
         ),
     ),
     "02.5": Exercise(
@@ -360,12 +452,16 @@ EXERCISES = {
             (_positive, "The sign is missing: a perplexity is at least 1."),
             (_in_bits, "log_p is in nat, so the base is e."),
             (_no_exponential, "That is the loss. Its exponential is wanted."),
+            (_mean_of_means, "That gives each text the same weight. Sum over all tokens first."),
         ),
     ),
     "02.6": Exercise(
         "Predict the loss on 200 sentences", 3, 1, 0.8, prediction(0, 5, "nat"),
-        ("Any number from 0 to 5 is an answer. ", "The grammar's entropy is 1.02 nat a token. Does "
-         "it bound the loss on these 200 sentences?"),
+        ("The grammar's entropy is 1.02 nat a token. Does it bound the loss on these 200 "
+         "sentences?",
+         "Imagine a model that knows the list by heart: each sentence then has the probability "
+         "1 / 200. How many nat is that a sentence, and about how many a token, at 8 or 9 tokens "
+         "a sentence?"),
     ),
     "02.7": Exercise(
         "Masking 80/10/10", 10, 2, _corrupt, _test_corrupt,
@@ -380,18 +476,24 @@ EXERCISES = {
             (_not_only_chosen, "Only chosen tokens may change."),
             (_always_mask, "Every chosen token became the mask."),
             (_labels_without_kept, "The tokens that stay as they are have labels, too."),
+            (_labels_of_shown, "The labels are the words of `x`, not those shown."),
+            (_random_over_mask, "lot < 0.9 also holds where lot < 0.8: the random words overwrite "
+             "the masks."),
+            (_none_kept, "A tenth of the chosen tokens stays as it is."),
         ),
     ),
     "02.8": Exercise(
         "Which training finds mistakes?", 5, 2, "b",
         choice("b", {
-            "a": "It is nearly as good at finding, but its state of a word does not tell the word: "
-                 "look at the second column.",
-            "c": "It has learnt that what is shown is always right, so it trusts wrong words.",
+            "a": "In the third column it is about level with b, but its state of a word tells the "
+                 "word far less often: second column.",
+            "c": "It misses several times as many wrong words as b: it has seen only right words in "
+                 "the open.",
         }),
         (
-            "Two columns of the table count: finding, and knowing the word that is there.",
-            "One of the three is poor at the first, one at the second.",
+            "Begin with the third column. How large are the differences beside their ±?",
+            "Two rows are about level there. Which of these two tells the word better, in the "
+            "second column?",
         ),
         mistakes=(("a", ""), ("c", ""), ("d", "")),
     ),

@@ -1,5 +1,6 @@
 """Lesson 03: visual features."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -45,16 +46,22 @@ def _true_division(side, kernel, stride=1, padding=0, dilation=1):
     return (side + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1
 
 
-CONVOLUTIONS = ((64, 3, 1, 1, 1), (64, 7, 2, 3, 1), (64, 16, 16, 0, 1), (17, 3, 2, 0, 1),
-                (18, 3, 2, 1, 1), (32, 3, 1, 0, 2), (20, 5, 3, 2, 2), (9, 1, 2, 0, 1))  # fmt: skip
+CONVOLUTIONS = ((64, 16, 16, 0, 1), (64, 3, 1, 1, 1), (64, 7, 2, 3, 1), (17, 3, 2, 0, 1),
+                (18, 3, 2, 1, 1), (32, 3, 1, 0, 2), (20, 5, 3, 2, 2), (9, 1, 2, 0, 1),
+                (9, 1, 2, 1, 1))  # fmt: skip
 
 
 def _test_output_side(function):
+    compare(number(call(function, 17, 3)), 15,
+            "the side for side 17, kernel 3, and nothing else given")  # fmt: skip
     for side, kernel, stride, padding, dilation in CONVOLUTIONS:
         got = number(call(function, side, kernel, stride, padding, dilation))
         compare(got, _output_side(side, kernel, stride, padding, dilation),
                 f"the side for side {side}, kernel {kernel}, stride {stride}, padding {padding}, "
                 f"dilation {dilation}")  # fmt: skip
+        if not isinstance(got, (int, np.integer)):
+            raise Feedback(f"the side {got!r} is no whole number (int): it is to be the size of a "
+                           "tensor. Round down with // on whole numbers.")  # fmt: skip
 
 
 # 03.2 the receptive field
@@ -93,12 +100,16 @@ def _strides_added(layers):
     return seen
 
 
+def _from_the_last(layers):
+    return _receptive_field(layers[::-1])
+
+
 def _from_zero(layers):
     return _receptive_field(layers) - 1
 
 
 STACKS = ([(3, 1)], [(3, 1), (3, 1)], [(3, 1), (2, 2), (3, 1), (2, 2)], [(7, 2), (3, 2), (3, 1)],
-          [(16, 16)], [(1, 1)], [(3, 2), (3, 2), (3, 2), (3, 2)])  # fmt: skip
+          [(16, 16)], [(1, 1)], [(1, 2), (3, 1)], [(3, 2), (3, 2), (3, 2), (3, 2)])  # fmt: skip
 
 
 def _test_receptive_field(function):
@@ -127,6 +138,10 @@ def _no_last_relu(x, conv1, conv2):
 
 def _no_inner_relu(x, conv1, conv2):
     return (x + conv2(conv1(x))).relu()
+
+
+def _three_relus(x, conv1, conv2):
+    return (x + conv2(conv1(x).relu()).relu()).relu()
 
 
 def _adds_the_inner(x, conv1, conv2):
@@ -191,6 +206,17 @@ def _only_eval(model):
     model.backbone.eval()
 
 
+def _only_parts_train(model):
+    model.backbone.requires_grad_(False)
+    model.eval()
+    model.head.train()
+
+
+def _no_gradients_at_all(model):
+    _start_epoch(model)
+    torch.set_grad_enabled(False)
+
+
 def _all_frozen(model):
     model.train()
     model.requires_grad_(False)
@@ -206,10 +232,14 @@ def _test_start_epoch(function):
         names = [name for name, module in model.backbone.named_modules() if module.training]
         if names:
             raise Feedback(
-                "the backbone is in train mode: its BN uses each batch's statistics and keeps them."
+                "the backbone is in train mode, or parts of it are: BN would use each batch's "
+                "statistics and keep them, and dropout would drop."
             )
         if not (model.head.training and model.head[0].training):
             raise Feedback("the head is in eval mode: its dropout does nothing.")
+        if not model.training:
+            raise Feedback("`model` itself is in eval mode. A model may hold more than a backbone and "
+                           "a head: call model.train() first.")  # fmt: skip
         if any(p.requires_grad for p in model.backbone.parameters()):
             raise Feedback("the backbone's weights still get gradients.")
         if not all(p.requires_grad for p in model.head.parameters()):
@@ -218,6 +248,10 @@ def _test_start_epoch(function):
         model(torch.rand(2, 3, 6, 6))
         if not torch.equal(before, model.backbone[1].running_mean):
             raise Feedback("the running means of the frozen BN still move.")
+        if not torch.is_grad_enabled():
+            torch.set_grad_enabled(True)
+            raise Feedback("gradients are off for everything, the head too: freeze the backbone's "
+                           "weights only.")  # fmt: skip
 
 
 # 03.6 patches
@@ -257,10 +291,20 @@ def _dim_first(images, weight, bias):
     return _patch_embed(images, weight, bias).transpose(1, 2)
 
 
+def _pixels_turned(images, weight, bias):
+    return _patch_embed(images, weight.transpose(2, 3), bias)
+
+
+def _weight_reshaped(images, weight, bias):
+    patch = weight.shape[-1]
+    cut = F.unfold(images, patch, stride=patch).transpose(1, 2)
+    return cut @ weight.reshape(-1, len(weight)) + bias
+
+
 def _test_patch_embed(function):
     generator = torch.Generator().manual_seed(6)
-    for height, width, patch, dim in ((8, 8, 4, 6), (12, 8, 4, 5), (4, 12, 2, 7)):
-        images = torch.rand(2, 3, height, width, generator=generator)  # (images, 3, h, w)
+    for n, height, width, patch, dim in ((2, 8, 8, 4, 6), (3, 12, 8, 4, 5), (1, 4, 12, 2, 7)):
+        images = torch.rand(n, 3, height, width, generator=generator)  # (images, 3, h, w)
         weight = torch.randn(dim, 3, patch, patch, generator=generator)  # (dim, 3, patch, patch)
         bias = torch.randn(dim, generator=generator)  # (dim,)
         compare(call(function, images, weight, bias), _patch_embed(images, weight, bias),
@@ -296,13 +340,16 @@ EXERCISES = {
             (_whole_kernels, "A kernel of K adds K - 1 neighbours: one of them is seen already."),
             (_strides_added, "Two strides of 2 give a step of 4: multiply them."),
             (_from_zero, "One pixel sees itself: begin with 1."),
+            (_from_the_last, "The first layer comes first: a stride counts for the layers behind "
+             "it."),
         ),
     ),
     "03.3": Exercise(
         "A residual block", 10, 1, _residual_block, _test_residual,
         (
             "F is conv2 of the relu of conv1. Add x to it, then one more relu.",
-            "return (x + conv2(conv1(x).relu())).relu()",
+            "Two ReLUs: one between the convolutions, one behind the sum. What is added is x as it "
+            "came in.",
         ),
         mistakes=(
             (_not_added, "x isn't added: that is a plain network."),
@@ -312,6 +359,7 @@ EXERCISES = {
             (_no_inner_relu, "Without a ReLU between them the two convolutions are one."),
             (_adds_the_inner, "What came into the block is added, not what the first convolution "
              "made of it."),
+            (_three_relus, "F ends with the second convolution: no ReLU before the sum."),
         ),
     ),
     "03.4": Exercise(
@@ -321,13 +369,14 @@ EXERCISES = {
             "model.train(), then model.backbone.requires_grad_(False) and model.backbone.eval().",
         ),
         mistakes=((_only_weights, ""), (_eval_too_early, ""), (_all_in_eval, ""),
-                  (_only_eval, ""), (_all_frozen, "")),
+                  (_only_eval, ""), (_all_frozen, ""), (_only_parts_train, ""),
+                  (_no_gradients_at_all, "")),
     ),
     "03.5": Exercise(
         "Predict the probe on raw pixels", 2, 1, 40, prediction(0, 100, "%"),
-        ("Any number from 0 to 100 is an answer. Chance is 25 %.",
-         "A linear map adds up pixels with fixed weights, wherever the thing is. Against that: it "
-         "has 768 of them for each shape."),
+        ("A linear map adds up pixels with fixed weights, wherever the thing is. Against that: it "
+         "has 768 of them for each shape.",
+         "Circles, squares, triangles and crosses of one size differ in how many pixels they fill."),
     ),
     "03.6": Exercise(
         "Patches are a convolution", 15, 2, _patch_embed, _test_patch_embed,
@@ -344,6 +393,9 @@ EXERCISES = {
              "Flatten the patch in the same order."),
             (_no_bias, "The bias is missing."),
             (_dim_first, "The shape is (images, patches, dim): dim comes last."),
+            (_pixels_turned, "Inside each patch rows and columns are exchanged: of the two axes of "
+             "length `patch` the row comes first."),
+            (_weight_reshaped, "reshape doesn't transpose: weight.flatten(1).T."),
         ),
     ),
     "03.7": Exercise(
@@ -351,8 +403,8 @@ EXERCISES = {
         choice("c", {
             "a": "2,000 pictures are few for a ViT from scratch: see the table above.",
             "b": "The mean over patches has forgotten the places, and the question is about them.",
-            "d": "The ImageNet stem leaves four patches of a 64x64 picture, and 11 million weights "
-                 "from scratch meet 2,000 pictures.",
+            "d": "11 million weights from scratch meet 2,000 pictures, and its stem leaves four "
+                 "patches of 64x64 pixels.",
         }),
         ("Two things are asked for: features that few labels can't give, and places.",
          "Which option has real features and keeps the grid?"),

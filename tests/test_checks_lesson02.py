@@ -67,7 +67,7 @@ NAMED = {
     "02.4": ["leave this one out", "wrong way round", "hardly hides", "0 times infinity",
              "That is `wrong_masks`"],
     "02.5": ["counted as tokens", "over texts", "sign is missing", "base is e", "That is the loss",
-             "same weight"],
+             "0 times infinity", "same weight"],
     "02.7": ["Label 0", "must have the label -100", "Only chosen", "became the mask",
              "stay as they are", "not those shown", "overwrite", "stays as it is"],
     "02.8": ["second column", "only right words", "expected one of"],

@@ -260,6 +260,10 @@ def _hidden_alike(add, keep):
 
 
 def _perplexity(log_p, mask):
+    return torch.exp(-log_p[mask].mean())
+
+
+def _times_the_mask(log_p, mask):
     return torch.exp(-(log_p * mask).sum() / mask.sum())
 
 
@@ -294,6 +298,10 @@ def _test_perplexity(function):
         lengths = torch.randint(1, words + 1, (batch, 1), generator=generator)  # (batch, 1)
         mask = torch.arange(words) < lengths  # (batch, words)
         got = call(function, log_p, mask)
+        impossible = call(function, log_p.masked_fill(~mask, -torch.inf), mask)
+        if isinstance(impossible, (float, torch.Tensor)) and impossible != impossible:
+            raise Feedback("with a log p of -inf in the padding the result is nan: 0 times infinity. "
+                           "Take log_p[mask], don't multiply.")  # fmt: skip
         compare(float(got) if isinstance(got, torch.Tensor) and got.numel() == 1 else got,
                 float(_perplexity(log_p, mask)), f"the perplexity of a batch of {batch}")  # fmt: skip
 
@@ -443,7 +451,7 @@ EXERCISES = {
         "Perplexity", 5, 1, _perplexity, _test_perplexity,
         (
             "It is the exponential of the mean loss over all tokens. Padding isn't a token.",
-            "Sum log_p where mask is True, divide by the number of True, negate, torch.exp.",
+            "log_p[mask] holds the tokens only. Mean, negate, torch.exp.",
         ),
         mistakes=(
             (_mean_with_padding, "Padding was counted as tokens: divide by mask.sum()."),
@@ -452,6 +460,7 @@ EXERCISES = {
             (_positive, "The sign is missing: a perplexity is at least 1."),
             (_in_bits, "log_p is in nat, so the base is e."),
             (_no_exponential, "That is the loss. Its exponential is wanted."),
+            (_times_the_mask, ""),
             (_mean_of_means, "That gives each text the same weight. Sum over all tokens first."),
         ),
     ),

@@ -1,6 +1,7 @@
 """Training on two processes (gloo) equals one with batches twice as large, and where it doesn't."""
 
 import csv
+import os
 import subprocess
 import sys
 import textwrap
@@ -11,6 +12,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from bench.loop import LAUNCH
+from course_utils import two_processes
+from course_utils.datasets import load_world
 
 SCRIPT = """
 import sys
@@ -83,6 +86,103 @@ def test_two_processes_equal_one_without_batch_norm(norm, same, tmp_path):
     names = [n for n in a if a[n].is_floating_point() and "running" not in n]
     furthest = max((a[n] - b[n]).abs().max().item() for n in names)
     assert furthest < 1e-12 if same else furthest > 1e-6
+
+
+@pytest.fixture(scope="module")
+def one_process():
+    return {norm: two_processes.gradients(norm) for norm in two_processes.NORMS}
+
+
+def by_hand(norm):
+    """The gradient of the mean loss of all sixteen pictures, without `fit` and accelerate."""
+    data = load_world("iid", "train", two_processes.IMAGES, 4)
+    model = two_processes.norm_model(norm, len(data.answers), data.tokenizer.get_vocab_size())
+    batch = data.__getitems__(range(len(data)))
+    loss = torch.nn.functional.cross_entropy(
+        model.train()(batch.images.double(), batch.image_index, batch.x, batch.mask), batch.y
+    )
+    return dict(zip(dict(model.named_parameters()), torch.autograd.grad(loss, list(
+        model.parameters()))))  # fmt: skip
+
+
+@pytest.mark.parametrize("norm, same", [("group", True), ("batch", False)])
+def test_gradients_of_one_process(norm, same, one_process):
+    assert two_processes.furthest(by_hand(norm), one_process[norm]) < 1e-12
+    parts = two_processes.gradients(norm, accumulate=4)
+    furthest = two_processes.furthest(one_process[norm], parts)
+    assert furthest < 1e-12 if same else furthest > 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("norm, same", [("group", True), ("batch", False)])
+def test_gradients_of_two_processes_equal_those_of_one_without_batch_norm(norm, same, one_process):
+    furthest = two_processes.furthest(one_process[norm], two_processes.launch(2, norm))
+    assert furthest < 1e-12 if same else furthest > 1e-3
+
+
+def test_bad_shares_and_norms_are_named():
+    with pytest.raises(ValueError, match="divides 16, got 3"):
+        two_processes.gradients(accumulate=3)
+    with pytest.raises(ValueError, match="group, batch, got 'layer'"):
+        two_processes.gradients("layer")
+    with pytest.raises(ValueError, match="same parameters"):
+        two_processes.furthest({"a": torch.ones(1)}, {})
+    with pytest.raises(ValueError, match="group, batch, got 'layer'"):
+        two_processes.launch(2, "layer")
+
+
+@pytest.mark.slow
+def test_processes_that_fail_say_why():
+    with pytest.raises(RuntimeError, match="gradients of 3 processes.*(?s:.*)divides 16, got 3"):
+        two_processes.launch(3)
+
+
+RESUMED = """
+import os, sys
+from pathlib import Path
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from accelerate import PartialState
+from safetensors.torch import save_file
+from course_utils.training import FitConfig, fit
+
+folder, stop = Path(sys.argv[1]), int(sys.argv[2])
+torch.set_num_threads(1)
+rank = PartialState(cpu=True).process_index
+torch.manual_seed(0)
+model = nn.Sequential(nn.Linear(4, 16), nn.Dropout(0.5), nn.Linear(16, 1)).double()
+torch.manual_seed(100 + rank + (50 if (folder / "state.pt").exists() else 0))  # dropout of its own
+x = torch.randn(64, 4, dtype=torch.double, generator=torch.Generator().manual_seed(0))
+batches = DataLoader(TensorDataset(x, x.sum(1)), batch_size=4, shuffle=True)
+
+def after(step):
+    if step == stop:
+        os._exit(9)
+
+fit(model, lambda m, b: (m(b[0])[:, 0] - b[1]).square().mean(), batches,
+    config=FitConfig(epochs=3, save_every=3, accumulate=2), device="cpu", progress=False,
+    resume=folder / "state.pt", after_update=after)
+if rank == 0:
+    save_file(model.state_dict(), folder / "end.safetensors")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_each_with_its_own_random_numbers(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(RESUMED)
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    whole.mkdir(), stopped.mkdir()
+    run(*LAUNCH, script, whole, -1)
+    failed = subprocess.run([sys.executable, *LAUNCH, str(script), str(stopped), "7"],
+                            capture_output=True, text=True, timeout=280,
+                            env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
+    assert failed.returncode != 0 and not (stopped / "end.safetensors").exists()
+    assert len(torch.load(stopped / "state.pt")["random"]) == 2
+    run(*LAUNCH, script, stopped, -1)
+    a, b = (load_file(folder / "end.safetensors") for folder in (whole, stopped))
+    assert all(torch.equal(a[name], b[name]) for name in a)
 
 
 @pytest.mark.slow

@@ -155,7 +155,80 @@ def test_precisions_learn_the_same_line(precision):
 
 
 @pytest.mark.parametrize("fields, message", [
-    (dict(optimizer="adam"), "'adamw' or 'sgd', got 'adam'"), (dict(lr=-1.0), "lr=-1.0")])
+    (dict(optimizer="adam"), "'adamw' or 'sgd', got 'adam'"), (dict(lr=-1.0), "lr=-1.0"),
+    (dict(accumulate=0), "accumulate=0"), (dict(save_every=-1), "save_every=-1")])
 def test_bad_settings_are_named(fields, message):  # fmt: skip
     with pytest.raises(ValueError, match=message):
         FitConfig(**fields)
+
+
+# Accumulation
+
+
+class Normed(nn.Module):
+    """Two layers with a normalisation between them, in double precision."""
+
+    def __init__(self, norm):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Linear(4, 8), norm(8), nn.Tanh(), nn.Linear(8, 1)).double()
+
+    def forward(self, x):
+        return self.layers(x.double())
+
+
+def accumulated(size, accumulate, norm=nn.LayerNorm, **fields):
+    model = Normed(norm)
+    config = FitConfig(**dict(epochs=3, lr=0.03, accumulate=accumulate) | fields)
+    history = quiet_fit(model, train=batches(size), config=config)
+    return history, model
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_four_small_batches_equal_a_large_one(optimizer):
+    (large, a), (small, b) = (accumulated(*sizes, optimizer=optimizer) for sizes in ((32, 1), (8, 4)))
+    assert len(large.loss) == len(small.loss) == 6 and large.lr == small.lr
+    torch.testing.assert_close(torch.tensor(small.loss), torch.tensor(large.loss))
+    for name, p in a.state_dict().items():
+        torch.testing.assert_close(b.state_dict()[name], p, atol=1e-12, rtol=1e-12)
+
+
+def test_batch_norm_sees_the_small_batches():
+    (_, a), (_, b) = (accumulated(*sizes, norm=nn.BatchNorm1d) for sizes in ((32, 1), (8, 4)))
+    assert (a.layers[0].weight - b.layers[0].weight).abs().max() > 1e-4
+
+
+def test_the_rest_of_an_epoch_makes_an_update_with_its_own_mean():
+    seen = []
+    model, start = nn.Linear(4, 1), nn.Linear(4, 1)
+    start.load_state_dict(model.state_dict())
+    config = FitConfig(epochs=1, lr=1e-9, accumulate=3, clip=0.0)  # 4 batches: of 3, and of 1
+    history = quiet_fit(model, config=config,
+                        after_update=lambda step: seen.append(model.weight.grad.clone()))  # fmt: skip
+    for got, rows in zip(seen, (slice(0, 48), slice(48, 64)), strict=True):
+        loss = squared_error(start, (X[rows], Y[rows]))
+        torch.testing.assert_close(got, torch.autograd.grad(loss, start.weight)[0])
+    assert history.loss[1] == pytest.approx(loss.item(), rel=1e-5)
+
+
+def test_batches_of_unequal_size_count_alike_so_that_their_examples_do_not():
+    """64 examples in batches of 60 and 4: the mean of means, not the mean of all."""
+    model, seen = nn.Linear(4, 1), []
+    start = nn.Linear(4, 1)
+    start.load_state_dict(model.state_dict())
+    quiet_fit(model, train=batches(60), config=FitConfig(epochs=1, lr=1e-9, accumulate=2, clip=0.0),
+              after_update=lambda step: seen.append(model.weight.grad.clone()))  # fmt: skip
+    whole, first, second = (
+        torch.autograd.grad(squared_error(start, (X[rows], Y[rows])), start.weight)[0]
+        for rows in (slice(0, 64), slice(0, 60), slice(60, 64))
+    )
+    torch.testing.assert_close(seen[0], (first + second) / 2)
+    assert (seen[0] - whole).abs().max() > 0.1
+
+
+def test_steps_and_the_schedule_count_updates():
+    config = FitConfig(epochs=9, max_steps=5, accumulate=2, warmup=0.4)
+    history = quiet_fit(nn.Linear(4, 1), config=config)
+    expected = [1e-3 * warmup_cosine(step, 2, 5) for step in range(5)]
+    assert history.lr == pytest.approx(expected)
+    assert len(history.loss) == 5

@@ -847,7 +847,8 @@ lab.claim("it is better than all n-grams above by more than 0.01 nat",
 #
 # > **Exercise 02.5 · write it** · difficulty 1 of 3 · 5 minutes
 # >
-# > Write the perplexity of a batch of texts with padding: one number for all of them together. In the
+# > Write the perplexity of a batch of texts with padding: one number for all of them together. In
+# > the padding `log_p` may be anything, even $-\infty$. In the
 # > padding `log_p` may be anything, even $-\infty$.
 
 # %%

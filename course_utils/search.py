@@ -1,5 +1,5 @@
-"""Search for settings with Optuna: by TPE, which learns from earlier trials (Bergstra et al., 2011),
-or at random, its baseline (Bergstra and Bengio, 2012)."""
+"""Search for settings with Optuna: by TPE (Tree-structured Parzen Estimator), which learns from
+earlier trials, or at random, its baseline."""
 
 import math
 from collections.abc import Callable

@@ -1,14 +1,15 @@
-"""The gradients of one update, in one process or shared by several: are they the same?
+r"""The gradients of one update, in one process or shared by several: are they the same?
 
     python -m course_utils.two_processes --out one.safetensors
-    accelerate launch --multi_gpu --num_processes 2 -m course_utils.two_processes --out two.safetensors
+    accelerate launch --multi_gpu --num_processes 2 \
+        -m course_utils.two_processes --out two.safetensors
 
 `--multi_gpu` makes accelerate start processes of its own, on a CPU too; with `--cpu` it leaves that
 to MPI, and without MPI starts one process, whatever `--num_processes` says.
 
-A batch of 16 pictures of the teaching world with four questions each is trained on once by `fit`, in
-double precision; two processes (gloo, on the CPU) take eight pictures each. The mean of two means
-over equal shards is the mean over all, unless a layer mixes the examples of a process.
+A batch of 16 pictures of the teaching world with four questions each is trained on once by `fit`,
+in double precision; two processes (gloo, on the CPU) take eight pictures each. The mean of two
+means over equal shards is the mean over all, unless a layer mixes the examples of a process.
 """
 
 import argparse
@@ -98,15 +99,17 @@ def launch(processes: int = 2, norm: str = "group") -> dict[str, Tensor]:
     _check_norm(norm)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "gradients.safetensors"
-        command = [sys.executable, "-m", "accelerate.commands.launch",
-                   *(["--multi_gpu"] if processes > 1 else ["--cpu"]), "--num_processes", str(processes),
+        start = "--multi_gpu" if processes > 1 else "--cpu"
+        command = [sys.executable, "-m", "accelerate.commands.launch", start,
+                   "--num_processes", str(processes),
                    "--num_machines", "1", "--mixed_precision", "no",
                    "--dynamo_backend", "no", "--main_process_port", "0",
-                   "-m", "course_utils.two_processes", "--norm", norm, "--out", str(out)]  # fmt: skip
+                   "-m", "course_utils.two_processes",
+                   "--norm", norm, "--out", str(out)]  # fmt: skip
         here = str(Path(__file__).resolve().parent.parent)
         paths = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300,
-                              env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"})  # fmt: skip
+        env = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
         if done.returncode or f"processes {processes}," not in done.stdout:
             told = (done.stdout + done.stderr)[:3000]  # the processes speak first
             raise RuntimeError(f"expected gradients of {processes} processes, got: {told}")

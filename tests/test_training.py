@@ -186,7 +186,8 @@ def accumulated(size, accumulate, norm=nn.LayerNorm, **fields):
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_four_small_batches_equal_a_large_one(optimizer):
-    (large, a), (small, b) = (accumulated(*sizes, optimizer=optimizer) for sizes in ((32, 1), (8, 4)))
+    large, a = accumulated(32, 1, optimizer=optimizer)
+    small, b = accumulated(8, 4, optimizer=optimizer)
     assert len(large.loss) == len(small.loss) == 6 and large.lr == small.lr
     torch.testing.assert_close(torch.tensor(small.loss), torch.tensor(large.loss))
     for name, p in a.state_dict().items():
@@ -203,8 +204,11 @@ def test_the_rest_of_an_epoch_makes_an_update_with_its_own_mean():
     model, start = nn.Linear(4, 1), nn.Linear(4, 1)
     start.load_state_dict(model.state_dict())
     config = FitConfig(epochs=1, lr=1e-9, accumulate=3, clip=0.0)  # 4 batches: of 3, and of 1
-    history = quiet_fit(model, config=config,
-                        after_update=lambda step: seen.append(model.weight.grad.clone()))  # fmt: skip
+
+    def note(step):
+        seen.append(model.weight.grad.clone())
+
+    history = quiet_fit(model, config=config, after_update=note)
     for got, rows in zip(seen, (slice(0, 48), slice(48, 64)), strict=True):
         loss = squared_error(start, (X[rows], Y[rows]))
         torch.testing.assert_close(got, torch.autograd.grad(loss, start.weight)[0])

@@ -71,7 +71,7 @@ avx2: $(TESTING)  ## all notebooks compared, computed with AVX2 and two threads
 bench: $(TESTING)  ## the benchmark: time to accuracy, speed against other implementations
 	@$(PY) -m bench $(ARGS)
 
-readme: $(TESTING)  ## renew the generated parts of README and the heads of the notebooks
+readme: $(TESTING)  ## renew the generated parts of README, and heads and prose of the notebooks
 	@$(PY) -m lessons.build --heads
 	@$(PY) -m tools.readme
 

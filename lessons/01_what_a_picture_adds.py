@@ -35,8 +35,8 @@ from course_utils.evaluation import evaluate, predict_logits
 # %% [markdown]
 # ## 1. Two sources of questions
 #
-# **easy-VQA** is a published benchmark: small pictures with one coloured shape each. It is the data
-# on which we can compare with others.
+# **easy-VQA** is a published benchmark: small pictures with one coloured shape each. It is the
+# data on which we can compare with others.
 
 # %%
 train = load_easy_vqa("train")
@@ -55,9 +55,9 @@ plots.show(figure, alt="Four pictures with one coloured shape each, a question a
 
 # %% [markdown]
 # The **teaching world** is drawn by the course: one to four objects with shape, colour, size and
-# place. A question is a small program that computes its answer from the scene, so no answer is ever
-# wrong. And we can change one thing in a picture so that the answer flips. Such a **counterfactual
-# pair** shows what the picture adds: the question stays, the answer changes.
+# place. A question is a small program that computes its answer from the scene, so no answer is
+# ever wrong. And we can change one thing in a picture so that the answer flips. Such a
+# **counterfactual pair** shows what the picture adds: the question stays, the answer changes.
 
 # %%
 scene = world.compose([("large", "teal", "cross", 18, 18), ("small", "red", "circle", 46, 20),
@@ -110,14 +110,14 @@ my_prediction = check("01.1", my_prediction)
 # $p(a)$. If $p(a)$ is small, seeing $a$ is a surprise. Call $\log_2 \frac{1}{p(a)}$ the
 # **surprise** of $a$, in **bits**: an answer of probability $\frac12$ has one bit, of $\frac14$
 # two bits, and a certain one zero. For such probabilities it is the number of yes/no questions
-# that a good questioner needs to find $a$. For those in between, no scheme of questions needs fewer
-# on average than the mean surprise, and the best needs less than one more. That mean is the
+# that a good questioner needs to find $a$. For those in between, no scheme of questions needs
+# fewer on average than the mean surprise, and the best needs less than one more. That mean is the
 # **entropy**:
 #
 # $$H(Y) = \sum_a p(a) \log_2 \frac{1}{p(a)} = - \sum_a p(a) \log_2 p(a) .$$
 #
-# Here is a tiny dataset, small enough to do by hand. Each row is a question, each column an answer,
-# and each entry says how often they occurred together.
+# Here is a tiny dataset, small enough to do by hand. Each row is a question, each column an
+# answer, and each entry says how often they occurred together.
 #
 # | | no | yes | circle | square |
 # |---|--:|--:|--:|--:|
@@ -258,8 +258,8 @@ plots.table(rows, header=["bits a question (training set)", "answer H(Y)", "told
 
 # %% [markdown]
 # In both, the question tells a good deal: whether a colour, a shape or yes/no is asked for. What
-# remains for the picture in easy-VQA is hardly more than one bit, little more than one fair yes/no.
-# Where is it?
+# remains for the picture in easy-VQA is hardly more than one bit, little more than one fair
+# yes/no. Where is it?
 
 # %%
 shares, bits = [], []
@@ -320,13 +320,12 @@ print(f"in the true table {possible} of {k_q * k_a:,} cells occur: excess {exces
 
 # %% [markdown]
 # With 300 examples the question seems to tell more than a bit where it tells nothing. (The formula
-# is for many examples a cell, so it fails at the top.) With all the data the error is small. In the
-# true table it is smaller still: most of its cells are impossible (a question about a colour has no
-# "yes"), and only the $k$ cells that can occur count, with an excess of
-# $(k - k_q - k_a + 1) / (2 n \ln 2)$. As much as $I(Y; Q)$ is too high, $H(Y \mid Q)$ is too low,
-# beside an error of $H(Y)$ that is smaller still. The safe way to find out what words tell is not
-# to count bits but to *predict answers of questions that were not counted*. That is what a baseline
-# does.
+# is for many examples a cell, so it fails at the top.) With all the data the error is small. In
+# the true table it is smaller still: most of its cells are impossible (a question about a colour
+# has no "yes"), and only the $k$ cells that can occur count, with an excess of $(k - k_q - k_a +
+# 1) / (2 n \ln 2)$. As much as $I(Y; Q)$ is too high, $H(Y \mid Q)$ is too low, beside an error of
+# $H(Y)$ that is smaller still. The safe way to find out what words tell is not to count bits but
+# to *predict answers of questions that were not counted*. That is what a baseline does.
 #
 # ## 4. The best model that never looks
 #
@@ -342,9 +341,9 @@ print(f"in the true table {possible} of {k_q * k_a:,} cells occur: excess {exces
 #
 # > **Exercise 01.4 · write it** · difficulty 2 of 3 · 15 minutes
 # >
-# > Answer each test question with the commonest answer that it had in training. (If two are equally
-# > common, either is right.) A question that training never had gets the commonest answer of all.
-# > All three inputs are lists of texts.
+# > Answer each test question with the commonest answer that it had in training. (If two are
+# > equally common, either is right.) A question that training never had gets the commonest answer
+# > of all. All three inputs are lists of texts.
 
 # %%
 def best_blind(train_questions, train_answers, test_questions):
@@ -385,7 +384,8 @@ lab.claim("no function of the question is right on more of them", mine == bound)
 # And the other way round: what could a model reach that sees the picture and **not the question**?
 # At most it gives, about each picture, the answer that is right most often for that picture. But
 # that answer is chosen among about ten, after seeing them. As with the bits above, some of what it
-# finds is accident, so beside it stands the same number with answers that were dealt out at random.
+# finds is accident, so beside it stands the same number with answers that were dealt out at
+# random.
 
 # %%
 def picture_only(ys):
@@ -446,9 +446,9 @@ for question in ("is there a red shape?", "is there not a red shape?", "is there
 # > **Exercise 01.5 · write it** · difficulty 3 of 3 · 15 minutes
 # >
 # > Choose rows of a dataset so that for each question string all the answers *that it has* stay,
-# > equally often, and as many rows as possible are kept. Return the list of row numbers. A question
-# > that has only one answer in the data cannot be balanced: leave it out. `questions` and `answers`
-# > are lists of texts.
+# > equally often, and as many rows as possible are kept. Return the list of row numbers. A
+# > question that has only one answer in the data cannot be balanced: leave it out. `questions` and
+# > `answers` are lists of texts.
 
 # %%
 def balanced_rows(questions, answers):
@@ -514,8 +514,8 @@ lab.claim("in the world no blind model is more than 3 points above chance", ceil
 #
 # What a blind model knows is how often answers occurred *in training*. If that changes, its
 # knowledge turns against it. The split `prior` of the world has skewed answers in training, and
-# skewed the other way in the test. VQA-CP does something like it with real data: for each *type* of
-# question, answers are distributed otherwise in the test than in training.
+# skewed the other way in the test. VQA-CP does something like it with real data: for each *type*
+# of question, answers are distributed otherwise in the test than in training.
 
 # %%
 skewed_train = load_world("prior", "train", scenes=3000, seed=0)
@@ -635,8 +635,8 @@ for name, (first, second) in (("by question", by_question), ("by picture", by_pi
     print(f"split {name:11}  {count:5,} of {len(second.images):,} pictures are on the other side too")
 
 # %% [markdown]
-# (Only exact copies are found so. Real datasets also hold near copies, which need a comparison that
-# forgives small changes.)
+# (Only exact copies are found so. Real datasets also hold near copies, which need a comparison
+# that forgives small changes.)
 #
 # What is that worth to a model that only **memorises**? It notes what the training questions said
 # about each picture, and knows nothing about any other picture.
@@ -800,11 +800,11 @@ lab.claim("runs that left it get worse with other pictures, the others don't",
 
 # %% [markdown]
 # From PyTorch's initialisation not one run found the pictures: all of them stop at the blind
-# accuracy, within a hundredth of a nat of the loss that we computed, and give the very same answers
-# when the pictures are exchanged. From Keras' some did, and they are still climbing after eight
-# passes. Nothing warned of it: the loss falls, no error is raised, and 67 % looks like a fair
-# beginning. Same network, same data, same initialisation, and the *seed* decides whether it learns
-# to see.
+# accuracy, within a hundredth of a nat of the loss that we computed, and give the very same
+# answers when the pictures are exchanged. From Keras' some did, and they are still climbing after
+# eight passes. Nothing warned of it: the loss falls, no error is raised, and 67 % looks like a
+# fair beginning. Same network, same data, same initialisation, and the *seed* decides whether it
+# learns to see.
 #
 # Does the initialisation matter as well? None of five against two of five may be luck (the exact
 # test of Fisher, below, says how easily). One thing can be measured without training: how much the
@@ -834,19 +834,19 @@ plots.table(rows, header=["how far pictures differ in v, before training", "mean
 
 # %% [markdown]
 # With Keras' initialisation, pictures differ about four times as much from the start. But among
-# Keras' own seeds, the two that left began with the *smallest* spread. So this explains at most why
-# the two groups differ, if they do, and not which seed leaves.
+# Keras' own seeds, the two that left began with the *smallest* spread. So this explains at most
+# why the two groups differ, if they do, and not which seed leaves.
 #
 # The [author](https://github.com/vzhou842/easy-VQA-keras) reports 93.8 % for this network after
-# eight passes, and 99.5 % for a larger one on a regenerated dataset of twice the size. The first is
-# the last pass of what the README calls a typical run. Its training script keeps the weights of the
-# pass with the smallest loss *on the test set*, so there is no separate validation; how the 99.5 %
-# was chosen isn't said. None of the kept runs comes near. In the author's log the loss is below
-# $H(Y \mid Q)$ after two passes already. The one known difference in training is the batch, and it
-# matters: with random questions a run from Keras' initialisation left the prior earlier and went
-# further than any with three whole pictures, though not as far as the author's. So "the seed
-# decides" is said of our batches only. One number from one run hides all of this.
-# Lesson 07 trains a model on the same data that does look.
+# eight passes, and 99.5 % for a larger one on a regenerated dataset of twice the size. The first
+# is the last pass of what the README calls a typical run. Its training script keeps the weights of
+# the pass with the smallest loss *on the test set*, so there is no separate validation; how the
+# 99.5 % was chosen isn't said. None of the kept runs comes near. In the author's log the loss is
+# below $H(Y \mid Q)$ after two passes already. The one known difference in training is the batch,
+# and it may well matter: with batches of random questions, seed 0 from Keras' initialisation left
+# the prior, which it did not with three whole pictures, though it did not come as far as the
+# author's run. That is a single run. So "the seed decides" is said of our batches only, and one
+# number from one run hides all of this. Lesson 07 trains a model on the same data that does look.
 #
 # ## 8. On a GPU
 #
@@ -891,5 +891,5 @@ quiz([
 # ([1712.00377](https://arxiv.org/abs/1712.00377)): VQA-CP, where the prior changes between
 # training and test, and models that relied on it fall.
 #
-# **Next:** lesson 04 builds the model that reads words and picture together. Lessons 02 and 03 take
-# words and pictures apart first, if you have the time.
+# **Next:** lesson 04 builds the model that reads words and picture together. Lessons 02 and 03
+# take words and pictures apart first, if you have the time.

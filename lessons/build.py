@@ -118,11 +118,12 @@ def tidy(nb: nbformat.NotebookNode, metadata: dict) -> None:
 
 def keep_outputs(nb: nbformat.NotebookNode, path: Path) -> None:
     """Take the outputs of a built notebook over. Raises ValueError where its code is another."""
-    old = nbformat.read(path, as_version=4) if path.exists() else None
-    if old is None or [c.source for c in old.cells[2:]] != [c.source for c in nb.cells[2:]]:
+    old = nbformat.read(path, as_version=4) if path.exists() else nbformat.v4.new_notebook()
+    new_code, old_code = ([c for c in n.cells if c.cell_type == "code"] for n in (nb, old))
+    if [c.source for c in old_code[1:]] != [c.source for c in new_code[1:]]:  # 0 is the set-up cell
         raise ValueError(f"{path} isn't built from its source: make lesson N={path.name[:2]}")
-    for cell, before in zip(nb.cells, old.cells):
-        cell.update({key: before[key] for key in ("outputs", "execution_count") if key in before})
+    for cell, before in zip(new_code, old_code):
+        cell.outputs, cell.execution_count = before.outputs, before.execution_count
     if "widgets" in old.metadata:
         nb.metadata.widgets = old.metadata.widgets
 
@@ -145,7 +146,7 @@ def build(source: Path, root: Path = ROOT, heads: bool = False) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("lessons", nargs="*", help="numbers such as 07; none means all")
-    parser.add_argument("--heads", action="store_true", help="keep the outputs, renew the heads")
+    parser.add_argument("--heads", action="store_true", help="keep the outputs, renew heads and prose")
     options = parser.parse_args()
     for source in chosen(options.lessons):
         build(source, heads=options.heads)

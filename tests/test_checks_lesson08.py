@@ -1,0 +1,136 @@
+"""Lesson 08's exercises: right answers written in another way pass, and enough wrong ones fail."""
+
+import pytest
+import torch
+from torch import nn
+
+from course_utils.checks import check
+from course_utils.checks.feedback import Feedback
+from course_utils.checks.lesson08 import EXERCISES
+
+
+def adamw_by_torch(w, g, m, v, t, lr, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.01):
+    p = nn.Parameter(w.clone())
+    optimizer = torch.optim.AdamW([p], lr, (beta1, beta2), eps, decay)
+    optimizer.state[p] = {"step": torch.tensor(float(t - 1)), "exp_avg": m.clone(),
+                          "exp_avg_sq": v.clone()}  # fmt: skip
+    p.grad = g
+    optimizer.step()
+    state = optimizer.state[p]
+    return p.detach(), state["exp_avg"], state["exp_avg_sq"]
+
+
+def decaying_by_modules(model):
+    names = set()
+    for place, module in model.named_modules():
+        if not isinstance(module, nn.Embedding):
+            names |= {f"{place}.{n}".lstrip(".") for n, p in module.named_parameters(recurse=False)
+                      if p.requires_grad and p.dim() >= 2}  # fmt: skip
+    return sorted(names)
+
+
+def steepest_by_loop(rates, losses):
+    best, where = float("inf"), 0
+    for i in range(int(losses.argmin())):
+        slope = (losses[i + 1] - losses[i]) / torch.log10(rates[i + 1] / rates[i])
+        if slope < best:
+            best, where = slope, i
+    return float(rates[where])
+
+
+def early_by_counter(scores, patience):
+    best, waited = 0, 0
+    for epoch in range(1, len(scores)):
+        waited += 1
+        if scores[epoch] > scores[best]:
+            best, waited = epoch, 0
+        if waited == patience:
+            return [epoch + 1, best]
+    return [len(scores), best]
+
+
+def ready_by_hand(model):
+    for p in model.stem.parameters():
+        p.requires_grad = False
+    for part in (model, model.head):
+        part.training = True
+    for module in model.head.modules():
+        module.train()
+    model.stem.train(False)
+    return torch.optim.AdamW(model.head.parameters(), lr=1e-3)
+
+
+def epoch_by_groups(model, batches, optimizer, schedule, accumulate):
+    for start in range(0, len(batches), accumulate):
+        optimizer.zero_grad()
+        group = batches[start : start + accumulate]
+        torch.stack([(model(x) - y).square().mean() for x, y in group]).mean().backward()
+        optimizer.step()
+        schedule.step()
+
+
+@pytest.mark.parametrize("number, answer", [
+    ("08.1", adamw_by_torch), ("08.2", decaying_by_modules), ("08.3", steepest_by_loop),
+    ("08.4", early_by_counter), ("08.5", 0), ("08.5", 3.5), ("08.6", ready_by_hand),
+    ("08.7", epoch_by_groups), ("08.8", 5), ("08.9", ["A", "C", "D", "E", "F", "G"]),
+    ("08.9", "acdefg")])
+def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
+    EXERCISES[number].test(answer)
+
+
+# What each wrong answer is told: a piece of the message that names the mistake
+NAMED = {
+    "08.1": ["Adam with L2", "Nothing decays", "multiplied by the learning rate", "correction",
+             "as they are kept", "root of v"],
+    "08.2": ["Biases, norms and embeddings", "scale of a norm", "embedding is among", "frozen matrix",
+             "other modules"],
+    "08.3": ["lowest", "not of their logarithms", "evenly spaced", "larger of the two",
+             "doesn't count"],
+    "08.4": ["last rise", "too many", "isn't a better", "not the number of the last", "never run"],
+    "08.6": ["in train mode", "head is in eval", "holds weights of the frozen", "in train mode",
+             "still get gradients"],
+    "08.7": ["as it was", "belongs to the update", "isn't divided", "only the last one counts",
+             "never zeroed"],
+    "08.8": ["float32 weights alone", "16-bit weights alone", "4 bytes are missing", "not 2",
+             "count bits"],
+    "08.9": ["Weights alone", "are lost", "best epoch", "made anew", "zeroed before"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
+def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "1")
+    wrong, _ = EXERCISES[number].mistakes[i]
+    with pytest.raises(Feedback, match=f"(?i){NAMED[number][i]}"):
+        check(number, wrong)
+
+
+def test_every_known_mistake_is_tried_above():
+    for number, exercise in EXERCISES.items():
+        if number != "08.5":
+            assert len(exercise.mistakes) == len(NAMED[number]) >= 3
+
+
+def dropout_on(model):
+    """Batch normalisation in eval mode, dropout of the stem not."""
+    model.stem.requires_grad_(False)
+    model.train()
+    model.stem[1].eval()
+    return torch.optim.AdamW(model.head.parameters(), lr=1e-3)
+
+
+def frozen_head(model):
+    ready_by_hand(model)
+    return torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=1e-3)
+
+
+@pytest.mark.parametrize("number, value, message", [
+    ("08.1", lambda w, *rest: w, "new w, new m, new v"), ("08.2", lambda model: 3, "expected"),
+    ("08.3", lambda rates, losses: rates, "shape"), ("08.4", lambda s, p: 3, "epochs run"),
+    ("08.5", -1, "0 to 100"), ("08.6", lambda model: None, "optimiser back"),
+    ("08.6", dropout_on, "still deletes"), ("08.6", frozen_head, "doesn't hold the head"),
+    ("08.7", 3, "a function"), ("08.7", lambda *a: None, "moved 0 times"), ("08.8", "x", "number"),
+    ("08.9", 7, "a set of letters"), ("08.9", {"a", "b", "z"}, "should not be there")])
+def test_answers_of_another_kind_are_told_so(number, value, message):  # fmt: skip
+    with pytest.raises(Feedback, match=message):
+        EXERCISES[number].test(value)

@@ -278,9 +278,13 @@ def test_values_choices_and_predictions():
     guess = prediction(0, 100, "%")
     for answer in (0, 55.5, torch.tensor(100)):
         guess(answer)
-    for answer in (-1, 101, "many", True, [50], float("nan")):
+    for answer in (-1, 101, "many", True, torch.tensor(True), np.bool_(True), [50], float("nan")):
         with pytest.raises(Feedback, match="expected a number from 0 to 100 %, got"):
             guess(answer)
+    for answer in (0.55, np.float64(0.55), torch.tensor(0.55)):
+        with pytest.raises(Feedback, match="less than 1 %. Did you mean 55"):
+            guess(answer)
+        prediction(0, 100, "%", below_1=True)(answer)
 
 
 @pytest.mark.parametrize("unit, expected", [

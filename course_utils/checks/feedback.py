@@ -147,6 +147,8 @@ def kind(value: Any) -> str:
     names = {"Tensor": "a tensor", "ndarray": "an array", "int": "a whole number",
              "float": "a number", "bool": "True or False", "str": "a text",
              "dict": "a dictionary", "NoneType": "None"}  # fmt: skip
+    if isinstance(value, np.number):
+        return "a NumPy number"
     name = type(value).__name__
     if name not in names and callable(value):
         return "a function"
@@ -236,16 +238,22 @@ def choice(right: str, reasons: Mapping[str, str]) -> Callable[[Any], None]:
     return test
 
 
-def prediction(low: float, high: float, unit: str = "") -> Callable[[Any], None]:
-    """The test of a number that is guessed before it is measured: anything possible is noted."""
+def prediction(
+    low: float, high: float, unit: str = "", below_1: bool = False
+) -> Callable[[Any], None]:
+    """The test of a number that is guessed before it is measured: anything possible is noted.
+
+    Less than 1 % is taken for a share that was not given in per cent, unless `below_1` says that
+    what is measured may be so small.
+    """
 
     def test(answer: Any) -> None:
-        number = _numeric(answer) and not isinstance(answer, bool) and _array(answer).ndim == 0
+        number = _numeric(answer) and _array(answer).ndim == 0 and _array(answer).dtype.kind != "b"
         if not number or not low <= float(answer) <= high:
             span = f"a number from {low:g} to {high:g}{' ' + unit if unit else ''}"
             raise Feedback(f"expected {span}, got {_short(answer)}.")
-        if unit == "%" and 0 < float(answer) < 1:
-            raise Feedback(f"in per cent: {answer:g} is less than 1 %. Did you mean "
+        if unit == "%" and not below_1 and 0 < float(answer) < 1:
+            raise Feedback(f"in per cent: {float(answer):g} is less than 1 %. Did you mean "
                            f"{100 * float(answer):g}?")  # fmt: skip
 
     test.noted = True  # a prediction can't be right before it's measured

@@ -1,5 +1,7 @@
 """Lesson 05: L_vs, consistency, and how it collapses."""
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -30,6 +32,24 @@ def _of_pictures(b, v, v_other):
 
 def _wrong_sign(b, v, v_other):
     return -_gradient(b, v, v_other)
+
+
+def _expectation(b, v, v_other):
+    return 2 * (v - v_other).var() * b
+
+
+def _diagonal_only(b, v, v_other):
+    return 2 * b * (v - v_other).square().mean(0)
+
+
+def _of_the_mean(b, v, v_other):
+    d = (v - v_other).mean(0)
+    return 2 * b @ torch.outer(d, d)
+
+
+def _centred_first(b, v, v_other):
+    d = v - v_other
+    return 2 * b @ (d - d.mean(0)).T @ (d - d.mean(0)) / len(v)
 
 
 def _test_gradient(function):
@@ -73,6 +93,26 @@ def _mean_of_ratios(h):
     return (within / h.flatten(0, 1).var(0, correction=0)).mean()
 
 
+def _main_effect(h):
+    return h.mean(0).var(0, correction=0).sum() / h.flatten(0, 1).var(0, correction=0).sum()
+
+
+def _pooled_total(h):
+    return h.var(1, correction=0).mean() / h.var(correction=0)
+
+
+def _within_over_words(h):
+    return h.var(1, correction=0).mean(0).sum() / h.mean(1).var(0, correction=0).sum()
+
+
+def _sum_over_questions(h):
+    return len(h) * _share(h)
+
+
+def _per_cent(h):
+    return 100 * _share(h)
+
+
 def _test_share(function):
     generator = torch.Generator().manual_seed(6)
     words, pictures = torch.randn(4, 1, 5, generator=generator), torch.randn(
@@ -108,6 +148,10 @@ def _random(questions, pictures, dim):
     return torch.randn(questions, pictures, dim, generator=generator)
 
 
+def _turned_down(questions, pictures, dim):
+    return _fool(questions, pictures, dim) + 1e-4 * _random(questions, pictures, dim)
+
+
 def _only_pictures(questions, pictures, dim):
     return _random(1, pictures, dim).expand(questions, pictures, dim)
 
@@ -126,11 +170,15 @@ def _test_fool(function):
     if not isinstance(h, torch.Tensor) or h.shape != (questions, pictures, dim):
         found = tuple(h.shape) if isinstance(h, torch.Tensor) else kind(h)
         raise Feedback(f"expected a tensor {(questions, pictures, dim)}, got {found}.")
+    if h.is_complex() or h.dtype == torch.bool:
+        raise Feedback(f"expected real numbers, got {str(h.dtype).removeprefix('torch.')}.")
     h = h.detach().double()
+    if not h.isfinite().all():
+        raise Feedback("h holds inf or nan.")
     share = indicators.visual_share(h)
-    if share > 1e-6:
+    if share > 1e-12:  # rounding gives about 1e-15; a picture that was only turned down is there
         raise Feedback(
-            f"the picture's share of the variance is {share:.2f}, not 0: at one question, every "
+            f"the picture's share of the variance is {share:.2g}, not 0: at one question, every "
             "picture must give the same h."
         )
     rows = h.flatten(0, 1)  # (questions * pictures, dim)
@@ -152,8 +200,7 @@ def _mixed_hinge(h, group):
 
 
 def _divides_by_rows(h, group):
-    centred = torch.cat([h[group == g] - h[group == g].mean(0) for g in group.unique()])
-    return F.relu(1 - (centred.square().mean(0) + 1e-4).sqrt()).mean()
+    return F.relu(1 - (_centred(h, group).square().mean(0) + 1e-4).sqrt()).mean()
 
 
 def _only_means(h, group):
@@ -165,9 +212,38 @@ def _hinge_of_each(h, group):
 
 
 def _hinge_upside_down(h, group):
-    centred = torch.cat([h[group == g] - h[group == g].mean(0) for g in group.unique()])
     freedom = len(h) - len(group.unique())
-    return F.relu((centred.square().sum(0) / freedom + 1e-4).sqrt() - 1).mean()
+    return F.relu((_centred(h, group).square().sum(0) / freedom + 1e-4).sqrt() - 1).mean()
+
+
+def _centred(h, group):
+    return torch.cat([h[group == g] - h[group == g].mean(0) for g in group.unique()])
+
+
+def _one_degree(h, group):
+    return F.relu(1 - (_centred(h, group).square().sum(0) / (len(h) - 1) + 1e-4).sqrt()).mean()
+
+
+def _no_root(h, group):
+    freedom = len(h) - len(group.unique())
+    return F.relu(1 - (_centred(h, group).square().sum(0) / freedom + 1e-4)).mean()
+
+
+def _hinge_of_mean(h, group):
+    freedom = len(h) - len(group.unique())
+    return F.relu(1 - (_centred(h, group).square().sum(0) / freedom + 1e-4).sqrt().mean())
+
+
+def _hinge_summed(h, group):
+    return h.shape[1] * variance_hinge(h, group)
+
+
+def _by_runs(h, group):
+    return variance_hinge(h, (group.diff(prepend=group[:1]) != 0).cumsum(0))
+
+
+def _detached(h, group):
+    return variance_hinge(h.detach(), group)
 
 
 def _test_hinge(function):
@@ -179,6 +255,12 @@ def _test_hinge(function):
     compare(call(function, h, group), variance_hinge(h, group), "the hinge with three groups")
     one = torch.zeros(12, dtype=torch.long)
     compare(call(function, h, one), variance_hinge(h), "the hinge with a single group")
+    mixed = torch.tensor([7, 4, 4, 1, 1, 7, 1, 4, 1, 1, 4, 7])
+    compare(call(function, h, mixed), variance_hinge(h, mixed), "the hinge with groups in disorder")
+    leaf = h.clone().requires_grad_()
+    if not function(leaf, mixed.clone()).requires_grad:
+        raise Feedback("the value is right, but no gradient gets back to h: work with tensors, "
+                       "without detach, item or tolist.")  # fmt: skip
 
 
 # 05.6 a run that collapsed
@@ -212,33 +294,82 @@ def _plus(h, h_other, predictor):
     return -simsiam(h, h_other, predictor)
 
 
+def _predicts_the_guess(h, h_other, predictor):
+    one = F.cosine_similarity(predictor(h), predictor(h_other).detach(), dim=-1).mean()
+    other = F.cosine_similarity(predictor(h_other), predictor(h).detach(), dim=-1).mean()
+    return -0.5 * (one + other)
+
+
+def _guesses_itself(h, h_other, predictor):
+    one = F.cosine_similarity(predictor(h), h.detach(), dim=-1).mean()
+    other = F.cosine_similarity(predictor(h_other), h_other.detach(), dim=-1).mean()
+    return -0.5 * (one + other)
+
+
+def _not_halved(h, h_other, predictor):
+    return 2 * simsiam(h, h_other, predictor)
+
+
+def _stops_one(h, h_other, predictor):
+    one = F.cosine_similarity(predictor(h), h_other.detach(), dim=-1).mean()
+    return -0.5 * (one + F.cosine_similarity(predictor(h_other), h, dim=-1).mean())
+
+
+def _by_columns(h, h_other, predictor):
+    one = F.cosine_similarity(predictor(h), h_other.detach(), dim=0).mean()
+    return -0.5 * (one + F.cosine_similarity(predictor(h_other), h.detach(), dim=0).mean())
+
+
+def _copies_the_predictor(h, h_other, predictor):
+    return simsiam(h, h_other, copy.deepcopy(predictor))
+
+
 def _test_simsiam(function):
     with torch.random.fork_rng():
         torch.manual_seed(8)
-        predictor = nn.Linear(5, 5)
+        fresh = nn.Linear(5, 5)
         leaves = torch.randn(2, 6, 5)
 
-    def outcome(loss_of):  # without `call`: its copies would cut the gradient
+    def outcome(loss_of):
+        """The loss, and its gradients by h, h_other and the predictor."""
         h, h_other = (leaf.clone().requires_grad_() for leaf in leaves)
+        predictor = copy.deepcopy(fresh)
         loss = loss_of(h, h_other, predictor)
-        if not isinstance(loss, torch.Tensor) or loss.ndim != 0:
-            raise Feedback("expected the mean over the batch and both directions: one number.")
+        _one_number(loss)
+        inputs = [h, h_other, predictor.weight]
+        if not all(i.requires_grad for i in inputs):
+            raise Feedback("it switches gradients off in h or in the predictor itself (detach_ or "
+                           "requires_grad_): use detach(), which leaves its input as it is.")
         if not loss.requires_grad:
             raise Feedback("no gradient reaches anything: everything is detached.")
-        inputs = [h, h_other, predictor.weight]
         gradients = torch.autograd.grad(loss, inputs, allow_unused=True)
-        return loss, [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, gradients)]
+        return [loss.detach(), *(torch.zeros_like(i) if g is None else g
+                                 for i, g in zip(inputs, gradients))]  # fmt: skip
 
     if not callable(function):
         raise Feedback(f"expected a function, got {kind(function)}.")
-    (value, (g_h, g_other, g_p)), (want, wanted) = outcome(function), outcome(simsiam)
-    compare(value.detach(), want.detach(), "the loss")
+    # `call` copies its inputs, which would cut the gradient; so it gets none, and notes the outcome
+    value, g_h, g_other, g_p = call(lambda: outcome(function))
+    want, *wanted = outcome(simsiam)
+    compare(value, want, "the loss")
     if not g_p.any():
         raise Feedback("no gradient reaches the predictor: it stays random, and is of no use.")
     if not g_h.any() or not g_other.any():
         raise Feedback("no gradient reaches the model through h: it would never learn.")
     compare(torch.cat([g_h, g_other]), torch.cat(wanted[:2]),
             "the gradient by h and h_other (only the predicting side may get one)")  # fmt: skip
+    compare(g_p, wanted[2], "the gradient by the predictor")
+
+
+def _one_number(loss):
+    if loss is None:
+        raise Feedback("got None. Is there a `return`?")
+    if not isinstance(loss, torch.Tensor):
+        raise Feedback(f"expected a tensor of one number, through which gradients flow, got "
+                       f"{kind(loss)}.")  # fmt: skip
+    if loss.ndim:
+        raise Feedback("expected the mean over the batch and both directions: one number, got a "
+                       f"tensor of shape {tuple(loss.shape)}.")  # fmt: skip
 
 
 # 05.7 which perturbation for which question
@@ -258,12 +389,23 @@ _WHY = {
 
 
 def _test_allowed(answer):
-    if not isinstance(answer, dict) or set(answer) != set(ALLOWED):
-        raise Feedback("expected a dictionary with one entry for each of the four questions.")
+    if not isinstance(answer, dict):
+        raise Feedback(f"expected a dictionary from each question to a set of names, got "
+                       f"{kind(answer)}.")  # fmt: skip
+    extra = [repr(key) for key in answer if key not in ALLOWED]
+    if extra:
+        raise Feedback(f"{', '.join(extra)} is none of the four questions as the exercise spells "
+                       "them.")  # fmt: skip
+    missing = [repr(question) for question in ALLOWED if question not in answer]
+    if missing:
+        raise Feedback(f"{', '.join(missing)}: no entry for that.")
     for question, want in ALLOWED.items():
         got = answer[question]
-        if isinstance(got, str) or not set(got) <= _CHANGES:
-            raise Feedback(f"{question!r}: expected a set of names among {sorted(_CHANGES)}.")
+        if not isinstance(got, (set, frozenset, list, tuple)):
+            raise Feedback(f"{question!r}: expected a set of names, got {kind(got)}.")
+        for name in got:
+            if name not in sorted(_CHANGES):
+                raise Feedback(f"{question!r}: {name!r} is none of {sorted(_CHANGES)}.")
         for name in sorted(set(got) - want):
             raise Feedback(f"{question!r} with {name!r}: {_WHY[name]}.")
         if want - set(got):
@@ -291,11 +433,18 @@ EXERCISES = {
             (_summed, "That is the sum over the batch, not the mean."),
             (_of_pictures, "The difference comes first, then the square."),
             (_wrong_sign, "That is the direction of a step, minus the gradient."),
+            (_expectation, "That is the expectation, for independent noise of one variance. On a "
+             "batch the products of different entries count too: d d^T."),
+            (_diagonal_only, "Only the diagonal of d d^T is there; on a batch its other entries "
+             "count too."),
+            (_of_the_mean, "First the square of each row, then the mean."),
+            (_centred_first, "Nothing is centred: the loss has the difference itself, not its "
+             "distance from the mean."),
         ),
     ),
     "05.1": Exercise(
-        "Predict the picture's share", 3, 1, 5.0, prediction(0, 100, "%"),
-        ("Any number from 0 to 100 is an answer.", "It was about a tenth before training."),
+        "Predict the picture's share", 3, 1, 5.0, prediction(0, 100, "%", below_1=True),
+        ("Any number from 0 to 100 is an answer; 0.5 means half a per cent.", "It was about a tenth before training."),
     ),
     "05.3": Exercise(
         "The picture's share of the variance", 10, 2, _share, _test_share,
@@ -311,6 +460,13 @@ EXERCISES = {
             (_of_stds, "Standard deviations don't add up, variances do."),
             (_unbiased, "With n - 1 the parts don't add up to the whole: use correction=0."),
             (_mean_of_ratios, "Sum over dim first, then divide: tiny dimensions count little."),
+            (_main_effect, "That averages over the questions first, and loses what the picture "
+             "does differently at each question."),
+            (_pooled_total, "h.var() over everything also counts how the means of the entries "
+             "differ: take the variance over rows, for each entry."),
+            (_within_over_words, "The denominator is the whole variance, not the words' part."),
+            (_sum_over_questions, "Average over the questions, don't sum."),
+            (_per_cent, "A share from 0 to 1 is asked for, not per cent."),
         ),
     ),
     "05.4": Exercise(
@@ -320,14 +476,16 @@ EXERCISES = {
             "Draw one random vector for each question, words = torch.randn(questions, 1, dim), and "
             "give it to every picture: words.expand(questions, pictures, dim).",
         ),
-        mistakes=((_constant, ""), (_random, ""), (_only_pictures, ""), (_line, ""), (_small, "")),
+        mistakes=((_constant, ""), (_random, ""), (_only_pictures, ""), (_line, ""), (_small, ""),
+                  (_turned_down, "The picture is small here, but it is there.")),
     ),
     "05.5": Exercise(
         "The variance hinge, given the words", 15, 2,
         lambda h, group: variance_hinge(h, group), _test_hinge,
         (
-            "Subtract from each row the mean of its own group. What is left is what the picture "
-            "adds. Then go on as without groups.",
+            "Subtract from each row the mean of its own group. `same = (group[:, None] == "
+            "group).float()` has a row for each row of h: `same @ h / same.sum(1, keepdim=True)` "
+            "are the means. Then go on as without groups.",
             "Square, sum over rows, divide by len(h) - number of groups, add 1e-4, take the root; "
             "then F.relu(1 - std).mean().",
         ),
@@ -339,6 +497,12 @@ EXERCISES = {
              "picture's."),
             (_hinge_of_each, "That is one hinge for each group. Here the groups are pooled first."),
             (_hinge_upside_down, "The hinge is upside down: it punishes spread above 1."),
+            (_one_degree, "Each group costs one degree of freedom, not the batch as a whole."),
+            (_no_root, "The root is missing: s is a standard deviation."),
+            (_hinge_of_mean, "First the hinge of each entry, then the mean."),
+            (_hinge_summed, "That is the sum over dim; the mean is asked for."),
+            (_by_runs, "Rows of one group need not stand side by side."),
+            (_detached, ""),
         ),
     ),
     "05.6": Exercise(
@@ -346,8 +510,8 @@ EXERCISES = {
         (
             "Which of the two sides should learn from the comparison: the guess, or what is "
             "guessed?",
-            "F.cosine_similarity(predictor(h), h_other.detach(), dim=-1), the same with h and "
-            "h_other exchanged, and minus the mean of both.",
+            "`predictor(h)` is the guess and learns; `h_other` is the target and is detached. The "
+            "same with h and h_other exchanged. Mind the sign.",
         ),
         mistakes=(
             (_no_stop, "Both sides still learn: the target moves towards the guess."),
@@ -356,6 +520,12 @@ EXERCISES = {
             (_without_predictor, "The predictor isn't used."),
             (_one_way, "Both directions count, half each."),
             (_plus, "The sign is wrong: agreement must make the loss smaller."),
+            (_predicts_the_guess, "The target is h_other itself, without the predictor."),
+            (_guesses_itself, "Each view guesses itself: it should guess the other one."),
+            (_not_halved, "The two directions are averaged, not added."),
+            (_stops_one, "Only one of the two directions stops the gradient."),
+            (_by_columns, "The cosine is taken of each row: dim=-1."),
+            (_copies_the_predictor, "The predictor itself must be called, not a copy of it."),
         ),
     ),
     "05.7": Exercise(

@@ -17,8 +17,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("question")
     options = parser.parse_args(arguments)
     try:
-        model, answers = load_answerer(options.tuned)
-        for answer, chance in ask(model, answers, options.picture, options.question):
+        answerer = load_answerer(options.tuned)
+        for answer, chance in ask(answerer, options.picture, options.question):
             print(f"{100 * chance:5.1f} %  {answer}")
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")

@@ -8,9 +8,10 @@ new parameters (`course_utils.peft`). `python -m course_utils.train` is this as 
 import copy
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -23,6 +24,7 @@ from course_utils.datasets.batch import Batch, VQAData, loader
 from course_utils.datasets.rows import Row, read_picture, soft_targets
 from course_utils.evaluation import predict_logits
 from course_utils.features import cached_features
+from course_utils.intervals import Interval, bootstrap
 from course_utils.models.heads import AnswerHead
 from course_utils.models.pretrained import load_efficientnet_lite0, load_minilm
 from course_utils.models.text import encode_texts
@@ -60,6 +62,7 @@ class Score:
     all: float
     by_type: dict[str, float]  # those of TYPES that occur
     questions: int
+    each: Float[Tensor, " questions"] = field(repr=False, compare=False)  # float64
 
 
 def picture_features(
@@ -124,7 +127,10 @@ def real_vqa_model(answers: int, checkpoint: Path | None = None) -> VQAModel:
 
 @cache
 def _pretrained(path: Path) -> nn.Module:
-    return load_real_pretrained(path)
+    # building a model draws random numbers: without the fork the first call of a process, which
+    # is the only one that loads, would leave another state behind than all later ones
+    with torch.random.fork_rng(devices=[]):
+        return load_real_pretrained(path)
 
 
 def softmax_objective(model: nn.Module, batch: Batch) -> Tensor:
@@ -148,12 +154,20 @@ def _score(chosen: Tensor, data: VQAData) -> Score:
     got = data.y.gather(1, chosen[:, None])[:, 0].double() / 10  # (examples,)
     parts = {name: got[data.family == i].mean().item() for i, name in enumerate(TYPES)
              if (data.family == i).any()}  # fmt: skip
-    return Score(got.mean().item(), parts, len(got))
+    return Score(got.mean().item(), parts, len(got), got)
 
 
 def blind_score(train: VQAData, data: VQAData) -> Score:
     """That of the best training answer to each question string, without pictures."""
     return _score(mode_scores(train, data), data)
+
+
+def gain(tuned: Score, blind: Score, data: VQAData) -> Interval | None:
+    """How much higher the first score is, question by question, with its 95 % interval by picture
+    (lesson 09); None where fewer than two pictures are asked about."""
+    if len(data.image_index.unique()) < 2:
+        return None
+    return bootstrap(tuned.each - blind.each, data.image_index)
 
 
 def tunable(answers: int, method: str = "lora", checkpoint: Path | None = None) -> VQAModel:
@@ -190,19 +204,26 @@ def tune(
                progress=progress)  # fmt: skip
 
 
-def save_answerer(model: VQAModel, answers: tuple[str, ...], folder: str | Path) -> None:
-    """Writes what was trained, and the names of the answers, into `folder`."""
+class Answerer(NamedTuple):
+    """A tuned model and what it needs to answer."""
+
+    model: VQAModel
+    answers: tuple[str, ...]
+    soft: bool = False  # trained by binary cross-entropy: each answer has a probability of its own
+
+
+def save_answerer(answerer: Answerer, folder: str | Path) -> None:
+    """Writes what was trained, the names of the answers and the loss into `folder`."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    save_tuning(model, folder / "tuning.safetensors")
-    text = json.dumps(answers, ensure_ascii=False, indent=1)
+    save_tuning(answerer.model, folder / "tuning.safetensors")
+    about = {"answers": answerer.answers, "soft": answerer.soft}
+    text = json.dumps(about, ensure_ascii=False, indent=1)
     (folder / "answers.json").write_text(text, encoding="utf-8")
 
 
-def load_answerer(
-    folder: str | Path, checkpoint: Path | None = None
-) -> tuple[VQAModel, tuple[str, ...]]:
-    """The model and the answers that `save_answerer` wrote, in eval mode.
+def load_answerer(folder: str | Path, checkpoint: Path | None = None) -> Answerer:
+    """What `save_answerer` wrote, the model in eval mode.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -210,21 +231,24 @@ def load_answerer(
     """
     path = Path(folder) / "answers.json"
     try:
-        answers = tuple(json.loads(path.read_text(encoding="utf-8")))
+        about = json.loads(path.read_text(encoding="utf-8"))
+        answers, soft = tuple(about["answers"]), bool(about["soft"])
     except FileNotFoundError:
         raise FileNotFoundError(f"expected {path}, but there is no such file") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: expected a list of answers, got: {error}") from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}: expected answers and their loss, got: {error!r}") from None
     model = real_vqa_model(len(answers), checkpoint)
     load_tuning(model, Path(folder) / "tuning.safetensors")
-    return model, answers
+    return Answerer(model, answers, soft)
 
 
 @torch.no_grad()
 def ask(
-    model: VQAModel, answers: tuple[str, ...], picture: str | Path, question: str, top: int = 3
+    answerer: Answerer, picture: str | Path, question: str, top: int = 3
 ) -> list[tuple[str, float]]:
-    """The likeliest answers to a question about a picture file, with their probabilities.
+    """The likeliest answers to a question about a picture file, with their probabilities: these
+    sum to 1 over all answers, unless the model was trained with soft scores, where each is the
+    score that people would give that answer.
 
     Raises:
         ValueError: the picture can't be read, or there is no question.
@@ -235,6 +259,8 @@ def ask(
     image = torch.from_numpy(read_picture(Path(picture), REAL_SIDE))[None]  # (1, 3, side, side)
     v = load_efficientnet_lite0().grid(image.float() / 255)  # (1, 16, 1280)
     x, mask = encode_texts(tokenizer, [question], REAL_WORDS)  # (1, words) each
-    chances = model(v, torch.zeros(1, dtype=torch.long), x, mask).softmax(-1)[0]  # (answers,)
+    model, answers, soft = answerer
+    logits = model(v, torch.zeros(1, dtype=torch.long), x, mask)[0]  # (answers,)
+    chances = logits.sigmoid() if soft else logits.softmax(-1)  # (answers,)
     best = chances.topk(min(top, len(answers)))
     return [(answers[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist())]

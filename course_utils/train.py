@@ -5,13 +5,13 @@
     accelerate launch --multi_gpu --num_processes 2 -m course_utils.train FOLDER --device cpu
 
 writes into --out (FOLDER/tuned): tuning.safetensors and answers.json, which `course_utils.ask`
-reads, and metrics.json.
+reads, and metrics.json. Choose settings by the validation row; look at the test row once.
 """
 
 import argparse
 import json
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,11 +19,14 @@ from accelerate import PartialState
 
 from course_utils.datasets.rows import Row, by_picture, frequent_answers, read_rows
 from course_utils.datasets.vqa_v2 import read_vqa_v2
+from course_utils.intervals import Interval
 from course_utils.own_pictures import (
     METHODS,
     OWN_FIT,
+    Answerer,
     Score,
     blind_score,
+    gain,
     questions_data,
     save_answerer,
     score,
@@ -32,6 +35,7 @@ from course_utils.own_pictures import (
 )
 from course_utils.peft import count_parameters
 
+FEW = 50  # test pictures below which a bootstrap by picture is itself shaky
 
 def read(options: argparse.Namespace) -> tuple[list[Row], list[Row], list[Row]]:
     """Training, validation and test rows, which share no picture."""
@@ -44,14 +48,23 @@ def read(options: argparse.Namespace) -> tuple[list[Row], list[Row], list[Row]]:
     return train, validation, test
 
 
-def table(scores: dict[str, tuple[Score, Score]]) -> str:
-    """A line for each part: the model beside the best that can be done without pictures."""
-    lines = [f"{'':<12}{'questions':>9}{'blind':>9}{'tuned':>9}   tuned, by type of answer"]
-    for name, (blind, tuned) in scores.items():
+def table(scores: dict[str, tuple[Score, Score, Interval | None]]) -> str:
+    """A line for each part: the model beside the best that can be done without pictures, and the
+    difference, with its 95 % interval by picture."""
+    lines = [f"{'':<12}{'questions':>9}{'blind':>9}{'tuned':>9}   {'difference (95 %)':<25}"
+             "tuned, by type of answer"]  # fmt: skip
+    for name, (blind, tuned, more) in scores.items():
         types = ", ".join(f"{kind} {100 * value:.1f}" for kind, value in tuned.by_type.items())
+        told = "–" if more is None else (
+            f"{100 * more.value:+.1f} ({100 * more.low:+.1f} to {100 * more.high:+.1f})")
         lines.append(f"{name:<12}{tuned.questions:>9}{100 * blind.all:>8.1f}%"
-                     f"{100 * tuned.all:>8.1f}%   {types}")  # fmt: skip
+                     f"{100 * tuned.all:>8.1f}%   {told:<25}{types}")  # fmt: skip
     return "\n".join(lines)
+
+
+def plain(score: Score) -> dict:
+    """What of a score stands in metrics.json."""
+    return {"all": score.all, "by_type": score.by_type, "questions": score.questions}
 
 
 def run(options: argparse.Namespace) -> None:
@@ -76,15 +89,20 @@ def run(options: argparse.Namespace) -> None:
     if not state.is_main_process:
         return
     counts = count_parameters(model)
-    scores = {name: (blind_score(train, data), score(model, data))
-              for name, data in (("validation", validation), ("test", test))}  # fmt: skip
+    scores = {}
+    for name, data in (("validation", validation), ("test", test)):
+        blind, tuned = blind_score(train, data), score(model, data)
+        scores[name] = blind, tuned, gain(tuned, blind, data)
     print(f"{len(train)} questions to learn from, {len(answers)} answers; "
           f"{counts.trainable:,} of {counts.total:,} parameters trained; "
           f"best epoch {history.best_epoch + 1} of {len(history.score)}")  # fmt: skip
     print(table(scores))
+    if (pictures := len(test.images)) < FEW:
+        print(f"only {pictures} test pictures: even the interval is uncertain")
     out = options.out or Path(options.folder) / "tuned"
-    save_answerer(model, answers, out)
-    found = {name: {"blind": asdict(b), "tuned": asdict(t)} for name, (b, t) in scores.items()}
+    save_answerer(Answerer(model, answers, soft), out)
+    found = {name: {"blind": plain(b), "tuned": plain(t), "difference": more and more._asdict()}
+             for name, (b, t, more) in scores.items()}  # fmt: skip
     (out / "metrics.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     print(f"written to {out}; ask it: python -m course_utils.ask {out} PICTURE \"QUESTION\"")
 

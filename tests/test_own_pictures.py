@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 
 from course_utils import ask as ask_command
-from course_utils import own_example, train
+from course_utils import own_example, own_pictures, train
 from course_utils.datasets.rows import (
     Row,
     by_picture,
@@ -22,8 +23,11 @@ from course_utils.datasets.rows import (
 from course_utils.datasets.vqa_v2 import normalise_answer, read_vqa_v2, scores_of
 from course_utils.objectives.classification import annotator_scores
 from course_utils.own_pictures import (
+    Answerer,
+    Score,
     ask,
     blind_score,
+    gain,
     load_answerer,
     picture_features,
     questions_data,
@@ -305,21 +309,59 @@ def test_tuning_learns_and_its_files_give_the_same_model(folder, method):
                    device="cpu", progress=False)  # fmt: skip
     assert score(model, test).all == 1.0 and max(history.score) == 1.0
     assert all(torch.equal(p, before[n]) for n, p in model.named_parameters() if n in before)
-    save_answerer(model, ("blue", "red"), folder / "out")
-    loaded, answers = load_answerer(folder / "out")
+    save_answerer(Answerer(model, ("blue", "red")), folder / "out")
     picture, question = folder / "9.png", "which colour is it?"
-    expected = ask(model, answers, picture, question)
-    got = ask(loaded, answers, picture, question)
+    expected = ask(Answerer(model, ("blue", "red")), picture, question)
+    got = ask(load_answerer(folder / "out"), picture, question)
     assert [a for a, _ in got] == [a for a, _ in expected] and got[0][0] == "blue"
     assert [p for _, p in got] == pytest.approx([p for _, p in expected], abs=1e-6)
     assert sum(p for _, p in got) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_seed_means_the_same_in_every_call():
+    """Also where the pretrained model is loaded, which draws random numbers, in the first one."""
+    found = []
+    for _ in range(3):
+        own_pictures._pretrained.cache_clear() if len(found) == 1 else None
+        torch.manual_seed(0)
+        model = tunable(3, "lora")
+        found.append((model.head.state_dict(), torch.rand(2)))
+    for state, after in found[1:]:
+        assert torch.equal(after, found[0][1])
+        assert all(torch.equal(state[name], value) for name, value in found[0][0].items())
+
+
+def test_probabilities_are_those_of_the_loss(folder):
+    """Softmax sums to 1; after binary cross-entropy each answer has its own sigmoid."""
+    torch.manual_seed(0)
+    model = tunable(2, "lora").eval()
+    picture, question = folder / "9.png", "which colour is it?"
+    save_answerer(Answerer(model, ("blue", "red"), soft=True), folder / "soft")
+    one, other = (dict(ask(a, picture, question)) for a in (
+        Answerer(model, ("blue", "red")), load_answerer(folder / "soft")))  # fmt: skip
+    assert sum(one.values()) == pytest.approx(1, abs=1e-5)
+    logits = {name: torch.tensor(p).logit().item() for name, p in other.items()}
+    odds = torch.tensor(one["red"]).logit().item()  # softmax of two: sigmoid of the difference
+    assert odds == pytest.approx(logits["red"] - logits["blue"], abs=1e-4)
+    (folder / "soft/answers.json").write_text('["blue", "red"]')
+    with pytest.raises(ValueError, match="expected answers and their loss"):
+        load_answerer(folder / "soft")
+
+
+def test_the_gain_over_the_blind_guess_has_an_interval_by_picture():
+    each = torch.tensor([1, 1, 0, 0, 1, 1, 1, 1]).double()
+    scores = [Score(v.mean().item(), {}, 8, v) for v in (each, torch.zeros(8).double())]
+    data = SimpleNamespace(image_index=torch.arange(4).repeat_interleave(2))
+    found = gain(*scores, data)
+    assert found.value == 0.75 and found.low in (0.0, 0.25) and found.high == 1.0
+    assert gain(*scores, SimpleNamespace(image_index=torch.zeros(8).long())) is None
 
 
 def test_unknown_method_and_question():
     with pytest.raises(ValueError, match="method: expected one of lora, adapters, prefix"):
         tunable(2, "magic")
     with pytest.raises(ValueError, match="question: expected some words"):
-        ask(None, ("red",), "x.png", " ")
+        ask(None, "x.png", " ")
 
 
 def test_soft_scores_reach_the_loss_exactly(tmp_path):
@@ -340,6 +382,9 @@ def test_the_command_tunes_and_the_answer_command_answers(folder, capsys):
     assert {p.name for p in out.iterdir()} == {"tuning.safetensors", "answers.json", "metrics.json"}
     found = json.loads((out / "metrics.json").read_text())
     assert f"{100 * found['test']['tuned']['all']:.1f}%" in told
+    more = found["test"]["difference"]
+    assert f"({100 * more['low']:+.1f} to {100 * more['high']:+.1f})" in told
+    assert "only 2 test pictures" in told
     ask_command.main([str(out), str(folder / "3.png"), "which colour is it?"])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 and {line.split("%  ")[1] for line in lines} == {"red", "blue"}

@@ -125,6 +125,15 @@ def test_a_check_that_is_run_twice_does_not_count_the_course_s_own_answer(capsys
     assert check("99.1", lambda x: 2 * x) is not given  # an answer of one's own counts
 
 
+@pytest.mark.parametrize("number, wrong, right", [("02.8", "a", "b"), ("10.7", 32, 16)])
+def test_a_text_or_a_number_that_was_given_back_is_not_the_learner_s(number, wrong, right, capsys):
+    given = check(number, wrong)
+    capsys.readouterr()
+    assert check(number, given) == right and "the course's own answer" in capsys.readouterr().out
+    check(number, right)  # typed by the learner, it counts
+    assert f"Exercise {number}: right" in capsys.readouterr().out
+
+
 def test_code_above_the_raise_that_was_left_is_noticed(capsys):
     def forgot(x):
         doubled = 2 * x
@@ -366,6 +375,9 @@ def test_the_courses_own_answer_passes(number, exercise):
 def test_plausible_mistakes_are_refused_each_with_its_reason(monkeypatch, capsys, number, exercise):
     monkeypatch.setattr(checks, "exercise", lambda _: exercise)
     for wrong, reason in exercise.mistakes:
-        assert check(number, wrong) is exercise.reference
+        given = check(number, wrong)
+        assert given is exercise.reference or type(given) in (checks._CourseText,
+                                                              checks._CourseNumber)
+        assert given is exercise.reference or given == exercise.reference
         text = capsys.readouterr().out
         assert "not yet" in text and reason in text

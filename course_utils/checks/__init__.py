@@ -95,14 +95,32 @@ def check(number: str, answer: Any) -> Any:
     if grading:
         raise Feedback(f"exercise {number}: {message}")
     _handed_out.add(number)
-    return this.reference
+    return _marked(this.reference)
+
+
+class _CourseText(str):
+    """A text that `check` gave back: equal to any other, and known again."""
+
+
+class _CourseNumber(int):
+    """The same for a whole number."""
+
+
+def _marked(value: Any) -> Any:
+    """The value as it is handed out. Python keeps one object for all equal texts and whole numbers,
+    so these get a type of their own."""
+    if isinstance(value, bool):
+        return value
+    for kind, own in ((str, _CourseText), (int, _CourseNumber)):
+        if isinstance(value, kind):
+            return own(value)
+    return value
 
 
 def _is_the_course_s(number: str, answer: Any) -> bool:
-    """Whether this very object was given back by `check` before. Whole numbers and texts can't be
-    told apart in this way: Python keeps one object for all that are equal."""
-    same = number in _handed_out and answer is exercise(number).reference
-    return same and not isinstance(answer, (int, str))
+    """Whether this very object was given back by `check` before."""
+    given = answer is exercise(number).reference and not isinstance(answer, (int, str))
+    return number in _handed_out and (given or isinstance(answer, (_CourseText, _CourseNumber)))
 
 
 def _verdict(this: Exercise, answer: Any) -> str:

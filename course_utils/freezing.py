@@ -3,8 +3,8 @@
     python -m course_utils.freezing
 
 tunes the pretrained joint model of the world on 1,600 answered questions in Chinese with a part of
-it frozen, at three seeds and three learning rates, and writes data/freezing.json. Runs that the file
-holds already are not repeated. It takes about five minutes on one CPU core. For every strategy the
+it frozen, at three seeds and three learning rates, and writes data/freezing.json. Runs that are
+there already are not repeated. It takes about five minutes on one CPU core. For every strategy the
 learning rate is chosen on validation, seed by seed. Task and training are those of `tuning_curve`,
 which has measured the two extremes: the head alone, and all weights.
 """
@@ -27,7 +27,7 @@ from course_utils.runs import read_runs, write_runs
 from course_utils.training import FitConfig, fit, freeze
 from course_utils.tuning_curve import IMAGES_PER_BATCH, LABELS, UPDATES, base_model, questions
 
-RATES = (1e-3, 3e-3, 1e-2)  # tuning_curve has 3e-2 as well, which is too much for all but a head
+RATES = (1e-3, 3e-3, 1e-2)
 SEEDS = (0, 1, 2)
 COMMAND = "python -m course_utils.freezing"
 
@@ -137,7 +137,7 @@ def main() -> None:
     done = {(r["strategy"], r["rate"], r["seed"]) for r in found}
     order = list(STRATEGIES)
     weights = Path("data/checkpoints/world_pretrained.safetensors")
-    for rate, seed, strategy in product(sorted(RATES, key=lambda r: r != 3e-3), options.seeds, MEASURED):
+    for seed, strategy, rate in product(options.seeds, MEASURED, RATES):
         if (strategy, rate, seed) not in done:
             new = run(strategy, rate, seed, weights)
             found.append(new)

@@ -36,7 +36,9 @@ def suggested(trial: optuna.Trial) -> SmallConfig:
     )
 
 
-def searched(sampler: str, seed: int, train: Features, pool: Features, trials: int = TRIALS) -> dict:
+def searched(
+    sampler: str, seed: int, train: Features, pool: Features, trials: int = TRIALS
+) -> dict:
     """One search. The first CHOOSE_ON questions of `pool` choose, the others judge the choice."""
     chooses = Features(pool.h[:CHOOSE_ON], pool.y[:CHOOSE_ON], pool.answers)
     judges = Features(pool.h[CHOOSE_ON:], pool.y[CHOOSE_ON:], pool.answers)

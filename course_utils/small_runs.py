@@ -51,8 +51,10 @@ class SmallConfig:
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("adamw", "sgd") or self.schedule not in ("cosine", "constant"):
-            raise ValueError("expected optimizer 'adamw' or 'sgd', schedule 'cosine' or 'constant', "
-                             f"got {self.optimizer!r} and {self.schedule!r}")  # fmt: skip
+            raise ValueError(
+                "expected optimizer 'adamw' or 'sgd' and schedule 'cosine' or 'constant', "
+                f"got {self.optimizer!r} and {self.schedule!r}"
+            )
 
 
 class Features(NamedTuple):

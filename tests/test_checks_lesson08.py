@@ -82,7 +82,8 @@ def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
 NAMED = {
     "08.1": ["Adam with L2", "Nothing decays", "multiplied by the learning rate", "correction",
              "as they are kept", "root of v"],
-    "08.2": ["Biases, norms and embeddings", "scale of a norm", "embedding is among", "frozen matrix",
+    "08.2": ["Biases, norms and embeddings", "scale of a norm", "embedding is among", "frozen "
+                                                                                      "matrix",
              "other modules"],
     "08.3": ["lowest", "not of their logarithms", "evenly spaced", "larger of the two",
              "doesn't count"],

@@ -1,4 +1,4 @@
-"""The small trainings of lesson 08: data that are complete, runs that repeat, searches that compare."""
+"""The small trainings of lesson 08: data that are complete, runs that repeat, fair searches."""
 
 from pathlib import Path
 
@@ -101,7 +101,7 @@ def test_searches_are_complete_and_begin_alike():
 
 
 def test_a_search_keeps_the_choice_of_validation(monkeypatch):
-    """The network that is judged is the one with the best validation score, the earlier on a tie."""
+    """The network that is judged is the one with the best validation score; the earlier of two."""
     scores = iter([0.2, 0.9, 0.5, 0.7, 0.5, 0.95])  # validation, judges, validation, ...
     monkeypatch.setattr(search_study, "train_small", lambda *arguments, **named: None)
     monkeypatch.setattr(search_study, "accuracy", lambda model, data: next(scores))

@@ -394,7 +394,8 @@ EXERCISES = {
         (
             "Four lines: shrink w by 1 - lr * decay; the two running means; their corrections; the "
             "step. g is used as it is, the decay doesn't go into it.",
-            "m = beta1 * m + (1 - beta1) * g; v likewise with g**2; then w * (1 - lr * decay) - lr * "
+            "m = beta1 * m + (1 - beta1) * g; v likewise with g**2; then w * (1 - lr * decay) - "
+            "lr * "
             "m_hat / (v_hat.sqrt() + eps). Return m and v uncorrected.",
         ),
         mistakes=(
@@ -402,7 +403,8 @@ EXERCISES = {
             (_no_decay, "Nothing decays: w isn't multiplied by 1 - lr * decay."),
             (_decay_without_rate, "The decay has to be multiplied by the learning rate."),
             (_uncorrected, "The bias correction by 1 - beta**t is missing."),
-            (_returns_corrected, "Return m and v as they are kept; corrected is only what the step uses."),
+            (_returns_corrected, "Return m and v as they are kept; corrected is only what the "
+                                 "step uses."),
             (_no_root, "The step is divided by the root of v, not by v."),
         ),
     ),
@@ -411,13 +413,16 @@ EXERCISES = {
         (
             "Biases and the weights of norms have one dimension. Embeddings have two: find them by "
             "their module.",
-            "Collect id(m.weight) of every nn.Embedding; keep names of parameters that need a gradient, "
+            "Collect id(m.weight) of every nn.Embedding; keep names of parameters that need a "
+            "gradient, "
             "have ndim > 1 and aren't among those.",
         ),
         mistakes=(
             (_everything, "Biases, norms and embeddings shouldn't decay."),
-            (_by_name, "The scale of a norm is called weight too: ask for the number of dimensions."),
-            (_with_embeddings, "The embedding is among them: it has two dimensions, but shouldn't decay."),
+            (_by_name, "The scale of a norm is called weight too: ask for the number of "
+                       "dimensions."),
+            (_with_embeddings, "The embedding is among them: it has two dimensions, but shouldn't "
+                               "decay."),
             (_with_frozen, "A frozen matrix is among them: it isn't trained at all."),
             (_linear_only, "Matrices of other modules (convolutions, bare parameters) decay too."),
         ),
@@ -425,15 +430,19 @@ EXERCISES = {
     "08.3": Exercise(
         "The range test", 12, 2, _steepest, _test_steepest,
         (
-            "Cut both at the lowest loss. Differences of neighbours: tensor.diff(). Divide by those of "
+            "Cut both at the lowest loss. Differences of neighbours: tensor.diff(). Divide by "
+            "those of "
             "rates.log().",
-            "end = losses.argmin() + 1; slopes = losses[:end].diff() / rates[:end].log().diff(); the rate "
+            "end = losses.argmin() + 1; slopes = losses[:end].diff() / rates[:end].log().diff(); "
+            "the rate "
             "at slopes.argmin(), as a float.",
         ),
         mistakes=(
-            (_lowest_loss, "That is where the loss is lowest, the edge of what works, not where it falls."),
+            (_lowest_loss, "That is where the loss is lowest, the edge of what works, not where "
+                           "it falls."),
             (_per_rate, "You divide by the difference of the rates, not of their logarithms."),
-            (_per_entry, "The rates aren't evenly spaced: divide by the difference of their logarithms."),
+            (_per_entry, "The rates aren't evenly spaced: divide by the difference of their "
+                         "logarithms."),
             (_upper_end, "That is the larger of the two rates."),
             (_whole_curve, "What comes after the lowest loss doesn't count: there it jumps about."),
         ),
@@ -442,7 +451,8 @@ EXERCISES = {
         "Patience", 10, 2, _early, _test_early,
         (
             "Go through the epochs and remember the best so far. When is an epoch the last one?",
-            "If score > best score: new best. Otherwise, if epoch - best >= patience: return epoch + 1, "
+            "If score > best score: new best. Otherwise, if epoch - best >= patience: return "
+            "epoch + 1, "
             "best.",
         ),
         mistakes=(
@@ -456,13 +466,15 @@ EXERCISES = {
     "08.5": Exercise(
         "Predict the flattery", 3, 1, 2.0, prediction(0, 100, "points"),
         ("Any number of points is an answer.",
-         "A score on 300 questions has a standard error of some three points; 100 runs are tried, which "
+         "A score on 300 questions has a standard error of some three points; 100 runs are tried, "
+         "which "
          "share the questions."),
     ),
     "08.6": Exercise(
         "Frozen is two things", 10, 2, _ready, _test_ready,
         (
-            "train() reaches every part. Which part should not be in train mode? And what should the "
+            "train() reaches every part. Which part should not be in train mode? And what should "
+            "the "
             "optimiser hold?",
             "Freeze; model.train(); model.stem.eval(); then an AdamW of the parameters with "
             "requires_grad.",
@@ -473,9 +485,11 @@ EXERCISES = {
     "08.7": Exercise(
         "Accumulation, mended", 15, 3, _epoch, _test_epoch,
         (
-            "Which of the four lines belong to a batch, and which to an update? What is the gradient of a "
+            "Which of the four lines belong to a batch, and which to an update? What is the "
+            "gradient of a "
             "sum of losses, and what should it be?",
-            "Divide the loss by accumulate; step, schedule and zero_grad only when number % accumulate == "
+            "Divide the loss by accumulate; step, schedule and zero_grad only when number % "
+            "accumulate == "
             "0, counted from 1; one zero_grad before the loop.",
         ),
         mistakes=tuple((mistake, "") for mistake, _ in _EPOCH_MISTAKES),
@@ -489,7 +503,8 @@ EXERCISES = {
         mistakes=(
             (20.0, "That is float32 weights alone: there are gradient, m and v as well."),
             (40.0, "That is 16-bit weights alone."),
-            (80 / 12, "Somewhere 4 bytes are missing: 16-bit weight and gradient, and three numbers of 32."),
+            (80 / 12, "Somewhere 4 bytes are missing: 16-bit weight and gradient, and three "
+                      "numbers of 32."),
             (10.0, "32 bits are 4 bytes, not 2."),
             (0.625, "You count bits: 8 of them are a byte."),
         ),
@@ -498,7 +513,8 @@ EXERCISES = {
         "What belongs into the file", 5, 2, frozenset("acdefg"),
         lambda answer: _test_file(answer),
         (
-            "Five of them were left out, one at a time, above. What does early stopping need besides?",
+            "Five of them were left out, one at a time, above. What does early stopping need "
+            "besides?",
             "What an update makes anew needn't be kept: two of the eight.",
         ),
         mistakes=(

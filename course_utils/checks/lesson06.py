@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -47,13 +48,57 @@ def _mean_of_all(scores):
     return -(scores.log_softmax(1).mean() + scores.log_softmax(0).mean()) / 2
 
 
+def _softmax_twice(scores):
+    own = torch.arange(len(scores))
+    ways = F.cross_entropy(scores.softmax(1), own), F.cross_entropy(scores.T.softmax(1), own)
+    return sum(ways) / 2
+
+
+def _divided_again(scores):
+    return _contrastive(scores / 0.07)
+
+
+def _yes_or_no(scores):
+    return F.binary_cross_entropy_with_logits(scores, torch.eye(len(scores)))
+
+
+def _one_softmax(scores):
+    return -scores.flatten().log_softmax(0).view_as(scores).diagonal().mean()
+
+
+def _without_the_right_one(scores):
+    others = scores.masked_fill(torch.eye(len(scores), dtype=torch.bool), -torch.inf)
+    ways = others.logsumexp(0).mean() + others.logsumexp(1).mean()
+    return ways / 2 - scores.diagonal().mean()
+
+
+def _probabilities_first(scores):
+    ways = scores.softmax(1).diagonal().log().mean(), scores.softmax(0).diagonal().log().mean()
+    return -sum(ways) / 2
+
+
+LARGE = torch.tensor([[95.0, 20.0, -60.0], [10.0, -30.0, 90.0], [99.0, 5.0, 40.0]])
+
+
+def _survives(got):
+    """Cosines divided by a temperature of 0.01 reach 100."""
+    if isinstance(got, torch.Tensor) and not got.isfinite().all():
+        raise Feedback(
+            "with scores near 100 (a temperature of 0.01) it gives inf or nan: exp overflows, or "
+            "a probability becomes 0. Use log_softmax, logsumexp or cross_entropy."
+        )
+
+
 def _test_contrastive(function):
-    for n in (2, 5):
+    for n in (5, 2):
         scores = 3 * _draw(n, n, n)
         got = call(function, scores)
         compare(got, _contrastive(scores), f"the loss of a table of {n} x {n} scores")
     if isinstance(got, torch.Tensor) and not call(function, scores.requires_grad_()).requires_grad:
         raise Feedback("the value is right, but no gradient gets back to the scores.")
+    got = call(function, LARGE)
+    _survives(got)
+    compare(got, _contrastive(LARGE), "the loss of large scores")
 
 
 # 06.3 who is pushed away
@@ -86,6 +131,12 @@ def _no_temperature(scores, own, temperature):
 def _own_is_zero(scores, own, temperature):
     wrong = scores.clone()
     wrong[own] = 0
+    return (wrong / temperature).softmax(0)
+
+
+def _own_is_lowest(scores, own, temperature):
+    wrong = scores.clone()
+    wrong[own] = -1
     return (wrong / temperature).softmax(0)
 
 
@@ -131,13 +182,37 @@ def _worst(scores, right, k):
     return _recall(-scores, right, k)
 
 
+def _first_right_only(scores, right, k):
+    first = F.one_hot(right.float().argmax(1), right.shape[1]).bool()
+    return _recall(scores, first, k)
+
+
+def _one_more(scores, right, k):
+    return _recall(scores, right, k + 1)
+
+
+def _per_cent(scores, right, k):
+    return 100 * _recall(scores, right, k)
+
+
+def _count(scores, right, k):
+    return len(scores) * _recall(scores, right, k)
+
+
 def _test_recall(function):
     right = torch.eye(10, 12, dtype=torch.bool) | (_draw(9, 10, 12) > 1.2)
     scores = _draw(8, 10, 12) + right
-    for k in (1, 3, 12):
-        got = call(function, scores, right, k)
-        got = got.item() if isinstance(got, torch.Tensor) and got.numel() == 1 else got
-        compare(got, _recall(scores, right, k), f"recall at {k}")
+    for table in (scores, scores - 2 * right):
+        for k in (1, 3, 12):
+            got = call(function, table, right, k)
+            got = _one(got) if isinstance(got, (torch.Tensor, np.ndarray)) else got
+            compare(got, _recall(table, right, k), f"recall at {k}")
+
+
+def _one(got):
+    if math.prod(got.shape) != 1:
+        raise Feedback(f"expected one number, the mean over the queries, got {tuple(got.shape)}.")
+    return got.item()
 
 
 # 06.6 several right answers
@@ -180,6 +255,39 @@ def _same_target_twice(scores, right):
     return (rows - (target * scores.T.log_softmax(1)).sum(1).mean()) / 2
 
 
+def _rows_target(scores, right):
+    columns = (right / right.sum(1, keepdim=True)).T
+    rows = -(columns.T * scores.log_softmax(1)).sum(1).mean()
+    return (rows - (columns * scores.T.log_softmax(1)).sum(1).mean()) / 2
+
+
+def _without_keepdim(scores, right):
+    def way(s, r):
+        return -(r / r.sum(1) * s.log_softmax(1)).sum(1).mean()
+
+    return (way(scores, right) + way(scores.T, right.T)) / 2
+
+
+def _divergence(scores, right):
+    def way(s, r):
+        target = r / r.sum(1, keepdim=True)
+        return F.kl_div(s.log_softmax(1), target, reduction="batchmean")
+
+    return (way(scores, right) + way(scores.T, right.T)) / 2
+
+
+def _mean_of_pairs(scores, right):
+    return -(scores.log_softmax(1)[right].mean() + scores.log_softmax(0)[right].mean()) / 2
+
+
+def _columns_only(scores, right):
+    return _rows_only(scores.T, right.T)
+
+
+def _both_added(scores, right):
+    return 2 * contrastive_loss(scores, right)
+
+
 def _test_spread(function):
     right = torch.eye(5, dtype=torch.bool)
     right[0, 3] = right[3, 0] = right[1, 4] = True
@@ -187,6 +295,13 @@ def _test_spread(function):
                         ("several right texts", right)):  # fmt: skip
         scores = 2 * _draw(11, 5, 5)
         compare(call(function, scores, truth), _spread(scores, truth), f"the loss with {name}")
+    if not call(function, scores.requires_grad_(), truth).requires_grad:
+        raise Feedback("the value is right, but no gradient gets back to the scores.")
+    truth = torch.eye(3, dtype=torch.bool)
+    truth[0, 2] = True
+    got = call(function, LARGE, truth)
+    _survives(got)
+    compare(got, _spread(LARGE, truth), "the loss of large scores")
 
 
 # 06.7 hard negatives
@@ -227,32 +342,55 @@ def _always_the_hardest(scores, right, generator):
     return scores.masked_fill(right, -torch.inf).argmax(1)
 
 
+def _without_generator(scores, right, generator):
+    return scores.masked_fill(right, -torch.inf).softmax(1).multinomial(1)[:, 0]
+
+
+def _top_two(scores, right, generator):
+    wrong = scores.masked_fill(right, -torch.inf)
+    wrong = wrong.masked_fill(wrong < wrong.topk(2, dim=1).values[:, 1:], -torch.inf)
+    return wrong.softmax(1).multinomial(1, generator=generator)[:, 0]
+
+
 def _test_hard(function):
-    scores = torch.tensor([[4.0, 3.0, 1.0, 0.0], [0.0, 5.0, 2.0, 6.0], [9.0, 1.0, 3.0, 0.0],
-                           [1.0, 1.0, 2.0, 4.0]])  # fmt: skip
+    scores = torch.tensor([[4.0, 3.0, 1.0, 0.5], [1.0, 5.0, 0.6, 1.6], [1.5, 1.0, 3.0, 0.2],
+                           [1.0, 0.3, 1.8, 4.0]])  # fmt: skip
     right = torch.eye(4, dtype=torch.bool)
     right[0, 1] = True
+    draws = 1500
     counts = torch.zeros(4, 4)
-    for seed in range(600):
+    for seed in range(draws):
         got = call(function, scores, right, torch.Generator().manual_seed(seed))
-        if not isinstance(got, torch.Tensor) or got.shape != (4,):
-            found = tuple(got.shape) if isinstance(got, torch.Tensor) else kind(got)
-            raise Feedback(f"expected one text number a picture, a tensor (4,), got {found}.")
+        _text_numbers(got)
         counts[torch.arange(4), got.long()] += 1
-    shares = counts / 600  # (pictures, texts)
+    shares = counts / draws  # (pictures, texts)
     if shares.diagonal().any():
         raise Feedback("a picture got its own text as a wrong one.")
     if (shares * right).any():
         raise Feedback("picture 0 got text 1, which is true of it, as a wrong one. `right` says so.")
     want = scores.masked_fill(right, -torch.inf).softmax(1)  # (pictures, texts)
     off = (shares - want).abs()
-    if off.max() > 0.1:
+    if off.max() > 0.05:  # more than three standard errors of a share of 1500 draws
         i, j = divmod(int(off.argmax()), 4)
         hint = "" if shares.max(1).values.min() < 1 else " It is always the same one."
         raise Feedback(
             f"text {j} should come up for picture {i} in {100 * want[i, j]:.0f} % of the draws, "
             f"but does in {100 * shares[i, j]:.0f} %. Each row's scores decide.{hint}"
         )
+    twice = [torch.stack([call(function, scores, right, torch.Generator().manual_seed(seed))
+                          for seed in range(20)]) for _ in range(2)]  # fmt: skip
+    if not torch.equal(*twice):
+        raise Feedback("the same generator must draw the same texts: pass it on to multinomial.")
+
+
+def _text_numbers(got):
+    if not isinstance(got, torch.Tensor) or got.shape != (4,):
+        found = tuple(got.shape) if isinstance(got, torch.Tensor) else kind(got)
+        raise Feedback(f"expected one text number a picture, a tensor (4,), got {found}.")
+    if got.dtype.is_floating_point or got.dtype == torch.bool:
+        raise Feedback(f"expected whole numbers, got {str(got.dtype).removeprefix('torch.')}.")
+    if got.min() < 0 or got.max() > 3:
+        raise Feedback(f"expected numbers of texts from 0 to 3, got {got.tolist()}.")
 
 
 EXERCISES = {
@@ -272,11 +410,18 @@ EXERCISES = {
             (_summed, "That is the sum over the batch, not the mean."),
             (_no_logarithm, "The logarithm is missing: cross-entropy is -log p, not 1 - p."),
             (_mean_of_all, "That is the mean over the whole table; only the diagonal is right."),
+            (_softmax_twice, "cross_entropy takes scores and does the softmax itself."),
+            (_divided_again, "The scores are divided by the temperature already."),
+            (_yes_or_no, "That asks yes or no about each pair (section 3, SigLIP)."),
+            (_one_softmax, "One softmax for each row and one for each column, not one for the "
+             "table."),
+            (_without_the_right_one, "The right text is among those in the denominator."),
+            (_probabilities_first, ""),
         ),
     ),
     "06.2": Exercise(
         "The loss of a model that knows nothing", 5, 1, math.log(256),
-        value(math.log(256), "the loss of a model that knows nothing", atol=0.005 / math.log(256)),
+        value(math.log(256), "the loss of a model that knows nothing", atol=0.0015 / math.log(256)),
         (
             "It gives each of the 256 texts the same probability.",
             "-log(1 / 256), with the natural logarithm: math.log(256).",
@@ -286,6 +431,10 @@ EXERCISES = {
             (1 / 256, "That is the probability; the loss is minus its logarithm."),
             (255 / 256, "That is the share of wrong guesses, not a loss."),
             (-math.log(256), "The sign: -log p of a small p is positive."),
+            (math.log(255), "That counts the wrong texts only. The right one stands for choice "
+             "too: 256."),
+            (math.log10(256), "That is the logarithm to base 10."),
+            (2 * math.log(256), "The two ways are averaged, not added."),
         ),
     ),
     "06.3": Exercise(
@@ -303,12 +452,15 @@ EXERCISES = {
             (_times, "You multiply by the temperature; scores are divided by it."),
             (_no_temperature, "The temperature isn't used."),
             (_own_is_zero, "A score of 0 is no exclusion: exp(0) is 1. It takes -infinity."),
+            (_own_is_lowest, "A cosine of -1 is possible, and still gets a share. It takes "
+             "-infinity."),
         ),
     ),
     "06.4": Exercise(
         "Recall at k", 10, 2, _recall, _test_recall,
         (
-            "For each row take the k best choices. Is any of them right?",
+            "`topk` gives the places of the k best in each row. How do you look up `right` at these "
+            "places?",
             "right.gather(1, scores.topk(k, dim=1).indices) is (queries, k); `.any(1)`, then the "
             "mean.",
         ),
@@ -319,11 +471,17 @@ EXERCISES = {
             (_diagonal, "You count answer i only, but `right` may name several."),
             (_columns, "You search through the columns: rows are the queries."),
             (_worst, "Those are the k lowest scores."),
+            (_first_right_only, "You look for the first right choice of a row only; there may be "
+             "several."),
+            (_one_more, "Those are k + 1 choices."),
+            (_per_cent, "A share from 0 to 1 is asked for, not per cent."),
+            (_count, "That is the number of queries; their share is asked for."),
         ),
     ),
     "06.5": Exercise(
         "Predict the search in Chinese", 3, 1, 100.0, prediction(1, 240),
-        ("Any place from 1 to 240 is an answer.", "Guessing gives 118."),
+        ("Any place from 1 to 240 is an answer.",
+         "Has MiniLM's vocabulary Chinese characters? What would their vectors be?"),
     ),
     "06.6": Exercise(
         "Several right answers", 10, 2, _spread, _test_spread,
@@ -343,6 +501,15 @@ EXERCISES = {
             (_left_out, "You leave the other right answers out: not pushed, but not pulled either."),
             (_same_target_twice, "The columns need a target of their own, from right.T: a text may "
              "fit two pictures where each picture has one text."),
+            (_rows_target, "The columns' target must itself sum to 1 over the pictures: divide "
+             "right.T by its own sums."),
+            (_without_keepdim, "right.sum(1) without keepdim=True divides column j by the sum of "
+             "row j."),
+            (_divergence, "That is the divergence: cross-entropy minus the target's entropy. Its "
+             "gradient is the same; the cross-entropy is asked for."),
+            (_mean_of_pairs, "Each row counts once, however many right texts it has."),
+            (_columns_only, "Only the columns: the rows are missing."),
+            (_both_added, "The two ways are added; it is their mean."),
         ),
     ),
     "06.7": Exercise(
@@ -352,6 +519,7 @@ EXERCISES = {
             "scores.masked_fill(right, -torch.inf).softmax(dim=1), then multinomial.",
         ),
         mistakes=((_broken, ""), (_right_too, ""), (_only_the_diagonal, ""), (_uniform, ""),
-                  (_wrong_axis, ""), (_easiest, ""), (_always_the_hardest, "")),
+                  (_wrong_axis, ""), (_easiest, ""), (_always_the_hardest, ""), (_top_two, ""),
+                  (_without_generator, "")),
     ),
 }  # fmt: skip

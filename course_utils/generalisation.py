@@ -11,6 +11,7 @@ the answers of a question are skewed one way in training and validation, and the
 """
 
 import argparse
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
@@ -98,6 +99,28 @@ def test_of_pairs(pairs: set[Pair], seed: int = 0) -> dict[str, VQAData]:
     new = torch.tensor([bool(about & pairs) for about in asked])
     seen = torch.tensor([bool(about) and not about & pairs for about in asked])
     return {name: data.select(rows) for name, rows in (("new", new), ("seen", seen)) if rows.any()}
+
+
+def chance_of_new(counts: Sequence[int] = HELD[1:], scenes: int = 2000) -> dict[int, list[float]]:
+    """What a guess gets on the new questions that knows only which kind of answer fits: one of two
+    for "is there", of eight colours, of four shapes. One share a seed, for each number held out."""
+    world = generate("iid", "test", scenes, 4, WORLD_FAMILIES)
+    asked, found = asked_pairs(world), {}
+    for count in counts:
+        sets = [held_out(count, seed) for seed in SEEDS]
+        found[count] = [float(world.chance[[bool(about & pairs) for about in asked]].mean())
+                        for pairs in sets]  # fmt: skip
+    return found
+
+
+def objects_left(counts: Sequence[int] = HELD, scenes: int = 3000) -> dict[int, float]:
+    """How many objects a training picture has on average that has none of the held-out
+    combinations; for those of seed 0. A picture with many objects is more likely to have one."""
+    world = generate("iid", "train", scenes, 4, WORLD_FAMILIES)
+    there, objects = scene_pairs(world), (world.scenes.shape >= 0).sum(1)  # (scenes,)
+    sets = {count: held_out(count, 0) for count in counts}
+    return {count: float(objects[[not pairs & held for pairs in there]].mean())
+            for count, held in sets.items()}  # fmt: skip
 
 
 def run_pairs(count: int, seed: int) -> list[dict]:

@@ -2,14 +2,20 @@
 
 import pytest
 import torch
+from sklearn.metrics import f1_score
 
 from course_utils.checks import check
 from course_utils.checks.feedback import Feedback
 from course_utils.checks.lesson09 import EXERCISES
 
 
-def accuracy_by_cat(batches):
-    return torch.cat(list(batches)).double().mean().item()
+def macro_f1_by_pairs(table):
+    truth, said = [], []
+    for i, row in enumerate(table.tolist()):
+        for j, count in enumerate(row):
+            truth += [i] * count
+            said += [j] * count
+    return f1_score(truth, said, average="macro")
 
 
 def auc_by_pairs(scores, positive):
@@ -28,13 +34,14 @@ def bootstrap_by_counts(right, picture, draws, generator):
 
 
 def split_by_threshold(picture, fraction, generator):
-    luck = torch.rand(int(picture.max()) + 1, generator=generator)
+    numbers, which = picture.unique(return_inverse=True)
+    luck = torch.rand(len(numbers), generator=generator)
     border = luck.sort().values[round(fraction * len(luck)) - 1]
-    return (luck <= border)[picture]
+    return (luck <= border)[which]
 
 
 @pytest.mark.parametrize("number, answer", [
-    ("09.1", "c"), ("09.2", accuracy_by_cat), ("09.3", auc_by_pairs),
+    ("09.1", "c"), ("09.2", macro_f1_by_pairs), ("09.3", auc_by_pairs),
     ("09.5", bootstrap_by_counts), ("09.4", 2), ("09.6", split_by_threshold)])
 def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
     EXERCISES[number].test(answer)
@@ -42,11 +49,13 @@ def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "09.2": ["mean of the batches", "last batch is missing", "number of right", "number of batches",
-             "shorter than the first"],
+    "09.2": ["micro F1", "mean recall", "mean precision", "First F1 of each", "how often they occur",
+             "Hits count twice", "four times", "last class alone", "one number for each class"],
     "09.3": ["not a whole", "not nothing", "negative one is higher", "one threshold", "not with all"],
-    "09.5": ["Whole pictures", "with replacement", "count more", "as many pictures"],
-    "09.6": ["a leak", "isn't drawn", "expected 10 of 50", "on one side"],
+    "09.5": ["Whole pictures", "with replacement", "count more", "as many pictures",
+             "ten different shares"],
+    "09.6": ["a leak", "expected 10 of 50|isn't drawn", "expected 10 of 50", "on one side",
+             "fraction 0.5, expected 25", "not of all numbers", "not of the questions"],
 }  # fmt: skip
 
 
@@ -73,7 +82,7 @@ def test_every_known_mistake_is_tried_above():
 
 
 @pytest.mark.parametrize("number, value, message", [
-    ("09.2", lambda batches: None, "None"), ("09.3", lambda s, p: s, "number|shape"),
+    ("09.2", lambda table: None, "None"), ("09.3", lambda s, p: s, "number|shape"),
     ("09.5", lambda r, p, d, g: 0.5, "one mean a draw"), ("09.4", "wide", "0 to 50"),
     ("09.6", lambda p, f, g: p, "bool tensor")])
 def test_answers_of_another_kind_are_told_so(number, value, message):  # fmt: skip

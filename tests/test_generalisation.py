@@ -52,6 +52,24 @@ def test_new_and_seen_questions_share_nothing():
     assert set(generalisation.test_of_pairs(set())) == {"seen"}
 
 
+def test_the_chance_of_new_questions_is_that_of_their_families():
+    found = generalisation.chance_of_new((8,), scenes=300)[8]
+    world = generate("iid", "test", 300, 4, generalisation.WORLD_FAMILIES)
+    one_of = {"exists": 2, "colour": 8, "shape": 4}
+    for seed, chance in zip(generalisation.SEEDS, found):
+        pairs = generalisation.held_out(8, seed)
+        new = [1 / one_of[p.family] for p, about in zip(world.programs,
+               generalisation.asked_pairs(world)) if about & pairs]  # fmt: skip
+        assert chance == pytest.approx(sum(new) / len(new))
+
+
+def test_pictures_without_combinations_have_fewer_objects():
+    found = generalisation.objects_left(scenes=600)
+    assert list(found) == list(generalisation.HELD)
+    assert found[0] > found[8] > found[16] >= 1
+    assert found[0] == pytest.approx(2.5, abs=0.15)  # one to four, equally often
+
+
 def test_a_small_run(monkeypatch):
     monkeypatch.setattr(generalisation, "SCENES", 40)
     monkeypatch.setattr(generalisation, "FIT", generalisation.FitConfig(epochs=1))

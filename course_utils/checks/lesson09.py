@@ -1,10 +1,13 @@
 """Lesson 09: measuring honestly."""
 
+from itertools import combinations_with_replacement
+
 import torch
 
 from course_utils.checks.feedback import (
     Exercise, Feedback, call, choice, compare, prediction,
 )  # fmt: skip
+from course_utils.intervals import standard_error
 from course_utils.metrics import auc
 
 
@@ -12,39 +15,60 @@ def _draw(seed, *shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-# 09.2 averages of averages
+# 09.2 macro F1
 
 
-def _accuracy(batches):
-    return sum(b.sum().item() for b in batches) / sum(len(b) for b in batches)
+def _macro_f1(table):
+    return (2 * table.diagonal() / (table.sum(0) + table.sum(1))).double().mean().item()
 
 
-def _mean_of_means(batches):
-    return sum(b.float().mean().item() for b in batches) / len(batches)
+def _micro(table):
+    return (table.diagonal().sum() / table.sum()).item()
 
 
-def _without_the_last(batches):
-    return _accuracy(batches[:-1])
+def _macro_recall(table):
+    return (table.diagonal() / table.sum(1)).mean().item()
 
 
-def _counts(batches):
-    return sum(b.sum().item() for b in batches)
+def _macro_precision(table):
+    return (table.diagonal() / table.sum(0)).mean().item()
 
 
-def _per_batch(batches):
-    return sum(b.sum().item() for b in batches) / len(batches)
+def _f1_of_means(table):
+    p, r = _macro_precision(table), _macro_recall(table)
+    return 2 * p * r / (p + r)
 
 
-def _by_first_size(batches):
-    return sum(b.sum().item() for b in batches) / (len(batches) * len(batches[0]))
+def _by_support(table):
+    f1 = 2 * table.diagonal() / (table.sum(0) + table.sum(1))
+    return (f1 * table.sum(1) / table.sum()).sum().item()
 
 
-def _test_accuracy(function):
-    for seed, sizes in enumerate(((8, 8, 2), (5, 5, 5, 1))):
-        batches = [_draw(10 * seed + i, n) < (0.8 if n > 2 else -0.5) for i, n in enumerate(sizes)]
-        got = call(function, batches)
+def _hits_once(table):
+    return (table.diagonal() / (table.sum(0) + table.sum(1) - table.diagonal())).mean().item()
+
+
+def _hits_in_errors(table):
+    hits = table.diagonal()
+    return (2 * hits / (2 * hits + table.sum(0) + table.sum(1))).mean().item()
+
+
+def _last_class(table):
+    return (2 * table.diagonal() / (table.sum(0) + table.sum(1)))[-1].item()
+
+
+def _one_each(table):
+    return 2 * table.diagonal() / (table.sum(0) + table.sum(1))
+
+
+def _test_macro_f1(function):
+    for counts in ([[50, 10], [3, 7]], [[8, 1, 0], [2, 5, 4], [1, 6, 20]]):
+        table = torch.tensor(counts)
+        got = call(function, table)
+        if isinstance(got, torch.Tensor) and got.numel() == len(counts):
+            raise Feedback("that is one number for each class; macro F1 is their mean.")
         got = got.item() if isinstance(got, torch.Tensor) and got.numel() == 1 else got
-        compare(got, _accuracy(batches), f"the accuracy over batches of {sizes}")
+        compare(got, _macro_f1(table), f"macro F1 of {len(counts)} classes")
 
 
 # 09.3 AUC
@@ -131,6 +155,11 @@ def _half_as_many(right, picture, draws, generator):
     return torch.stack(means)
 
 
+def _normal_noise(right, picture, draws, generator):
+    error = standard_error(right, picture)
+    return right.double().mean() + error * torch.randn(draws, generator=generator)
+
+
 def _some_pictures():
     """Sixty pictures with one to nine questions, more and easier ones in the first thirty."""
     sizes = torch.cat([torch.full((30,), 9), torch.full((30,), 2)])
@@ -167,6 +196,23 @@ def _test_bootstrap(function):
             f"your means spread {ratio:.2f} times as much as they should. Draw as many pictures as "
             "there are."
         )
+    _test_three_pictures(function)
+
+
+def _test_three_pictures(function):
+    """Three pictures can be drawn in ten ways: every mean must be one of ten."""
+    picture = torch.tensor([2, 0, 1, 0, 2, 2, 0, 2])
+    right = torch.tensor([1, 1, 0, 0, 1, 0, 1, 1]).bool()
+    rows = [(picture == g).nonzero()[:, 0] for g in range(3)]
+    possible = torch.stack([right[torch.cat([rows[i] for i in drawn])].double().mean()
+                            for drawn in combinations_with_replacement(range(3), 3)])  # fmt: skip
+    got = call(function, right, picture, 200, torch.Generator().manual_seed(0)).double()
+    odd = ((got[:, None] - possible).abs().min(1).values > 1e-5).nonzero()[:, 0]
+    if len(odd):
+        raise Feedback(
+            f"with three pictures a draw can give ten different shares, but {got[odd[0]]:.4f} is none "
+            "of them. Whole pictures are drawn again, with the answers that were given."
+        )
 
 
 # 09.6 a split without a leak
@@ -182,6 +228,27 @@ def _leaky(picture, fraction, generator):
     return torch.rand(len(picture), generator=generator) < fraction
 
 
+def _always_a_fifth(picture, fraction, generator):
+    groups = picture.unique()
+    order = groups[torch.randperm(len(groups), generator=generator)]
+    return torch.isin(picture, order[: len(groups) // 5])
+
+
+def _of_all_numbers(picture, fraction, generator):
+    count = int(picture.max()) + 1
+    chosen = torch.randperm(count, generator=generator)[: round(fraction * count)]
+    return torch.isin(picture, chosen)
+
+
+def _until_enough_questions(picture, fraction, generator):
+    groups = picture.unique()
+    part = torch.zeros(len(picture), dtype=torch.bool)
+    for group in groups[torch.randperm(len(groups), generator=generator)]:
+        if part.double().mean() < fraction:
+            part |= picture == group
+    return part
+
+
 def _first_ones(picture, fraction, generator):
     return picture < fraction * (picture.max() + 1)
 
@@ -195,22 +262,36 @@ def _everything(picture, fraction, generator):
 
 
 def _test_split(function):
-    picture = torch.arange(50).repeat_interleave(4)[torch.randperm(200)]
-    parts = [call(function, picture, 0.2, torch.Generator().manual_seed(seed)) for seed in (0, 1)]
-    for part in parts:
-        if not isinstance(part, torch.Tensor) or part.dtype != torch.bool or part.shape != (200,):
-            raise Feedback("expected a bool tensor (questions,), True for a test question.")
-        if part.all() or not part.any():
-            raise Feedback("all questions are on one side.")
-        both = set(picture[part].tolist()) & set(picture[~part].tolist())
-        if both:
-            raise Feedback(f"{len(both)} of 50 pictures have questions on both sides: a leak.")
-        if len(picture[part].unique()) != 10:
-            raise Feedback(
-                f"expected 10 of 50 pictures in the test part, got {len(picture[part].unique())}."
-            )
-    if torch.equal(*parts):
-        raise Feedback("another generator gives the same split: it isn't drawn.")
+    # fifty pictures with one to seven questions, in no order; numbers have gaps
+    numbers = 3 * torch.arange(50) + 1
+    sizes = torch.randint(1, 8, (50,), generator=torch.Generator().manual_seed(6))
+    picture = numbers.repeat_interleave(sizes)
+    picture = picture[torch.randperm(len(picture), generator=torch.Generator().manual_seed(7))]
+    for fraction, wanted in ((0.2, 10), (0.5, 25)):
+        parts = [call(function, picture, fraction, torch.Generator().manual_seed(seed))
+                 for seed in (0, 1)]  # fmt: skip
+        for part in parts:
+            _test_part(part, picture, fraction, wanted)
+        if torch.equal(*parts):
+            raise Feedback("another generator gives the same split: it isn't drawn.")
+
+
+def _test_part(part, picture, fraction, wanted):
+    shape = picture.shape
+    if not isinstance(part, torch.Tensor) or part.dtype != torch.bool or part.shape != shape:
+        raise Feedback("expected a bool tensor (questions,), True for a test question.")
+    if part.all() or not part.any():
+        raise Feedback("all questions are on one side.")
+    both = set(picture[part].tolist()) & set(picture[~part].tolist())
+    if both:
+        raise Feedback(f"{len(both)} of 50 pictures have questions on both sides: a leak.")
+    found = len(picture[part].unique())
+    if found != wanted:
+        raise Feedback(
+            f"with fraction {fraction}, expected {wanted} of 50 pictures in the test part, got "
+            f"{found}. It is the fraction of the pictures that occur, not of the questions, and not "
+            "of all numbers up to the highest."
+        )
 
 
 EXERCISES = {
@@ -230,19 +311,26 @@ EXERCISES = {
         ),
     ),
     "09.2": Exercise(
-        "Averages of averages", 5, 1, _accuracy, _test_accuracy,
+        "Macro F1", 8, 2, _macro_f1, _test_macro_f1,
         (
-            "Which batch does a question of the short last batch stand in, and how much does it "
-            "count?",
-            "Sum the right answers of all batches, sum their lengths, and divide once.",
+            "For one class: where in the table are its hits, its false alarms and what was missed? "
+            "Use F1 = 2 TP / (2 TP + FP + FN).",
+            "The row sum of a class is TP + FN, the column sum TP + FP: together they are the "
+            "denominator. Then the mean over the classes.",
         ),
         mistakes=(
-            (_mean_of_means, "That is the mean of the batches' means: a question in a short batch "
-             "counts more than one in a full batch."),
-            (_without_the_last, "The last batch is missing."),
-            (_counts, "That is the number of right answers; divide by how many there are."),
-            (_per_batch, "You divide by the number of batches, not of questions."),
-            (_by_first_size, "The last batch is shorter than the first."),
+            (_micro, "That is the accuracy, or micro F1: every example counts alike. In macro F1 "
+             "every class does."),
+            (_macro_recall, "That is the mean recall: false alarms don't count in it."),
+            (_macro_precision, "That is the mean precision: what was missed doesn't count in it."),
+            (_f1_of_means, "First F1 of each class, then the mean; you take the means of precision "
+             "and recall first."),
+            (_by_support, "You weight the classes by how often they occur; macro counts each alike."),
+            (_hits_once, "Hits count twice, above and below: 2 TP / (2 TP + FP + FN)."),
+            (_hits_in_errors, "Row and column sums hold the hits already: you count them four times "
+             "below."),
+            (_last_class, "That is the F1 of the last class alone."),
+            (_one_each, ""),
         ),
     ),
     "09.3": Exercise(
@@ -274,16 +362,19 @@ EXERCISES = {
         ),
         mistakes=(
             (_by_question, ""), (_no_replacement, ""), (_picture_means, ""), (_half_as_many, ""),
+            (_normal_noise, ""),
         ),
     ),
     "09.6": Exercise(
         "A split without a leak", 8, 2, _split, _test_split,
         (
             "What must not be on both sides?",
-            "Draw a fifth of picture.unique(), then torch.isin(picture, chosen).",
+            "Shuffle picture.unique() with torch.randperm, keep the first round(fraction * how many) "
+            "of it, then torch.isin(picture, chosen).",
         ),
         mistakes=(
             (_leaky, ""), (_first_ones, ""), (_not_random_size, ""), (_everything, ""),
+            (_always_a_fifth, ""), (_of_all_numbers, ""), (_until_enough_questions, ""),
         ),
     ),
 }  # fmt: skip

@@ -153,7 +153,8 @@ class RankAllocator:
         """Brings the importance up to date, and zeroes the triplets beyond the budget of `step`.
 
         Raises:
-            ValueError: there are no gradients: call it after `backward` and before `zero_grad`.
+            ValueError: there are no gradients: call it after `optimizer.step` (which would bring
+                zeroed values back) and before `zero_grad`.
         """
         end = self.config.total_steps - self.config.final
         if step > end:  # the choice is made; the optimiser must not bring the others back
@@ -173,7 +174,7 @@ class RankAllocator:
             if p.grad is None:
                 raise ValueError(
                     "expected gradients of the triplets: call update_and_allocate after "
-                    "loss.backward() and before optimizer.zero_grad()"
+                    "optimizer.step() and before optimizer.zero_grad()"
                 )
             sensitivity = (p * p.grad).abs()  # as p
             mean = self.mean[p].lerp_(sensitivity, 1 - self.config.smooth)

@@ -68,7 +68,8 @@ score = (logits["world_joint_1"][room, YES] - logits["world_joint_1"][room, NO])
 alarm = {"always no": torch.zeros(len(room), dtype=torch.bool), "the model": score > 0}
 for name, said in alarm.items():
     print(f"{name:10} right in {100 * metrics.accuracy(said.long(), there.long()):.1f} % of "
-          f"{len(room)} cases; finds {int((said & there).sum())} of {int(there.sum())}")  # fmt: skip
+          f"{len(room)} cases; "
+          f"finds {int((said & there).sum())} of {int(there.sum())}")  # fmt: skip
 
 lab.claim("by accuracy the model that never looks beats this one", metrics.accuracy(
     alarm["always no"].long(), there.long()) > metrics.accuracy(alarm["the model"].long(),
@@ -238,8 +239,8 @@ axes[1].axhline(100 * there.double().mean(), color="grey", linewidth=1)
 axes[0].legend(fontsize=8)
 figure.tight_layout()
 plots.show(figure, alt="Left: ROC curves of three models, all near the upper left corner. Right: "
-           "precision against recall for the same models: two fall off early, one stays at the top. "
-           "A grey line in each is chance.")
+           "precision against recall for the same models: two fall off early, one stays at the "
+           "top. A grey line in each is chance.")
 
 # %% [markdown]
 # The same scores, two pictures. With 19 negatives for each positive, a false-alarm rate of 5 %
@@ -308,13 +309,14 @@ print(f"Wilson's interval, as if independent: {100 * found.low:.1f} to {100 * fo
 #
 # > **Exercise 09.5 · write it** · difficulty 3 of 3 · 15 minutes
 # >
-# > The bootstrap of the accuracy, by picture. For each draw take as many pictures as there are,
-# > with replacement. Each brings all its questions (twice if it was drawn twice). Return the share
-# > right among all these questions, one for each draw, in float64.
+# > The bootstrap of the accuracy, by picture. In each of `draws` rounds draw as many pictures as
+# > there are, with replacement and with `generator`. Take all questions of each; a picture that is
+# > drawn twice counts twice. Return the share of right answers of each round. Pictures have
+# > different numbers of questions, in any order, and picture numbers may have gaps.
 
 # %%
 def bootstrap_means(right, picture, draws, generator):
-    """right (n,) bool, picture (n,) number of each question's picture -> (draws,) accuracies."""
+    """right (n,) bool, picture (n,) number of each question's picture -> float tensor (draws,)."""
     ### BEGIN SOLUTION
     rows = [(picture == number).nonzero()[:, 0] for number in picture.unique()]
     means = []
@@ -328,10 +330,15 @@ def bootstrap_means(right, picture, draws, generator):
 # %%
 bootstrap_means = check("09.5", bootstrap_means)
 
+# %%
+drawn = bootstrap_means(few, groups, 1000, torch.Generator().manual_seed(0))  # (draws,)
+low, high = (100 * drawn.quantile(share).item() for share in (0.025, 0.975))
+print(f"the 500 questions again, bootstrap by picture: ± {(high - low) / 2:.1f} points")
+
 # %% [markdown]
-# Does it keep its promise? Only a world in which the truth is known can tell. Forty pictures with
-# ten questions each; each picture has its own ease, drawn between 0 and 1; the true accuracy is 50
-# %. Two hundred such tests, a 95 % interval for each, by question and by picture:
+# Does such an interval keep its promise? Only a world in which the truth is known can tell. Forty
+# pictures with ten questions each; each picture has its own ease, drawn between 0 and 1; the true
+# accuracy is 50 %. Two hundred such tests, a 95 % interval for each, by question and by picture:
 
 # %%
 def covered(by_picture, tests=200):
@@ -444,7 +451,8 @@ for fusion in ("joint", "late", "cross"):
     spread, means[fusion] = torch.tensor(shares).std().item(), sum(shares) / 3
     error = 100 * standard_error(right[f"world_{fusion}_0"], test.image_index)
     print(f"{fusion:6} seeds 0, 1, 2: {', '.join(f'{s:.1f}' for s in shares)} %, mean "
-          f"{means[fusion]:.1f}; standard deviation {spread:.1f}, standard error of one {error:.1f}")
+          f"{means[fusion]:.1f}; standard deviation {spread:.1f}, "
+          f"standard error of one {error:.1f}")
 lab.claim("the file joint_0 is better than the file late_0, but the recipe's mean isn't higher",
           large["world_late_0"].low > 0 and means["joint"] < means["late"])
 
@@ -475,7 +483,7 @@ for axis, name in zip(axes, ("world_joint_0", "world_late_0", "world_cross_0")):
     axis.scatter(100 * bins.confidence, 100 * bins.accuracy, 4 + bins.count / 20,
                  color=plots.PALETTE[0])
     axis.set(xlabel="confidence (%)", title=f"{name}: ECE {100 * errors[name]:.1f} %, {BINS} bins",
-             xlim=(0, 106), ylim=(-6, 106))
+             xlim=(0, 106), ylim=(-6, 112))
     axis.title.set_size(9)
     reference = MulticlassCalibrationError(len(test.answers), n_bins=BINS, norm="l1")
     same = abs(reference(logits[name].softmax(1), test.y).item() - errors[name]) < 1e-4
@@ -588,7 +596,7 @@ for i, (part, label) in enumerate((("seen", "combinations that were trained on")
 guess = [100 * sum(kind[c]) / len(kind[c]) for c in counts]
 axis.plot(counts, guess, color="grey", label="guess of the right kind, held out")
 axis.set(xlabel="combinations held out, of 32", ylim=(0, 100), xticks=(0, 2, 8, 16),
-         ylabel="right (%), ± standard deviation of 3 runs",
+         ylabel="right (%), ± std of 3 runs",
          title="What was never shown together is answered far worse")
 axis.legend(loc="lower left", fontsize=8)
 plots.show(figure, alt="Accuracy on seen and on held-out combinations against the number held out: "
@@ -660,13 +668,13 @@ lab.claim("the model falls in every run", min(fall) > 0)
 #
 # > **Exercise 09.6 · write it** · difficulty 2 of 3 · 8 minutes
 # >
-# > Split questions into training and test so that no picture is on both sides. `fraction` of the
-# > *pictures* go to the test part, rounded to a whole number of them.
+# > Split questions into training and test so that no picture is on both sides. Exactly
+# > `round(fraction * pictures)` *pictures*, drawn with `generator`, go to the test part. Picture
+# > numbers may have gaps.
 
 # %%
 def split(picture, fraction, generator):
-    """picture (n,) number of each question's picture (not all numbers need occur)
-    -> (n,) bool, True for a test question."""
+    """picture (n,) number of each question's picture -> bool tensor (n,), True for test."""
     ### BEGIN SOLUTION
     pictures = picture.unique()  # (pictures,)
     order = pictures[torch.randperm(len(pictures), generator=generator)]
@@ -711,8 +719,8 @@ for place, i in enumerate(families):
 axis.set(yticks=range(len(families)), yticklabels=[test.families[i] for i in families],
          xlabel="right answers (%), with 95 % interval by picture",
          title=f"{name}: colours and shapes are its weak side")
-plots.show(figure, alt="Accuracy of one model by question family with 95 % intervals: exists is best, "
-           "colour and shape are lowest.")
+plots.show(figure, alt="Accuracy of one model by question family with 95 % intervals: exists is "
+           "best, colour and shape are lowest.")
 
 # %% [markdown]
 # And then look at the mistakes themselves. Choose a family, and move through what this model got

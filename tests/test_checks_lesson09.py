@@ -27,8 +27,9 @@ def auc_by_pairs(scores, positive):
 
 
 def bootstrap_by_counts(right, picture, draws, generator):
-    sums = torch.bincount(picture, right.double())
-    sizes = torch.bincount(picture)
+    _, which = picture.unique(return_inverse=True)
+    sums = torch.bincount(which, right.double())
+    sizes = torch.bincount(which)
     picked = torch.randint(len(sums), (draws, len(sums)), generator=generator)
     return sums[picked].sum(1) / sizes[picked].sum(1)
 
@@ -51,11 +52,15 @@ def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
 NAMED = {
     "09.2": ["micro F1", "mean recall", "mean precision", "First F1 of each", "how often they occur",
              "Hits count twice", "four times", "last class alone", "one number for each class"],
-    "09.3": ["not a whole", "not nothing", "negative one is higher", "one threshold", "not with all"],
-    "09.5": ["Whole pictures", "with replacement", "count more", "as many pictures",
-             "ten different shares"],
+    "09.3": ["not a whole", "not nothing", "negative one is higher", "one threshold", "not with all",
+             "share the mean of their ranks", "Ranks start at 1", "below a half"],
+    "09.5": ["no three whole pictures", "with replacement", "many questions count more",
+             "as many pictures as there are", "share from 0 to 1", "with replacement",
+             "counts twice", "that were drawn, not of all", "NaN", "with `generator`",
+             "not per cent"],
     "09.6": ["a leak", "expected 10 of 50|isn't drawn", "expected 10 of 50", "on one side",
-             "fraction 0.5, expected 25", "not of all numbers", "not of the questions"],
+             "fraction 0.5, expected 20", "not of all numbers", "not of the questions",
+             "with `generator`", "draw each on its own", "draw each on its own"],
 }  # fmt: skip
 
 
@@ -84,6 +89,7 @@ def test_every_known_mistake_is_tried_above():
 @pytest.mark.parametrize("number, value, message", [
     ("09.2", lambda table: None, "None"), ("09.3", lambda s, p: s, "number|shape"),
     ("09.5", lambda r, p, d, g: 0.5, "one mean a draw"), ("09.4", "wide", "0 to 50"),
+    ("09.4", 0.036, "Did you mean 3.6"),
     ("09.6", lambda p, f, g: p, "bool tensor")])
 def test_answers_of_another_kind_are_told_so(number, value, message):  # fmt: skip
     with pytest.raises(Feedback, match=message):

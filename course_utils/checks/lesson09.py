@@ -1,14 +1,15 @@
 """Lesson 09: measuring honestly."""
 
+import math
 from itertools import combinations_with_replacement
 
 import torch
 
 from course_utils.checks.feedback import (
-    Exercise, Feedback, call, choice, compare, prediction,
+    Exercise, Feedback, call, choice, compare, number, prediction,
 )  # fmt: skip
 from course_utils.intervals import standard_error
-from course_utils.metrics import auc
+from course_utils.metrics import auc, mid_ranks
 
 
 def _draw(seed, *shape):
@@ -67,7 +68,7 @@ def _test_macro_f1(function):
         got = call(function, table)
         if isinstance(got, torch.Tensor) and got.numel() == len(counts):
             raise Feedback("that is one number for each class; macro F1 is their mean.")
-        got = got.item() if isinstance(got, torch.Tensor) and got.numel() == 1 else got
+        got = number(got)
         compare(got, _macro_f1(table), f"macro F1 of {len(counts)} classes")
 
 
@@ -101,15 +102,47 @@ def _all_pairs(scores, positive):
     return order[positive].double().mean().item()
 
 
+def _ranks_without_ties(scores, positive):
+    ranks = torch.empty(len(scores), dtype=torch.double)
+    ranks[scores.argsort()] = torch.arange(1, len(scores) + 1, dtype=torch.double)
+    ones, zeros = int(positive.sum()), int((~positive).sum())
+    return ((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros)).item()
+
+
+def _ranks_from_0(scores, positive):
+    ones, zeros = int(positive.sum()), int((~positive).sum())
+    total = (mid_ranks(scores) - 1)[positive].sum()
+    return ((total - ones * (ones + 1) / 2) / (ones * zeros)).item()
+
+
+def _never_below_half(scores, positive):
+    return max(auc(scores, positive), 1 - auc(scores, positive))
+
+
 def _test_auc(function):
-    for seed, (n, tied) in enumerate(((30, False), (40, True))):
+    kinds = ((30, "without ties"), (40, "with ties"), (35, "that are wrong more often than right"))
+    for seed, (n, kind) in enumerate(kinds):
         scores = _draw(seed, n)
-        positive = _draw(seed + 5, n) + scores > 0.5
-        scores = scores.round() if tied else scores
-        got = call(function, scores, positive)
-        got = got.item() if isinstance(got, torch.Tensor) and got.numel() == 1 else got
-        compare(got, auc(scores, positive), "the AUC of scores " +
-                ("with ties" if tied else "without ties"))  # fmt: skip
+        positive = _draw(seed + 5, n) + (scores if seed < 2 else -scores) > 0.5
+        scores = scores.round() if seed == 1 else 1e-3 * scores
+        got = number(call(function, scores, positive))
+        compare(got, auc(scores, positive), f"the AUC of scores {kind}")
+
+
+# 09.4 a width in points
+
+
+def _test_width(answer):
+    _any_width(answer)
+    if 0 < float(answer) < 0.5:
+        raise Feedback(
+            f"in percentage points: {float(answer):g} is less than half a point. Did you mean "
+            f"{100 * float(answer):g}?"
+        )
+
+
+_any_width = prediction(0, 50, "points")
+_test_width.noted = True  # a prediction can't be right before it's measured
 
 
 # 09.5 the bootstrap
@@ -160,59 +193,118 @@ def _normal_noise(right, picture, draws, generator):
     return right.double().mean() + error * torch.randn(draws, generator=generator)
 
 
-def _some_pictures():
-    """Sixty pictures with one to nine questions, more and easier ones in the first thirty."""
-    sizes = torch.cat([torch.full((30,), 9), torch.full((30,), 2)])
-    picture = torch.arange(60).repeat_interleave(sizes)
-    generator = torch.Generator().manual_seed(4)
-    ease = torch.where(torch.arange(60) < 30, 0.55, 0.05) + 0.4 * torch.rand(60, generator=generator)
-    return torch.rand(len(picture), generator=generator) < ease[picture], picture
+def _draw_pictures(right, picture, draws, generator, take, share):
+    """As `_bootstrap`, but for how many are taken, and what is made of the drawn rows."""
+    groups = picture.unique()
+    rows = [(picture == g).nonzero()[:, 0] for g in groups]
+    picked = [take(len(groups), generator).tolist() for _ in range(draws)]
+    return torch.stack([share(right, [rows[i] for i in some]) for some in picked])
+
+
+def _with_replacement(count, generator):
+    return torch.randint(count, (count,), generator=generator)
+
+
+def _half_without_replacement(right, picture, draws, generator):
+    return _draw_pictures(right, picture, draws, generator,
+                          lambda n, g: torch.randperm(n, generator=g)[: n // 2],
+                          lambda r, rows: r[torch.cat(rows)].double().mean())  # fmt: skip
+
+
+def _twice_counts_once(right, picture, draws, generator):
+    return _draw_pictures(right, picture, draws, generator, _with_replacement,
+                          lambda r, rows: r[torch.cat(rows).unique()].double().mean())  # fmt: skip
+
+
+def _by_all_questions(right, picture, draws, generator):
+    return _draw_pictures(right, picture, draws, generator, _with_replacement,
+                          lambda r, rows: r[torch.cat(rows)].double().sum() / len(r))  # fmt: skip
+
+
+def _not_a_number(right, picture, draws, generator):
+    return _bootstrap(right, picture, draws, generator) * torch.nan
+
+
+def _own_generator(right, picture, draws, generator):
+    return _bootstrap(right, picture, draws, torch.Generator().manual_seed(0))
+
+
+def _per_cent(right, picture, draws, generator):
+    return 100 * _bootstrap(right, picture, draws, generator)
+
+
+_SIZES, _HITS = {31: 1, 7: 2, 12: 4}, {31: 1, 7: 0, 12: 3}  # of three pictures
+_DRAWS = 1000
+
+
+def _three_pictures():
+    """Right or wrong, and the picture of each question: mixed, and numbered with gaps."""
+    order = torch.tensor([3, 0, 6, 2, 5, 1, 4])
+    picture = torch.tensor([g for g, n in _SIZES.items() for _ in range(n)])[order]
+    right = torch.tensor([i < _HITS[g] for g, n in _SIZES.items() for i in range(n)])[order]
+    return right, picture
 
 
 def _test_bootstrap(function):
-    right, picture = _some_pictures()
-    got = call(function, right, picture, 600, torch.Generator().manual_seed(0))
-    if not isinstance(got, torch.Tensor) or got.shape != (600,):
+    right, picture = _three_pictures()
+
+    def means(seed):
+        return call(function, right, picture, _DRAWS, torch.Generator().manual_seed(seed))
+
+    got = means(0)
+    if not isinstance(got, torch.Tensor) or got.shape != (_DRAWS,):
         found = tuple(got.shape) if isinstance(got, torch.Tensor) else type(got).__name__
-        raise Feedback(f"expected one mean a draw, a tensor (600,), got {found}.")
-    want = _bootstrap(right, picture, 600, torch.Generator().manual_seed(1))
-    centre, spread = got.double().mean().item(), got.double().std().item()
-    if abs(centre - right.double().mean().item()) > 0.03:
+        raise Feedback(f"expected one mean a draw, a tensor ({_DRAWS},), got {found}.")
+    if not got.is_floating_point() or not torch.isfinite(got).all():
+        raise Feedback("expected finite numbers: some mean is NaN, or they are no floats.")
+    if got.std() < 1e-6:
+        raise Feedback("all your draws give the same mean: draw with replacement, anew each time.")
+    _test_means(got.double())
+    if not torch.equal(got, means(0)) or torch.equal(got, means(1)):
         raise Feedback(
-            f"your means lie around {centre:.3f}, but {right.double().mean():.3f} of the questions "
-            "are right. Each question of a drawn picture counts once, so pictures with many "
-            "questions count more."
+            "draw with `generator`: the same one gives the same means, another one others."
         )
-    if spread < 1e-6:
-        raise Feedback("all your draws give the same mean: draw with replacement.")
-    ratio = spread / want.std().item()
-    if ratio < 0.85:
-        raise Feedback(
-            f"your means spread {ratio:.2f} times as much as they should. Whole pictures are drawn, "
-            "with all their questions: answers about one picture are alike."
-        )
-    if ratio > 1.18:
-        raise Feedback(
-            f"your means spread {ratio:.2f} times as much as they should. Draw as many pictures as "
-            "there are."
-        )
-    _test_three_pictures(function)
 
 
-def _test_three_pictures(function):
-    """Three pictures can be drawn in ten ways: every mean must be one of ten."""
-    picture = torch.tensor([2, 0, 1, 0, 2, 2, 0, 2])
-    right = torch.tensor([1, 1, 0, 0, 1, 0, 1, 1]).bool()
-    rows = [(picture == g).nonzero()[:, 0] for g in range(3)]
-    possible = torch.stack([right[torch.cat([rows[i] for i in drawn])].double().mean()
-                            for drawn in combinations_with_replacement(range(3), 3)])  # fmt: skip
-    got = call(function, right, picture, 200, torch.Generator().manual_seed(0)).double()
-    odd = ((got[:, None] - possible).abs().min(1).values > 1e-5).nonzero()[:, 0]
-    if len(odd):
+def _test_means(got):
+    """Three pictures can be drawn in ten ways; each has a mean and a chance of its own."""
+    drawn = list(combinations_with_replacement(_SIZES, 3))
+    means = [sum(_HITS[g] for g in some) / sum(_SIZES[g] for g in some) for some in drawn]
+
+    def are(values):
+        return ((got[:, None] - torch.tensor(values).double()).abs() < 1e-5).any(1)
+
+    odd = ~are(means)  # (draws,)
+    if odd.any():
+        once = [sum(_HITS[g] for g in set(some)) / sum(_SIZES[g] for g in set(some))
+                for some in drawn]  # fmt: skip
+        each = [sum(_HITS[g] / _SIZES[g] for g in some) / 3 for some in drawn]
+        over_all = [sum(_HITS[g] for g in some) / sum(_SIZES.values()) for some in drawn]
+        over_all = over_all if got.max() > 1 else []  # shares of 7 questions drawn singly, too
+        for values, reason in (
+            (once, "a picture that is drawn twice counts twice, with all its questions, and as many "
+                   "pictures are drawn as there are."),
+            (each, "that is a mean over pictures; each question counts once, so pictures with many "
+                   "questions count more."),
+            (over_all, "divide by the number of questions that were drawn, not of all."),
+        ):  # fmt: skip
+            if are(values)[odd].all():
+                raise Feedback(f"{reason} ({int(odd.sum())} of {len(got)} means are off.)")
+        if got.min() < 0 or got.max() > 1:
+            raise Feedback("an accuracy is a share from 0 to 1, not per cent.")
         raise Feedback(
-            f"with three pictures a draw can give ten different shares, but {got[odd[0]]:.4f} is none "
-            "of them. Whole pictures are drawn again, with the answers that were given."
+            f"{int(odd.sum())} of {len(got)} means are of no three whole pictures. Whole pictures "
+            "are drawn, with all their questions and the answers that were given."
         )
+    for some, mean in zip(drawn, means):
+        chance = {1: 1, 2: 3, 3: 6}[len(set(some))] / 27
+        seen, expected = int(((got - mean).abs() < 1e-5).sum()), chance * len(got)
+        if abs(seen - expected) > 5 * math.sqrt(expected * (1 - chance)):
+            raise Feedback(
+                f"of three pictures, numbers {', '.join(map(str, some))} should be drawn together "
+                f"{expected:.0f} times in {len(got)}; their mean comes out {seen} times. Draw as "
+                "many pictures as there are, with replacement, each with the same chance."
+            )
 
 
 # 09.6 a split without a leak
@@ -261,36 +353,68 @@ def _everything(picture, fraction, generator):
     return torch.ones(len(picture), dtype=torch.bool)
 
 
+def _without_generator(picture, fraction, generator):
+    groups = picture.unique()
+    order = groups[torch.randperm(len(groups))]
+    return torch.isin(picture, order[: round(fraction * len(groups))])
+
+
+def _a_block(picture, fraction, generator):
+    groups = picture.unique()
+    start = int(torch.randint(len(groups), (1,), generator=generator))
+    return torch.isin(picture, groups.roll(-start)[: round(fraction * len(groups))])
+
+
+def _every_fifth(picture, fraction, generator):
+    groups = picture.unique()
+    step = round(1 / fraction)
+    start = int(torch.randint(step, (1,), generator=generator))
+    return torch.isin(picture, groups[start::step])
+
+
 def _test_split(function):
-    # fifty pictures with one to seven questions, in no order; numbers have gaps
-    numbers = 3 * torch.arange(50) + 1
-    sizes = torch.randint(1, 8, (50,), generator=torch.Generator().manual_seed(6))
-    picture = numbers.repeat_interleave(sizes)
-    picture = picture[torch.randperm(len(picture), generator=torch.Generator().manual_seed(7))]
-    for fraction, wanted in ((0.2, 10), (0.5, 25)):
+    for pictures, fraction in ((50, 0.2), (40, 0.5)):
+        numbers = 3 * torch.arange(pictures) + 11  # they need not start at 0, or be without gaps
+        sizes = 1 + torch.arange(pictures) % 5  # nor have all pictures as many questions
+        picture = numbers.repeat_interleave(sizes)
+        order = torch.randperm(len(picture), generator=torch.Generator().manual_seed(7))
+        picture = picture[order]
         parts = [call(function, picture, fraction, torch.Generator().manual_seed(seed))
-                 for seed in (0, 1)]  # fmt: skip
+                 for seed in (0, 0, *range(1, 31))]  # fmt: skip
         for part in parts:
-            _test_part(part, picture, fraction, wanted)
-        if torch.equal(*parts):
+            _test_part(part, picture, fraction, pictures)
+        if torch.equal(parts[0], parts[2]) and torch.equal(parts[0], parts[3]):
             raise Feedback("another generator gives the same split: it isn't drawn.")
+        if not torch.equal(parts[0], parts[1]):
+            raise Feedback("the same generator gives another split: draw with `generator`.")
+        sides = torch.stack([torch.isin(numbers, picture[part]) for part in parts[1:]])
+        if len(sides.unique(dim=1).T) < 0.9 * pictures or _neighbours(sides) > 0.6:
+            raise Feedback("some pictures are always on the same side: draw each on its own.")
 
 
-def _test_part(part, picture, fraction, wanted):
-    shape = picture.shape
-    if not isinstance(part, torch.Tensor) or part.dtype != torch.bool or part.shape != shape:
-        raise Feedback("expected a bool tensor (questions,), True for a test question.")
+def _neighbours(sides):
+    """The mean correlation of pictures with neighbouring numbers; near 0 where each is drawn."""
+    off = sides.double() - sides.double().mean(0)  # (splits, pictures)
+    off = off / off.norm(dim=0).clamp_min(1e-9)
+    return (off[:, 1:] * off[:, :-1]).sum(0).mean().item()
+
+
+def _test_part(part, picture, fraction, pictures):
+    if not isinstance(part, torch.Tensor) or part.dtype != torch.bool or part.shape != picture.shape:
+        found = (f"{part.dtype} {tuple(part.shape)}" if isinstance(part, torch.Tensor)
+                 else type(part).__name__)  # fmt: skip
+        raise Feedback(f"expected a bool tensor (questions,), True for a test question, got {found}.")
     if part.all() or not part.any():
         raise Feedback("all questions are on one side.")
     both = set(picture[part].tolist()) & set(picture[~part].tolist())
     if both:
-        raise Feedback(f"{len(both)} of 50 pictures have questions on both sides: a leak.")
-    found = len(picture[part].unique())
+        raise Feedback(f"{len(both)} of {pictures} pictures have questions on both sides: a leak.")
+    found, wanted = len(picture[part].unique()), round(fraction * pictures)
     if found != wanted:
         raise Feedback(
-            f"with fraction {fraction}, expected {wanted} of 50 pictures in the test part, got "
-            f"{found}. It is the fraction of the pictures that occur, not of the questions, and not "
-            "of all numbers up to the highest."
+            f"with fraction {fraction}, expected {wanted} of {pictures} pictures in the test part, "
+            f"got {found}. It is the fraction of the pictures that occur, not of the questions, and "
+            "not of all numbers up to the highest."
         )
 
 
@@ -298,10 +422,10 @@ EXERCISES = {
     "09.1": Exercise(
         "Which metric?", 5, 1, "c",
         choice("c", {
-            "a": "look at the two models above: the one that never finds anything wins by it.",
-            "b": "it is for classes that all matter alike, and a threshold is already built in: it "
+            "a": "Look at the two models above: the one that never finds anything wins by it.",
+            "b": "It is for classes that all matter alike, and a threshold is already built in: it "
                  "can't say whether another threshold would find more.",
-            "d": "the loss also counts how sure the model is of the 95 % that nobody asks about; it "
+            "d": "The loss also counts how sure the model is of the 95 % that nobody asks about; it "
                  "may fall while not a single case more is found.",
         }),
         (
@@ -346,23 +470,30 @@ EXERCISES = {
             (_other_way, "That is the chance that the negative one is higher."),
             (_accuracy_at_half, "That is an accuracy at one threshold; AUC has none."),
             (_all_pairs, "Positives are compared with negatives only, not with all."),
+            (_ranks_without_ties, "Equal scores must share the mean of their ranks; sorting gives "
+             "them different ones."),
+            (_ranks_from_0, "Ranks start at 1: your positives win one pair too few each."),
+            (_never_below_half, "An AUC may be below a half: don't turn it round."),
         ),
     ),
     "09.4": Exercise(
-        "Predict the interval", 3, 1, 3.0, prediction(0, 50, "points"),
+        "Predict the interval", 3, 1, 3.0, _test_width,
         ("Any number of points is an answer.",
-         "For n independent answers it is about 2 * sqrt(p (1 - p) / n)."),
+         "For n independent answers it is about 200 * sqrt(p (1 - p) / n) points; here answers come "
+         "in fours."),
     ),
     "09.5": Exercise(
         "The bootstrap by picture", 15, 3, _bootstrap, _test_bootstrap,
         (
-            "What was drawn independently, pictures or questions? Draw that again.",
+            "What was drawn independently, pictures or questions? Draw that again. And what if it "
+            "comes twice?",
             "Keep the rows of each picture in a list; draw as many pictures as there are with "
             "torch.randint, join their rows with torch.cat, and take the mean of `right` there.",
         ),
         mistakes=(
             (_by_question, ""), (_no_replacement, ""), (_picture_means, ""), (_half_as_many, ""),
-            (_normal_noise, ""),
+            (_normal_noise, ""), (_half_without_replacement, ""), (_twice_counts_once, ""),
+            (_by_all_questions, ""), (_not_a_number, ""), (_own_generator, ""), (_per_cent, ""),
         ),
     ),
     "09.6": Exercise(
@@ -375,6 +506,7 @@ EXERCISES = {
         mistakes=(
             (_leaky, ""), (_first_ones, ""), (_not_random_size, ""), (_everything, ""),
             (_always_a_fifth, ""), (_of_all_numbers, ""), (_until_enough_questions, ""),
+            (_without_generator, ""), (_a_block, ""), (_every_fifth, ""),
         ),
     ),
 }  # fmt: skip

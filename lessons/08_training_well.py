@@ -24,6 +24,8 @@
 # %%
 import copy
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -232,6 +234,7 @@ def largest_difference(one, other):
     return max((a - b).abs().max().item() for a, b in zip(one.parameters(), other.parameters()))
 
 
+# %%
 for dtype, count, bound in ((torch.float64, 200, 1e-12), (torch.float32, 10, 1e-6)):
     torch.manual_seed(0)
     ours = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 2)).to(dtype)
@@ -777,7 +780,7 @@ lab.claim("backward costs nearly twice forward if nothing is frozen",
 # Now time, which depends on the machine, and accuracy: three seeds, each at the learning rate that
 # validation chose (`python -m course_utils.freezing`; the two extremes are from lesson 10's runs).
 
-# %% tags=["varies"]
+# %%
 def seconds(step, times=lab.steps(cpu=8, gpu=8)):
     """Median seconds of a step."""
     step()  # the first is slower
@@ -800,6 +803,7 @@ def stepper(model):
     return step
 
 
+# %% tags=["varies"]
 step_time = {name: 1000 * seconds(stepper(frozen_model(name))) for name in STRATEGIES}
 both = [run for name in ("freezing.json", "tuning_curve.json")
         for run in json.loads(lab.data_path(name).read_text())["runs"]]  # fmt: skip
@@ -832,7 +836,8 @@ lab.claim("at every seed a frozen stem is better than a head alone, by more than
 # **The stem can stay frozen** here: what it learnt about seeing serves for questions as well, and
 # three seeds show no difference to training everything. That saves about three quarters of the
 # operations backward, and about as much of what is kept for it. The head alone is cheaper still,
-# but it costs accuracy. The top layer with the head lies between.
+# but it costs accuracy. The top layer with the head lies between. (Two of the runs
+# with a frozen stem chose the lowest rate that was tried; a lower one might be better still.)
 #
 # ### Frozen is two things
 #
@@ -1088,6 +1093,11 @@ for on, name in ((False, "float32"), (True, "mixed, bfloat16")):
     print(f"{name:16} {ms:6.0f} ms an update, {kept / 1e6:5.1f} MB kept for backward")
 
 # %% [markdown]
+# Read the two lines of the update together with the first line. Even where one large product is much
+# faster, the update of a small model need not be: each layer converts its inputs first, and these
+# layers are small. What shrinks in any case is what the forward pass keeps. Measure on your machine
+# before you switch it on.
+#
 # > **Exercise 08.8 · work out a number** · difficulty 2 of 3 · 5 minutes
 # >
 # > Mixed precision with AdamW. A weight has: itself and its gradient in 16 bits, and in 32 bits the
@@ -1141,6 +1151,7 @@ def interrupted(left_out, stop=30, total=60):
     return torch.cat([p.detach().flatten() for p in run["weights"].parameters()])
 
 
+# %%
 whole = interrupted("nothing")
 things = "nothing", "random numbers", "place in the order", "schedule", "optimiser", "weights"
 found = {name: (interrupted(name) - whole).norm() / whole.norm() for name in things}
@@ -1210,6 +1221,7 @@ save_model(model, str(folder / "end.safetensors"))
 """
 
 
+# %%
 def start(folder, kill_at=None):
     """Runs the script; kills it when it reports update `kill_at`. The updates it reported."""
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)], text=True,
@@ -1250,7 +1262,8 @@ lab.claim("the weights of the killed run are those of the undisturbed one, byte 
 # and nothing is sent.
 
 # %%
-RUNS = Path(tempfile.mkdtemp())  # in your own work: a folder that stays, such as runs/
+temporary = tempfile.TemporaryDirectory()
+RUNS = Path(temporary.name)  # in your own work: a folder that stays, such as runs/
 for tracker in ("tensorboard", "wandb"):
     torch.manual_seed(lab.seed)
     model = small_runs.small_network(64, train.answers, SmallConfig())
@@ -1278,6 +1291,9 @@ open_tensorboard = False
 if open_tensorboard:
     from tensorboard import notebook
 
+    program = shutil.which("tensorboard", path=str(Path(sys.executable).parent))
+    if program:  # the one that belongs to this Python, also where PATH doesn't hold it
+        os.environ["TENSORBOARD_BINARY"] = program
     notebook.start(f"--logdir {RUNS}")
 
 # %% [markdown]

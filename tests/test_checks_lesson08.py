@@ -50,14 +50,11 @@ def early_by_counter(scores, patience):
 
 
 def ready_by_hand(model):
+    for module in model.modules():
+        module.training = module not in set(model.stem.modules())
     for p in model.stem.parameters():
         p.requires_grad = False
-    for part in (model, model.head):
-        part.training = True
-    for module in model.head.modules():
-        module.train()
-    model.stem.train(False)
-    return torch.optim.AdamW(model.head.parameters(), lr=1e-3)
+    return torch.optim.AdamW([*model.layers.parameters(), *model.head.parameters()], lr=1e-3)
 
 
 def epoch_by_groups(model, batches, optimizer, schedule, accumulate):
@@ -81,19 +78,19 @@ def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
     "08.1": ["Adam with L2", "Nothing decays", "multiplied by the learning rate", "correction",
-             "as they are kept", "root of v"],
-    "08.2": ["Biases, norms and embeddings", "scale of a norm", "embedding is among", "frozen "
-                                                                                      "matrix",
-             "other modules"],
+             "as they are kept", "root of v", "not under it", "Shrink w first", "eps isn't used"],
+    "08.2": ["Biases, norms and embeddings", "scale of a norm", "embedding is among",
+             "frozen matrix", "other modules", "sit deeper"],
     "08.3": ["lowest", "not of their logarithms", "evenly spaced", "larger of the two",
-             "doesn't count"],
-    "08.4": ["last rise", "too many", "isn't a better", "not the number of the last", "never run"],
-    "08.6": ["in train mode", "head is in eval", "holds weights of the frozen", "in train mode",
-             "still get gradients"],
+             "doesn't count", "cut one later", "A fall is negative"],
+    "08.4": ["last rise", "too many", "isn't a better", "not the number of the last", "never run",
+             "begins anew", "don't begin at 0"],
+    "08.6": ["in train mode", "rest is in eval", "holds weights of the frozen", "in train mode",
+             "still get gradients", "doesn't hold layers"],
     "08.7": ["as it was", "belongs to the update", "isn't divided", "only the last one counts",
-             "never zeroed"],
+             "never zeroed", "count from 1", "step\\(\\) first", "pieces of one update"],
     "08.8": ["float32 weights alone", "16-bit weights alone", "4 bytes are missing", "not 2",
-             "count bits"],
+             "count bits", "In billions", "2 bytes are missing", "gradient has 16"],
     "08.9": ["Weights alone", "are lost", "best epoch", "made anew", "zeroed before"],
 }  # fmt: skip
 
@@ -117,7 +114,7 @@ def dropout_on(model):
     model.stem.requires_grad_(False)
     model.train()
     model.stem[1].eval()
-    return torch.optim.AdamW(model.head.parameters(), lr=1e-3)
+    return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
 
 
 def frozen_head(model):
@@ -129,7 +126,7 @@ def frozen_head(model):
     ("08.1", lambda w, *rest: w, "new w, new m, new v"), ("08.2", lambda model: 3, "expected"),
     ("08.3", lambda rates, losses: rates, "shape"), ("08.4", lambda s, p: 3, "epochs run"),
     ("08.5", -1, "0 to 100"), ("08.6", lambda model: None, "optimiser back"),
-    ("08.6", dropout_on, "still deletes"), ("08.6", frozen_head, "doesn't hold the head"),
+    ("08.6", dropout_on, "still deletes"), ("08.6", frozen_head, "doesn't hold layers"),
     ("08.7", 3, "a function"), ("08.7", lambda *a: None, "moved 0 times"), ("08.8", "x", "number"),
     ("08.9", 7, "a set of letters"), ("08.9", {"a", "b", "z"}, "should not be there")])
 def test_answers_of_another_kind_are_told_so(number, value, message):  # fmt: skip

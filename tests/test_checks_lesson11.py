@@ -66,13 +66,15 @@ def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "11.2": ["choose on the test", "too high as well", "mean over all", "not its accuracy"],
+    "11.2": ["choose on the test", "too high as well", "mean over all", "take the first",
+             "not its accuracy"],
     "11.3": ["are the same", "don't divide", "of the \\*class\\*", "not over dimensions",
              "aren't sorted"],
     "11.4": ["all n questions", "threshold isn't used", "strong view's own", "to be sure",
-             "not all probabilities", "exchanged"],
-    "11.5": ["highest threshold", "measure it", "let in, not of all", ">="],
-    "11.7": ["pay several times", "fewer than", "is sure of", "not the first", "numbers of groups"],
+             "not all probabilities", "softmax before", "takes logits", "a mean over", "exchanged"],
+    "11.5": ["highest threshold", "measure it", "let in, not of all", "in together", ">="],
+    "11.7": ["pay several times", "fewer than", "is sure of", "not the first", "come back later",
+             "numbers of groups"],
     "11.8": ["backward transfer", "leave it out", "turned round", "before the last", "not the sum",
              "over stages"],
     "11.9": ["square of a mean", "weight each", "likeliest alone", "squared too", "not the sum"],

@@ -1,5 +1,6 @@
 """Lesson 08: training well."""
 
+import re
 import warnings
 
 import torch
@@ -51,13 +52,28 @@ def _no_root(w, g, m, v, t, lr, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.01):
     return w * (1 - lr * decay) - lr * (m / (1 - beta1**t)) / (v / (1 - beta2**t) + eps), m, v
 
 
+def _eps_inside(w, g, m, v, t, lr, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.01):
+    m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
+    step = (m / (1 - beta1**t)) / (v / (1 - beta2**t) + eps).sqrt()
+    return w * (1 - lr * decay) - lr * step, m, v
+
+
+def _decay_last(w, g, m, v, t, lr, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.01):
+    new, m, v = _adamw(w, g, m, v, t, lr, beta1, beta2, eps, 0.0)
+    return new * (1 - lr * decay), m, v
+
+
+def _no_eps(w, g, m, v, t, lr, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.01):
+    return _adamw(w, g, m, v, t, lr, beta1, beta2, 0.0, decay)
+
+
 def _test_adamw(function):
     for seed, shape in enumerate(((3,), (2, 4))):
         w, m, v = _draw(seed, *shape), torch.zeros(shape), torch.zeros(shape)
         for t in (1, 2, 3):
             g = _draw(10 * seed + t, *shape)
-            want = _adamw(w, g, m, v, t, 0.05, decay=0.3)
-            got = call(function, w, g, m, v, t, 0.05, 0.9, 0.999, 1e-8, 0.3)
+            want = _adamw(w, g, m, v, t, 0.05, 0.8, 0.95, 0.1, 0.3)  # an eps that can't hide
+            got = call(function, w, g, m, v, t, 0.05, 0.8, 0.95, 0.1, 0.3)
             if not isinstance(got, tuple) or len(got) != 3:
                 raise Feedback(f"expected (new w, new m, new v), got {kind(got)}.")
             for name, one, other in zip("mvw", (got[1], got[2], got[0]),
@@ -74,7 +90,7 @@ class _Model(nn.Module):
         super().__init__()
         self.words, self.conv = nn.Embedding(5, 4), nn.Conv1d(4, 4, 3)
         self.norm, self.frozen = nn.LayerNorm(4), nn.Linear(4, 4).requires_grad_(False)
-        self.head, self.place = nn.Linear(4, 2), nn.Parameter(torch.zeros(6, 4))
+        self.head, self.mix = nn.Linear(4, 2), nn.Parameter(torch.zeros(6, 4))
 
 
 def _decaying(model):
@@ -105,9 +121,19 @@ def _linear_only(model):
             if isinstance(m, nn.Linear) and m.weight.requires_grad}  # fmt: skip
 
 
+def _own_children(model):
+    tables = {id(m.weight) for m in model.children() if isinstance(m, nn.Embedding)}
+    return {n for n, p in model.named_parameters()
+            if p.requires_grad and p.ndim > 1 and id(p) not in tables}  # fmt: skip
+
+
 def _test_decaying(function):
-    for model in (_Model(), nn.Sequential(nn.Embedding(3, 2), nn.Linear(2, 2), nn.LayerNorm(2))):
+    nested = nn.Sequential(nn.Sequential(nn.Embedding(3, 2), nn.Linear(2, 2)), nn.Linear(2, 3))
+    for model in (_Model(), nn.Sequential(nn.Embedding(3, 2), nn.Linear(2, 2), nn.LayerNorm(2)),
+                  nested):  # fmt: skip
         got = call(function, model)
+        if isinstance(got, list | tuple | set) and not all(isinstance(name, str) for name in got):
+            raise Feedback("expected a set of names: texts such as 'conv.weight'.")
         if isinstance(got, list | tuple):
             got = set(got)
         compare(got, _decaying(model), "the names")
@@ -145,10 +171,22 @@ def _whole_curve(rates, losses):
     return rates[int((losses.diff() / rates.log().diff()).argmin())].item()
 
 
+def _without_the_lowest(rates, losses):
+    end = int(losses.argmin())
+    return rates[int((losses[:end].diff() / rates[:end].log().diff()).argmin())].item()
+
+
+def _largest_size(rates, losses):
+    end = int(losses.argmin()) + 1
+    return rates[int((losses[:end].diff() / rates[:end].log().diff()).abs().argmax())].item()
+
+
 def _test_steepest(function):
     cases = (  # the second falls steeply once more behind its lowest loss
         ([1e-4, 1e-3, 2e-3, 1e-2, 3e-2, 1e-1], [3.0, 2.9, 2.6, 1.4, 1.2, 4.0]),
         ([1e-4, 1e-3, 1e-2, 2e-2, 1e-1, 1.0, 1.1], [3.0, 2.8, 2.0, 1.5, 1.4, 9.0, 5.0]),
+        # rises first, and falls fastest in the step to its lowest loss
+        ([1e-4, 2e-4, 1e-3, 1e-2, 3e-2, 1e-1], [2.0, 4.0, 3.9, 3.4, 1.9, 5.0]),
     )
     for rates, losses in cases:
         rates, losses = torch.tensor(rates), torch.tensor(losses)
@@ -203,9 +241,34 @@ def _best_of_all(scores, patience):
     return _early(scores, patience)[0], max(range(len(scores)), key=lambda i: scores[i])
 
 
+def _never_anew(scores, patience):
+    best, waited = 0, 0
+    for epoch in range(1, len(scores)):
+        if scores[epoch] > scores[best]:
+            best = epoch
+        else:
+            waited += 1
+        if waited >= patience:
+            return epoch + 1, best
+    return len(scores), best
+
+
+def _from_zero(scores, patience):
+    best_score, best = 0.0, 0
+    for epoch, score in enumerate(scores):
+        if score > best_score:
+            best_score, best = score, epoch
+        elif epoch - best >= patience:
+            return epoch + 1, best
+    return len(scores), best
+
+
 def _test_early(function):
-    for scores, patience in (([0.1, 0.4, 0.3, 0.35, 0.36, 0.9], 3), ([0.5, 0.5, 0.5, 0.5], 2),
-                             ([0.2, 0.3, 0.25, 0.4, 0.1], 2), ([0.3], 1)):  # fmt: skip
+    for scores, patience in (([0.1, 0.4, 0.3, 0.35, 0.36, 0.2, 0.9], 3), ([0.5, 0.5, 0.5, 0.5], 2),
+                             ([0.2, 0.3, 0.25, 0.4, 0.1], 2), ([0.3], 1),
+                             ([0.2, 0.3, 0.25, 0.4, 0.35, 0.5, 0.1], 2),  # the wait begins anew
+                             ([-0.9, -0.5, -0.6, -0.7, -0.2], 2),  # scores may be negative
+                             ([0.5, 0.51, 0.5, 0.5], 2)):  # fmt: skip
         got = call(function, scores, patience)
         if not isinstance(got, list | tuple) or len(got) != 2:
             raise Feedback(f"expected (epochs run, best epoch), got {kind(got)}.")
@@ -219,10 +282,11 @@ class _Frozen(nn.Module):
     def __init__(self):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5))
+        self.layers = nn.Conv2d(4, 4, 1)
         self.head = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 2))
 
     def forward(self, images):
-        return self.head(self.stem(images))
+        return self.head(self.layers(self.stem(images)))
 
 
 def _ready(model):
@@ -265,31 +329,46 @@ def _only_eval(model):
     return torch.optim.AdamW(model.parameters(), lr=1e-3)
 
 
+def _head_only(model):
+    _ready(model)
+    return torch.optim.AdamW(model.head.parameters(), lr=1e-3)
+
+
 def _test_ready(function):
+    if not callable(function):
+        raise Feedback(f"expected a function, got {kind(function)}.")
     torch.manual_seed(0)
     model = _Frozen()
     model.eval()
+    stem = model.stem
     # not through `call`, which hands a copy over: this function is to change the model
     optimizer = function(model)
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise Feedback(f"expected an optimiser back, got {kind(optimizer)}.")
-    if any(p.requires_grad for p in model.stem.parameters()):
+    if not isinstance(optimizer, torch.optim.AdamW) or any(
+            group["lr"] != 1e-3 for group in optimizer.param_groups):  # fmt: skip
+        raise Feedback("leave the optimiser what it was: AdamW with lr=1e-3.")
+    if any(p.requires_grad for p in stem.parameters()):
         raise Feedback("the stem's weights still get gradients.")
+    rest = {n: p for n, p in model.named_parameters() if not n.startswith("stem.")}
+    if not all(p.requires_grad for p in rest.values()):
+        raise Feedback("more than the stem is frozen.")
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    if not {id(p) for p in model.head.parameters()} <= held:
-        raise Feedback("the optimiser doesn't hold the head's weights.")
-    if held & {id(p) for p in model.stem.parameters()}:
+    missing = [name for name, p in rest.items() if id(p) not in held]
+    if missing:
+        raise Feedback(f"the optimiser doesn't hold {', '.join(missing)}.")
+    if held & {id(p) for p in stem.parameters()}:
         raise Feedback("the optimiser also holds weights of the frozen stem.")
-    before = {name: value.clone() for name, value in model.stem.state_dict().items()}
+    before = {name: value.clone() for name, value in stem.state_dict().items()}
     model(_draw(0, 4, 3, 4, 4)).square().mean().backward()
     optimizer.step()
-    if not all(torch.equal(value, before[name]) for name, value in model.stem.state_dict().items()):
+    if not all(torch.equal(value, before[name]) for name, value in stem.state_dict().items()):
         raise Feedback("after one update the stem's running statistics have moved: it is in train "
                        "mode.")  # fmt: skip
-    if any(m.training for m in model.stem.modules()):
+    if any(m.training for m in stem.modules()):
         raise Feedback("a part of the stem is in train mode: its dropout still deletes.")
-    if not model.head.training or not model.head[1].training:
-        raise Feedback("the head is in eval mode: its dropout is off while it learns.")
+    if not (model.layers.training and model.head.training and model.head[1].training):
+        raise Feedback("a part of the rest is in eval mode: its dropout is off while it learns.")
 
 
 # 08.7 accumulation
@@ -348,6 +427,33 @@ def _never_zeroed(model, batches, optimizer, schedule, accumulate):
             schedule.step()
 
 
+def _counted_from_0(model, batches, optimizer, schedule, accumulate):
+    for number, (x, y) in enumerate(batches):
+        (F.mse_loss(model(x), y) / accumulate).backward()
+        if number % accumulate == 0:
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+
+
+def _schedule_first(model, batches, optimizer, schedule, accumulate):
+    for number, (x, y) in enumerate(batches, start=1):
+        (F.mse_loss(model(x), y) / accumulate).backward()
+        if number % accumulate == 0:
+            schedule.step()
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+def _by_all_batches(model, batches, optimizer, schedule, accumulate):
+    for number, (x, y) in enumerate(batches, start=1):
+        (F.mse_loss(model(x), y) / len(batches)).backward()
+        if number % accumulate == 0:
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+
+
 def _epoch_result(function, accumulate=2):
     """Weights and position of the schedule after an epoch of six batches."""
     torch.manual_seed(0)
@@ -369,6 +475,10 @@ _EPOCH_MISTAKES = (
     (_not_divided, "The loss isn't divided by `accumulate`: gradients add up, they don't average."),
     (_zeroed_each_batch, "Gradients are zeroed for every batch, so only the last one counts."),
     (_never_zeroed, "Gradients are never zeroed after an update: old ones go on acting."),
+    (_counted_from_0, "The first update comes after one batch: count from 1, or ask for "
+                      "(number + 1) % accumulate."),
+    (_schedule_first, "The schedule moves before the update: optimizer.step() first."),
+    (_by_all_batches, "Divide by the pieces of one update, `accumulate`, not by all batches."),
 )
 
 
@@ -406,6 +516,9 @@ EXERCISES = {
             (_returns_corrected, "Return m and v as they are kept; corrected is only what the "
                                  "step uses."),
             (_no_root, "The step is divided by the root of v, not by v."),
+            (_eps_inside, "eps is added to the root, not under it."),
+            (_decay_last, "Shrink w first, then take the step."),
+            (_no_eps, "eps isn't used."),
         ),
     ),
     "08.2": Exercise(
@@ -425,6 +538,7 @@ EXERCISES = {
                                "decay."),
             (_with_frozen, "A frozen matrix is among them: it isn't trained at all."),
             (_linear_only, "Matrices of other modules (convolutions, bare parameters) decay too."),
+            (_own_children, "An embedding may sit deeper: look through model.modules()."),
         ),
     ),
     "08.3": Exercise(
@@ -433,9 +547,8 @@ EXERCISES = {
             "Cut both at the lowest loss. Differences of neighbours: tensor.diff(). Divide by "
             "those of "
             "rates.log().",
-            "end = losses.argmin() + 1; slopes = losses[:end].diff() / rates[:end].log().diff(); "
-            "the rate "
-            "at slopes.argmin(), as a float.",
+            "Slopes of neighbours up to the lowest loss, then argmin: which of the two rates has "
+            "that index?",
         ),
         mistakes=(
             (_lowest_loss, "That is where the loss is lowest, the edge of what works, not where "
@@ -445,6 +558,8 @@ EXERCISES = {
                          "logarithms."),
             (_upper_end, "That is the larger of the two rates."),
             (_whole_curve, "What comes after the lowest loss doesn't count: there it jumps about."),
+            (_without_the_lowest, "The lowest loss itself still belongs to it: cut one later."),
+            (_largest_size, "A fall is negative: take the lowest slope, not the largest size."),
         ),
     ),
     "08.4": Exercise(
@@ -461,6 +576,8 @@ EXERCISES = {
             (_tie_is_better, "An equal score isn't a better one."),
             (_last_epoch_number, "Return how many epochs were run, not the number of the last."),
             (_best_of_all, "You look at scores of epochs that are never run."),
+            (_never_anew, "The wait begins anew with each better epoch."),
+            (_from_zero, "Scores may be negative (minus a loss): don't begin at 0."),
         ),
     ),
     "08.5": Exercise(
@@ -480,7 +597,7 @@ EXERCISES = {
             "requires_grad.",
         ),
         mistakes=((_stem_trains, ""), (_all_in_eval, ""), (_holds_frozen, ""), (_eval_first, ""),
-                  (_only_eval, "")),
+                  (_only_eval, ""), (_head_only, "")),
     ),
     "08.7": Exercise(
         "Accumulation, mended", 15, 3, _epoch, _test_epoch,
@@ -507,14 +624,17 @@ EXERCISES = {
                       "numbers of 32."),
             (10.0, "32 bits are 4 bytes, not 2."),
             (0.625, "You count bits: 8 of them are a byte."),
+            (5e9, "In billions: divide by 10^9."),
+            (80 / 14, "2 bytes are missing: weight and gradient have 2 each."),
+            (4.0, "The gradient has 16 bits here."),
         ),
     ),
     "08.9": Exercise(
         "What belongs into the file", 5, 2, frozenset("acdefg"),
         lambda answer: _test_file(answer),
         (
-            "Five of them were left out, one at a time, above. What does early stopping need "
-            "besides?",
+            "What does an update read that the one before it wrote? And what does early stopping "
+            "need besides?",
             "What an update makes anew needn't be kept: two of the eight.",
         ),
         mistakes=(
@@ -530,7 +650,7 @@ EXERCISES = {
 
 def _test_file(answer):
     if isinstance(answer, str):
-        answer = set(answer)
+        answer = set(re.findall("[a-z]", answer.lower()))
     if not isinstance(answer, set | frozenset | list | tuple):
         raise Feedback(f"expected a set of letters, got {kind(answer)}.")
     compare({str(letter).strip().lower() for letter in answer}, set("acdefg"), "the letters")

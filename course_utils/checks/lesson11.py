@@ -36,7 +36,8 @@ def _chosen_number(validation, test):
 
 
 def _test_report(function):
-    for validation, test in (([0.6, 0.9, 0.7], [0.8, 0.5, 0.6]), ([0.4, 0.4], [0.3, 0.9]),
+    for validation, test in (([0.5, 0.6, 0.8, 0.1], [0.3, 0.7, 0.6, 0.9]),
+                             ([0.6, 0.9, 0.7], [0.8, 0.5, 0.6]), ([0.4, 0.4, 0.4], [0.3, 0.9, 0.5]),
                              ([0.2], [0.1])):  # fmt: skip
         got = number(call(function, validation, test))
         compare(got, _report(validation, test),
@@ -122,9 +123,25 @@ def _learns_weak(weak, strong, threshold):
     return (each * accepted).mean()
 
 
+def _no_softmax(weak, strong, threshold):
+    confidence, labels = weak.detach().max(-1)
+    each = F.cross_entropy(strong, labels, reduction="none")
+    return (each * (confidence >= threshold)).mean()
+
+
+def _softmax_twice(weak, strong, threshold):
+    confidence, labels = weak.detach().softmax(-1).max(-1)
+    each = F.cross_entropy(strong.softmax(-1), labels, reduction="none")
+    return (each * (confidence >= threshold)).mean()
+
+
+def _summed_loss(weak, strong, threshold):
+    return _consistency(weak, strong, threshold) * len(weak)
+
+
 def _test_consistency(function):
     hand = torch.tensor([[0.9, 0.1], [0.4, 0.6]]).log(), torch.tensor([[0.5, 0.5], [0.75, 0.25]]).log()
-    for weak, strong, threshold in ((*hand, 0.8), (*(2 * _draw(3, 2, 40, 5)), 0.5),
+    for weak, strong, threshold in ((*(2 * _draw(3, 2, 40, 5)), 0.5), (*hand, 0.8),
                                     (torch.zeros(2, 2), _draw(5, 2, 2), 0.5),
                                     (torch.zeros(3, 4), _draw(6, 3, 4), 0.9)):  # fmt: skip
         got = call(function, weak, strong, threshold)
@@ -176,9 +193,16 @@ def _strictly_above(confidence, right, precision):
     return None
 
 
+def _cumulative(confidence, right, precision):
+    order = confidence.argsort(descending=True, stable=True)
+    share = right[order].double().cumsum(0) / torch.arange(1, len(right) + 1)
+    good = confidence[order][share >= precision]
+    return float(good.min()) if len(good) else None
+
+
 def _test_lowest(function):
-    cases = (([0.5, 0.6, 0.7, 0.8, 0.9], [0, 1, 0, 1, 1], 0.75), ([0.9, 0.3, 0.6], [1, 0, 1], 1.0),
-             ([0.4, 0.8, 0.6], [1, 1, 0], 0.6), ([0.5, 0.9], [1, 0], 0.9))  # fmt: skip
+    cases = (([0.5, 0.6, 0.7, 0.8, 0.9], [0, 1, 0, 1, 1], 0.7), ([0.9, 0.3, 0.6], [1, 0, 1], 1.0),
+             ([0.9, 0.6, 0.6], [1, 1, 0], 1.0), ([0.4, 0.8, 0.6], [1, 1, 0], 0.6), ([0.5, 0.9], [1, 0], 0.9))  # fmt: skip
     for confidence, right, precision in cases:
         want = _lowest(torch.tensor(confidence), torch.tensor(right).bool(), precision)
         got = call(function, torch.tensor(confidence), torch.tensor(right).bool(), precision)
@@ -223,13 +247,23 @@ def _first_of_group(scores, groups, count):
     return sorted(first, key=lambda i: -float(scores[i]))[:count]
 
 
+def _not_as_the_last(scores, groups, count):
+    chosen, last = [], None
+    for i in scores.argsort(descending=True).tolist():
+        if int(groups[i]) != last and len(chosen) < count:
+            chosen.append(i)
+            last = int(groups[i])
+    return chosen
+
+
 def _group_numbers(scores, groups, count):
     return [int(groups[i]) for i in _one_each(scores, groups, count)]
 
 
 def _test_one_each(function):
     cases = (([0.9, 0.8, 0.7, 0.6, 0.1], [4, 4, 4, 7, 9], 3), ([0.1, 0.9, 0.5, 0.8], [3, 3, 1, 8], 2),
-             ([0.2, 0.1, 0.4], [5, 6, 5], 2))  # fmt: skip
+             ([0.2, 0.1, 0.4], [5, 6, 5], 2), ([-0.2, -0.1, -0.4], [5, 6, 5], 2),
+             ([0.9, 0.8, 0.7, 0.65, 0.6, 0.5, 0.4], [1, 2, 1, 2, 1, 2, 3], 3))  # fmt: skip
     for scores, groups, count in cases:
         got = call(function, torch.tensor(scores), torch.tensor(groups), count)
         got = got.tolist() if isinstance(got, torch.Tensor) else got
@@ -268,7 +302,8 @@ def _best_of_row(R):
     return (R[:-1].max(1).values - R[-1, :-1]).mean().item()
 
 
-MATRICES = ([[0.5, 0.0, 0.0], [0.8, 0.6, 0.0], [0.6, 0.7, 0.9]],
+MATRICES = ([[0.5, 0.0, 0.0], [0.8, 0.6, 0.0], [0.55, 0.65, 0.9]],
+            [[0.5, 0.7, 0.0], [0.8, 0.6, 0.0], [0.6, 0.5, 0.9]],  # best before its own stage
             [[0.9, 0.1, 0.2], [0.6, 0.8, 0.3], [0.7, 0.5, 0.9]],
             [[0.7, 0.2], [0.3, 0.9]])  # fmt: skip
 
@@ -322,7 +357,7 @@ def _summed(W, items):
 
 
 def _test_fisher(function):
-    for seed, (answers, dim, n) in enumerate(((2, 2, 1), (4, 3, 20))):
+    for seed, (answers, dim, n) in enumerate(((4, 3, 20), (2, 2, 1))):
         W, items = _draw(seed, answers, dim).requires_grad_(), _draw(9 + seed, n, dim)
         got = call(function, W, items)
         got = got.detach() if isinstance(got, torch.Tensor) else got
@@ -347,6 +382,8 @@ EXERCISES = {
             (_validation_itself, "That is the validation accuracy of the chosen one: it was chosen "
                                  "for being high there, so it is too high as well."),
             (_mean_test, "That is the mean over all sentences; you were to report the chosen one."),
+            (lambda validation, test: max(zip(validation, test))[1], "Where two are equal on "
+             "validation you let the test decide: take the first."),
             (_chosen_number, "That is the index of the chosen sentence, not its accuracy."),
         ),
     ),
@@ -378,6 +415,9 @@ EXERCISES = {
             (_own_label, "The label comes from the weak view; yours is the strong view's own."),
             (_own_confidence, "The weak view has to be sure, not the strong one."),
             (_soft_target, "The label is one answer, the likeliest, not all probabilities."),
+            (_no_softmax, "These are logits: softmax before you compare with the threshold."),
+            (_softmax_twice, "F.cross_entropy takes logits."),
+            (_summed_loss, "The loss is a mean over the n questions."),
             (_learns_weak, "The roles are exchanged: the strong view learns what the weak one says."),
         ),
     ),
@@ -392,6 +432,7 @@ EXERCISES = {
             (_highest, "That is the highest threshold that will do: it lets in too few."),
             (_as_confidence, "A model that is 90 % sure need not be right in 90 %: measure it."),
             (_share_of_all, "Precision is a share of those that are let in, not of all."),
+            (_cumulative, "Equal confidences are let in together."),
             (_strictly_above, "The answer at the threshold itself is let in too: >=."),
         ),
     ),
@@ -420,6 +461,7 @@ EXERCISES = {
             (_fewer, "You take the best `count` first and drop some: fewer than `count` are left."),
             (_lowest_scores, "You choose the lowest scores: those that the model is sure of."),
             (_first_of_group, "Of each group take the one with the highest score, not the first."),
+            (_not_as_the_last, "A group may come back later: keep all that you have seen."),
             (_group_numbers, "Those are numbers of groups; expected are numbers of questions."),
         ),
     ),

@@ -296,12 +296,12 @@ lab.claim("the loss and the picture's share both fall more than a hundredfold, w
 # $$L_{vs} = \mathbb{E}\,\lVert B v - B (v + \delta) \rVert^2 = \mathbb{E}\,\lVert B \delta \rVert^2
 #   = \sigma^2 \lVert B \rVert^2 ,$$
 #
-# where $\lVert B \rVert^2$ is the sum of the squared entries. (Entry $i$ of $B \delta$ is $\sum_j
-# B_{ij} \delta_j$. Its mean square is $\sigma^2 \sum_j B_{ij}^2$, because $\mathbb{E}\, \delta_j
-# \delta_k = 0$ for $j \ne k$. Sum over $i$.) $A$ has dropped out: *the words' part gets no
-# gradient at all*. The gradient by $B$ is $2 \sigma^2 B$, so one step of gradient descent with
-# rate $\eta$ multiplies $B$ by $1 - 2 \eta \sigma^2$. The picture fades by a constant factor a
-# step and is never quite gone, and the model approaches solution 2, $g(x)$.
+# where $\lVert B \rVert^2$ is the sum of the squared entries. (Entry $i$ of $B \delta$ is
+# $\sum_j B_{ij} \delta_j$. Its mean square is $\sigma^2 \sum_j B_{ij}^2$, because
+# $\mathbb{E}\, \delta_j \delta_k = 0$ for $j \ne k$. Sum over $i$.) $A$ has dropped out: *the
+# words' part gets no gradient at all*. The gradient by $B$ is $2 \sigma^2 B$, so one step of
+# gradient descent with rate $\eta$ multiplies $B$ by $1 - 2 \eta \sigma^2$. The picture fades by a
+# constant factor a step and is never quite gone, and the model approaches solution 2, $g(x)$.
 #
 # > **Exercise 05.2 · write it** · difficulty 1 of 3 · 10 minutes
 # >

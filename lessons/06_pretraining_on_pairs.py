@@ -504,11 +504,12 @@ print(f"one table of 8: {whole:.3f}; mean of two tables of 4: {halves:.3f}; "
 #
 # ### A loss without competition
 #
-# SigLIP asks a yes/no question about every pair of the table instead. With $z_{ij} = s_{ij}/\tau +
-# b$, $\sigma(z) = 1/(1 + e^{-z})$ as the probability of yes, and a learnt bias $b$ that starts far
-# below 0, as most pairs are wrong, row $i$ costs $-\log \sigma(z_{ii}) - \sum_{j \ne i} \log(1 -
-# \sigma(z_{ij}))$. No pair needs the sum over a row, which helps when a batch is spread over many
-# machines. Its value equals that of `transformers` too:
+# SigLIP asks a yes/no question about every pair of the table instead. With
+# $z_{ij} = s_{ij}/\tau + b$, $\sigma(z) = 1/(1 + e^{-z})$ as the probability of yes, and a learnt
+# bias $b$ that starts far below 0, as most pairs are wrong, row $i$ costs
+# $-\log \sigma(z_{ii}) - \sum_{j \ne i} \log(1 - \sigma(z_{ij}))$. No pair needs the sum over a
+# row, which helps when a batch is spread over many machines. Its value equals that of
+# `transformers` too:
 
 # %%
 from transformers import (  # noqa: E402
@@ -808,8 +809,8 @@ for name in ("the diagonal only", "identical captions too", "whatever is true"):
     gradient = torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
     found[name] = loss, torch.cat([g.flatten() for g in gradient])  # (), (weights,)
     off = (found[name][1] - found["the diagonal only"][1]).abs().max()
-    print(f"{name:22} loss {loss:.4f}, gradient off by at most {off:.0e} "
-          f"of {found['the diagonal only'][1].abs().max():.1f}")  # fmt: skip
+    print(f"{name:22} loss {loss:.4f}, gradient off by at most {off:.3f}, "
+          f"largest {found['the diagonal only'][1].abs().max():.1f}")  # fmt: skip
 same_loss, same_gradient = zip(*list(found.values())[:2])
 lab.claim("the diagonal and identical captions have the same loss and the same gradient",
           torch.allclose(*same_loss, atol=1e-5) and torch.allclose(*same_gradient, atol=1e-4))
@@ -920,10 +921,10 @@ lab.claim("for all other words it takes off less than a tenth of a nat",
 # words, much of the training goes there.
 #
 # The words in the middle are another matter. The picture shows whether a thing is small, and where
-# it lies (the last column is near 0), but this model has not learnt to read it: its loss is $\log
-# 2$, a coin toss between the two words that fit. (Of the four relations the text around leaves
-# two: *of* follows only *left* and *right*.) For colours and shapes, too, there is room below. In
-# the sum of all losses nothing of this can be seen. It took a table by kinds of words.
+# it lies (the last column is near 0), but this model has not learnt to read it: its loss is
+# $\log 2$, a coin toss between the two words that fit. (Of the four relations the text around
+# leaves two: *of* follows only *left* and *right*.) For colours and shapes, too, there is room
+# below. In the sum of all losses nothing of this can be seen. It took a table by kinds of words.
 #
 # ## 7. Matching, and hard negatives
 #

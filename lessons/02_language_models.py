@@ -833,7 +833,8 @@ rows += [["decoder, 4,000 fresh sentences", lab.measured("02.fresh", entropy + s
          ["entropy of the grammar", f"{entropy:.3f}", f"{math.exp(entropy):.2f}"]]  # fmt: skip
 plots.table(rows, header=["model", "nat a token", "perplexity"])
 print("above the entropy by", lab.measured("02.excess", 1000 * excess, "thousandths of a nat"),
-      f"a token; standard error of the sample {1000 * error:.0f} thousandths")  # fmt: skip
+      "a token")  # fmt: skip
+lab.claim("the standard error of the sample is below a thousandth of a nat", error < 1e-3)
 lab.claim("the decoder is within 0.05 nat a token of the exact entropy", excess < 0.05)
 lab.claim("on a fresh sample it is not below the entropy by more than three standard errors",
           sampled > -3 * error)  # fmt: skip

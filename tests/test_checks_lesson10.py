@@ -29,7 +29,7 @@ def prepare_by_hand(model):
     add_lora(model, LoRAConfig(2))
     for name, p in model.named_parameters():
         p.requires_grad_(name.endswith((".A", ".B")) or name.startswith("head."))
-    return torch.optim.SGD(filter(lambda p: p.requires_grad, model.parameters()), lr=0.1)
+    return torch.optim.AdamW(filter(lambda p: p.requires_grad, model.parameters()), lr=0.1)
 
 
 @pytest.mark.parametrize("number, answer", [
@@ -42,11 +42,16 @@ def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "10.2": ["`scale` isn't used", "own output is missing", "bias", "Only the detour", "reads x"],
+    "10.2": ["`scale` isn't used", "own output is missing", "bias", "Only the detour", "reads x",
+             "A comes first", "not subtracted", "which is frozen", "no gradient reaches"],
     "10.4": ["matrices themselves", "A only", "B only", "not multiplied", "square"],
-    "10.5": ["change alone", "`scale` isn't used", "transposed", "return a new tensor"],
-    "10.6": ["it isn't trained", "built before", "base isn't frozen", "no LoRA factors"],
-    "10.7": ["you count one", "you count four", "four matrices", "there are 100", "far too little"],
+    "10.5": ["change alone", "`scale` isn't used", "transposed", "return a new tensor",
+             "rank x rank", "not subtracted"],
+    "10.6": ["it isn't trained", "built before they", "base isn't frozen", "no LoRA factors",
+             "before the base was frozen", "and nowhere else", "and nowhere else",
+             "no LoRA factors", "not all of it", "changes the pretrained"],
+    "10.7": ["A without B", "four bytes", "four matrices", "24 layers", "there are 100", "Rounded up",
+             "round down", "not 1024 . 1024"],
 }  # fmt: skip
 
 
@@ -78,7 +83,12 @@ def test_every_known_mistake_is_tried_above():
     ("10.6", lambda model: None, "optimiser back"),
     ("10.6", lambda model: add_lora(model, LoRAConfig(8)) and torch.optim.SGD(
         model.parameters(), lr=1.0), "expected rank 2, got 8"),
-    ("10.7", "many", "number"), ("10.7", 17, "the highest rank")])
+    ("10.6", 7, "expected a function, got a whole number"),
+    ("10.6", lambda model: torch.optim.SGD(prepare_by_hand(model).param_groups[0]["params"]),
+     "expected an AdamW, got SGD"),
+    ("10.4", lambda s, r: torch.tensor(22.7), "the weights of 1 matrix"),
+    ("10.4", lambda s, r: torch.ones(2), "one number"),
+    ("10.7", 16.02, "round down"), ("10.7", "many", "number"), ("10.7", 17, "the highest rank")])
 def test_answers_of_another_kind_are_told_so(number, value, message):  # fmt: skip
     with pytest.raises(Feedback, match=message):
         EXERCISES[number].test(value)

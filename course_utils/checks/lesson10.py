@@ -4,11 +4,11 @@ import torch
 from torch import nn
 
 from course_utils.checks.feedback import (
-    Exercise, Feedback, call, choice, compare, prediction, value,
+    Exercise, Feedback, call, choice, compare, kind, number, prediction,
 )  # fmt: skip
 from course_utils.models.transformer import TransformerConfig, TransformerEncoder
-from course_utils.peft import LoRAConfig, add_lora, freeze_base
-from course_utils.peft.base import tuning_names
+from course_utils.peft import LoRAConfig, add_adapters, add_lora, freeze_base
+from course_utils.peft.base import tuning_names, tunings
 
 
 def _draw(seed, *shape):
@@ -42,14 +42,46 @@ def _after_the_linear(x, linear, A, B, scale):
     return linear(x) + scale * (linear(x) @ A.T) @ B.T
 
 
+def _other_order(x, linear, A, B, scale):
+    return linear(x) + scale * x @ (B @ A)
+
+
+def _minus(x, linear, A, B, scale):
+    return linear(x) - scale * (x @ A.T) @ B.T
+
+
+def _into_the_weight(x, linear, A, B, scale):
+    with torch.no_grad():
+        linear.weight += scale * B @ A
+    return linear(x)
+
+
+def _no_gradient(x, linear, A, B, scale):
+    with torch.no_grad():
+        return linear(x) + scale * (x @ A.T) @ B.T
+
+
 def _test_forward(function):
-    for seed, (batch, into, out, rank) in enumerate(((3, 4, 4, 2), (2, 5, 3, 1))):
+    for seed, (batch, into, out, rank, scale) in enumerate(((3, 4, 4, 2, 0.5), (2, 5, 3, 1, 3.0))):
         torch.manual_seed(seed)
-        linear = nn.Linear(into, out)
+        linear = nn.Linear(into, out).requires_grad_(False)
         x, A, B = _draw(seed, batch, into), _draw(1, rank, into), _draw(2, out, rank)
-        want = nn.functional.linear(x, linear.weight + 0.5 * B @ A, linear.bias)
-        got = call(function, x, linear, A, B, 0.5)
+        want = nn.functional.linear(x, linear.weight + scale * B @ A, linear.bias)
+        got = call(function, x, linear, A, B, scale)
         compare(got, want, f"the output for a matrix of {out} x {into} with rank {rank}")
+        # once more, not on copies: what becomes of the frozen layer and of the gradients?
+        kept = [p.clone() for p in linear.parameters()]
+        A, B = A.requires_grad_(), B.requires_grad_()
+        got = function(x, linear, A, B, scale)
+        if not all(map(torch.equal, kept, linear.parameters())):
+            raise Feedback("it changes the weight of `linear`, which is frozen: add to its output.")
+        grads = (None,)
+        if got.requires_grad:
+            grads = torch.autograd.grad(got.sum(), (A, B), allow_unused=True)
+        if any(g is None for g in grads):
+            raise Feedback(
+                "no gradient reaches A and B: leave out `no_grad`, `detach` and `.data`."
+            )
 
 
 # 10.4 counting
@@ -80,10 +112,10 @@ def _square(shapes, rank):
 
 
 def _test_count(function):
-    for shapes, rank in (([(6, 4)], 2), ([(6, 4), (4, 10), (5, 5)], 3)):
-        got = call(function, shapes, rank)
-        compare(int(got) if isinstance(got, torch.Tensor) else got, _count(shapes, rank),
-                f"the weights of {len(shapes)} matrices with rank {rank}")  # fmt: skip
+    for shapes, rank in (([(6, 5)], 2), ([(6, 4), (4, 10), (5, 5)], 3)):
+        got = number(call(function, shapes, rank))
+        many = "1 matrix" if len(shapes) == 1 else f"{len(shapes)} matrices"
+        compare(got, _count(shapes, rank), f"the weights of {many} with rank {rank}")
 
 
 # 10.5 merging
@@ -110,11 +142,19 @@ def _transposed(W, A, B, scale):
     return W + scale * (B @ A).T
 
 
+def _a_times_b(W, A, B, scale):
+    return W + scale * A @ B
+
+
+def _subtracted(W, A, B, scale):
+    return W - scale * B @ A
+
+
 def _test_merged(function):
-    for seed, (out, into, rank) in enumerate(((4, 4, 2), (3, 5, 1))):
+    for seed, (out, into, rank, scale) in enumerate(((4, 4, 2, 2.0), (3, 5, 1, 0.5))):
         W, A, B = _draw(seed, out, into), _draw(5, rank, into), _draw(6, out, rank)
-        got = call(function, W, A, B, 2.0)
-        compare(got, W + 2.0 * B @ A, f"the merged weight of {out} x {into}")
+        got = call(function, W, A, B, scale)
+        compare(got, W + scale * B @ A, f"the merged weight of {out} x {into}")
 
 
 # 10.6 the forgotten head
@@ -156,47 +196,118 @@ def _no_factors(model):
     return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
 
 
+def _too_early_for_the_base(model):
+    add_lora(model, LoRAConfig(rank=2))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    freeze_base(model, keep=("head",))
+    return optimizer
+
+
+def _first_layer(model):
+    add_lora(model, LoRAConfig(rank=2, targets=("layers.0.attention.qkv",)))
+    freeze_base(model, keep=("head",))
+    return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+
+
+def _also_out(model):
+    add_lora(model, LoRAConfig(rank=2, targets=("qkv", "out")))
+    freeze_base(model, keep=("head",))
+    return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+
+
+def _adapters(model):
+    add_adapters(model)
+    freeze_base(model, keep=("head",))
+    return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+
+
+def _no_bias(model):
+    add_lora(model, LoRAConfig(rank=2))
+    freeze_base(model, keep=("head",))
+    return torch.optim.AdamW(
+        [p for n, p in model.named_parameters() if p.requires_grad and n != "head.bias"], lr=1e-3
+    )
+
+
+def _zeroed(model):
+    torch.nn.init.zeros_(model.encoder.layers[0].attention.qkv.weight)
+    return _prepare(model)
+
+
 def _test_prepare(function):
+    if not callable(function):
+        raise Feedback(f"expected a function, got {kind(function)}.")
     torch.manual_seed(0)
     model = _Model()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
     # not through `call`, which hands a copy over: this function is to change the model
     optimizer = function(model)
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise Feedback(f"expected an optimiser back, got {type(optimizer).__name__}.")
-    new = tuning_names(model)
-    if not new:
-        raise Feedback("there are no LoRA factors in the model.")
-    rank = model.encoder.layers[0].attention.qkv.config.rank
-    if rank != 2:
-        raise Feedback(f"expected rank 2, got {rank}.")
+    _test_places(model)
+    new, head = tuning_names(model), {"head.weight", "head.bias"}
     names = {id(p): name for name, p in model.named_parameters()}
     held = {names[id(p)] for group in optimizer.param_groups for p in group["params"]
             if id(p) in names}  # fmt: skip
     if not new <= held:
         raise Feedback("the optimiser holds no factors: it was built before they were there.")
-    if not all(p.requires_grad for p in model.head.parameters()) or "head.weight" not in held:
-        raise Feedback("the head is new and random, and it isn't trained.")
-    base = {name for name, p in model.named_parameters() if p.requires_grad} - new
-    base -= {"head.weight", "head.bias"}
+    if not all(p.requires_grad for p in model.head.parameters()) or not head <= held:
+        raise Feedback("the head is new and random, and it isn't trained, or not all of it.")
+    base = {name for name, p in model.named_parameters() if p.requires_grad} - new - head
     if base:
         raise Feedback(f"the base isn't frozen: {sorted(base)[0]} still gets a gradient.")
-    extra = held - new - {"head.weight", "head.bias"}
-    if extra:
-        raise Feedback(f"the optimiser also holds frozen weights such as {sorted(extra)[0]}.")
+    if extra := held - new - head:
+        raise Feedback(
+            f"the optimiser also holds frozen weights such as {sorted(extra)[0]}: it was built "
+            "before the base was frozen."
+        )
+    if not isinstance(optimizer, torch.optim.AdamW):
+        raise Feedback(f"expected an AdamW, got {type(optimizer).__name__}.")
+    now = {name.replace(".base.", "."): p for name, p in model.named_parameters()}
+    if not all(torch.equal(p, now[name]) for name, p in before.items()):
+        raise Feedback("it changes the pretrained weights.")
+
+
+def _test_places(model):
+    """LoRA of rank 2 stands in the qkv of every layer, and nowhere else."""
+    found = dict(tunings(model))
+    if not any(isinstance(module.config, LoRAConfig) for module in found.values()):
+        raise Feedback("there are no LoRA factors in the model.")
+    wanted = {f"encoder.layers.{i}.attention.qkv" for i in range(len(model.encoder.layers))}
+    if set(found) != wanted:
+        raise Feedback(
+            f"expected LoRA in {', '.join(sorted(wanted))} and nowhere else, found it in "
+            f"{', '.join(sorted(found))}."
+        )
+    for module in found.values():
+        if module.config.rank != 2:
+            raise Feedback(f"expected rank 2, got {module.config.rank}.")
+
+
+# 10.7 the highest rank
+
+_EXACT_RANK = 630e6 / 100 / 2 / (24 * 4 * (1024 + 1024))
+
+
+def _test_rank(answer):
+    if isinstance(answer, float) and 16 < answer < 16.1:
+        raise Feedback("a rank is a whole number: round down.")
+    compare(answer, 16, "the highest rank")
 
 
 EXERCISES = {
     "10.1": Exercise(
         "Predict the head alone", 3, 1, 60.0, prediction(0, 100, "%"),
         ("Any number of per cent is an answer.",
-         "The commonest answer is printed above; all weights give about 75 %."),
+         "Above stand what can be done without pictures, and what all weights give."),
     ),
     "10.2": Exercise(
         "The forward pass of LoRA", 10, 1, _forward, _test_forward,
         (
             "Two summands: what the frozen layer gives, and the detour through A, then B. Rows of "
             "x are examples, so a matrix M acts as x @ M.T.",
-            "low = x @ A.T is (batch, rank); then linear(x) + scale * low @ B.T.",
+            "First x @ A.T, of shape (batch, rank). Which transposed matrix comes then, and what is "
+            "multiplied by `scale`?",
         ),
         mistakes=(
             (_no_scale, "The factor `scale` isn't used."),
@@ -204,16 +315,19 @@ EXERCISES = {
             (_without_bias, "The frozen layer has a bias too: call it, as linear(x)."),
             (_scales_all, "Only the detour is multiplied by `scale`, not the frozen layer."),
             (_after_the_linear, "A reads x, not what the frozen layer puts out."),
+            (_other_order, "A matrix M acts on rows as x @ M.T, and A comes first."),
+            (_minus, "The detour is added, not subtracted."),
+            (_into_the_weight, ""), (_no_gradient, ""),
         ),
     ),
     "10.3": Exercise(
         "Where to start", 5, 2, "a",
         choice("a", {
-            "b": "the gradients above: with both at 0, the gradient of each is a product with the "
+            "b": "The gradients above: with both at 0, the gradient of each is a product with the "
                  "other, which is 0, in the first batch and in all that follow.",
-            "c": "nearly isn't exactly: a random change of every layer at once disturbs what was "
+            "c": "Nearly isn't exactly: a random change of every layer at once disturbs what was "
                  "learnt, and the first updates go into undoing it.",
-            "d": "it is exact at first (some methods do it, with factors taken from W itself), but "
+            "d": "It is exact at first (some methods do it, with factors taken from W itself), but "
                  "the base changes: it can no longer be shared by a hundred tunings.",
         }),
         (
@@ -225,7 +339,7 @@ EXERCISES = {
         "Count the weights", 10, 2, _count, _test_count,
         (
             "A has a row for each of the ranks and as many columns as the matrix has inputs. And B?",
-            "rank * into for A plus out * rank for B, summed over the matrices.",
+            "A is (rank, in) and B is (out, rank): count both, and sum over the matrices.",
         ),
         mistakes=(
             (_whole_matrices, "That is the size of the matrices themselves."),
@@ -247,6 +361,8 @@ EXERCISES = {
             (_forgot_scale, "The factor `scale` isn't used."),
             (_transposed, "Your product is transposed: rows of W are outputs."),
             (_in_place, "You change W itself; return a new tensor."),
+            (_a_times_b, "B @ A has `out` rows and `in` columns; A @ B is rank x rank."),
+            (_subtracted, "The change is added, not subtracted."),
         ),
     ),
     "10.6": Exercise(
@@ -254,24 +370,30 @@ EXERCISES = {
         (
             "Which parameters does the optimiser know when it is built first? And who trains the "
             "head?",
-            "First add_lora, then freeze_base with keep=(\"head\",), and the optimiser last.",
+            "The optimiser keeps the list that it is given: what must be settled before it? And what "
+            "does `keep` of freeze_base do?",
         ),
         mistakes=(
             (_frozen_head, ""), (_early_optimizer, ""), (_nothing_frozen, ""), (_no_factors, ""),
+            (_too_early_for_the_base, ""), (_first_layer, ""), (_also_out, ""), (_adapters, ""),
+            (_no_bias, ""), (_zeroed, ""),
         ),
     ),
     "10.7": Exercise(
-        "The highest rank", 5, 2, 16, value(16, "the highest rank"),
+        "The highest rank", 5, 2, 16, _test_rank,
         (
             "How many bytes may one tuning take, and how many does one rank take?",
             "6.3 MB a tuning are 3.15 million numbers; one rank takes 24 * 4 * (1024 + 1024).",
         ),
         mistakes=(
-            (32, "Two bytes a number: you count one."),
-            (8, "Two bytes a number: you count four."),
+            (32, "Either you count one byte a number instead of two, or A without B."),
+            (8, "You count four bytes a number, or something twice."),
             (64, "There are four matrices in each layer."),
+            (384, "There are 24 layers."),
             (1602, "That is for one tuning; there are 100."),
-            (1, "That is far too little: did you count whole matrices?"),
+            (17, "Rounded up, the tunings don't fit."),
+            (_EXACT_RANK, ""),
+            (0, "Not one whole rank? One rank takes 1024 + 1024 numbers a matrix, not 1024 * 1024."),
         ),
     ),
 }  # fmt: skip

@@ -174,7 +174,7 @@ class RankAllocator:
             if p.grad is None:
                 raise ValueError(
                     "expected gradients of the triplets: call update_and_allocate after "
-                    "optimizer.step() and before optimizer.zero_grad()"
+                    "loss.backward() and optimizer.step(), and before optimizer.zero_grad()"
                 )
             sensitivity = (p * p.grad).abs()  # as p
             mean = self.mean[p].lerp_(sensitivity, 1 - self.config.smooth)

@@ -201,7 +201,7 @@ def detect(change: str, seed: int, folder: Path) -> dict:
 
 
 def repair(change: str, seed: int, folder: Path) -> dict:
-    """Accuracy on data from before and after the change, of the model as it was and retuned."""
+    """Accuracy on data from before and after the change, of the model as it was and tuned."""
     model, make = watched(seed, folder)[0], CHANGES[change]
     parts = dict(before=nothing("test", TESTED, seed), after=make("test", PICTURES, 10 + seed))
     parts["after"] = parts["after"].select(parts["after"].image_index < TESTED)

@@ -110,6 +110,14 @@ def at_random(model: VQAModel, pool: VQAData, bought: Tensor, generator: torch.G
     return highest(torch.rand(len(pool), generator=generator), ~bought, EACH)
 
 
+def evenly(model: VQAModel, pool: VQAData, bought: Tensor, generator: torch.Generator) -> Tensor:
+    """As many of each family, otherwise at random: a control that looks at no answer of the model."""
+    luck = torch.rand(len(pool), generator=generator)  # (n,)
+    families = pool.family.unique()
+    return torch.cat([highest(luck, ~bought & (pool.family == f), EACH // len(families))
+                      for f in families])  # fmt: skip
+
+
 def by_entropy(model: VQAModel, pool: VQAData, bought: Tensor, _) -> Tensor:
     return highest(entropy(predict_logits(model, pool)), ~bought, EACH)
 
@@ -131,6 +139,7 @@ def entropy_then_distance(model: VQAModel, pool: VQAData, bought: Tensor, _) -> 
 
 STRATEGIES: dict[str, Strategy] = {
     "random": at_random,
+    "random, families evenly": evenly,
     "entropy": by_entropy,
     "margin": by_margin,
     "k-centre": by_distance,
@@ -189,7 +198,8 @@ def filmed_pool(seed: int) -> tuple[VQAData, Int[Tensor, " n"]]:
 
 POOLS = {
     "pictures": (plain_pool, tuple(STRATEGIES)),
-    "film": (filmed_pool, ("random", "entropy", "entropy, then k-centre")),
+    "film": (filmed_pool, ("random", "random, families evenly", "entropy",
+                           "entropy, then k-centre")),
 }
 
 

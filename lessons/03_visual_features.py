@@ -90,10 +90,10 @@ plots.show(plots.images_grid(pictures, list(top5), columns=4, size=1.7),
 plots.table(rows, header=["picture", "first", "second", "third", "fourth", "fifth"])
 
 # %% [markdown]
-# It comes close with the photographs, and with some of the drawings. There is no class for a woman:
-# it names her clothes.
-# The 1000 names decide what can be said at all. So we want the step *before* the names: the
-# network's visual features. How do 150,000 numbers of light become a few vectors of meaning?
+# It comes close with the photographs, and with some of the drawings. There is no class for a
+# woman: it names her clothes. The 1000 names decide what can be said at all. So we want the step
+# *before* the names: the network's visual features. How do 150,000 numbers of light become a few
+# vectors of meaning?
 #
 # ## 2. Convolution by hand
 #
@@ -258,10 +258,10 @@ lab.claim("our VGG equals torchvision's", gap < 1e-5)
 # are 2, so $v$ has $2 \cdot 2 = 4$ rows. Each place of this grid is called a **patch**, too,
 # although it sees more than its own square of the picture. How much more?
 #
-# How many pixels can one entry of $v$ see, its **receptive field**? Go up from the input. One pixel
-# sees itself: $r = 1$, and neighbours lie $D = 1$ pixel apart. A layer with kernel $K$ and stride
-# $s$ looks at $K$ neighbours, which adds $(K - 1)\, D$ to what is seen, and after it neighbours
-# lie $s$ times as far apart:
+# How many pixels can one entry of $v$ see, its **receptive field**? Go up from the input. One
+# pixel sees itself: $r = 1$, and neighbours lie $D = 1$ pixel apart. A layer with kernel $K$ and
+# stride $s$ looks at $K$ neighbours, which adds $(K - 1)\, D$ to what is seen, and after it
+# neighbours lie $s$ times as far apart:
 #
 # $$r \leftarrow r + (K - 1)\, D, \qquad D \leftarrow s\, D .$$
 #
@@ -317,15 +317,15 @@ print(f"by the gradient {seen} pixels, by the rule {rule}; above a tenth of the 
 lab.claim("the receptive field by gradient is that of the rule", seen == rule)
 
 # %% [markdown]
-# The field is the *most* that an output can see. What it sees well is a smaller part in the middle:
-# the last number above is the width of what is above a tenth of the maximum.
+# The field is the *most* that an output can see. What it sees well is a smaller part in the
+# middle: the last number above is the width of what is above a tenth of the maximum.
 #
 # ## 4. What a feature map sees
 #
 # A **feature map** is the output of one channel at all places. EfficientNet-Lite0 is one
-# convolution of 3x3, 16 blocks of convolutions with residual paths (section 5), and a last layer of
-# 1,280 channels, whose map is our $v$: `lite.grid` makes of 128 pixels 4 x 4 = 16 patches. Here are
-# maps on two photographs: the four channels with the largest spread, early and late, each map
+# convolution of 3x3, 16 blocks of convolutions with residual paths (section 5), and a last layer
+# of 1,280 channels, whose map is our $v$: `lite.grid` makes of 128 pixels 4 x 4 = 16 patches. Here
+# are maps on two photographs: the four channels with the largest spread, early and late, each map
 # stretched on its own. (A *hook* is a function that PyTorch calls with a layer's output.)
 
 # %%
@@ -353,9 +353,9 @@ plots.show(figure, alt="Two photographs and four feature maps each from three de
 
 # %% [markdown]
 # Early maps look like the picture in other lights. Late ones are coarse, and hard to read: so ask
-# the other way round. Which of all emoji excite one channel of the *last* map most? We take four of
-# the 200 channels whose strongest emoji stand out most from the mean emoji. Each picture is encoded
-# once, and its features are kept on disk.
+# the other way round. Which of all emoji excite one channel of the *last* map most? We take four
+# of the 200 channels whose strongest emoji stand out most from the mean emoji. Each picture is
+# encoded once, and its features are kept on disk.
 
 # %%
 SIDE, EMOJI = 128, lab.pick(cpu=700, gpu=len(emoji))
@@ -385,10 +385,10 @@ plots.show(figure, alt="Four rows of six emoji. In some rows they share a look, 
 # ### Nearest neighbours
 #
 # If like things have like vectors, a picture can be searched with a picture: by the mean of its
-# patches, less what all pictures have in common, and the cosine. A photograph is cut into 12 tiles;
-# can a tile find a tile of its own photograph? By chance it would in 11 of 35 cases, for about 11
-# of the 36 tiles. The same with raw pixels, reduced to 16x16. Then the emoji. They come sorted into
-# *groups* such as "Food & Drink"; the variants of one emoji are a **family**.
+# patches, less what all pictures have in common, and the cosine. A photograph is cut into 12
+# tiles; can a tile find a tile of its own photograph? By chance it would in 11 of 35 cases, for
+# about 11 of the 36 tiles. The same with raw pixels, reduced to 16x16. Then the emoji. They come
+# sorted into *groups* such as "Food & Drink"; the variants of one emoji are a **family**.
 
 # %%
 def tiles(image, side=128):
@@ -448,9 +448,9 @@ print(f"nearest neighbour of another family is in the same group: features {100 
 # More layers can say more. Can they be trained? Two ideas made it possible, and then we measure.
 #
 # **Batch normalisation** (BN) brings each channel to mean 0 and variance 1, over all places of all
-# pictures of the *batch*, then scales and shifts by learnt $\gamma, \beta$. A single picture has no
-# batch, so BN also keeps running means and variances (a tenth of each new batch), and uses *these*
-# in eval mode. By hand, and PyTorch's:
+# pictures of the *batch*, then scales and shifts by learnt $\gamma, \beta$. A single picture has
+# no batch, so BN also keeps running means and variances (a tenth of each new batch), and uses
+# *these* in eval mode. By hand, and PyTorch's:
 
 # %%
 def batch_norm(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
@@ -522,15 +522,15 @@ for stem in ("imagenet", "small"):
 # The stem that ImageNet networks begin with halves the sides twice before the first block. For
 # 224 pixels that is fine; of 64 it leaves four patches. So `stem="small"` starts with one 3x3.
 #
-# Now the 30 layers. Five networks with the same 15 pairs of convolutions and pictures of our world,
-# reduced to 16x16: which of 8 colours has the only thing in it? The *start* of the weights turns
-# out to matter, so we take two. *Fan in* is the number of inputs of one output, here $9 \cdot 16$.
-# The sum of so many products has (fan in) x (variance of a weight) times the mean square of the
-# inputs: a third, with PyTorch's default variance of $1 / (3 \cdot \text{fan in})$. The ReLU halves
-# that. So the mean square shrinks to a sixth, and the signal itself to $1 / \sqrt 6 \approx 0.41$,
-# in each layer. He's start has $2 / \text{fan in}$: then the mean square stays, in the mean over
-# many starts. (In a stack as narrow as ours a single start usually shrinks all the same, though by
-# far less.)
+# Now the 30 layers. Five networks with the same 15 pairs of convolutions and pictures of our
+# world, reduced to 16x16: which of 8 colours has the only thing in it? The *start* of the weights
+# turns out to matter, so we take two. *Fan in* is the number of inputs of one output, here $9
+# \cdot 16$. The sum of so many products has (fan in) x (variance of a weight) times the mean
+# square of the inputs: a third, with PyTorch's default variance of $1 / (3 \cdot \text{fan in})$.
+# The ReLU halves that. So the mean square shrinks to a sixth, and the signal itself to $1 / \sqrt
+# 6 \approx 0.41$, in each layer. He's start has $2 / \text{fan in}$: then the mean square stays,
+# in the mean over many starts. (In a stack as narrow as ours a single start usually shrinks all
+# the same, though by far less.)
 
 # %%
 def one_thing(n, seed):
@@ -651,12 +651,12 @@ print(f"predicted for the default start: a signal of 10^{-15 * math.log10(6):.1f
 # plain network with the default start gets *no* gradient that could move anything, in any of its
 # layers. (AdamW divides by the gradient's own size plus $10^{-8}$, and this gradient vanishes
 # beside that.) The first column tells why: each layer makes the signal smaller, and after 30 of
-# them two pictures have the same features. He's start repairs that by many orders of magnitude, and
-# still the loss stays at chance in these few updates. BN makes the plain network move, though its
-# gradient *grows* a hundredfold towards the first layer. The residual
-# path alone gets the gradient through, less of it than with BN, and yet this network hardly
-# learns in the time, with this learning rate: a gradient that arrives is needed, it isn't enough.
-# Path and BN together learn the task.
+# them two pictures have the same features. He's start repairs that by many orders of magnitude,
+# and still the loss hardly leaves chance in these few updates. BN makes the plain network move,
+# though its gradient *grows* a hundredfold towards the first layer. The residual path alone gets
+# the gradient through, less of it than with BN, and yet this network hardly learns in the time,
+# with this learning rate: a gradient that arrives is needed, it isn't enough. Path and BN together
+# learn the task.
 #
 # ### A frozen network in train mode
 #
@@ -778,25 +778,25 @@ lab.claim("frozen features tell the shape far better than pixels",
           scores["world: shape"][1] > scores["world: shape"][0] + 0.15)  # fmt: skip
 
 # %% [markdown]
-# Frozen features of a network that never saw our world tell its colours and shapes. Raw pixels
-# are far above chance too, more than many would guess: without that column one would credit the
-# network with all of it. (The two are not quite on a par: 768 numbers of a picture of 16x16 against
-# 1,280 from one of 128x128. How much of the rest is the *pretraining*, an untrained network would
-# tell.) For the emoji's groups, split so that whole families are on one side, the
-# gap is smaller than its own $\pm$ allows to be sure of: "Symbols" or "Objects" are not things that
-# look alike, and which families land in the test part matters much. 
+# Frozen features of a network that never saw our world tell its colours and shapes. Raw pixels are
+# far above chance too, more than many would guess: without that column one would credit the
+# network with all of it. (The two are not quite on a par: 768 numbers of a picture of 16x16
+# against 1,280 from one of 128x128. How much of the rest is the *pretraining*, an untrained
+# network would tell.) For the emoji's groups, split so that whole families are on one side, the
+# gap is smaller than its own $\pm$ allows to be sure of: "Symbols" or "Objects" are not things
+# that look alike, and which families land in the test part matters much.
 #
 # ## 7. Patches as words: the Vision Transformer
 #
 # A Transformer takes any row of vectors. So cut the picture into patches of 16x16 pixels, and map
-# each one, $16 \cdot 16 \cdot 3 = 768$ numbers, linearly to `dim`. That is all that a **ViT** knows
-# about pictures.
+# each one, $16 \cdot 16 \cdot 3 = 768$ numbers, linearly to `dim`. That is all that a **ViT**
+# knows about pictures.
 #
 # > **Exercise 03.6 · write it** · difficulty 2 of 3 · 15 minutes
 # >
-# > Do it without a convolution: cut, flatten, multiply. (A strided `F.conv2d` would pass the check;
-# > the point is to see why it equals cutting.) `weight` is (dim, 3, patch, patch), as a convolution
-# > keeps it. Height and width may differ; both are multiples of the patch.
+# > Do it without a convolution: cut, flatten, multiply. (A strided `F.conv2d` would pass the
+# > check; the point is to see why it equals cutting.) `weight` is (dim, 3, patch, patch), as a
+# > convolution keeps it. Height and width may differ; both are multiples of the patch.
 
 # %%
 def patch_embed(images, weight, bias):
@@ -828,8 +828,8 @@ lab.claim("patches are a convolution whose stride is its kernel", gap < 1e-5)
 # %% [markdown]
 # In front stands one more learnt vector, the **class token**, as BERT's `[CLS]`; its last state
 # gives the logits. Each place has a learnt position vector. For pictures of another size these are
-# stretched as a picture is, 4 x 4 of them to 6 x 6 in the last line. The package's ViT equals those
-# of timm, a library of vision models, and of transformers, with their weights: see
+# stretched as a picture is, 4 x 4 of them to 6 x 6 in the last line. The package's ViT equals
+# those of timm, a library of vision models, and of transformers, with their weights: see
 # `tests/test_vision.py`.
 #
 # ### Without positions
@@ -900,10 +900,10 @@ lab.claim("with positions it does not", side_score[2] > 80)
 # wrong, and 50 % is all there is (a spread is rounded up, so $\pm 0.1$ may be none). (A thing that
 # lies across two patches would leave a hint: its halves look different.)
 #
-# The middle row is a warning. 0.02 is the usual start, made for wide models and long training; here
-# it is so small beside the patches that, probably for that reason, the positions are hardly found
-# in these updates. A model
-# with positions that stays at chance looks just like one without: check that by permuting.
+# The middle row is a warning. 0.02 is the usual start, made for wide models and long training;
+# here it is so small beside the patches that, probably for that reason, the positions are hardly
+# found in these updates. A model with positions that stays at chance looks just like one without:
+# check that by permuting.
 #
 # The convolutions of sections 3 to 5 never need positions, because $v$
 # keeps its grid; but a Transformer that reads this $v$ does. Lesson 04 comes back to it.
@@ -911,9 +911,9 @@ lab.claim("with positions it does not", side_score[2] > 80)
 # ## 8. CNN against ViT
 #
 # A convolution *assumes* that neighbours matter and that places are alike. A ViT has to learn it.
-# What does that cost, in equal computing time? Both are to name the shape of one thing, from 100 or
-# 4,000 different pictures. The ViT gets six times as many updates, which take about as long, and
-# patches of 8x8. (The VGG has BN, the ViT LayerNorm, as is usual for each.)
+# What does that cost, in equal computing time? Both are to name the shape of one thing, from 100
+# or 4,000 different pictures. The ViT gets six times as many updates, which take about as long,
+# and patches of 8x8. (The VGG has BN, the ViT LayerNorm, as is usual for each.)
 
 # %%
 SIZES, race = (100, 4000), {"VGG": [], "ViT": []}
@@ -940,9 +940,9 @@ lab.claim("at each amount of data the CNN is ahead",
           min(c - t for c, t in zip(*race.values())) > 0)  # fmt: skip
 
 # %% [markdown]
-# Forty times the data helps the ViT (how much differs from seed to seed), and doesn't close the gap
-# here. The assumptions of a convolution are true of this world. On far larger data, and with far
-# more updates, ViTs catch up; that can't be shown at this size.
+# Forty times the data helps the ViT (how much differs from seed to seed), and doesn't close the
+# gap here. The assumptions of a convolution are true of this world. On far larger data, and with
+# far more updates, ViTs catch up; that can't be shown at this size.
 #
 # > **Exercise 03.7 · choose and justify** · difficulty 2 of 3 · 5 minutes
 # >

@@ -2,8 +2,8 @@
 # jupyter:
 #   course:
 #     title: Training well
-#     minutes: 120
-#     needs: ["04", "07"]
+#     minutes: 150
+#     needs: ["03", "04", "06", "07"]
 # ---
 
 # %% [markdown]
@@ -121,18 +121,23 @@ lab.claim("in the flat direction each step multiplies by 0.93, to 1e-12",
 lab.claim("above 2/25 the steep direction grows", paths["SGD, rate 0.081"][-1, 1].abs() > 2)
 
 # %% [markdown]
-# The ratio $\lambda_2/\lambda_1$ is the **condition number**. With it grows the number of steps
-# that plain gradient descent needs.
+# The ratio $\kappa = \lambda_2/\lambda_1$ is the **condition number**. At the best rate, $\eta = 2
+# / (\lambda_1 + \lambda_2)$, both factors have the size $(\kappa - 1)/(\kappa + 1)$, here $24/26$:
+# the number of steps that plain gradient descent needs grows like $\kappa$. (The last two of the
+# four ways are the next section's. **SGD**, stochastic gradient descent, takes the gradient of a
+# batch in place of the whole loss.)
 #
 # ## 2. Momentum and Adam
 #
 # **Momentum** keeps a velocity: $u \leftarrow \beta u + g$, $w \leftarrow w - \eta u$. Across the
-# valley gradients change sign and cancel. Along it they agree and add up: for a gradient that stays
-# the same, $u = g\,(1 + \beta + \beta^2 + \dots) = g / (1 - \beta)$. With $\beta = 0.9$ that is ten
-# times the step. (So whoever adds momentum has to lower the rate.)
+# valley gradients change sign and cancel. Along it they agree and add up: for a gradient that
+# stays the same, $u = g\,(1 + \beta + \beta^2 + \dots) = g / (1 - \beta)$. With $\beta = 0.9$ that
+# is ten times the step. (For the same step along the valley the rate may be ten times lower. The
+# steep direction would even bear a higher one: its limit rises to $2 (1 + \beta) / \lambda$.)
 #
-# **Adam** gives each weight a step of its own size. It keeps a running mean of gradients, and one
-# of their squares,
+# **Adam** gives each weight a step of its own size: the mean of its gradients divided by the root
+# of their mean square. That is about $\pm 1$ where they agree and near 0 where they cancel; their
+# size drops out. It keeps a running mean of gradients, and one of their squares,
 #
 # $$m_t = \beta_1 m_{t-1} + (1-\beta_1)\, g_t, \qquad
 #   v_t = \beta_2 v_{t-1} + (1-\beta_2)\, g_t^2 .$$
@@ -146,10 +151,13 @@ lab.claim("above 2/25 the steep direction grows", paths["SGD, rate 0.081"][-1, 1
 # $$\hat m = \frac{m_t}{1-\beta_1^t}, \qquad \hat v = \frac{v_t}{1-\beta_2^t}, \qquad
 #   w \leftarrow w - \eta\, \frac{\hat m}{\sqrt{\hat v} + \epsilon} .$$
 #
+# Usual are $\beta_1 = 0.9$, $\beta_2 = 0.999$ and $\epsilon = 10^{-8}$, which only keeps the
+# divisor from 0.
+#
 # **By hand**, first step, $g = 2$, $\beta_1 = 0.9$, $\beta_2 = 0.999$: $m = 0.2$, $v = 0.004$;
 # corrected, $\hat m = 2$ and $\hat v = 4$. The step is $\eta \cdot 2/\sqrt4 = \eta$. With $g =
-# 2000$ it is $\eta$ as well. **The first step of Adam is as long as the learning rate, whatever the
-# gradient.**
+# 2000$ it is $\eta$ as well. **The first step of Adam is as long as the learning rate, whatever
+# the gradient.**
 
 # %%
 def after_one_step(make, scale):
@@ -168,7 +176,8 @@ plots.table(rows, ["moved by one step, gradient:", "2", "20", "2000"])
 # %% [markdown]
 # ### Weight decay
 #
-# Large weights make steep functions. Two ways to pull weights towards 0:
+# Large weights make steep functions. Two ways to pull weights towards 0, with a strength that is
+# also called $\lambda$ (no curvature here):
 #
 # - **L2**: add $\tfrac{\lambda}{2}\lVert w\rVert^2$ to the loss, so $\lambda w$ to the gradient;
 # - **decoupled decay**: multiply the weight by $1 - \eta\lambda$ in each step, and leave the
@@ -246,9 +255,9 @@ for dtype, count, bound in ((torch.float64, 200, 1e-12), (torch.float32, 10, 1e-
 
 # %% [markdown]
 # The package has them all in `optimizers`, written to be read; its tests hold SGD, momentum
-# (Nesterov's too), Adam with L2 and AdamW to torch's in the same way. Now decay itself. Two weights
-# of 1, one with gradients of 10 and one with gradients of 0.01, their sign changing in every step,
-# 20 steps:
+# (Nesterov's too), Adam with L2 and AdamW to torch's in the same way. Now decay itself. Two
+# weights of 1, one with gradients of 10 and one with gradients of 0.01, their sign changing in
+# every step, 20 steps:
 
 # %%
 def shrunk(make, decay):
@@ -300,15 +309,16 @@ lab.claim("under plain SGD, L2 and decay by 1 - lr * decay agree after 200 steps
 # %% [markdown]
 # ### What should decay
 #
-# Decay says: without evidence, be 0. For the entry of a matrix that makes sense. For the *scale* of
-# a normalisation 0 would silence the layer; a bias only shifts; and the vector of a rare word would
-# decay in all the steps in which its word doesn't occur, since decoupled decay doesn't ask for a
-# gradient. So matrices and convolutions decay; biases, norms and embeddings don't.
+# Decay says: without evidence, be 0. For the entry of a matrix that makes sense. For the *scale*
+# of a normalisation 0 would silence the layer; a bias only shifts; and the vector of a rare word
+# would decay in all the steps in which its word doesn't occur, since decoupled decay doesn't ask
+# for a gradient. So matrices and convolutions decay; biases, norms and embeddings don't.
 #
 # > **Exercise 08.2 · write it** · difficulty 2 of 3 · 10 minutes
 # >
-# > The names (as `model.named_parameters()` gives them) of the parameters that should decay. Frozen
-# > ones belong to no group.
+# > The names (as `model.named_parameters()` gives them) of the parameters that should decay, as a
+# > set. An embedding is an `nn.Embedding`; a bare `nn.Parameter` of two or more dimensions decays.
+# > Frozen ones belong to no group.
 
 # %%
 def decaying(model):
@@ -343,8 +353,9 @@ lab.claim("the package puts the same names into the group that decays",
 # ## 3. The learning rate
 #
 # Few numbers matter as much. To see it, a network that trains in a fraction of a second: one
-# hidden layer over what the pretrained model of lesson 06 says about a question and a picture. That
-# model is frozen, so its $h$ is computed once. 1,600 answers to learn from; every rate three times.
+# hidden layer over what the pretrained model of lesson 06 says about a question and a picture.
+# That model is frozen, so its $h$ is computed once. 1,600 answers to learn from; every rate three
+# times.
 
 # %%
 train = features("train", 400, seed=100)  # h (1600, 64), y (1600,)
@@ -374,9 +385,8 @@ axis.set(xscale="log", xlabel="learning rate", ylabel="validation accuracy (%)",
          title="A tenth or ten times the best rate costs more than the optimiser's name")
 axis.legend(fontsize=8)
 plots.show(figure, alt="Validation accuracy against the learning rate over five decades for SGD "
-                       "and "
-           "AdamW: both rise to a narrow top and fall to the commonest answer; AdamW's top lies "
-           "lower.")
+           "and AdamW: both rise to a narrow top and fall to the commonest answer; AdamW's top lies "
+           "at a smaller rate.")
 means = {kind: np.array(values).mean(1) for kind, values in sweep.items()}  # (rates,) each
 best_rate = {kind: int(m.argmax()) for kind, m in means.items()}
 gap = abs(means["sgd"].max() - means["adamw"].max())
@@ -388,22 +398,23 @@ for kind, i in best_rate.items():
 
 # %% [markdown]
 # Each optimiser has a rate of its own: what is right for AdamW is far too little for SGD here. To
-# compare two optimisers at *one* rate compares nothing. At the best rate of each, both do about
-# equally well on this task.
+# compare two optimisers at *one* rate compares nothing. At the best rate of each they differ by
+# far less than a wrong rate costs. (At the smallest rates both lie below the commonest answer:
+# after so few tiny steps they haven't even learnt which answers are common.)
 #
 # ### Finding it with one run
 #
 # A sweep of ten rates costs ten trainings. The **range test** (Smith 2015) costs one short one:
 # raise the rate a little in every update, from far too small to far too large, and write down the
-# loss. It stays, falls, and explodes. A good highest rate lies where the loss falls fastest, before
-# its minimum.
+# loss. It stays, falls, and explodes. By a common rule of thumb (not Smith's own) a good highest
+# rate lies where the loss falls fastest, before its minimum.
 #
 # > **Exercise 08.3 · write it** · difficulty 2 of 3 · 12 minutes
 # >
 # > The rate where the loss falls fastest *per factor of the rate*: the difference of neighbouring
 # > losses divided by the difference of the logarithms of their rates is lowest between two rates;
-# > return the smaller of those two. Rates rise, but not evenly, and only what stands up to the
-# > lowest loss counts.
+# > return the smaller of those two. Rates rise, but not evenly. Ignore everything behind the
+# > lowest loss (which itself still counts, and isn't the first).
 
 # %%
 def steepest_rate(rates, losses):
@@ -446,31 +457,31 @@ axis.plot(tried, losses.clamp(max=6))
 axis.axvline(suggestion, linestyle="--", color="C1", label="fastest fall")
 axis.axvline(rates[best_rate["adamw"]], linestyle=":", color="black", label="best of the sweep")
 axis.set(xscale="log", xlabel="learning rate", ylabel="smoothed loss",
-         title="One short run with a rising rate finds the right decade")
+         title="One short run with a rising rate finds the region")
 axis.legend()
-plots.show(figure, alt="Loss against a rising learning rate: level at first, falling fastest near "
-                       "the "
-           "dashed line, lowest a little later, then rising steeply.")
+plots.show(figure, alt="Loss against a rising learning rate: level at first, falling, lowest near a "
+           "tenth, then rising steeply. The dashed line stands shortly before the lowest loss.")
 lab.claim("the suggestion lies within a factor of 10 of the best rate of the sweep",
           0.1 < suggestion / rates[best_rate["adamw"]] < 10)
 
 # %% [markdown]
-# It finds the decade, not the rate: where exactly depends on smoothing and on the batch. Then try
-# two or three rates around it.
+# It finds the region, not the rate: differences of neighbours are noisy, so the dashed line
+# needn't stand where the eye sees the fastest fall, and it depends on smoothing and on the batch.
+# Then try two or three rates around it.
 #
 # ### Warm-up and cosine
 #
-# At first, Adam's $v$ rests on a few gradients, and random weights have large ones; so the rate
-# rises slowly (**warm-up**). At the end, noise of the batches keeps the weights jumping about the
-# minimum by an amount that grows with the rate; so it falls to 0. In between `fit` follows half a
-# cosine. With $T$ updates, $W$ of them warm-up:
+# At first, Adam's $v$ rests on a few gradients only; so the rate rises slowly (**warm-up**). At
+# the end, noise of the batches keeps the weights jumping about the minimum by an amount that grows
+# with the rate; so it falls to 0. In between `fit` follows half a cosine. With $T$ updates, $W$ of
+# them warm-up:
 #
 # $$\eta_t = \eta \cdot \begin{cases} (t+1)/W & t < W \\
 #   \tfrac12\left(1 + \cos \pi \frac{t - W}{T - W}\right) & t \ge W \end{cases}$$
 #
 # $t$ counts **updates**. Not epochs, and not batches either, once several batches make one update.
-# What if the schedule is moved on four times an update, as when it stands inside the loop over four
-# pieces of a batch? It is at its end after a quarter of the training:
+# What if the schedule is moved on four times an update, as when it stands inside the loop over
+# four pieces of a batch? It is at its end after a quarter of the training:
 
 # %%
 updates = 200
@@ -491,7 +502,8 @@ lab.claim("the schedule that runs four times too fast costs more than ten points
 # [xformers](https://github.com/facebookresearch/xformers/pull/222) and in
 # [a robot model's trainer](https://github.com/starVLA/starVLA/pull/210).
 #
-# And is the schedule worth anything? Five trainings each, constant rate against warm-up and cosine:
+# And is the schedule worth anything? Five trainings each, constant rate against warm-up and
+# cosine:
 
 # %%
 rows, better = [], {}
@@ -506,9 +518,10 @@ lab.claim("the schedule gains at the higher rate and loses at the lower one",
 
 # %% [markdown]
 # It depends on the rate. At the higher one the schedule helps. At the lower one the constant rate
-# is better: there the training is short of *steps*, and a rate that falls makes them shorter still.
-# A schedule is no gift; it lets one use a higher rate. Compare schedules, like optimisers, each at
-# its own best rate.
+# is better: there the weights don't get far enough in so few updates, and a rate that falls lets
+# them get less far. Compare schedules, like optimisers, each at its own better rate: compared so,
+# the two are equal here, within their spreads. On this small task the schedule brings nothing but
+# a better rate that is three times as high.
 #
 # ## 4. Dropout, and when to stop
 #
@@ -536,12 +549,12 @@ plots.table(rows, ["dropout", "200 answers to learn from", "1,600"])
 # %% [markdown]
 # A hypothesis that proved false: dropout should help, most of all with few examples. Here, with a
 # small network on good frozen features, a half changes nothing with 200 answers that could be told
-# from noise. With 1,600 it costs a little (the training is short, and dropout slows it down), and
+# from noise. With 1,600 it costs a little (perhaps because the training is short), and
 # 0.8 costs much. Dropout is one thing to try, not a law.
 #
 # ### Early stopping
 #
-# With 200 answers the network goes on fitting them long after validation has stopped to improve. We
+# With 200 answers the network goes on fitting them long after validation has stopped improving. We
 # watch with `fit`: 40 passes, the loss of both parts.
 
 # %%
@@ -595,8 +608,8 @@ lab.claim("at the end validation's loss is a tenth above its lowest, and trainin
 #
 # > **Exercise 08.4 · write it** · difficulty 2 of 3 · 10 minutes
 # >
-# > Given the validation scores that epochs would have (higher is better), say where training stops:
-# > how many epochs are run, and which was the best, counted from 0.
+# > Given the validation scores that epochs would have (higher is better), say where training
+# > stops: how many epochs are run, and which was the best, counted from 0.
 
 # %%
 def early_stop(scores, patience):
@@ -628,8 +641,10 @@ lab.claim("`fit` stops where your function says, and keeps the same epoch",
 #
 # An experiment: the small network, trained 100 times with *the same settings*; only the seed
 # differs. Each is tested with 300 questions, and the best of the 100 is reported with its score.
-# How good is it really? We can know, since in our world questions cost nothing: 12,000 new ones, in
-# 40 parts of 300. Each part is once the test, and all the others tell the truth.
+# How good is it really? We can know, since in our world questions cost nothing: 12,000 new ones,
+# in 40 parts of 300. Each part is once the test, and all the others tell the truth. For comparison
+# the choice is also made on validation: the next part of 300 chooses, the test part reports. For
+# fewer than 100 runs to choose from, some are drawn at random, twenty times.
 #
 # > **Exercise 08.5 · predict** · difficulty 1 of 3 · 3 minutes
 # >
@@ -712,14 +727,20 @@ for kind in reversed(small_runs.KINDS):
 print(f"predicted: {my_prediction:.1f} points")
 
 # %% [markdown]
-# (In brackets the 95 % interval over the 40 parts.) Nobody trained on the test. Still the best of
-# 100 runs looks almost three points better than it is. The reason: a score on 300 questions is the
-# true accuracy plus noise, and the largest of 100 noisy numbers is large *because* of its noise.
+# (In brackets the 95 % interval over the 40 parts. The figure's bars are wider: the parts differ
+# in difficulty. Both curves share that, so their *difference* at 100, which is printed, is known
+# better.) Nobody trained on the test. Still the best of 100 runs looks almost three points better
+# than it is. The reason: a score on 300 questions is the true accuracy plus noise, and the largest
+# of 100 noisy numbers is large *because* of its noise.
 #
 # How large? Let true accuracies vary with standard deviation $\sigma$ between runs, and the noise
-# on one test with $s$. A score varies with $\sqrt{s^2 + \sigma^2}$. The largest of $k$ normal
-# numbers lies $c_k$ standard deviations above the mean. And of what a score lies above the mean,
-# the share $s^2 / (s^2 + \sigma^2)$ is noise, in the mean (a property of normal numbers). So
+# on one test with $s$. All runs answer the *same* questions: that these are easier or harder than
+# others moves every score alike and doesn't change who wins. So $s$ is only the part of the noise
+# in which the runs differ, and smaller than the $\sqrt{p(1-p)/n}$ of independent questions. A
+# score varies with $\sqrt{s^2 + \sigma^2}$. The largest of $k$ normal numbers lies $c_k$ standard
+# deviations above the mean. And of what a score lies above the mean, the share $s^2 / (s^2 +
+# \sigma^2)$ is noise, in the mean: that is the slope of the line of noise on score, covariance
+# over variance. So
 #
 # $$\text{flattery} \approx c_k \sqrt{s^2 + \sigma^2} \cdot \frac{s^2}{s^2 + \sigma^2}
 #   = \frac{c_k\, s^2}{\sqrt{s^2 + \sigma^2}} .$$
@@ -736,10 +757,11 @@ print(f"noise s = {noise:.2f} points, true accuracies sigma = {between:.2f} poin
 print(f"flattery by the formula: {c_100 * noise**2 / (noise**2 + between**2) ** 0.5:.1f} points")
 
 # %% [markdown]
-# That is near what was measured. The formula also says why *different* settings are flattered less:
-# $\sigma$ is large, the best is often really the best. But it doesn't go away, and epochs, seeds,
-# prompts and thresholds are all runs to choose from. More questions make $s$ smaller; choosing on
-# *other* questions makes the flattery 0. So: choose on validation, and open the test once.
+# That is near what was measured. The formula also says why *different* settings are flattered
+# less: $\sigma$ is large, the best is often really the best. But it doesn't go away, and epochs,
+# seeds, prompts and thresholds are all runs to choose from. More questions make $s$ smaller;
+# choosing on *other* questions makes the flattery 0. So: choose on validation, and open the test
+# once.
 #
 # ## 6. Freezing
 #
@@ -774,11 +796,11 @@ lab.claim("backward costs nearly twice forward if nothing is frozen",
 
 # %% [markdown]
 # Forward costs the same whatever is frozen. Backward costs twice forward: for each matrix $W$ with
-# $y = Wx$ one product gives the gradient of $W$ ($\partial L/\partial y \; x^\top$) and one that of
-# $x$ ($W^\top \partial L/\partial y$). (Nearly: the gradient of the pixels isn't needed.) A frozen
-# matrix saves the first. The second is saved too if nothing *below* is trained: then the backward
-# pass ends there, and nothing has to be kept. So freezing from the bottom up saves most. Freezing
-# only the top would save little.
+# $y = Wx$ one product gives the gradient of $W$ ($\partial L/\partial y \; x^\top$) and one that
+# of $x$ ($W^\top \partial L/\partial y$). (Nearly: the gradient of the pixels isn't needed.) A
+# frozen matrix saves the first. The second is saved too if nothing *below* is trained: then the
+# backward pass ends there, and nothing has to be kept. So freezing from the bottom up saves most.
+# Freezing only the top would save little.
 #
 # Now time, which depends on the machine, and accuracy: three seeds, each at the learning rate that
 # validation chose (`python -m course_utils.freezing`; the two extremes are from lesson 10's runs).
@@ -820,7 +842,7 @@ for axis, values, label in zip(axes, (
     errors = [np.std(tuned[n], ddof=1) if "accuracy" in label else 0 for n in STRATEGIES]
     plots.bars_with_interval(axis, STRATEGIES, list(values), errors)
     axis.set_xlabel(label)
-figure.suptitle("Freezing the stem costs no accuracy; freezing all but the head costs much",
+figure.suptitle("Freezing the stem costs little, if any, accuracy; all but the head costs much",
                 fontsize=11)
 plots.show(figure, alt="Three bar charts for four strategies of freezing: time of an update, "
                        "memory "
@@ -837,17 +859,19 @@ lab.claim("at every seed a frozen stem is better than a head alone, by more than
 
 # %% [markdown]
 # **The stem can stay frozen** here: what it learnt about seeing serves for questions as well, and
-# three seeds show no difference to training everything. That saves about three quarters of the
-# operations backward, and about as much of what is kept for it. The head alone is cheaper still,
-# but it costs accuracy. The top layer with the head lies between. (Two of the runs
-# with a frozen stem chose the lowest rate that was tried; a lower one might be better still.)
+# the interval of the difference to training everything holds 0. (Three seeds; it holds a point,
+# too.) That saves about three quarters of the operations backward, and about as much of what is
+# kept for it. (Of a whole update it is about half. What a frozen bottom says of a picture could
+# even be computed once, and kept.) The head alone is cheaper still, but it costs accuracy. The top
+# layer with the head lies between. (Two of the runs with a frozen stem chose the lowest rate that
+# was tried; a lower one might be better still.)
 #
 # ### Frozen is two things
 #
 # `requires_grad=False` keeps an optimiser away from weights. It does not stop **batch
 # normalisation**, which in train mode uses the statistics of the batch and moves its running mean
-# and variance, gradient or not; nor **dropout**, which goes on deleting. A frozen part has to be in
-# eval mode as well. The last row of the table is the same training with the stem left in train
+# and variance, gradient or not; nor **dropout**, which goes on deleting. A frozen part has to be
+# in eval mode as well. The row "in train mode" is the same training with the stem left in train
 # mode. How far do the statistics drift in an epoch, if one looks on?
 
 # %%
@@ -868,17 +892,17 @@ lab.claim("without a single gradient, all running statistics of a frozen stem mo
           same_weights and min(moved) > 0)
 
 # %% [markdown]
-# And the damage? We expected some. The table has none: the row "in train mode" is as good as "stem
-# frozen", within what three seeds can tell. New and old pictures are of one world, so the
-# statistics drift to nearly the same values. On other pictures, or with batches of two, they
-# wouldn't. A frozen part that changes is a bug even where it costs nothing: nobody can say any more
-# which model was tuned.
+# And the damage? We expected some. The table has none: the row "in train mode" is even ahead of
+# "stem frozen", by less than three seeds can tell from 0. New and old pictures are of one world,
+# so the statistics drift to nearly the same values. On other pictures, or with batches of two,
+# they wouldn't. A frozen part that changes is a bug even where it costs nothing: nobody can say
+# any more which model was tuned.
 #
 # > **Exercise 08.6 · mend it** · difficulty 2 of 3 · 10 minutes
 # >
-# > This is to freeze `model.stem` (convolutions, batch normalisation, dropout), make the rest ready
-# > to train, and return the optimiser. It has two defects. `train_mode` and `freeze` of the package
-# > would do; write it without them.
+# > This is to freeze `model.stem` (convolutions, batch normalisation, dropout), make the rest
+# > ready to train, and return the optimiser. It has two defects. `train_mode` and `freeze` of the
+# > package would do; write it without them.
 # >
 # > ```python
 # > def ready(model):
@@ -906,8 +930,8 @@ ready = check("08.6", ready)
 # ## 7. A batch in pieces
 #
 # Large batches give quieter gradients, and need memory. **Accumulation** takes a batch in $k$
-# pieces, adds up their gradients, and makes one update. The mean over $B$ examples is the mean over
-# $k$ equal pieces of the means within them,
+# pieces, adds up their gradients, and makes one update. The mean over $B$ examples is the mean
+# over $k$ equal pieces of the means within them,
 #
 # $$\frac1B \sum_{i=1}^{B} g_i = \frac1k \sum_{j=1}^{k} \Bigl( \frac kB \sum_{i \in \text{piece } j}
 #   g_i \Bigr),$$
@@ -945,9 +969,9 @@ lab.claim("with unequal pieces, or with BatchNorm, they don't (off by more than 
 
 # %% [markdown]
 # Batch normalisation is the exception because it makes each example depend on the others of its
-# *piece*. No way of adding up repairs that. (A contrastive loss, lesson 06, is another exception:
-# its negatives are the rest of the piece.) And dropout draws other numbers, so results are equal in
-# the mean only.
+# *piece*. No way of adding up repairs that. (Across processes there is `SyncBatchNorm`, which
+# shares the statistics.) (A contrastive loss, lesson 06, is another exception: its negatives are
+# the rest of the piece.) And dropout draws other numbers, so results are equal in the mean only.
 #
 # > **Exercise 08.7 · mend it** · difficulty 3 of 3 · 15 minutes
 # >
@@ -983,8 +1007,8 @@ train_epoch = check("08.7", train_epoch)
 # %% [markdown]
 # ### Clipping
 #
-# Now and then one batch has a huge gradient, and one step ruins what many have built. **Clipping by
-# the norm** shortens the gradient of *all* weights together to a length of at most $c$: $g
+# Now and then one batch has a huge gradient, and one step ruins what many have built. **Clipping
+# by the norm** shortens the gradient of *all* weights together to a length of at most $c$: $g
 # \leftarrow g \cdot \min(1, c / \lVert g \rVert)$. The direction stays. (Clipping each number by
 # itself would bend it.) It belongs after the last piece's `backward` and before `step`; under Adam
 # a *constant* factor would do nothing, so what counts is that rare large ones don't fill $m$ and
@@ -1002,19 +1026,20 @@ print(f"after clipping each number at 1: {w.grad.tolist()}, which points elsewhe
 # %% [markdown]
 # ## 8. Several processes
 #
-# With several GPUs each process has a copy of the model and takes a part of the batch, a **shard**.
-# After `backward` the gradients are averaged over the processes. That is accumulation side by side,
-# with the same conditions: equal shards, no layer that mixes examples. accelerate starts processes,
-# and `fit` is made for it: the script stays the same.
+# With several GPUs one *process*, a running program of its own, works for each. It has a copy of
+# the model and takes a part of the batch, a **shard**. After `backward` the gradients are averaged
+# over the processes, $(g_0 + g_1) / 2$ for two, so all copies make the same step. That is
+# accumulation side by side, with the same conditions: equal shards, no layer that mixes examples.
+# accelerate starts processes, and `fit` is made for it: the script stays the same.
 #
 # ```
 # accelerate launch --multi_gpu --num_processes 2 -m course_utils.two_processes --out FILE
 # ```
 #
-# Two processes on a CPU talk through gloo, two GPUs through NCCL. (On a CPU one would write `--cpu`
-# instead of `--multi_gpu`. But in the version used here that starts *one* process, and says
-# nothing. `launch` checks how many there were.) Here it is for real: one update of the joint model
-# on 16 pictures, eight for each process, against the whole batch in this one.
+# Two processes on a CPU talk through a library called gloo, two GPUs through NCCL. (On a CPU one
+# would write `--cpu` instead of `--multi_gpu`. But in the version used here that starts *one*
+# process, and says nothing. `launch` checks how many there were.) Here it is for real: one update
+# of the joint model on 16 pictures, eight for each process, against the whole batch in this one.
 
 # %%
 off = {}
@@ -1036,9 +1061,12 @@ lab.claim("with BatchNorm in the stem they differ, by more than a thousandth", o
 #
 # ## 9. Half the bits
 #
-# A float32 has 8 bits for the exponent and 23 for the fraction. **bfloat16** keeps the 8 and has 7
-# for the fraction: the same range, two to three digits. **float16** has 5 and 10: more digits, a
-# small range. Three small experiments say what follows from that.
+# A number is stored as $\pm 1.f \cdot 2^e$: the bits of the exponent $e$ set the range, those of
+# the fraction $f$ the spacing. A float32 has 8 for the exponent and 23 for the fraction.
+# **bfloat16** keeps the 8 and has 7 for the fraction: the same range, two to three digits. The
+# neighbours of 1 are then $1 + 2^{-7}$ and $1 - 2^{-8}$; what is no further than half of that from
+# 1 is rounded back to 1. **float16** has 5 and 10: more digits, a small range, up to 65,504. Three
+# small experiments say what follows from that.
 
 # %%
 bf16, fp16 = torch.bfloat16, torch.float16
@@ -1058,8 +1086,8 @@ print("70000 in float16:", torch.tensor(70000.0).to(fp16).item(), "- in bfloat16
 # - A small update to a bfloat16 weight is rounded away, and a thousand of them still are. So
 #   weights and the optimiser's means stay in float32 (**master weights**); only products are
 #   computed in 16 bits. That is **mixed** precision, `FitConfig(precision="bf16")`.
-# - Small gradients are 0 in float16. So its loss is multiplied by a large number before `backward`,
-#   and the gradients divided by it after: **loss scaling**. bfloat16 needs none.
+# - Small gradients are 0 in float16. So its loss is multiplied by a large number before
+#   `backward`, and the gradients divided by it after: **loss scaling**. bfloat16 needs none.
 #
 # Some processors multiply bfloat16 in hardware, others only imitate it. What does this one do? One
 # layer's worth of products, and an update of our model:
@@ -1103,9 +1131,10 @@ for on, name in ((False, "float32"), (True, "mixed, bfloat16")):
 #
 # > **Exercise 08.8 · work out a number** · difficulty 2 of 3 · 5 minutes
 # >
-# > Mixed precision with AdamW. A weight has: itself and its gradient in 16 bits, and in 32 bits the
-# > master weight, $m$ and $v$. How many *billion* weights fit into 80 GB ($80 \cdot 10^9$ bytes),
-# > before the first activation?
+# > Mixed precision with AdamW, as large trainings do it. A weight has: itself and its gradient in
+# > 16 bits, and in 32 bits the master weight, $m$ and $v$. (`autocast` above stores no 16-bit
+# > copy: 4 bytes each for weight, gradient, $m$ and $v$, which adds up to the same.) How many
+# > *billion* weights fit into 80 GB ($80 \cdot 10^9$ bytes), before the first activation?
 
 # %%
 billions = None
@@ -1120,8 +1149,8 @@ billions = check("08.8", billions)
 # ## 10. Killed, and none the worse
 #
 # A training of days will be interrupted. What has to be kept so that it goes on *as if nothing had
-# happened*? We train 60 updates with dropout, AdamW and a schedule; stop after 30, and go on from a
-# copy in which one thing is missing.
+# happened*? We train 60 updates with dropout, AdamW and a schedule; stop after 30, and go on from
+# a copy in which one thing is missing.
 
 # %%
 def interrupted(left_out, stop=30, total=60):
@@ -1261,8 +1290,8 @@ lab.claim("the weights of the killed run are those of the undisturbed one, byte 
 #
 # A number at the end says that something went wrong; curves say when. `fit(...,
 # tracker="tensorboard", run_folder=...)` writes loss, rate, norm of the gradient and score. One
-# word changes to Weights & Biases: `tracker="wandb"`. It runs in its offline mode here: no account,
-# and nothing is sent.
+# word changes to Weights & Biases: `tracker="wandb"`. It runs in its offline mode here: no
+# account, and nothing is sent.
 
 # %%
 temporary = tempfile.TemporaryDirectory()
@@ -1313,9 +1342,9 @@ plots.show(figure, alt="Four curves of a training: the loss falls, the rate rise
            "of the gradient jumps about, the validation score rises.")
 
 # %% [markdown]
-# What to look for: a loss that is level from the start (rate too low, or nothing is trained); jumps
-# that don't heal (too high); a norm that grows and grows; a rate that is 0 too early (section 3); a
-# score that falls while the loss falls (section 4).
+# What to look for: a loss that is level from the start (rate too low, or nothing is trained);
+# jumps that don't heal (too high); a norm that grows and grows; a rate that is 0 too early
+# (section 3); a score that falls while the loss falls (section 4).
 #
 # ## 12. Searching for settings
 #
@@ -1362,8 +1391,9 @@ plots.show(figure, alt="The learning rate of each of 24 trials, shaded by accura
 
 # %% [markdown]
 # After ten trials (dotted line) TPE keeps near what did well; random search goes on trying rates
-# that can't work. One search of each proves nothing. Twelve of each, with the same budget, were run
-# with `python -m course_utils.search_study`: 300 questions choose, 11,700 others judge the choice.
+# that can't work. One search of each proves nothing. Twelve of each, with the same budget, were
+# run with `python -m course_utils.search_study`: 300 questions choose, 11,700 others judge the
+# choice.
 
 # %%
 searches = json.loads(lab.data_path("search_study.json").read_text())["runs"]
@@ -1395,17 +1425,18 @@ print(f"{len(judged['tpe'])} pairs of searches; both have the same first ten tri
 
 # %% [markdown]
 # Up to trial 10 the two are the same by construction. After that TPE is ahead by two or three
-# points in the mean; but most of the intervals of twelve pairs hold 0, so whether it is better
-# *here* is not settled, and at the end the gap is smaller again. What costs nothing and helps both
-# is a good range: this one was deliberately wide. And a search *chooses*, here on 300 questions:
-# the score that it reports of its winner is too good, as in section 5.
+# points in the mean; but most of the intervals of twelve pairs hold 0 (and five looks at the same
+# pairs are not five tests), so whether it is better *here* is not settled, and at the end the gap
+# is smaller again. What costs nothing and helps both is a good range: this one was deliberately
+# wide. And a search *chooses*, here on 300 questions: the score that it reports of its winner is
+# too good, as in section 5.
 #
 # ## 13. Memory against time
 #
 # The forward pass keeps what the backward pass will need: inputs of layers, attention weights.
-# **Activation checkpointing** keeps only the *input* of each layer, and computes the layer a second
-# time when the backward pass gets there (Chen et al. 2016). The encoder with six layers instead of
-# two shows it:
+# **Activation checkpointing** keeps only the *input* of each layer, and computes the layer a
+# second time when the backward pass gets there (Chen et al. 2016). The encoder with six layers
+# instead of two shows it:
 
 # %%
 torch.manual_seed(0)
@@ -1417,7 +1448,6 @@ def encoder_loss():
     return encoder(h)[0].square().mean()
 
 
-found = {}
 found = {}  # checkpointed or not: gradients, bytes kept, milliseconds
 for on in (False, True):
     checkpoint_layers(encoder, on)
@@ -1437,7 +1467,9 @@ print(f"forward and backward: {found[False][2]:.0f} ms, checkpointed {found[True
 
 # %% [markdown]
 # The second forward pass is one part more where there were three (forward one, backward two), so
-# about a third more work. Worth it where memory limits the batch, and not otherwise.
+# about a third more work. (While a layer is computed again its own activations are there too, so
+# the peak is higher than what is kept. Chen et al. keep the input of every segment of several
+# layers.) Worth it where memory limits the batch, and not otherwise.
 #
 # **`torch.compile`** goes another way: it reads the operations of a model and writes one program
 # for them. That program has to be made first, with a C++ compiler on a CPU. After how many calls
@@ -1467,17 +1499,21 @@ except Exception as error:  # no C++ compiler, for one
     print("torch.compile doesn't run here:", str(error).strip().splitlines()[0][:80])
 
 # %% [markdown]
+# If it says *never*, there was nothing to win: each of these four layers is one call of a fast
+# library already, and the saving would have to come from joining them. Try it with your own model
+# and batch, and count how often the program will be used.
+#
 # ## 14. On a GPU, at full scale
 #
-# - **Precision** first: `FitConfig(precision="bf16")`. There the hardware multiplies 16-bit numbers
-#   many times as fast as float32.
+# - **Precision** first: `FitConfig(precision="bf16")`. There the hardware multiplies 16-bit
+#   numbers many times as fast as float32.
 # - **Batch**: as large as memory allows; then accumulation. Then checkpointing, for still longer
 #   inputs.
 # - **Processes**: `accelerate launch` with as many as there are GPUs; everything in section 8
 #   holds.
-# - **Resume** always. Machines that can be taken away at any time cost a fraction of others.
-# - Memory: 16 bytes a weight with AdamW, before activations (exercise 08.8). Lesson 10 shows how to
-#   tune without most of that.
+# - **Resume** always. Machines that may be taken away at any time are cheaper.
+# - Memory: 16 bytes a weight with AdamW, before activations (exercise 08.8). Lesson 10 shows how
+#   to tune without most of that.
 #
 # The lesson's own code runs on a GPU as it stands; its networks are too small to gain by it. Times
 # at scale: not measured here.
@@ -1526,8 +1562,8 @@ quiz([
 # ([1608.03983](https://arxiv.org/abs/1608.03983)). Smith 2015, the range test
 # ([1506.01186](https://arxiv.org/abs/1506.01186)). Cawley and Talbot 2010: what choosing a model
 # does to its score can be as large as differences between methods ([JMLR
-# 11](https://jmlr.org/papers/v11/cawley10a.html)). Bergstra and Bengio 2012: random search finds as
-# good settings as a grid in a fraction of the time, since few of them matter ([JMLR
+# 11](https://jmlr.org/papers/v11/cawley10a.html)). Bergstra and Bengio 2012: random search finds
+# as good settings as a grid in a fraction of the time, since few of them matter ([JMLR
 # 13](https://jmlr.org/papers/v13/bergstra12a.html)). Chen et al. 2016, checkpointing
 # ([1604.06174](https://arxiv.org/abs/1604.06174)). Micikevicius et al. 2017, mixed precision
 # ([1710.03740](https://arxiv.org/abs/1710.03740)). Goyal et al. 2017, large batches with warm-up

@@ -105,8 +105,8 @@ axes[0].set_ylabel("$w_2$ (steep)")
 figure.suptitle("One valley, four ways down: a rate just above the limit never arrives",
                 fontsize=11)
 plots.show(figure, alt="Forty steps in a narrow valley. SGD at 0.07 zigzags and creeps; at 0.081 "
-                       "it "
-           "jumps further each time; momentum swings along the valley; Adam goes down in a curve.")
+           "it jumps further each time; momentum swings along the valley; Adam goes down in a "
+           "curve.")
 
 # %%
 start_length = paths["SGD, rate 0.07"][0].norm()
@@ -385,8 +385,8 @@ axis.set(xscale="log", xlabel="learning rate", ylabel="validation accuracy (%)",
          title="A tenth or ten times the best rate costs more than the optimiser's name")
 axis.legend(fontsize=8)
 plots.show(figure, alt="Validation accuracy against the learning rate over five decades for SGD "
-           "and AdamW: both rise to a narrow top and fall to the commonest answer; AdamW's top lies "
-           "at a smaller rate.")
+           "and AdamW: both rise to a narrow top and fall to the commonest answer; AdamW's top "
+           "lies at a smaller rate.")
 means = {kind: np.array(values).mean(1) for kind, values in sweep.items()}  # (rates,) each
 best_rate = {kind: int(m.argmax()) for kind, m in means.items()}
 gap = abs(means["sgd"].max() - means["adamw"].max())
@@ -459,8 +459,8 @@ axis.axvline(rates[best_rate["adamw"]], linestyle=":", color="black", label="bes
 axis.set(xscale="log", xlabel="learning rate", ylabel="smoothed loss",
          title="One short run with a rising rate finds the region")
 axis.legend()
-plots.show(figure, alt="Loss against a rising learning rate: level at first, falling, lowest near a "
-           "tenth, then rising steeply. The dashed line stands shortly before the lowest loss.")
+plots.show(figure, alt="Loss against a rising learning rate: level at first, falling, lowest near "
+           "a tenth, then rising steeply. The dashed line stands shortly before the lowest loss.")
 lab.claim("the suggestion lies within a factor of 10 of the best rate of the sweep",
           0.1 < suggestion / rates[best_rate["adamw"]] < 10)
 
@@ -703,9 +703,8 @@ axes[0].set_ylabel("reported minus true (points)")
 axes[0].legend(fontsize=8)
 figure.suptitle("The more runs a test chooses from, the more it flatters the winner", fontsize=11)
 plots.show(figure, alt="Reported minus true accuracy against the number of runs to choose from, "
-                       "with "
-           "standard errors: chosen on the test it rises steadily, chosen on validation it stays "
-           "at 0.")
+           "with standard errors: chosen on the test it rises steadily, chosen on validation it "
+           "stays at 0.")
 
 # %%
 def interval(values):
@@ -845,8 +844,7 @@ for axis, values, label in zip(axes, (
 figure.suptitle("Freezing the stem costs little, if any, accuracy; all but the head costs much",
                 fontsize=11)
 plots.show(figure, alt="Three bar charts for four strategies of freezing: time of an update, "
-                       "memory "
-           "kept for the backward pass, and test accuracy over three seeds.")
+           "memory kept for the backward pass, and test accuracy over three seeds.")
 
 # %%
 plots.table([[name, lab.mean_spread(values, "%")] for name, values in tuned.items()],
@@ -1338,8 +1336,7 @@ for axis, name in zip(axes, ("loss", "learning_rate", "gradient_norm", "score"))
     axis.plot(xs, ys)
     axis.set(xlabel="update", title=name.replace("_", " "))
 plots.show(figure, alt="Four curves of a training: the loss falls, the rate rises and falls, the "
-                       "norm "
-           "of the gradient jumps about, the validation score rises.")
+           "norm of the gradient jumps about, the validation score rises.")
 
 # %% [markdown]
 # What to look for: a loss that is level from the start (rate too low, or nothing is trained);
@@ -1386,8 +1383,7 @@ for axis, (name, study) in zip(axes, studies.items()):
 axes[0].set_ylabel("learning rate tried")
 figure.colorbar(points, label="validation accuracy (%)")
 plots.show(figure, alt="The learning rate of each of 24 trials, shaded by accuracy: the random "
-                       "search "
-           "goes on trying all rates, TPE turns to rates like those that did well.")
+           "search goes on trying all rates, TPE turns to rates like those that did well.")
 
 # %% [markdown]
 # After ten trials (dotted line) TPE keeps near what did well; random search goes on trying rates
@@ -1411,8 +1407,7 @@ axis.set(xlabel="trials", ylabel="accuracy of the choice (%)", ylim=(40, 80),
          title="Same start; then the search that learns is ahead in the mean")
 axis.legend(loc="lower right")
 plots.show(figure, alt="True accuracy of the best settings so far against the number of trials, "
-                       "mean "
-           "of many searches with standard errors, random against TPE.")
+           "mean of many searches with standard errors, random against TPE.")
 
 # %%
 rows = []
@@ -1535,23 +1530,19 @@ except Exception as error:  # no C++ compiler, for one
 quiz([
     ("You multiply the loss by 1000. What changes under SGD, and what under Adam?",
      "Under SGD every step is 1000 times as long. Under Adam nothing but the role of epsilon: it "
-     "divides "
-     "by the root of the mean square."),
+     "divides by the root of the mean square."),
     ("Why does L2 hardly act under Adam where gradients are large?",
      "Its term goes through the division by the root of v, which is large there."),
     ("Somebody trains 30 seeds and reports the best test score. What is wrong?",
      "The largest of 30 noisy scores is too good. Choose the seed on validation, or report mean "
-     "and "
-     "spread."),
+     "and spread."),
     ("You freeze the top half of a network. What do you save?",
      "Only the gradients of its matrices. The backward pass still has to go through it, and "
-     "everything "
-     "that needs is kept."),
+     "everything that needs is kept."),
     ("Accumulation over four batches, and the result differs from one large batch. Name three "
      "causes.",
      "Batch normalisation (or another layer that mixes examples), dropout, unequal batches; or a "
-     "loss that "
-     "isn't divided, or gradients zeroed in between."),
+     "loss that isn't divided, or gradients zeroed in between."),
 ])  # fmt: skip
 
 # %% [markdown]

@@ -542,12 +542,11 @@ def one_thing(n, seed):
 
 
 def train(model, images, labels, steps, lr=2e-3, batch=32):
-    """Trains `model.classify` in place; the loss of each update."""
+    """Trains `model.classify` in place, the rate rising, then falling; the loss of each update."""
     order, losses = torch.Generator().manual_seed(lab.seed), []
     model.to(lab.device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     steps = min(steps, lab.step_limit or steps)
-    # the learning rate goes up, then down
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=max(steps, 2))
     for _ in range(steps):
         rows = torch.randint(len(images), (batch,), generator=order)  # (batch,)

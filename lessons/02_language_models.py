@@ -627,7 +627,7 @@ lab.claim("no prediction depends on what follows", before < 1e-6 and gap < 1e-6)
 # chance in it. So we take a grammar that makes captions of our world, with a coin or a die for
 # each choice. One of its sentences is *there is a red circle left of a red cross*. The **entropy**
 # is the mean of $-\log p$, the mean surprise of lesson 01. Here $\log$ is the natural logarithm,
-# whose unit is the nat: 1 nat is 1.44 bits.
+# whose unit is the nat: $1 / \log 2$ bits.
 #
 # | choice | options | entropy in nat | how often it is made |
 # |---|---|---|---|

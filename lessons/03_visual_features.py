@@ -574,14 +574,13 @@ def deep(norm, residual, he):
     torch.manual_seed(lab.seed)
     width = lab.pick(cpu=16, gpu=64)
     model = ResNet((15,), width=width, stem="small", norm=norm, residual=residual, classes=8)
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            if he:
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            else:
-                module.reset_parameters()  # PyTorch's default
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+    for conv in (m for m in model.modules() if isinstance(m, nn.Conv2d)):
+        if he:
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+        else:
+            conv.reset_parameters()  # PyTorch's default
+        if conv.bias is not None:
+            nn.init.zeros_(conv.bias)
     return model
 
 

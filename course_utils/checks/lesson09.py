@@ -20,7 +20,7 @@ def _draw(seed, *shape):
 
 
 def _macro_f1(table):
-    return (2 * table.diagonal() / (table.sum(0) + table.sum(1))).double().mean().item()
+    return (2 * table.diagonal().double() / (table.sum(0) + table.sum(1))).mean().item()
 
 
 def _micro(table):

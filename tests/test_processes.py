@@ -67,7 +67,7 @@ if state.is_main_process:
 
 def run(*arguments):
     done = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True,
-                          timeout=280)  # fmt: skip
+                          timeout=900)  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -176,7 +176,7 @@ def test_two_processes_go_on_each_with_its_own_random_numbers(tmp_path):
     whole.mkdir(), stopped.mkdir()
     run(*LAUNCH, script, whole, -1)
     failed = subprocess.run([sys.executable, *LAUNCH, str(script), str(stopped), "7"],
-                            capture_output=True, text=True, timeout=280,
+                            capture_output=True, text=True, timeout=900,
                             env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
     assert failed.returncode != 0 and not (stopped / "end.safetensors").exists()
     assert len(torch.load(stopped / "state.pt")["random"]) == 2

@@ -106,7 +106,7 @@ run("wandb", pathlib.Path(sys.argv[1]))
 def test_wandb_says_nothing_and_reads_long_runs(tmp_path):
     home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}  # no account, no settings
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path / "run")], env=home,
-                          capture_output=True, text=True, timeout=280)  # fmt: skip
+                          capture_output=True, text=True, timeout=900)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout == "" and done.stderr == ""
     assert read_wandb(tmp_path / "run").keys() == NAMES

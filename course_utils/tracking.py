@@ -57,8 +57,13 @@ class Tracker:
             self.inner.log(values, step=step)
 
     def close(self) -> None:
-        if self.inner is not None:
-            self.inner.finish()
+        if self.inner is None:
+            return
+        self.inner.finish()
+        if self.inner.name == "wandb":  # a process of its own writes the file: wait for its end
+            import wandb
+
+            wandb.teardown()
 
 
 def _quiet_wandb():

@@ -7,8 +7,10 @@
 # ---
 
 # %% [markdown]
-# This course is about one question: how does a language model learn to see? In this first lesson
-# you will
+# A **vision-language model** takes a picture and a text, and answers: "what colour is the cross?",
+# "blue". How does a language model learn to see? In twelve lessons of half an hour to three hours
+# you build such a model from its parts, train it, tune it to pictures of your own, and learn to
+# tell whether it really looks. In this first lesson you will
 #
 # - meet the small world in which most lessons take place;
 # - find out whether this machine is ready, and how long the lessons will take on it;
@@ -16,8 +18,8 @@
 # - solve the first two exercises, and see what a wrong answer looks like;
 # - learn what `±` and "Claim holds" mean in the outputs.
 #
-# You need some Python and a little PyTorch: what a tensor is, and its shape. Everything else is
-# built from the start.
+# You need some Python, a little PyTorch (what a tensor is, and its shape), and from mathematics
+# what a derivative, a matrix product and a probability are. The rest is built from the start.
 
 # %%
 import json
@@ -59,9 +61,10 @@ for question in ("how many objects are there?", "what colour is the cross?",
 # other, with <kbd>Shift</kbd>+<kbd>Enter</kbd>. The outputs that you see before you run anything
 # are reference outputs, made on one CPU core with seed 0.
 #
-# - **Exercises** are cells that say `# Your code here`. The cell after one checks your answer at
-#   once. If you skip an exercise, the lesson goes on with the course's own solution, so every
-#   notebook runs to its end whatever you have solved.
+# - **Exercises** are cells that say `# Your code here` or `# Your answer here`. The cell after one
+#   checks your answer at once. `check` gives your answer back if it is right, and the course's own
+#   solution if it is missing or wrong. So every notebook runs to its end whatever you have solved.
+#   To try again, change your cell, and run it and the check.
 # - **Hints** come in two steps: `hint("00.2")`, and again for more. Solved notebooks are in the
 #   folder `solutions`, with the reasoning beside the code.
 # - **Predictions** ask for a guess before a measurement. Any honest number is right. You can only
@@ -98,8 +101,8 @@ if torch.cuda.is_available():
 plots.table(rates, header=["matrix products", "billion operations a second"])
 
 # %% [markdown]
-# The course keeps the seconds that each lesson took when its outputs were made, with the rate of
-# that machine. The ratio of the two rates gives an estimate for yours. It is a rough one: reading
+# The course keeps the seconds that each lesson took on a reference machine, with the rate of that
+# machine. The ratio of the two rates gives an estimate for yours. It is a rough one: reading
 # data and drawing figures don't scale with matrix products, and a lesson uses all your cores,
 # while the reference used one.
 
@@ -111,6 +114,7 @@ except FileNotFoundError:
 estimates = machine.estimates(timings, rate)
 if estimates:
     kept = timings["cpu"]["notebooks"]
+    print(f"reference: {timings['cpu']['rate']:.0f} billion operations a second; here: {rate:.0f}")
     plots.table([[lesson, f"{kept[lesson]:.0f} s", f"about {max(1, round(seconds))} s"]
                  for lesson, seconds in estimates.items()],
                 header=["lesson", "reference, one core", "here, one core"])  # fmt: skip
@@ -184,36 +188,39 @@ plots.show(figure, alt="Map of lessons 00 to 11 in four columns. 00 leads to 01 
 # | **10** Parameter-efficient tuning | how few weights make a pretrained model do a new task? |
 # | **11** Fewer labels, moving data | what can be done with few labels, and when the data change? |
 #
-# They can be read in this order without the others. Where one needs something from a lesson that
-# follows later, it says so and brings what it needs.
+# Where a lesson needs something from one that follows later, it says so and brings what it needs.
 #
 # ## 5. Notation
 #
-# A **token** is a word or a piece of one; its *id* is its number in a list of all tokens. A
-# **patch** is one square of the picture. A **Transformer** is a network that reads a row of
-# vectors and gives back a row of as many; here the words' vectors stand first, then the patches'.
+# A **token** is a word or a piece of one; its *id* is its number in a list of all tokens. The model
+# keeps a vector for each id. A **patch** is one square of the picture, and becomes a vector too. A
+# **Transformer** is a network that reads a row of vectors and gives back a row of as many; here the
+# words' vectors stand first, then the patches':
 #
-# The same letter means the same thing in every lesson, in formulas and in code.
+# $$\underbrace{\text{what}\;\;\text{colour}\;\;\text{is}\;\;\text{the}\;\;\text{cross}\;\;\text{?}}_{\text{words, from } x}
+#   \;\;\underbrace{\text{patch}_1\;\;\text{patch}_2\;\cdots\;\;\text{patch}_{16}}_{\text{picture, } v}
+#   \;\;\xrightarrow{\;\text{Transformer}\;}\;\; h .$$
+#
+# Five letters are enough to begin with. They mean the same in every lesson, in formulas and in
+# code.
 #
 # | symbol | in code | what it is |
 # |---|---|---|
 # | $x$ | `x` (batch, words) | a question or sentence, as a row of token ids |
 # | $v$ | `v` (batch, patches, dim) | visual features: one vector for each part of a picture |
-# | $v'$ | `v_perturbed` | $v$ after a small random change of the picture (lesson 05) |
 # | $h$ | `h` (batch, positions, dim) | joint representation $h = \mathrm{Transformer}(x, v)$: words, then patches |
 # | $y$ | `y` (batch,) | the right answer, as an id |
-# | $M_\theta$ | `model` | the whole model; $\theta$ is all its weights |
-# | $\ell$ | `loss` | the loss of one example |
-# | $\mathcal{L}(\theta)$ | `loss.mean()` | empirical risk: the mean of $\ell$ over the training data |
-# | $\mathcal{L}_{vs}$ | | consistency loss $\lVert \mathrm{Transformer}(x, v) - \mathrm{Transformer}(x, v') \rVert^2$ (lesson 05) |
-# | $\theta^*$ | | weights with the smallest $\mathcal{L}$; what training looks for |
-# | $D_v$ | | pictures without text |
-# | $D_t$ | | text without pictures |
-# | $D_s$ | | pairs of pictures and text (or question, picture and answer) |
+# | $\theta$ | `model.parameters()` | all weights of the model $M_\theta$ |
 #
-# Two more things are fixed. A **shape** is written in brackets behind each tensor line, as in `#
-# (batch, dim)`. And a **mask** is True where there is something to attend to. (Some libraries mean
-# the opposite. Lesson 04 shows what happens then.)
+# Two more things are fixed. A **shape** is written in brackets after each tensor line, as in `#
+# (batch, dim)`. And a **mask** is True where there is something to read, False where a short text
+# was only filled up. (Some libraries mean the opposite. Lesson 04 shows what happens then.)
+#
+# The symbols of later lessons, to look up when they come: $\ell$ is the loss of one example, and
+# $\mathcal{L}(\theta)$ its mean over the training data (the *empirical risk*), smallest at the
+# weights $\theta^*$. $v'$ is $v$ after a small random change of the picture, and $\mathcal{L}_{vs}
+# = \lVert \mathrm{Transformer}(x, v) - \mathrm{Transformer}(x, v') \rVert^2$ is lesson 05's loss.
+# $D_v$ are pictures without text, $D_t$ text without pictures, and $D_s$ pairs of both.
 #
 # > **Exercise 00.1 · predict a shape** · difficulty 1 of 3 · 3 minutes
 # >
@@ -256,7 +263,7 @@ _ = check(attempt, first_idea)
 
 # %% [markdown]
 # Feedback says what was compared, what came out, and where it can tell, why that is wrong. It
-# doesn't show the right value. Stuck? Ask for a hint, and once more for a second one.
+# doesn't show the right value. (To a right answer it says "Exercise 00.2: right.") Stuck? Ask for a hint, and once more for a second one.
 
 # %%
 hint("00.2")
@@ -287,8 +294,8 @@ print(f"one mistake in 101 questions: {100 * accuracy(batches):.1f} % right")
 print(f"the mean over the two batches says {100 * first_idea(batches):.1f} %")
 
 # %% [markdown]
-# One mistake in a hundred, or every second answer wrong? It is a common mistake, because nobody
-# notices it as long as the batches are equally large.
+# One wrong answer in a hundred, or every second one? Averaging over batches is common, because
+# nobody notices it as long as the batches are equally large.
 #
 # ### Where your progress is kept
 #
@@ -300,7 +307,7 @@ progress()
 print("kept in", str(lab.progress_file()).replace(str(lab.progress_file().home()), "~"))
 
 # %% [markdown]
-# ## 7. What `±` means
+# ## 7. Training, and what `±` means
 #
 # **Training** changes a model's weights in small steps. The *loss* says how wrong the model is on
 # a *batch* of examples. Its *gradient* says for each weight which way the loss grows, and an
@@ -308,14 +315,17 @@ print("kept in", str(lab.progress_file()).replace(str(lab.progress_file().home()
 # *learning rate* sets. One *pass*, or epoch, is once through all training examples. *Validation*
 # examples are kept out of training, to choose when to stop; *test* examples only to report.
 #
-# It begins with random weights and takes the data in random order. Another **seed** gives
-# another model and another accuracy. A number from a single run says little, so the lessons print
-# such numbers as `a ± b`: `a` is the result of this run, and `b` is the **standard deviation** over
-# five runs with different seeds, whose results are $a_1$ to $a_5$ with the mean $\bar a$ (where a
-# lesson makes all the runs itself, as below, `a` is their mean; where it made another number of
-# them, it says so),
+# Training begins with random weights and takes the data in random order. Another **seed**, the
+# number that all this randomness starts from, gives another model and another accuracy. So a number
+# from a single run says little, and the lessons print `a ± b`. `b` is the **standard deviation**
+# over five runs with different seeds, whose results are $a_1$ to $a_5$ with the mean $\bar a$:
 #
 # $$b = \sqrt{\frac{1}{5 - 1} \sum_{i=1}^{5} (a_i - \bar a)^2} .$$
+#
+# - Usually the lesson makes one run, the others are kept with the course, and `a` is this run's
+#   result.
+# - Where a lesson makes all the runs itself, as below, `a` is their mean. Where it made another
+#   number of runs, it says so.
 #
 # Here is the smallest "training" that there is: a model that guesses yes or no with a coin, tested
 # on 1,000 questions, with five seeds.
@@ -342,17 +352,17 @@ print("in short: ", lab.mean_spread(runs, "%"))
 print(f"expected spread: {100 * (0.5 * 0.5 / 1000) ** 0.5:.1f} %")
 
 # %% [markdown]
-# The two don't contradict each other. Computed from five runs, $b$ itself is uncertain by about a
-# third ($1/\sqrt{2(5-1)}$): take it as a size. ($b$ is also rounded up to the last digit that is
-# shown, so it is never 0.)
+# Both are right: five runs give $b$ only roughly, to about a third ($1/\sqrt{2(5-1)}$). Read it
+# as an order of magnitude. (A spread smaller than the last printed digit is shown as one of that
+# digit, so it is never 0.)
 #
 # For trained models there is no such formula. Their five runs share the test questions and most of
-# their answers, so $b$ may be far smaller, or larger. And $b$ doesn't hold the luck of *which
-# questions* are in the test, which the formula for the coin does. Lesson 09 takes the two apart.
+# their answers, so $b$ may be far smaller, or larger. And $b$ doesn't include the luck of *which
+# questions* are in the test; the formula for the coin does. Lesson 09 takes the two apart.
 #
-# The difference of two coins spreads $\sqrt 2$ times as much. So on 1,000 questions they may well
-# differ by three points, and neither is better. A difference between two models that is about as
-# large as the spread says nothing. One that is several times as large does.
+# Two coins differ by a number whose standard deviation is $\sqrt 2$ times that of one. So on 1,000
+# questions they may well differ by three points, and neither is better. A difference between two
+# models that is about as large as the spread says nothing. One that is several times as large does.
 #
 # Whatever a sentence asserts about a result is checked where it stands, by a **claim**. A claim
 # that doesn't hold stops the notebook, so a text can't go on asserting what its own output denies.
@@ -424,5 +434,4 @@ quiz([
 ])  # fmt: skip
 
 # %% [markdown]
-# **Next:** lesson 01 asks what a picture adds to a question, and finds
-# a model that answers two of three questions without eyes.
+# **Next:** lesson 01 asks what a picture adds to a question, and how far a model gets without eyes.

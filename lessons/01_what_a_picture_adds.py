@@ -83,10 +83,10 @@ for name in world_train.families:
 # %% [markdown]
 # A third source, emoji with their names in English and Chinese, comes with lesson 06.
 #
-# ### A number that looks good
+# ### A guess to begin with
 #
-# Suppose somebody shows you a model that is right on 67 % of easy-VQA's test questions. There are
-# 13 possible answers, so a guess would be right one time in 13. Is 67 % good?
+# There are 13 possible answers, so whoever draws one of them is right one time in 13. How much
+# better can one do without looking?
 #
 # > **Exercise 01.1 · predict first** · difficulty 1 of 3 · 3 minutes
 # >
@@ -106,13 +106,12 @@ my_prediction = check("01.1", my_prediction)
 # %% [markdown]
 # ## 2. How uncertain is an answer? Entropy
 #
-# We need a measure of what is not known. Let the answer $Y$ take the value $a$ with probability
+# Accuracy says how often a model is right, not how much it had to know. We need a measure of what is
+# not known. (In section 7 the same number turns up in the loss of a training.) Let the answer $Y$ take the value $a$ with probability
 # $p(a)$. If $p(a)$ is small, seeing $a$ is a surprise. Call $\log_2 \frac{1}{p(a)}$ the
 # **surprise** of $a$, in **bits**: an answer of probability $\frac12$ has one bit, of $\frac14$
 # two bits, and a certain one zero. For such probabilities it is the number of yes/no questions
-# that a good questioner needs to find $a$. For those in between, no scheme of questions needs
-# fewer on average than the mean surprise, and the best needs less than one more. That mean is the
-# **entropy**:
+# that a good questioner needs to find $a$. The mean surprise is the **entropy**:
 #
 # $$H(Y) = \sum_a p(a) \log_2 \frac{1}{p(a)} = - \sum_a p(a) \log_2 p(a) .$$
 #
@@ -162,6 +161,9 @@ print(f"by hand 1.906, by the function {entropy_bits(tiny.sum(0)):.3f}, by PyTor
 # $$H(Y \mid Q) = \sum_q p(q) \, H(Y \mid Q = q)
 #   = -\sum_{q, a} p(q, a) \log_2 p(a \mid q) .$$
 #
+# Here $p(q, a)$ is the share of one cell in the whole table, and $p(a \mid q)$ its share within its
+# row.
+#
 # With $p(a \mid q) = p(q, a) / p(q)$ the logarithm splits in two. The $p(q, a)$ of a row add up to
 # $p(q)$, and we get a form that needs only entropies: $H(Q, Y)$ of all cells of the table, and
 # $H(Q)$ of its row sums:
@@ -210,9 +212,8 @@ print(f"by hand 1, by the function {mutual_information(tiny):.4f}, by scikit-lea
 #
 # $$I(Y; V \mid Q) = H(Y \mid Q) - H(Y \mid Q, V) = H(Y \mid Q) .$$
 #
-# So $H(Y \mid Q)$ is the answer to the title of this lesson, in bits a question. First the claim
-# that nothing is left. No question occurs twice about a picture in the same words, so we compare
-# those that mean the same: "is there a circle?", "does the image contain a circle?", and "does the
+# So $H(Y \mid Q)$ is the answer to the title of this lesson, in bits per question. First the claim
+# that nothing is left. We compare questions about a picture that mean the same: "is there a circle?", "does the image contain a circle?", and "does the
 # image not contain a circle?" with the opposite answer.
 
 # %%
@@ -267,7 +268,7 @@ for i, name in enumerate(train.families):
     part = train.select(train.family == i)
     table = table_of(part)
     shares.append(len(part) / len(train))
-    bits.append((entropy_bits(table) - entropy_bits(table.sum(1))).item())
+    bits.append(float(entropy_bits(table) - entropy_bits(table.sum(1))))
 figure, axis = plt.subplots(figsize=(7, 2.6))
 axis.barh([f"{name} ({100 * share:.0f} % of questions)"
            for name, share in zip(train.families, shares)], bits, color=plots.PALETTE[0])  # fmt: skip
@@ -282,11 +283,12 @@ plots.show(figure, alt="Bars: yes/no questions need about 0.64 bits of the pictu
 # %% [markdown]
 # Colour questions need $\log_2 8 = 3$ bits and shape questions $\log_2 3 \approx 1.58$: the
 # question says nothing about *which* colour or shape. The yes/no questions are different. A fair
-# yes/no would need 1 bit, and these need less. Something in their words gives the answer away.
+# yes/no would need 1 bit, and these need less. Something in their words gives the answer away;
+# section 4 finds it.
 #
 # ### A warning: information is overestimated
 #
-# We computed entropies from counts as if counts were probabilities. That is the **plug-in
+# (At a first reading, look at the table below and go on with section 4.) We computed entropies from counts as if counts were probabilities. That is the **plug-in
 # estimate**, and for mutual information it is too high, by chance alone. To see it, destroy all
 # information: deal the answers out to the questions at random. The truth is then 0 bits. To first
 # order, the estimate is too high by
@@ -303,7 +305,7 @@ def shuffled_information(n, seed):
     rows = torch.randperm(len(train), generator=generator)[:n]  # (n,)
     part = train.select(rows)
     order = torch.randperm(n, generator=generator)  # (n,)
-    return mutual_information(table_of(dataclasses.replace(part, y=part.y[order]))).item()
+    return float(mutual_information(table_of(dataclasses.replace(part, y=part.y[order]))))
 
 
 rows = []
@@ -320,12 +322,15 @@ print(f"in the true table {possible} of {k_q * k_a:,} cells occur: excess {exces
 
 # %% [markdown]
 # With 300 examples the question seems to tell more than a bit where it tells nothing. (The formula
-# is for many examples a cell, so it fails at the top.) With all the data the error is small. In
-# the true table it is smaller still: most of its cells are impossible (a question about a colour
-# has no "yes"), and only the $k$ cells that can occur count, with an excess of $(k - k_q - k_a +
-# 1) / (2 n \ln 2)$. As much as $I(Y; Q)$ is too high, $H(Y \mid Q)$ is too low, beside an error of
-# $H(Y)$ that is smaller still. The safe way to find out what words tell is not to count bits but
-# to *predict answers of questions that were not counted*. That is what a baseline does.
+# holds when there are many examples *per* cell, so it fails at the top.) With all the data the
+# error is small. In the true table it is smaller still: most of its cells are impossible (a
+# question about a colour has no "yes"). Only the $k$ cells that can occur count, instead of $k_q
+# k_a$: the excess is $(k - k_q - k_a + 1) / (2 n \ln 2)$. And where $I(Y; Q)$ comes out too high,
+# $H(Y \mid Q)$ comes out too low.
+#
+# The safe way to find out what words tell is not to count bits but to *predict answers of questions
+# that were not counted*. That is what a **baseline** does: a simple model whose score any serious
+# model must beat.
 #
 # ## 4. The best model that never looks
 #
@@ -335,7 +340,9 @@ print(f"in the true table {possible} of {k_q * k_a:,} cells occur: excess {exces
 #   \;\le\; \sum_q p(q) \, \max_a p(a \mid q) ,$$
 #
 # because each term can be no larger than the largest in its row. The bound is reached by answering
-# each question with its commonest answer. So the best blind model is known: no network, however
+# each question with its commonest answer. How often each answer occurs for a question, before
+# anybody looks at the picture, is called the **prior**: the best blind model knows the prior and
+# nothing else. So the best blind model is known: no network, however
 # large, can do better in the long run without the picture. In the tiny table that is
 # $\frac12 \cdot \frac34 + \frac12 \cdot \frac12 = \frac58$.
 #
@@ -377,15 +384,16 @@ lab.claim("no function of the question is right on more of them", mine == bound)
 
 # %% [markdown]
 # Two more baselines stand beside it: the commonest answer to everything (**majority**), and a
-# **bag-of-words** classifier, a logistic regression that knows which words occur but not their
-# order. It can answer questions that it has never seen. The last row is the ceiling: the bound
+# **bag-of-words** classifier, which knows which words occur but not their order. (It is a *logistic
+# regression*: each word adds a learnt number to the score of each answer.) It can answer questions
+# that it has never seen. The last row is the ceiling: the bound
 # above, computed on the *test* questions, with their answers known.
 #
 # And the other way round: what could a model reach that sees the picture and **not the question**?
-# At most it gives, about each picture, the answer that is right most often for that picture. But
-# that answer is chosen among about ten, after seeing them. As with the bits above, some of what it
-# finds is accident, so beside it stands the same number with answers that were dealt out at
-# random.
+# At most it gives, about each picture, the answer that is right most often for that picture. But we
+# choose that answer *after* seeing the picture's ten or so true answers. As with the bits above,
+# some of what we find is accident, so beside it stands the same number with answers that were dealt
+# out at random.
 
 # %%
 def picture_only(ys):
@@ -417,12 +425,13 @@ plots.table(rows, header=["easy-VQA test set", "all", *test.families], best=5)
 # %%
 lab.claim("without a picture, two of three questions of easy-VQA are answered correctly",
           abs(blind.accuracy - 0.67) < 0.005)  # fmt: skip
-print(f"The prediction was {my_prediction:.0f} %.")
+print(f"Predicted for a blind model: {my_prediction:.0f} %; measured: {100 * blind.accuracy:.1f} %")
 
 # %% [markdown]
-# So 67 % means *nothing has been learnt about pictures*. Chance is 8 %, but chance is the wrong
-# thing to compare with. The picture without the question is right no more often than on dealt
-# answers: nothing here says that it tells anything by itself.
+# So if somebody shows you a model that is right on 67 %, it may have learnt *nothing about
+# pictures*. Chance is 8 %, but chance is the wrong thing to compare with. The picture without the
+# question is right no more often than on dealt answers. So this test can't show that the picture
+# alone helps: ten questions a picture are too few for it.
 #
 # What about the yes/no questions, where blindness is worth 82.5 %? The answers of the whole set
 # look balanced. Within a question they are not.
@@ -445,10 +454,10 @@ for question in ("is there a red shape?", "is there not a red shape?", "is there
 #
 # > **Exercise 01.5 · write it** · difficulty 3 of 3 · 15 minutes
 # >
-# > Choose rows of a dataset so that for each question string all the answers *that it has* stay,
-# > equally often, and as many rows as possible are kept. Return the list of row numbers. A
-# > question that has only one answer in the data cannot be balanced: leave it out. `questions` and
-# > `answers` are lists of texts.
+# > For each question keep equally many rows of each of its answers, and as many as that allows. A
+# > question with 3 × no and 1 × yes keeps one of each; which ones doesn't matter. A question that
+# > has only one answer in the data can't be balanced: leave it out. Return the list of the row
+# > numbers that stay. `questions` and `answers` are lists of texts.
 
 # %%
 def balanced_rows(questions, answers):
@@ -544,8 +553,10 @@ lab.claim("where the prior changes, the blind model falls far below chance",
 #
 # > **Exercise 01.6 · find it** · difficulty 2 of 3 · 10 minutes
 # >
-# > Return the set of colours and shapes that a question takes for granted. `COLOURS` and `SHAPES`,
-# > from section 3, are sets of words. Questions begin with "what", or they are yes/no questions.
+# > Return the set of colours and shapes that a question takes for granted: {"circle"} for "what
+# > color is the circle?", and the empty set for "is there a circle?", which asks and doesn't say.
+# > `COLOURS` and `SHAPES`, from section 3, are sets of words. Questions begin with "what", or they
+# > are yes/no questions.
 
 # %%
 def stated(question):
@@ -660,11 +671,13 @@ def memorise(first, second):
 
 by_question_score, by_picture_score = memorise(*by_question), memorise(*by_picture)
 plots.table([["by picture", f"{100 * by_picture_score:.1f} %"],
-             ["by question", f"{100 * by_question_score:.1f} %"]],
+             ["by question", f"{100 * by_question_score:.1f} %"],
+             ["best blind model, split by picture",
+              f"{100 * baselines.mode_per_question(*by_picture).accuracy:.1f} %"]],
             header=["validation questions split off", "a memory is right"])  # fmt: skip
 
 # %%
-lab.claim("split by question, a mere memory seems to see; split by picture, it is blind",
+lab.claim("split by question, a mere memory is right over 15 points more often than by picture",
           by_question_score > by_picture_score + 0.15)  # fmt: skip
 
 # %% [markdown]
@@ -673,21 +686,25 @@ lab.claim("split by question, a mere memory seems to see; split by picture, it i
 # ## 7. A network that never looks
 #
 # Now a real one. The author of easy-VQA published a small network with the data. A picture goes
-# through two convolutions and a dense layer, the question's bag of words through two dense layers.
-# The two vectors are multiplied element by element, and two more layers give the answer. We have
-# ported it to PyTorch. Its forward pass is short:
+# through two convolutions (layers that look for small patterns, lesson 03) and a dense layer (a
+# matrix), and becomes one vector `v`. The question, as the list of words that occur in it, goes
+# through two dense layers and becomes one vector too. The two are multiplied element by element,
+# and two more layers give the answer. We have ported it to PyTorch. In its forward pass, `words`
+# is the list of words, and `v` has one vector a picture instead of one a patch:
 
 # %%
 print(inspect.getsource(prior_runs.SmallNetwork.forward))
 
 # %% [markdown]
-# What loss should we expect if it doesn't look? A model's mean cross-entropy is the mean of
-# $-\ln p(y)$ over the examples. Whoever knows the question only can do no better than to give each
-# answer its true share $p(a \mid q)$, and then the mean is the conditional entropy. Why no better:
-# for any other shares $r(a)$ of a question, since $\ln t \le t - 1$,
+# What loss should we expect if it doesn't look? A model gives each answer a probability $r(a \mid
+# q)$. Its loss on an example is the **cross-entropy** $-\ln r(y \mid q)$, small if it gave the
+# right answer $y$ a large probability. If $r$ is the true share $p(a \mid q)$, the mean over the
+# examples is the conditional entropy. And whoever knows the question only can't do better: the
+# logarithm lies below its tangent at 1, $\ln t \le t - 1$, and both $r$ and $p$ add up to 1. So
+# for each question (and without writing it each time)
 #
 # $$\sum_a p(a) \ln \frac{r(a)}{p(a)} \;\le\; \sum_a p(a) \Bigl(\frac{r(a)}{p(a)} - 1\Bigr)
-#   \;\le\; 0, \qquad\text{so}\qquad -\sum_a p(a) \ln r(a) \;\ge\; -\sum_a p(a) \ln p(a) .$$
+#   = 1 - 1 = 0, \qquad\text{so}\qquad -\sum_a p(a) \ln r(a) \;\ge\; -\sum_a p(a) \ln p(a) .$$
 #
 # > **Exercise 01.8 · write it** · difficulty 2 of 3 · 5 minutes
 # >
@@ -707,12 +724,12 @@ loss_without_picture = check("01.8", loss_without_picture)
 
 # %%
 table = table_of(train)
-floor = loss_without_picture((entropy_bits(table) - entropy_bits(table.sum(1))).item())
+floor = loss_without_picture(float(entropy_bits(table) - entropy_bits(table.sum(1))))
 print(f"a loss near {floor:.3f} nat means: the question was learnt, the picture was not")
 
 # %% [markdown]
-# Now train it, for two passes over the data. The optimiser is the author's, Adam with a rate of
-# 0.0005. A batch holds three pictures with all their questions, about 29, so that each picture is
+# Now train it, for two passes over the data. The optimiser is the author's, Adam with a learning
+# rate of 0.0005. A batch holds three pictures with all their questions, about 29, so that each picture is
 # encoded once. (The author drew 32 questions at random, which is much slower.)
 
 # %%
@@ -732,18 +749,19 @@ plots.table(
 )  # fmt: skip
 
 # %%
-lab.claim("after two passes the network is no better than the best blind model",
+lab.claim("after two passes the network isn't a point better than the best blind model",
           seeing.accuracy < blind.accuracy + 0.01)  # fmt: skip
 same = (seeing.predictions == elsewhere.predictions).double().mean().item()
 lab.claim("with other pictures, it gives the same answer to 19 of 20 questions", same > 0.95)
 own, other = (torch.nn.functional.cross_entropy(predict_logits(network, data), data.y).item()
               for data in (test, test.shuffle_images(seed=0)))  # fmt: skip
 lab.claim("its test loss changes by less than a thousandth of a nat", abs(own - other) < 1e-3)
+print(f"the same answer with another picture: {100 * same:.1f} %")
 
 # %% [markdown]
 # **Exchange the pictures** is the test to remember. A model whose accuracy comes from the pictures
-# must get worse when each question comes with another picture. This one doesn't care. The loss is
-# the sharper test of the two: it would change as soon as any probability did.
+# must get worse when each question comes with another picture. This one doesn't. The loss is the
+# sharper test of the two, since it moves with the probabilities, not only when an answer flips.
 #
 # ### Does it learn to look later? Runs that were kept
 #
@@ -761,11 +779,13 @@ for kind in ("pictures", "questions"):
     for init in prior_runs.INITS:
         runs = [run for run in kept["runs"] if (run["init"], run["batches"]) == (init, kind)]
         left = sum(run["test"][-1] > blind.accuracy + 0.02 for run in runs)
-        ends = [[100 * run["test"][-1] for run in runs], [100 * run["shuffled"] for run in runs]]
+        ends = [[100 * run[name] if name != "test" else 100 * run[name][-1] for run in runs]
+                for name in ("test", "shuffled", "same_answers")]  # fmt: skip
         rows.append([f"{init}, batches of {kind}", f"{left} of {len(runs)}",
-                     *(f"{min(of):.1f} to {max(of):.1f} %" for of in ends)])  # fmt: skip
-plots.table(rows, header=["initialisation", "seeds that left the prior",
-                          "right after eight passes", "with other pictures"])  # fmt: skip
+                     *(f"{min(of):.1f} to {max(of):.1f} %" if len(of) > 1 else f"{of[0]:.1f} %"
+                       for of in ends)])  # fmt: skip
+plots.table(rows, header=["initialisation", "seeds that left the prior", "right after eight passes",
+                          "with other pictures", "same answers as before"])  # fmt: skip
 
 # %%
 by_pictures = [run for run in kept["runs"] if run["batches"] == "pictures"]
@@ -777,7 +797,7 @@ for run in by_pictures:
 axes[0].axhline(floor, color="grey", linestyle="--")
 axes[1].axhline(100 * blind.accuracy, color="grey", linestyle="--")
 axes[0].set(xlabel="pass over the data", ylabel="training loss (nat)",
-            title="The loss stops at H(Y|Q) ...")  # fmt: skip
+            title="Most losses stop at H(Y|Q) ...")  # fmt: skip
 axes[1].set(xlabel="pass over the data", ylabel="right on the test questions (%)",
             title="... unless a run finds the picture")  # fmt: skip
 for label, colour in (("PyTorch's initialisation", "C0"), ("Keras'", "C1")):
@@ -803,11 +823,12 @@ lab.claim("runs that left it get worse with other pictures, the others don't",
 # accuracy, within a hundredth of a nat of the loss that we computed, and give the very same
 # answers when the pictures are exchanged. From Keras' some did, and they are still climbing after
 # eight passes. Nothing warned of it: the loss falls, no error is raised, and 67 % looks like a
-# fair beginning. Same network, same data, same initialisation, and the *seed* decides whether it
-# learns to see.
+# fair beginning. With these batches, same network, same data and same initialisation, the *seed*
+# decides whether it learns to see.
 #
-# Does the initialisation matter as well? None of five against two of five may be luck (the exact
-# test of Fisher, below, says how easily). One thing can be measured without training: how much the
+# Does the initialisation matter as well? None of five left the prior against two of five. Fisher's
+# exact test, below, asks: if the initialisation made no difference, in what share of such
+# comparisons would the two counts be at least as uneven? One thing can be measured without training: how much the
 # vector $v$ of the picture differs *between pictures* at the start. If it hardly does, the product
 # with the question's vector looks the same for every picture, and the easy progress lies in the
 # question.
@@ -822,7 +843,8 @@ def spread_of_pictures(init, seed):
     return v.std(0).mean().item()
 
 
-print(f"0 of 5 against 2 of 5 by luck: p = {fisher_exact([[0, 5], [2, 3]]).pvalue:.2f}")
+luck = fisher_exact([[0, 5], [2, 3]]).pvalue
+print(f"as uneven as 0 of 5 against 2 of 5 by luck alone: {100 * luck:.0f} % of the time")
 rows = []
 for init in prior_runs.INITS:
     spreads = [spread_of_pictures(init, seed) for seed in range(5)]
@@ -833,29 +855,28 @@ plots.table(rows, header=["how far pictures differ in v, before training", "mean
                           *(f"seed {seed}" for seed in range(5)), "left the prior"])  # fmt: skip
 
 # %% [markdown]
-# With Keras' initialisation, pictures differ about four times as much from the start. But among
-# Keras' own seeds, the two that left began with the *smallest* spread. So this explains at most
-# why the two groups differ, if they do, and not which seed leaves.
+# So these runs don't show that the initialisation matters. With Keras', pictures differ about four
+# times as much from the start. But among Keras' own seeds, the two that left began with the
+# *smallest* spread. So this explains at most why the two groups differ, if they do, and not which
+# seed leaves.
 #
 # The [author](https://github.com/vzhou842/easy-VQA-keras) reports 93.8 % for this network after
 # eight passes, and 99.5 % for a larger one on a regenerated dataset of twice the size. The first
-# is the last pass of what the README calls a typical run. Its training script keeps the weights of
-# the pass with the smallest loss *on the test set*, so there is no separate validation; how the
-# 99.5 % was chosen isn't said. None of the kept runs comes near. In the author's log the loss is
-# below $H(Y \mid Q)$ after two passes already. The one known difference in training is the batch,
+# is the last pass of what the README calls a typical run, with weights chosen by the loss *on the
+# test set*. None of the kept runs comes near. The one known difference in training is the batch,
 # and it may well matter: with batches of random questions, seed 0 from Keras' initialisation left
-# the prior, which it did not with three whole pictures, though it did not come as far as the
-# author's run. That is a single run. So "the seed decides" is said of our batches only, and one
-# number from one run hides all of this. Lesson 07 trains a model on the same data that does look.
+# the prior, which it did not with three whole pictures. That is a single run, so it proves little.
+# But one number from one run hides all of this. Lesson 07 trains a model on the same data that does
+# look.
 #
-# ## 8. On a GPU
+# ## 8. On real data, and on a GPU
 #
-# Nothing here needs one: the largest cost is two passes of a small network. On real data the same
-# steps are taken: count answers for each question, train a text-only model as the baseline (a
-# language model, as questions hardly ever repeat word by word), and exchange the pictures. With
-# free text the table of counts is nearly empty, so mutual information by counting is useless
-# there, and only the accuracy of a text-only model is left. GPU times were not measured for this
-# lesson.
+# Counting works here because questions repeat word by word. On real data they hardly do: the table
+# of counts is nearly empty, and bits can't be counted. What is left is the accuracy of a text-only
+# model (a language model) as the baseline, and the exchange of pictures, which always works.
+#
+# Nothing in this lesson needs a GPU; its largest cost is two passes of a small network. GPU times
+# were not measured.
 #
 # ## 9. What you know now
 #
@@ -891,5 +912,6 @@ quiz([
 # ([1712.00377](https://arxiv.org/abs/1712.00377)): VQA-CP, where the prior changes between
 # training and test, and models that relied on it fall.
 #
-# **Next:** lesson 04 builds the model that reads words and picture together. Lessons 02 and 03
-# take words and pictures apart first, if you have the time.
+# **Next:** lesson 02, how a machine learns a language from text alone, and lesson 03, what it can
+# know of pictures. If you know Transformers and convolutional networks already, go on to lesson 04,
+# which reads words and picture together.

@@ -10,7 +10,8 @@
 # A Transformer reads a row of vectors. Words can be made into vectors, and so can pieces of a
 # picture. In this lesson you will
 #
-# - derive attention once more, on tensors small enough to print, so that you need no other lesson;
+# - do attention by hand, on tensors small enough to print (after lesson 02: read section 2's example
+#   by hand, and go on with section 3);
 # - cut a picture into patches, and put words and patches into one sequence;
 # - build the encoder $h = \mathrm{Transformer}(x, v)$ and find it equal to the published
 #   VisualBERT;
@@ -516,13 +517,15 @@ lab.claim("our encoder equals transformers' VisualBertModel to 1e-5",
 
 # %% [markdown]
 # So what was wrong in section 1? Let $P$ be a matrix that puts positions into another order. The
-# queries, keys and values of $P H$ are $P Q$, $P K$ and $P V$. With $P^\top P = 1$:
+# queries, keys and values of $P H$ are $P Q$, $P K$ and $P V$. In $P A P^\top$ the rows of $A$, and
+# within each row its entries, stand in another order. A softmax over each row minds neither, so
+# $\mathrm{softmax}(P A P^\top) = P\, \mathrm{softmax}(A)\, P^\top$. With $P^\top P = I$:
 #
 # $$\mathrm{softmax}\!\Big(\frac{P Q\, (P K)^\top}{\sqrt d}\Big) P V
 #   = P\, \mathrm{softmax}\!\Big(\frac{Q K^\top}{\sqrt d}\Big) P^\top P V
 #   = P \,\mathrm{attention}(Q, K, V) .$$
 #
-# A softmax over each row does not mind in which order the row is written. The other parts of a
+# The other parts of a
 # layer work on each position alone. So a Transformer is **equivariant**: the outputs move along
 # with the inputs. The output at `[CLS]`, which has not moved, stays as it is.
 #
@@ -561,7 +564,8 @@ with torch.no_grad():
 # every patch every word. Two alternatives are in use:
 #
 # - **late** (two towers, as in CLIP): one Transformer reads the words, another one the patches.
-#   Only their summaries $t$ and $u$, one vector each, ever meet;
+#   Only their summaries $t$ and $u$, one vector each (`[CLS]` of the words, the mean of the
+#   patches), ever meet;
 # - **cross-attention** (as in ALBEF and BLIP): the words attend to themselves, then to the patches.
 #   The patches never read the words. (In ALBEF and BLIP a Transformer over the patches comes first.
 #   Ours has none.)
@@ -618,21 +622,24 @@ for name, fusion in recipes.FUSIONS.items():
           f"{sum(p.numel() for p in encoder.parameters()):,} parameters")  # fmt: skip
 
 # %% [markdown]
-# Late fusion leaves a single position: the two summaries, fused. It divides its layers between its
-# towers. A cross layer has two attentions one after the other, so it has more parameters, and words
+# Late fusion leaves a single position: the two summaries, fused. For a search their dot product is
+# the score; to answer questions, a small network reads $[t, u, t \odot u]$ ($\odot$: entry by
+# entry). It divides its layers between its towers: of two, each gets one. A cross layer has two attentions one after the other, so it has more parameters, and words
 # get two chances to read. Keep this in mind for section 8.
 #
 # ### What a dot product of two towers cannot do
 #
-# A search engine has $n$ questions and $m$ pictures and wants a score for each pair. With two
+# A search engine has $n$ texts and $m$ pictures and wants a score for each pair. With two
 # towers it can use $s_{ij} = t_i \cdot u_j$. Write the $t_i$ as rows of $T$ $(n, d)$ and the $u_j$
 # as rows of $U$ $(m, d)$. Then
 #
 # $$S = T\, U^\top \quad\Rightarrow\quad \operatorname{rank} S \le d .$$
 #
-# This is exact, for all weights and all training: of the $\min(n, m)$ singular values of $S$ at
-# most $d$ are not 0. Here are those of untrained encoders, for 60 questions and 80 pictures. For
-# the early fusion a score is read from `[CLS]` of each pair with one linear map.
+# The **rank** of a matrix is the least number of products "column times row" that add up to it, and
+# $T U^\top$ is a sum of $d$ such products. It is also the number of its **singular values** that are
+# not 0. The bound is exact, for all weights and all training, so untrained encoders will do to see
+# it; in 64-bit numbers, values below about $10^{-13}$ of the first are rounding. Here are 60
+# questions and 80 pictures. For the early fusion a score is read from `[CLS]` of each pair with one linear map.
 
 # %%
 pool = world.generate("iid", "test", scenes=80, seed=lab.seed)
@@ -690,8 +697,8 @@ lab.claim("the scores of two towers have rank d at most, those of early fusion a
 #
 # What does the limit cost? Take a table of truths: "is there a ...?" and "are there more ... than
 # ...?" for 500 scenes, +1 for yes and -1 for no. The best matrix of rank $d$, in least squares, is
-# the one that keeps the $d$ largest singular values (Eckart and Young). How many entries have the
-# right sign?
+# the one that keeps the $d$ largest singular values (Eckart and Young). How many entries get the
+# wrong sign? (A matrix made for signs could do better still, so these are upper bounds.)
 
 # %%
 scenes = world.generate("iid", "test", scenes=500, seed=lab.seed).scenes
@@ -710,10 +717,11 @@ for d in (1, 4, 16, 64):
 # of the score, they could: with rank 64 hardly a sign is wrong, though one number a vector is no
 # better than the answer "no" to everything. A limit that is exact need not hurt. The extreme case:
 # a table in which each picture belongs to exactly one text has full rank, but with a threshold
-# *three* numbers a vector are enough, for any size. Put text and picture $i$ at the angle
+# *three* numbers per vector are enough, for any size. Put text and picture $i$ at the angle
 # $\alpha_i = 2 \pi i / n$, with $t_i = (\cos \alpha_i, \sin \alpha_i, 1)$ and $u_j = (\cos
-# \alpha_j, \sin \alpha_j, -c)$. Then $t_i \cdot u_j = \cos(\alpha_i - \alpha_j) - c$ is positive
-# for $i = j$ only, if $c$ is a little below 1:
+# \alpha_j, \sin \alpha_j, -c)$. Then $t_i \cdot u_j = \cos(\alpha_i - \alpha_j) - c$. For $i = j$
+# this is $1 - c$, positive if $c < 1$. For $i \ne j$ it is at most $\cos(2 \pi / n) - c$, negative if
+# $c > \cos(2 \pi / n)$. We take $c = \cos(\pi / n)$:
 
 # %%
 n = 100
@@ -729,9 +737,9 @@ lab.claim("scores of rank 3 separate 100 matching pairs from all others",
 
 # %% [markdown]
 # So the theorem says what *scores* a dot product can give, not which *decisions*. What late fusion
-# lacks in practice has to be measured, which the next section does. The late model there is
-# stronger than a dot product: a small network reads $[t, u, t \cdot u]$ (the last one entry by
-# entry), so whatever it lacks is not this limit.
+# lacks in practice has to be measured, which the next section does. The late model there reads $[t,
+# u, t \odot u]$ with a small network, which is stronger than a dot product. So whatever it lacks is
+# not this limit.
 #
 # > **Exercise 04.6 · choose** · difficulty 1 of 3 · 5 minutes
 # >
@@ -782,8 +790,8 @@ print(f"{len(test):,} questions about {len(test.images)} pictures that no model 
 # Three baselines belong beside them. *Chance* picks one of a question's possible answers. *Blind*
 # gives the commonest training answer to each question; the world is balanced, so it should do no
 # better. The third one sees everything but cannot tell which object is meant: asked for a colour or
-# a shape, it names the commonest one of the picture, or one of the commonest. It is the best that
-# can be done without knowing what belongs to what.
+# a shape, it names the commonest one of the picture, or one of the commonest. Knowing which colour
+# belongs to which shape is called **binding**; this is a good guess without it.
 
 # %%
 blind = mode_per_question(recipes.world_data("train", 2000), test).by_family
@@ -842,11 +850,15 @@ for i, (fusion, marker) in enumerate(zip(recipes.FUSIONS, "os^")):
 for i, f in enumerate(families):
     axis.hlines(100 * chance[f], i - 0.35, i + 0.35, color="grey", linestyle="--",
                 label="chance" if i == 0 else None)  # fmt: skip
+    if f in ("colour", "shape"):
+        axis.hlines(100 * without_binding(f)[0].mean(), i - 0.35, i + 0.35, color="black",
+                    linestyle=":", label="commonest of the scene" if f == "colour" else None)
 axis.set_xticks(range(len(families)), families)
 axis.set(ylabel="right (%)", ylim=(0, 104), title="Only cross fusion tells reliably whose colour it is")
-axis.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, -0.35))
+axis.legend(ncols=5, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, -0.35))
 plots.show(figure, alt="Accuracy of joint, late and cross fusion for four families of questions, "
-           "with bars of one standard deviation over three seeds, chance as dashed lines.")  # fmt: skip
+           "with bars of one standard deviation over three seeds, chance as dashed lines. On colour "
+           "and shape only cross fusion is far above the commonest value of the scene.")  # fmt: skip
 
 # %%
 def per_run(fusion, name):
@@ -865,27 +877,34 @@ lab.claim("late fusion counts at least as well as joint fusion on average",
           per_run("late", "count").mean() >= per_run("joint", "count").mean())  # fmt: skip
 
 # %% [markdown]
-# Blind does no better than chance, as it should. The rest is not what we had expected. The plan for
-# this section was to show that early fusion beats late fusion. It does not: on "exists" and "count"
-# the late models are better, and on colour and shape the two are close. Where a scene has several
-# colours, late fusion stays near the best guess without knowing what belongs to what, and the joint
-# models are a little or a good deal above it, run by run. Knowing which colour belongs to which
-# shape is called **binding**. The cross models have it, the joint ones in part, on colour.
+# Blind does no better than chance, as it should. One might expect that early fusion, which sees the
+# whole picture from the first layer on, beats late fusion. Here it does not. On "exists" late is
+# ahead by two points; on "count" its mean is higher, but the joint runs spread by seven points; on
+# colour and shape the two are close. Where a scene has several colours, late fusion stays near the
+# guess without binding, and the best joint run is more than ten points above it. The cross models
+# bind; a joint one does in part, on colour.
 #
-# Why? The models differ in more than who reads whom. A cross layer has two attentions, so the
-# words have read each other before they read the picture, and `[CLS]` knows about "red" already in
-# the first layer. In a joint model of two layers `[CLS]` can look for what "red" means in the last
-# layer only. The cross models have a softmax for the patches alone, more parameters, and patches
-# without a normalisation. And all models had the same, small number of updates: the joint ones may
-# only be later. This experiment cannot tell these causes apart, so the table does *not* say that
-# cross fusion is better in general. (On easy-VQA, with one object a picture, the joint model of
-# lesson 07 answers nearly everything.) To find out, train a joint encoder with a third layer,
+# Why? The models differ in more than who reads whom:
+#
+# - In a cross layer the words read each other before they read the picture, so `[CLS]` knows in the
+#   first layer that red is asked for. In a joint model it learns so in layer 1, and can search for
+#   red patches only in layer 2. (Or the word "red" reads the patches, and `[CLS]` the word.)
+# - A cross layer has a softmax for the patches alone, and more parameters.
+# - In a cross layer the patches enter without a layer normalisation.
+# - All models had the same, small number of updates. The joint ones may only be later.
+#
+# This experiment can't tell these causes apart, so the table is no verdict on fusion in general. We
+# go on with the joint encoder, because it is the model of this course's loss (lesson 05), needs no
+# second kind of layer, and answers nearly everything on easy-VQA, with one object a picture (lesson
+# 07). Lesson 09 keeps an eye on binding.
+#
+# *To find out yourself* (some minutes of one core a run): train a joint encoder with a third layer,
 # which makes the number of parameters about equal, with a fourth, which makes the number of
-# attentions equal, or for twice the passes: `layers` in `recipes.world_model` and `epochs` in
-# `recipes.WORLD_FIT`, then `python -m course_utils.recipes world_joint_0 --out
-# joint3.safetensors`, which leaves the shipped file alone.
+# attentions equal, or for twice the passes. Change `layers` in `recipes.world_model` or `epochs` in
+# `recipes.WORLD_FIT` in your copy of the package, then `python -m course_utils.recipes
+# world_joint_0 --out joint3.safetensors`, which leaves the shipped file alone.
 #
-# What it does say: seeing all of the picture from the first layer on is no guarantee of anything.
+# ### Does a trained model use its places?
 #
 # > **Exercise 04.7 · predict first** · difficulty 1 of 3 · 3 minutes
 # >
@@ -936,12 +955,17 @@ lab.claim("disorder costs less than 4 points in each family", worst < 0.04)
 # %% [markdown]
 # Hardly anything happens. The models have places, and section 6 showed that `[CLS]` can notice the
 # disorder. But no question of these four families asks *where* something is, so training had
-# little reason to use places. (Only the order of the features is changed: the stem saw the ordered
-# picture, and each feature covers 46 x 46 pixels of it. And a count may need places, where an
-# object lies across two patches.) A model may be blind to something without any test noticing it:
-# before you believe that a model sees places, ask about places.
+# little reason to use places. (Only the order of the features is changed: the stem saw the picture
+# in order, and each feature covers 46 x 46 pixels of it, so neighbours overlap.) A model may be
+# blind to something without any test noticing it: before you believe that a model sees places, ask
+# about places. Lesson 03 did, of a Transformer over patches: without a table of places it answered
+# left or right as well as a coin, and with one nearly always. So "is the circle left of the cross?"
+# needs both, the places and questions about them in training.
 #
 # ## 9. Does attention point at what the word names?
+#
+# Three questions, one after the other: does a head point at the named object? Does the answer
+# suffer if the patch is taken away? Does it suffer if the head is switched off?
 #
 # "What shape is the **red** object?" To answer, a model has to find the red object. Does anything
 # attend to the patches in which it lies? We take pictures with at least two objects, one of which
@@ -1039,6 +1063,9 @@ rows = [["a random patch", *2 * [f"{100 * target.double().mean():.1f} %"]],
 rows += [[f"{name}, best head on validation",
           *(lab.mean_spread(pointed[name, i], "%") for i in range(2))] for name in groups]
 plots.table(rows, header=[f"points at the named object ({len(target)} test pictures)", *PLACES])
+for name in ("joint", "cross"):
+    for i, place in enumerate(PLACES):
+        print(f"{name}, {place}, runs 0, 1, 2: {', '.join(f'{v:.0f} %' for v in pointed[name, i])}")
 
 # %%
 untrained = [v for (name, _), values in pointed.items() if "untrained" in name for v in values]
@@ -1049,16 +1076,21 @@ lab.claim("the word points better in each trained model than in every untrained 
 
 # %% [markdown]
 # In the cross models, `[CLS]` points at the object that the question names, nearly always. In the
-# joint models the word itself points best, with a very large spread: their three runs found quite
-# different solutions. An untrained model does no better than a fixed patch. ("The largest object"
-# is a strong baseline: large objects touch more patches, and are often the named one.)
+# joint models `[CLS]` points no better than at the largest object, and the word itself points best,
+# with a very large spread: one of the three runs nearly always, the others less well. An untrained
+# model does no better than a fixed patch. (± is over three runs. "The largest object" is a strong
+# baseline, since large objects touch more patches.)
 #
-# Move through the heads below. On a page without a kernel, the figure after it shows two of them.
+# Move through the heads below; they are those of the joint run whose word points best, and of cross
+# run 0. On a page without a kernel, the figure after it shows two of them. Bright is a large weight;
+# each picture is scaled to its own largest.
 
 # %%
 images, questions = report_on[0][:4], report_on[1][:4]
-maps = torch.cat([to_patches(models[name, 0], images, questions)
-                  for name in ("joint", "cross")])  # (2 models x 2 places, 4, 8 heads, 16)
+best_pointer = int(np.argmax(pointed["joint", 0]))
+shown = {"joint": best_pointer, "cross": 0}  # run
+maps = torch.cat([to_patches(models[name, run], images, questions)
+                  for name, run in shown.items()])  # (2 models x 2 places, 4, 8 heads, 16)
 labels = [f"{name}: {place}, head {head}" for name in ("joint", "cross")
           for place in PLACES for head in range(8)]  # fmt: skip
 
@@ -1082,9 +1114,9 @@ widgets.switcher(head_figure, labels, "head")
 # %%
 figure, axes = plt.subplots(2, 4, figsize=(10, 5.8))
 for row, name, i in zip(axes, ("joint", "cross"), (0, 1)):
-    head = best_head[name][0][i]
+    head = best_head[name][shown[name]][i]
     head_row(row, maps[2 * (name == "cross") + i, :, head])
-    row[0].text(-0.06, 0.5, f"{name}: {PLACES[i]}", rotation=90, va="center", ha="right",
+    row[0].text(-0.06, 0.5, f"{name} {shown[name]}: {PLACES[i]}", rotation=90, va="center", ha="right",
                 transform=row[0].transAxes)  # fmt: skip
 plots.show(figure, alt="Four test pictures, brightened where the chosen head looks: above the colour "
            "word of a joint model, below [CLS] of a cross model.")  # fmt: skip
@@ -1156,10 +1188,13 @@ for name in ("joint", "cross"):
                                              without[name, "a random patch"])))  # fmt: skip
 
 # %% [markdown]
-# The answers depend on the object. But do they depend on *these heads*? In the joint models,
-# another patch of the object is missed about as much as the one pointed at. So a second test
-# switches the head itself off: what it reads at this position is set to 0, before the output map,
-# and all other heads stay. The comparison is switching off one of the seven other heads.
+# The answers depend on the object: without it they fall below the guess, since what is left in the
+# picture are the other objects. (The guess is higher than in section 8, because scenes in which all
+# shapes agree are among these.) But do they depend on *these heads*? In the joint models, another
+# patch of the object is missed about as much as the one pointed at. In the cross models the one
+# pointed at is missed more, even by `[CLS]`'s last layer alone. So a second test switches the head
+# itself off: what it reads at this position is set to 0, before the output map, and all other heads
+# stay. The comparison is the mean of switching off each of the seven other heads.
 
 # %%
 def without_head(model, place, head):
@@ -1190,21 +1225,11 @@ for name in ("joint", "cross"):
             off.setdefault((name, i), []).append((each[heads[i]], others))
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.6), sharey=True)
-for axis, name in zip(axes, ("joint", "cross")):
-    for run in range(3):
-        for i in range(2):
-            heights = [without[name, "nothing"][run], off[name, i][run][1], off[name, i][run][0]]
-            axis.plot(np.arange(3) + 4 * i, heights, marker="os^"[run], color=plots.PALETTE[run],
-                      label=f"run {run}" if i == 0 else None)  # fmt: skip
-    axis.axhline(guess, color="grey", linestyle="--", label="no binding")
-    axis.set_xticks([0, 1, 2, 4, 5, 6], 2 * ["all on", "another\noff", "chosen\noff"])
-    axis.set(title=f"{name}: {PLACES[0]} | {PLACES[1]}", ylim=(40, 104))
-axes[0].set(ylabel="right shapes (%)")
-axes[0].legend(fontsize=8)
-plots.show(figure, alt="Right shapes with all heads, with another head off and with the chosen head "
-           "off, for three joint and three cross models in two places. Only the chosen [CLS] head of "
-           "the cross models makes a large difference, in two of three runs.")  # fmt: skip
+rows = [[f"{name}, run {run}", f"{without[name, 'nothing'][run]:.1f} %",
+         *(f"{share:.1f} %" for i in range(2) for share in reversed(off[name, i][run]))]
+        for name in ("joint", "cross") for run in range(3)]  # fmt: skip
+plots.table(rows, header=["right shapes", "all heads", "word: another off", "chosen off",
+                          "[CLS]: another off", "chosen off"])  # fmt: skip
 
 # %%
 worst = int(np.argmin([chosen for chosen, _ in off["cross", 1]]))
@@ -1212,7 +1237,6 @@ lab.claim("in some cross model, switching off the [CLS] head that points costs 3
           "switching off another", off["cross", 1][worst][0] < off["cross", 1][worst][1] - 30)
 lab.claim("switching off the word's head that points costs no model 5 points more than another",
           all(chosen > others - 5 for name in ("joint", "cross") for chosen, others in off[name, 0]))
-best_pointer = int(np.argmax(pointed["joint", 0]))
 lab.claim("the joint model whose word points best points better than the word of any cross model, "
           "and gives 10 points fewer right shapes than any of them",
           pointed["joint", 0][best_pointer] > max(pointed["cross", 0])
@@ -1220,15 +1244,16 @@ lab.claim("the joint model whose word points best points better than the word of
           < min(without["cross", "nothing"]) - 10)  # fmt: skip
 
 # %% [markdown]
-# The two places could not differ more. In the cross models the head of `[CLS]` that points is
-# used: in two of the three runs many answers are lost without it, and no other head matters like
-# that. (In the third run hardly any answer is lost: other heads do the same work there.) The
-# word's head points too, and nothing changes without it. And in one joint model the word's head
-# finds the object nearly always, better than in any cross model, yet the answers hardly need it,
-# and many shapes are wrong: what is read at the right place does not reach the answer.
+# Read the last two columns. In the cross models the head of `[CLS]` that points is used, but not
+# equally: one run loses about half of its answers without it, one a good tenth, and one hardly any
+# (perhaps other heads stand in for it there; that was not tested). In two joint runs the chosen
+# `[CLS]` head costs several points too. The word's head points as well, and without it hardly
+# anything changes in any run. And in the joint run whose word points best, better than in any cross
+# model, the answers hardly need that head, and many shapes are wrong: what is read at the right
+# place does not reach the answer.
 #
 # Or is the shape not in the features at all? A linear probe tells: logistic regression on the
-# stem's features of the patch in the middle of the object.
+# stem's features of the patch in the middle of the object, fitted on the validation pictures.
 
 # %%
 def middle_patch(model, data):
@@ -1251,12 +1276,13 @@ for name in ("joint", "cross"):
     print(f"{name}: shape from one patch's features {lab.mean_spread(scores, '%')}")
 
 # %% [markdown]
-# It is there. So a bright patch on the right object is neither an explanation nor a proof of
-# understanding: ask whether the answer changes without it.
+# It is there, in one patch, and gets lost on the way to the answer. Together with the table above
+# this means: a bright patch on the right object is neither an explanation nor a proof of
+# understanding. Ask whether the answer changes without it.
 #
 # ## 10. Where it breaks
 #
-# **It always points.** The weights of a row add up to 1 over everything it may read, whether or
+# **It can't say "nothing".** The weights of a row add up to 1 over everything it may read, whether or
 # not there is anything to find. Ask about the red object, in pictures with something red and in
 # pictures without. How much of the weight lies on the patches at all, and how large is the
 # largest?
@@ -1284,12 +1310,13 @@ plots.table(rows, header=["chosen head", "on all patches: red there", "no red",
 # %% [markdown]
 # (Scenes with something red have a few more objects, so small differences mean little.) The cross
 # models' weights over the patches always add up to 1, and without red they spread out. Of the joint
-# heads, the one that points well does the same and moves some of its weight to the words; the two
-# others hardly change. None of them can say "nothing": the largest weight is somewhere in any case.
+# heads, that of the run that points best does the same and moves some of its weight to the words;
+# the two others hardly change. And where a head hardly looks at the patches, as in one joint run,
+# "the largest weight" is a small one: look at the weight, too.
 #
 # **A query without keys.** If all keys of a query are masked, a plain softmax divides 0 by 0, and
 # the `nan` spreads to everything that reads it. PyTorch's fused function and ours give 0 instead,
-# so there is no alarm. The joint mask cannot run into this, since there is always a picture:
+# so there is no alarm. (`nn.MultiheadAttention` takes another path, with nan: section 2.) The joint mask cannot run into this, since there is always a picture:
 
 # %%
 nothing = torch.zeros(1, 3, dtype=torch.bool)

@@ -560,7 +560,7 @@ plots.show(figure, alt="Confusion matrix of the 13 answers: nearly everything on
 figure = plots.confusion(shuffled.confusion, test.answers)
 figure.axes[0].set_title("pictures exchanged: wrong answers of the right kind")
 plots.show(figure, alt="Confusion matrix with exchanged pictures: colours are taken for colours, "
-           "shapes for shapes, yes for no; nothing outside these three blocks.")  # fmt: skip
+           "shapes for shapes, yes for no; hardly anything outside these blocks.")  # fmt: skip
 
 # %%
 kinds = {"yes": 0, "no": 0, "circle": 1, "rectangle": 1, "triangle": 1}  # 2: a colour

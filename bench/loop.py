@@ -131,6 +131,7 @@ fit(model, answer_objective, loader(train, int(sys.argv[1])), config=config, dev
     progress=False)
 if state.is_main_process:
     print("seconds", time.perf_counter() - start)
+state.destroy_process_group()  # otherwise gloo's threads may abort the process as it ends
 """
 
 

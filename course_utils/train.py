@@ -137,6 +137,7 @@ def main(arguments: list[str] | None = None) -> None:
         run(options)
     except (ValueError, FileNotFoundError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
+    PartialState().destroy_process_group()  # or gloo's threads may abort the process as it ends
 
 
 if __name__ == "__main__":

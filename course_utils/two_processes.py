@@ -109,7 +109,7 @@ def launch(processes: int = 2, norm: str = "group") -> dict[str, Tensor]:
         here = str(Path(__file__).resolve().parent.parent)
         paths = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
         env = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=env)
         if done.returncode or f"processes {processes}," not in done.stdout:
             told = (done.stdout + done.stderr)[:3000]  # the processes speak first
             raise RuntimeError(f"expected gradients of {processes} processes, got: {told}")

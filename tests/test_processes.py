@@ -62,6 +62,7 @@ state = PartialState()
 if state.is_main_process:
     print("processes", state.num_processes, "updates", len(history.loss))
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, out)
+state.destroy_process_group()  # otherwise gloo's threads may abort the process as it ends
 """
 
 
@@ -149,7 +150,8 @@ from course_utils.training import FitConfig, fit
 
 folder, stop = Path(sys.argv[1]), int(sys.argv[2])
 torch.set_num_threads(1)
-rank = PartialState(cpu=True).process_index
+state = PartialState(cpu=True)
+rank = state.process_index
 torch.manual_seed(0)
 model = nn.Sequential(nn.Linear(4, 16), nn.Dropout(0.5), nn.Linear(16, 1)).double()
 torch.manual_seed(100 + rank + (50 if (folder / "state.pt").exists() else 0))  # dropout of its own
@@ -165,6 +167,7 @@ fit(model, lambda m, b: (m(b[0])[:, 0] - b[1]).square().mean(), batches,
     resume=folder / "state.pt", after_update=after)
 if rank == 0:
     save_file(model.state_dict(), folder / "end.safetensors")
+state.destroy_process_group()
 """
 
 

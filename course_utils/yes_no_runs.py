@@ -9,6 +9,7 @@ repeated. It takes about ten minutes on one CPU core.
 """
 
 import argparse
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -18,9 +19,9 @@ from course_utils.datasets import Batch, VQAData, load_easy_vqa, loader
 from course_utils.evaluation import evaluate
 from course_utils.models.vqa import VQAModel
 from course_utils.objectives.classification import binary_cross_entropy
-from course_utils.recipes import IMAGES_PER_BATCH, answer_objective, easy_vqa_model
+from course_utils.recipes import EASY_VQA_FIT, IMAGES_PER_BATCH, answer_objective, easy_vqa_model
 from course_utils.runs import read_runs, write_runs
-from course_utils.training import FitConfig, History, fit
+from course_utils.training import History, fit
 
 KINDS = ("seven passes", "colours and shapes first")
 SEEDS = (0, 1, 2)
@@ -40,7 +41,7 @@ def train(
     validation: VQAData,
     epochs: int,
     seed: int,
-    max_steps: int | None = None,
+    max_steps: int = 0,
 ) -> History:
     """Training as in lesson 07: the weights of the pass that is best on validation are kept."""
     return fit(
@@ -48,13 +49,13 @@ def train(
         objective,
         loader(data, IMAGES_PER_BATCH, seed=seed),
         lambda m: evaluate(m, validation).accuracy,
-        FitConfig(epochs=epochs, lr=1e-3, warmup=0.35, max_steps=max_steps),
+        replace(EASY_VQA_FIT, epochs=epochs, max_steps=max_steps),
         device="cpu",
         progress=False,
     )
 
 
-def run(kind: str, seed: int, max_steps: int | None = None) -> dict:
+def run(kind: str, seed: int, max_steps: int = 0) -> dict:
     """Validation accuracy after each pass over the yes/no questions, and test accuracy with the
     right and with exchanged pictures.
 
@@ -95,11 +96,11 @@ def main() -> None:
     done = {(r["kind"], r["seed"]) for r in found}
     for seed, kind in product(options.seeds, KINDS):
         if (kind, seed) not in done:
-            found.append(run(kind, seed))
+            new = run(kind, seed)
+            found.append(new)
             found.sort(key=lambda r: (KINDS.index(r["kind"]), r["seed"]))
             write_runs(options.out, found, COMMAND)
-            print(found[-1] if len(found) == 1 else [r for r in found if r["seed"] == seed][-1],
-                  flush=True)  # fmt: skip
+            print(new, flush=True)
 
 
 if __name__ == "__main__":

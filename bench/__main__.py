@@ -1,7 +1,7 @@
 """Run every measurement and write docs/BENCHMARK.md, with the machine named.
 
-    python -m bench              everything (about ten minutes)
-    python -m bench --quick      without the training runs
+python -m bench              everything (about ten minutes)
+python -m bench --quick      without the training runs
 """
 
 import argparse
@@ -27,9 +27,15 @@ def table(header: list[str], rows: list[list]) -> str:
 
 
 def encoders(threads: int) -> str:
-    rows = [[name, f"{ms:.1f}", f"{ratio:.2f}", note] for name, ms, ratio, note in
-            [*against_peers(threads), *language_models(threads),
-             *vision_models(threads), *tuning_methods(threads)]]  # fmt: skip
+    rows = [
+        [name, f"{ms:.1f}", f"{ratio:.2f}", note]
+        for name, ms, ratio, note in [
+            *against_peers(threads),
+            *language_models(threads),
+            *vision_models(threads),
+            *tuning_methods(threads),
+        ]
+    ]
     return table(["forward and backward", "ms (median)", "times ours", "checked first"], rows)
 
 
@@ -37,8 +43,15 @@ def trainings() -> str:
     rows = []
     for threads in (1, 2):
         run = time_to_accuracy(threads)
-        rows.append([threads, f"{run.seconds:.0f}", run.epochs, f"{100 * run.validation:.2f}",
-                     f"{100 * run.test:.2f}"])  # fmt: skip
+        rows.append(
+            [
+                threads,
+                f"{run.seconds:.0f}",
+                run.epochs,
+                f"{100 * run.validation:.2f}",
+                f"{100 * run.test:.2f}",
+            ]
+        )
     return table(["cores", "seconds", "passes", "validation (%)", "test (%)"], rows)
 
 
@@ -47,10 +60,27 @@ def steps() -> str:
     for threads in (1, 2):
         share, step_ms, achieved = waiting_for_data(threads)
         peak = products_rate(threads)
-        rows.append([threads, f"{step_ms:.1f}", f"{100 * share:.1f}", f"{achieved:.0f}",
-                     f"{peak:.0f}", f"{100 * achieved / peak:.0f}"])  # fmt: skip
-    return table(["cores", "ms a step (median)", "waiting for data (%)", "GFLOP/s achieved",
-                  "GFLOP/s of large products", "share (%)"], rows)  # fmt: skip
+        rows.append(
+            [
+                threads,
+                f"{step_ms:.1f}",
+                f"{100 * share:.1f}",
+                f"{achieved:.0f}",
+                f"{peak:.0f}",
+                f"{100 * achieved / peak:.0f}",
+            ]
+        )
+    return table(
+        [
+            "cores",
+            "ms a step (median)",
+            "waiting for data (%)",
+            "GFLOP/s achieved",
+            "GFLOP/s of large products",
+            "share (%)",
+        ],
+        rows,
+    )
 
 
 def loops() -> str:
@@ -63,8 +93,10 @@ def loops() -> str:
 
 def processes() -> str:
     one, two = two_processes()
-    return table(["one process (s)", "two processes (s)", "times as fast", "efficiency (%)"],
-                 [[f"{one:.1f}", f"{two:.1f}", f"{one / two:.2f}", f"{50 * one / two:.0f}"]])  # fmt: skip
+    return table(
+        ["one process (s)", "two processes (s)", "times as fast", "efficiency (%)"],
+        [[f"{one:.1f}", f"{two:.1f}", f"{one / two:.2f}", f"{50 * one / two:.0f}"]],
+    )
 
 
 def main() -> None:

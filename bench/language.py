@@ -12,12 +12,29 @@ from course_utils.objectives.language import IGNORE, next_token_loss
 
 BATCH, WORDS = 32, 24
 # MiniLM's sizes
-BERT = dict(vocab_size=30522, hidden_size=384, num_hidden_layers=6, num_attention_heads=12,
-            intermediate_size=1536, layer_norm_eps=1e-12)  # fmt: skip
+BERT = dict(
+    vocab_size=30522,
+    hidden_size=384,
+    num_hidden_layers=6,
+    num_attention_heads=12,
+    intermediate_size=1536,
+    layer_norm_eps=1e-12,
+)
 # those of lesson 02's decoder, with a longer text
-GPT = dict(vocab_size=64, n_positions=64, n_embd=64, n_layer=2, n_head=4, n_inner=256,
-           activation_function="gelu", resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-           bos_token_id=0, eos_token_id=0)  # fmt: skip
+GPT = dict(
+    vocab_size=64,
+    n_positions=64,
+    n_embd=64,
+    n_layer=2,
+    n_head=4,
+    n_inner=256,
+    activation_function="gelu",
+    resid_pdrop=0.0,
+    embd_pdrop=0.0,
+    attn_pdrop=0.0,
+    bos_token_id=0,
+    eos_token_id=0,
+)
 
 Row = tuple[str, float, float, str]  # name, ms, times ours, what was checked before
 
@@ -31,8 +48,9 @@ def language_models(threads: int) -> list[Row]:
 def _rows(steps: dict[str, Callable[[], None]], note: str) -> list[Row]:
     ms = median_ms(steps)
     ours = next(iter(ms.values()))
-    return [(name, value, value / ours, note if i else "")
-            for i, (name, value) in enumerate(ms.items())]  # fmt: skip
+    return [
+        (name, value, value / ours, note if i else "") for i, (name, value) in enumerate(ms.items())
+    ]
 
 
 def _encoders() -> list[Row]:
@@ -53,8 +71,10 @@ def _encoders() -> list[Row]:
     gap = (our_states() - their_states())[mask].abs().max().item()
     if gap > 1e-5:
         raise AssertionError(f"expected equal states, got a difference of {gap:.1e}")
-    return _rows({"TextEncoder (ours), forward": our_states, "BertModel, forward": their_states},
-                 f"h within {gap:.0e}")  # fmt: skip
+    return _rows(
+        {"TextEncoder (ours), forward": our_states, "BertModel, forward": their_states},
+        f"h within {gap:.0e}",
+    )
 
 
 def _decoders() -> list[Row]:
@@ -88,6 +108,10 @@ def _decoders() -> list[Row]:
 
         return step
 
-    return _rows({"Decoder (ours), training step": training(ours, our_loss),
-                  "GPT2LMHeadModel, training step": training(theirs, their_loss)},
-                 f"loss within {loss:.0e}, gradient within {gradient:.0e}")  # fmt: skip
+    return _rows(
+        {
+            "Decoder (ours), training step": training(ours, our_loss),
+            "GPT2LMHeadModel, training step": training(theirs, their_loss),
+        },
+        f"loss within {loss:.0e}, gradient within {gradient:.0e}",
+    )

@@ -19,9 +19,21 @@ from course_utils.training import FitConfig, fit, make_optimizer, warmup_cosine
 
 STEPS = 150
 CONFIG = FitConfig(epochs=100, max_steps=STEPS, warmup=0.1)
-LAUNCH = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-          "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-          "--main_process_port", "0")  # fmt: skip
+LAUNCH = (
+    "-m",
+    "accelerate.commands.launch",
+    "--multi_gpu",
+    "--num_processes",
+    "2",
+    "--num_machines",
+    "1",
+    "--mixed_precision",
+    "no",
+    "--dynamo_backend",
+    "no",
+    "--main_process_port",
+    "0",
+)
 IMAGES_PER_BATCH = 2  # small, so that what a loop adds to a step is seen
 
 
@@ -53,8 +65,13 @@ class LoaderTrainer(Trainer):
 
 
 def as_dictionary(batch) -> dict:
-    return dict(images=batch.images, image_index=batch.image_index, x=batch.x, mask=batch.mask,
-                labels=batch.y)  # fmt: skip
+    return dict(
+        images=batch.images,
+        image_index=batch.image_index,
+        x=batch.x,
+        mask=batch.mask,
+        labels=batch.y,
+    )
 
 
 def by_trainer(model: nn.Module, train: VQAData) -> float:
@@ -69,11 +86,19 @@ def by_trainer(model: nn.Module, train: VQAData) -> float:
     batches = DataLoader(train, batch_sampler=ours.batch_sampler, collate_fn=as_dictionary)
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
-            folder, max_steps=STEPS, max_grad_norm=CONFIG.clip, use_cpu=True, report_to=[],
-            save_strategy="no", logging_strategy="no", disable_tqdm=True,
-            remove_unused_columns=False)  # fmt: skip
-        trainer = LoaderTrainer(batches, model=wrapped, args=arguments,
-                                optimizers=(optimizer, schedule))  # fmt: skip
+            folder,
+            max_steps=STEPS,
+            max_grad_norm=CONFIG.clip,
+            use_cpu=True,
+            report_to=[],
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+        )
+        trainer = LoaderTrainer(
+            batches, model=wrapped, args=arguments, optimizers=(optimizer, schedule)
+        )
         trainer.train()
     return last_loss(model, train)
 
@@ -99,15 +124,24 @@ def fit_against_trainer(threads: int, repeats: int = 3) -> tuple[str, float, flo
             model = copy.deepcopy(start)
             began = time.perf_counter()
             if name == "fit":
-                fit(model, answer_objective, loader(train, IMAGES_PER_BATCH, seed=0), config=CONFIG,
-                    device="cpu", progress=False)  # fmt: skip
+                fit(
+                    model,
+                    answer_objective,
+                    loader(train, IMAGES_PER_BATCH, seed=0),
+                    config=CONFIG,
+                    device="cpu",
+                    progress=False,
+                )
                 ends[name] = last_loss(model, train)
             else:
                 ends[name] = by_trainer(model, train)
             best[name] = min(best[name], (time.perf_counter() - began) * 1000 / STEPS)
-    return ("`fit`, a step of 8 questions, against Trainer", best["fit"],
-            best["Trainer"] / best["fit"],
-            f"final loss {ends['fit']:.5f} and {ends['Trainer']:.5f}")  # fmt: skip
+    return (
+        "`fit`, a step of 8 questions, against Trainer",
+        best["fit"],
+        best["Trainer"] / best["fit"],
+        f"final loss {ends['fit']:.5f} and {ends['Trainer']:.5f}",
+    )
 
 
 SCRIPT = """
@@ -142,8 +176,13 @@ def two_processes() -> tuple[float, float]:
         script = Path(folder) / "two.py"
         script.write_text(SCRIPT)
         for arguments in ([str(script), "64"], [*LAUNCH, str(script), "32"]):
-            done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True,
-                                  check=True, env=_environment())  # fmt: skip
+            done = subprocess.run(
+                [sys.executable, *arguments],
+                capture_output=True,
+                text=True,
+                check=True,
+                env=_environment(),
+            )
             line = next(x for x in done.stdout.splitlines() if x.startswith("seconds"))
             seconds.append(float(line.split()[1]))
     return seconds[0], seconds[1]

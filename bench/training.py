@@ -45,8 +45,15 @@ def time_to_accuracy(threads: int, seed: int = 0) -> Run:
 
     start = time.perf_counter()
     try:
-        fit(model, recipes.answer_objective, loader(train, recipes.IMAGES_PER_BATCH, seed=seed),
-            validate, replace(recipes.EASY_VQA_FIT), device="cpu", progress=False)  # fmt: skip
+        fit(
+            model,
+            recipes.answer_objective,
+            loader(train, recipes.IMAGES_PER_BATCH, seed=seed),
+            validate,
+            replace(recipes.EASY_VQA_FIT),
+            device="cpu",
+            progress=False,
+        )
     except Reached:
         pass
     seconds = time.perf_counter() - start

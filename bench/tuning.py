@@ -34,8 +34,9 @@ def lora() -> tuple[nn.Module, nn.Module]:
     ours, theirs = encoder(), encoder()
     add_lora(ours, LoRAConfig(RANK, 16.0, TARGETS, parts=""))
     freeze_base(ours, keep=())
-    theirs = peft.get_peft_model(theirs, peft.LoraConfig(
-        r=RANK, lora_alpha=16, target_modules=list(TARGETS)))  # fmt: skip
+    theirs = peft.get_peft_model(
+        theirs, peft.LoraConfig(r=RANK, lora_alpha=16, target_modules=list(TARGETS))
+    )
     with torch.no_grad():
         for name, module in ours.named_modules():
             if hasattr(module, "A"):
@@ -51,9 +52,19 @@ def adalora() -> tuple[nn.Module, nn.Module]:
     ours, theirs = encoder(), encoder()
     add_adalora(ours, AdaLoRAConfig(RANK, 4, STEPS, 0, 10, 1, 16.0, targets=TARGETS, parts=""))
     freeze_base(ours, keep=())
-    theirs = peft.get_peft_model(theirs, peft.AdaLoraConfig(
-        init_r=RANK, target_r=4, tinit=0, tfinal=10, deltaT=1, total_step=STEPS, lora_alpha=16,
-        target_modules=list(TARGETS)))  # fmt: skip
+    theirs = peft.get_peft_model(
+        theirs,
+        peft.AdaLoraConfig(
+            init_r=RANK,
+            target_r=4,
+            tinit=0,
+            tfinal=10,
+            deltaT=1,
+            total_step=STEPS,
+            lora_alpha=16,
+            target_modules=list(TARGETS),
+        ),
+    )
     with torch.no_grad():
         for name, module in ours.named_modules():
             if hasattr(module, "lam"):
@@ -85,7 +96,7 @@ def tuning_methods(threads: int) -> list[tuple[str, float, float, str]]:
     for name, pair, penalties in (
         ("LoRA, training step", lora, (None, None)),
         ("AdaLoRA, training step with allocation", adalora, (orthogonality, their_penalty)),
-    ):  # fmt: skip
+    ):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             models = pair()
@@ -97,9 +108,10 @@ def tuning_methods(threads: int) -> list[tuple[str, float, float, str]]:
         for who, model, penalty in zip(("ours", "theirs"), models, penalties):
             steps[who] = step_of(model, penalty, x, goal)
         ms = median_ms(steps)
-        rows += [(f"{name} (ours)", ms["ours"], 1.0, ""),
-                 (f"{name}, peft", ms["theirs"], ms["theirs"] / ms["ours"],
-                  f"outputs within {off:.0e}")]  # fmt: skip
+        rows += [
+            (f"{name} (ours)", ms["ours"], 1.0, ""),
+            (f"{name}, peft", ms["theirs"], ms["theirs"] / ms["ours"], f"outputs within {off:.0e}"),
+        ]
     return rows
 
 

@@ -30,8 +30,9 @@ def vision_models(threads: int) -> list[Row]:
     theirs = torchvision.models.resnet18(weights=None, num_classes=CLASSES)
     ours = ResNet(classes=CLASSES)
     ours.load_state_dict(theirs.state_dict())
-    return rows + _pair(("ResNet-18 (ours)", ours, ours.classify),
-                        ("torchvision resnet18", theirs, theirs))  # fmt: skip
+    return rows + _pair(
+        ("ResNet-18 (ours)", ours, ours.classify), ("torchvision resnet18", theirs, theirs)
+    )
 
 
 Named = tuple[str, nn.Module, Callable[[torch.Tensor], torch.Tensor]]
@@ -53,13 +54,17 @@ def _pair(ours: Named, theirs: Named) -> list[Row]:
         raise AssertionError(f"expected equal logits and gradients, got {gap:.1e}, {gradient:.1e}")
     rows = []
     for kind, make in (("forward", _forward), ("training step", _training)):
-        steps = {f"{name}, {kind}": make(model, classify, images, labels)
-                 for name, model, classify in (ours, theirs)}  # fmt: skip
+        steps = {
+            f"{name}, {kind}": make(model, classify, images, labels)
+            for name, model, classify in (ours, theirs)
+        }
         ms = median_ms(steps)
         first = next(iter(ms.values()))
         note = f"logits within {gap:.0e}, gradient within {gradient:.0e}"
-        rows += [(name, value, value / first, note if i else "")
-                 for i, (name, value) in enumerate(ms.items())]  # fmt: skip
+        rows += [
+            (name, value, value / first, note if i else "")
+            for i, (name, value) in enumerate(ms.items())
+        ]
     return rows
 
 

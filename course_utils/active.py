@@ -114,8 +114,9 @@ def evenly(model: VQAModel, pool: VQAData, bought: Tensor, generator: torch.Gene
     """As many of each family, otherwise at random: a control that looks at no answer of the model."""
     luck = torch.rand(len(pool), generator=generator)  # (n,)
     families = pool.family.unique()
-    return torch.cat([highest(luck, ~bought & (pool.family == f), EACH // len(families))
-                      for f in families])  # fmt: skip
+    return torch.cat(
+        [highest(luck, ~bought & (pool.family == f), EACH // len(families)) for f in families]
+    )
 
 
 def by_entropy(model: VQAModel, pool: VQAData, bought: Tensor, _) -> Tensor:
@@ -162,9 +163,7 @@ def plain_pool(seed: int) -> tuple[VQAData, Int[Tensor, " n"]]:
     return pool, torch.arange(len(pool))
 
 
-def filmed(
-    data: VQAData, scenes: int, frames: int, seed: int
-) -> tuple[VQAData, Int[Tensor, " n"]]:
+def filmed(data: VQAData, scenes: int, frames: int, seed: int) -> tuple[VQAData, Int[Tensor, " n"]]:
     """`data` as a camera delivers it: each of the first `scenes` pictures comes `frames` times, a
     pixel further and with other noise, with all its questions. Returns also the number, in `data`,
     of the question that each one is a copy of.
@@ -173,8 +172,10 @@ def filmed(
         ValueError: there are fewer pictures than `scenes`, or `frames` is below 1.
     """
     if not 0 <= scenes <= len(data.images) or frames < 1:
-        raise ValueError(f"expected up to {len(data.images)} scenes and 1 or more frames, got "
-                         f"{scenes} and {frames}")  # fmt: skip
+        raise ValueError(
+            f"expected up to {len(data.images)} scenes and 1 or more frames, got "
+            f"{scenes} and {frames}"
+        )
     times = torch.where(torch.arange(len(data.images)) < scenes, frames, 1)  # (pictures,)
     original = torch.arange(len(data.images)).repeat_interleave(times)  # (new pictures,)
     images = data.images[original].float() / 255  # (new pictures, 3, height, width)
@@ -182,12 +183,18 @@ def filmed(
     images = perturb.noise(perturb.shift(images, 1, generator), 0.02, generator)
     number = [(data.image_index == i).nonzero()[:, 0] for i in range(len(data.images))]
     rows = torch.cat([number[i] for i in original.tolist()])  # (n,) rows of `data`
-    picture = torch.cat([torch.full((len(number[i]),), k)
-                         for k, i in enumerate(original.tolist())])  # (n,)  # fmt: skip
-    copied = replace(data, questions=tuple(data.questions[i] for i in rows.tolist()), x=data.x[rows],
-                     mask=data.mask[rows], y=data.y[rows], family=data.family[rows],
-                     image_index=picture,
-                     images=(images * 255).round().to(torch.uint8))  # fmt: skip
+    # (n,)
+    picture = torch.cat([torch.full((len(number[i]),), k) for k, i in enumerate(original.tolist())])
+    copied = replace(
+        data,
+        questions=tuple(data.questions[i] for i in rows.tolist()),
+        x=data.x[rows],
+        mask=data.mask[rows],
+        y=data.y[rows],
+        family=data.family[rows],
+        image_index=picture,
+        images=(images * 255).round().to(torch.uint8),
+    )
     return copied, rows
 
 
@@ -198,8 +205,10 @@ def filmed_pool(seed: int) -> tuple[VQAData, Int[Tensor, " n"]]:
 
 POOLS = {
     "pictures": (plain_pool, tuple(STRATEGIES)),
-    "film": (filmed_pool, ("random", "random, families evenly", "entropy",
-                           "entropy, then k-centre")),
+    "film": (
+        filmed_pool,
+        ("random", "random, families evenly", "entropy", "entropy, then k-centre"),
+    ),
 }
 
 
@@ -225,8 +234,18 @@ def run(pool_name: str, strategy: str, rate: float, seed: int, weights: Path) ->
     generator = torch.Generator().manual_seed(seed)
     bought = torch.zeros(len(pool), dtype=torch.bool)  # (n,)
     bought[torch.randperm(len(pool), generator=generator)[:FIRST]] = True
-    row = dict(pool=pool_name, strategy=strategy, rate=rate, seed=seed, answers=[], validation=[],
-               accuracy=[], different=[], pictures=[], families=[])  # fmt: skip
+    row = dict(
+        pool=pool_name,
+        strategy=strategy,
+        rate=rate,
+        seed=seed,
+        answers=[],
+        validation=[],
+        accuracy=[],
+        different=[],
+        pictures=[],
+        families=[],
+    )
     for round_ in range(ROUNDS + 1):
         model = base_model(len(pool.answers), weights, seed)
         tune(model, pool.select(bought), rate, 10 * seed + round_)
@@ -236,8 +255,9 @@ def run(pool_name: str, strategy: str, rate: float, seed: int, weights: Path) ->
         row["accuracy"].append(evaluate(model, test).accuracy)
         row["different"].append(len(original[bought].unique()))
         row["pictures"].append(len(pool.image_index[bought].unique()))
-        row["families"].append({f: int((asked == pool.families.index(f)).sum())
-                                for f in WORLD_FAMILIES})  # fmt: skip
+        row["families"].append(
+            {f: int((asked == pool.families.index(f)).sum()) for f in WORLD_FAMILIES}
+        )
         if round_ < ROUNDS:
             bought[STRATEGIES[strategy](model, pool, bought, generator)] = True
     return row
@@ -248,8 +268,11 @@ def best_rate(runs: list[dict]) -> float:
     and seeds."""
 
     def mean(rate: float) -> float:
-        mine = [torch.tensor(r["validation"]).mean() for r in runs
-                if (r["pool"], r["strategy"], r["rate"]) == ("pictures", "random", rate)]  # fmt: skip
+        mine = [
+            torch.tensor(r["validation"]).mean()
+            for r in runs
+            if (r["pool"], r["strategy"], r["rate"]) == ("pictures", "random", rate)
+        ]
         return torch.stack(mine).mean().item()
 
     return max(RATES, key=mean)
@@ -278,12 +301,18 @@ def main() -> None:
         for job in jobs:
             if job not in done:
                 found.append(run(*job, weights))
-                found.sort(key=lambda r: (list(POOLS).index(r["pool"]),
-                                          list(STRATEGIES).index(r["strategy"]),
-                                          r["rate"], r["seed"]))  # fmt: skip
+                found.sort(
+                    key=lambda r: (
+                        list(POOLS).index(r["pool"]),
+                        list(STRATEGIES).index(r["strategy"]),
+                        r["rate"],
+                        r["seed"],
+                    )
+                )
                 write_runs(options.out, found, COMMAND)
-                new = next(r for r in found
-                           if (r["pool"], r["strategy"], r["rate"], r["seed"]) == job)
+                new = next(
+                    r for r in found if (r["pool"], r["strategy"], r["rate"], r["seed"]) == job
+                )
                 print(*job, [round(100 * a, 1) for a in new["accuracy"]], flush=True)
 
     add(("pictures", "random", rate, seed) for seed, rate in product(options.seeds, RATES))

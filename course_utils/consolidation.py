@@ -112,8 +112,9 @@ def ewc_penalty(model: nn.Module, anchors: list[Anchor]) -> Float[Tensor, ""]:
     """1/2 of the sum over stages and weights of F (weight - weight after the stage)^2 (Kirkpatrick
     et al., arXiv 1612.00796, equation 3, without lambda)."""
     now = dict(model.named_parameters())
-    terms = [(a.fisher[n] * (now[n] - a.weights[n]).square()).sum()
-             for a in anchors for n in a.fisher]  # fmt: skip
+    terms = [
+        (a.fisher[n] * (now[n] - a.weights[n]).square()).sum() for a in anchors for n in a.fisher
+    ]
     return 0.5 * torch.stack(terms).sum()
 
 

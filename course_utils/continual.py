@@ -96,8 +96,9 @@ def with_memory(memory: VQAData, seed: int, images: int = MEMORY_PER_BATCH):
 
     def objective(model: nn.Module, batch: Batch) -> Tensor:
         old = next(kept)
-        return (cross_entropy(logits_of(model, batch), batch.y)
-                + cross_entropy(logits_of(model, old), old.y))  # fmt: skip
+        return cross_entropy(logits_of(model, batch), batch.y) + cross_entropy(
+            logits_of(model, old), old.y
+        )
 
     return objective
 
@@ -125,7 +126,8 @@ class Learner:
                 with torch.no_grad():
                     told = logits_of(self.old, batch)  # (batch, answers)
                 loss = loss + self.strength * distillation_loss(
-                    logits[:, self.known], told[:, self.known])  # fmt: skip
+                    logits[:, self.known], told[:, self.known]
+                )
             return loss
 
         return loss
@@ -136,8 +138,9 @@ class Learner:
         self.model.eval()
         if self.method == "EWC":
             some = rows[torch.randperm(len(rows), generator=generator)[:FISHER_EXAMPLES]]
-            fisher = fisher_diagonal(self.model, (data[int(i)] for i in some), log_probabilities,
-                                     1, generator)  # fmt: skip
+            fisher = fisher_diagonal(
+                self.model, (data[int(i)] for i in some), log_probabilities, 1, generator
+            )
             self.anchors.append(anchor(self.model, fisher))
         if self.method == "distillation":
             self.old = copy.deepcopy(self.model)
@@ -174,16 +177,24 @@ def run(method: str, rate: float, strength: float, seed: int, weights: Path) -> 
     matrix, among = [], []
     for rows in stages:
         batches = loader(train.select(rows), images, seed)
-        config = FitConfig(epochs=-(-updates // len(batches)), lr=rate, warmup=0.1,
-                           max_steps=updates)  # fmt: skip
+        config = FitConfig(
+            epochs=-(-updates // len(batches)), lr=rate, warmup=0.1, max_steps=updates
+        )
         fit(model, learner.objective(train), batches, config=config, device="cpu", progress=False)
         learner.remember(train, rows)
         free, restricted = scores(predict_logits(model, test), test, own)
         matrix.append(free)
         among.append(restricted)
     chosen_by, _ = scores(predict_logits(model, validation), validation, own)
-    return dict(method=method, rate=rate, strength=strength, seed=seed,
-                validation=sum(chosen_by) / len(chosen_by), matrix=matrix, among=among)  # fmt: skip
+    return dict(
+        method=method,
+        rate=rate,
+        strength=strength,
+        seed=seed,
+        validation=sum(chosen_by) / len(chosen_by),
+        matrix=matrix,
+        among=among,
+    )
 
 
 def best_setting(runs: list[dict], method: str) -> tuple[float, float]:
@@ -202,8 +213,10 @@ def best_setting(runs: list[dict], method: str) -> tuple[float, float]:
 def chosen(runs: list[dict], method: str) -> list[dict]:
     """The runs of the best setting, one a seed."""
     best = best_setting(runs, method)
-    return sorted((r for r in runs if r["method"] == method
-                   and (r["rate"], r["strength"]) == best), key=lambda r: r["seed"])  # fmt: skip
+    return sorted(
+        (r for r in runs if r["method"] == method and (r["rate"], r["strength"]) == best),
+        key=lambda r: r["seed"],
+    )
 
 
 def main() -> None:
@@ -226,8 +239,9 @@ def main() -> None:
                 continue
             new = run(method, rate, strength, seed, weights)
             found.append(new)
-            found.sort(key=lambda r: (order.index(r["method"]), r["rate"], r["strength"],
-                                      r["seed"]))  # fmt: skip
+            found.sort(
+                key=lambda r: (order.index(r["method"]), r["rate"], r["strength"], r["seed"])
+            )
             write_runs(options.out, found, COMMAND)
             last = ", ".join(f"{100 * a:.0f}" for a in new["matrix"][-1])
             print(f"{method}, {rate}, {strength}, seed {seed}: {last} %", flush=True)

@@ -90,8 +90,11 @@ def rung(detector: Detector, before: Tensor, after: Tensor) -> dict:
     late = first[first >= before.shape[1]]
     delay = late - before.shape[1] + 1  # 1: in the first changed batch
     missed = (delay > after.shape[1]).double().mean().item()
-    return dict(early=1 - len(late) / len(first), missed=missed,
-                delay=None if missed > 0.5 else delay.median().item())  # fmt: skip
+    return dict(
+        early=1 - len(late) / len(first),
+        missed=missed,
+        delay=None if missed > 0.5 else delay.median().item(),
+    )
 
 
 # Numbers of a batch

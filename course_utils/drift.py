@@ -98,8 +98,7 @@ def nothing(part: str, scenes: int, seed: int) -> VQAData:
 
 def noisy_camera(part: str, scenes: int, seed: int) -> VQAData:
     generator = torch.Generator().manual_seed(seed)
-    return change_pictures(nothing(part, scenes, seed),
-                           lambda v: perturb.noise(v, 0.15, generator))  # fmt: skip
+    return change_pictures(nothing(part, scenes, seed), lambda v: perturb.noise(v, 0.15, generator))
 
 
 def dim_light(part: str, scenes: int, seed: int) -> VQAData:
@@ -120,9 +119,12 @@ def another_meaning(part: str, scenes: int, seed: int) -> VQAData:
 
 
 CHANGES = {
-    "nothing": nothing, "noisy camera": noisy_camera, "dim light": dim_light,
-    "another family": another_family, "another meaning": another_meaning,
-}  # fmt: skip
+    "nothing": nothing,
+    "noisy camera": noisy_camera,
+    "dim light": dim_light,
+    "another family": another_family,
+    "another meaning": another_meaning,
+}
 
 
 # A run
@@ -158,8 +160,10 @@ def watches(model: VQAModel, validation: VQAData) -> dict[str, Watch]:
     plain = lambda data: per_picture(representations(model, data), data)  # noqa: E731
     h = plain(validation)  # (pictures, dim)
     scale = standardised_by(h)
-    return {"doubt": Watch(lambda data: doubt(model, data), mean_doubt, doubt(model, validation)),
-            "shift of h": Watch(lambda data: scale(plain(data)), shift, scale(h))}  # fmt: skip
+    return {
+        "doubt": Watch(lambda data: doubt(model, data), mean_doubt, doubt(model, validation)),
+        "shift of h": Watch(lambda data: scale(plain(data)), shift, scale(h)),
+    }
 
 
 def accuracy(model: VQAModel, data: VQAData) -> float:
@@ -176,8 +180,11 @@ def retune(model: VQAModel, bought: VQAData, memory: VQAData | None, seed: int) 
     return tuned
 
 
-SIDES = {"doubt, one side": ("doubt", False), "doubt, both sides": ("doubt", True),
-         "shift of h": ("shift of h", False)}  # fmt: skip
+SIDES = {
+    "doubt, one side": ("doubt", False),
+    "doubt, both sides": ("doubt", True),
+    "shift of h": ("shift of h", False),
+}
 
 
 @cache
@@ -195,8 +202,11 @@ def detect(change: str, seed: int, folder: Path) -> dict:
     unusual = {name: w.values(data) for name, w in found.items()}
     for detector, (name, both) in SIDES.items():
         w = found[name]
-        row[detector] = rung(w.detector(both), w.stream(usual[name], BEFORE, 2 * seed + 1),
-                             w.stream(unusual[name], AFTER, 2 * seed + 2))  # fmt: skip
+        row[detector] = rung(
+            w.detector(both),
+            w.stream(usual[name], BEFORE, 2 * seed + 1),
+            w.stream(unusual[name], AFTER, 2 * seed + 2),
+        )
     return row
 
 
@@ -206,17 +216,25 @@ def repair(change: str, seed: int, folder: Path) -> dict:
     parts = dict(before=nothing("test", TESTED, seed), after=make("test", PICTURES, 10 + seed))
     parts["after"] = parts["after"].select(parts["after"].image_index < TESTED)
     bought, memory = make("train", BOUGHT, 200 + seed), world_data("train", 400)
-    models = {"as it was": model, "tuned": retune(model, bought, None, seed),
-              "tuned with replay": retune(model, bought, memory, seed)}  # fmt: skip
-    return dict(labels=len(bought), accuracy={
-        name: {part: accuracy(m, data) for part, data in parts.items()}
-        for name, m in models.items()})  # fmt: skip
+    models = {
+        "as it was": model,
+        "tuned": retune(model, bought, None, seed),
+        "tuned with replay": retune(model, bought, memory, seed),
+    }
+    return dict(
+        labels=len(bought),
+        accuracy={
+            name: {part: accuracy(m, data) for part, data in parts.items()}
+            for name, m in models.items()
+        },
+    )
 
 
 def run(change: str, seed: int, folder: Path) -> dict:
     """Detection and repair of one change."""
-    return (dict(change=change, seed=seed) | detect(change, seed, folder)
-            | repair(change, seed, folder))  # fmt: skip
+    return (
+        dict(change=change, seed=seed) | detect(change, seed, folder) | repair(change, seed, folder)
+    )
 
 
 def main() -> None:

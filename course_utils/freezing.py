@@ -93,15 +93,29 @@ def cost(model: nn.Module, batch: Batch) -> dict[str, int]:
     return dict(forward=forward.get_total_flops(), backward=backward.get_total_flops(), held=held)
 
 
-def tune(strategy: str, rate: float, seed: int, train: VQAData, validation: VQAData, weights: Path,
-         updates: int = UPDATES):  # fmt: skip
+def tune(
+    strategy: str,
+    rate: float,
+    seed: int,
+    train: VQAData,
+    validation: VQAData,
+    weights: Path,
+    updates: int = UPDATES,
+):
     """A tuned model with more or less of it frozen, and its history."""
     model = base_model(len(train.answers), weights, seed)
     STRATEGIES[strategy](model)
     batches = loader(train, IMAGES_PER_BATCH, seed=seed)
     config = FitConfig(epochs=-(-updates // len(batches)), lr=rate, warmup=0.1, max_steps=updates)
-    history = fit(model, answer_objective, batches, lambda m: evaluate(m, validation).accuracy,
-                  config, progress=False, device="cpu")  # fmt: skip
+    history = fit(
+        model,
+        answer_objective,
+        batches,
+        lambda m: evaluate(m, validation).accuracy,
+        config,
+        progress=False,
+        device="cpu",
+    )
     return model, history
 
 
@@ -109,9 +123,14 @@ def run(strategy: str, rate: float, seed: int, weights: Path) -> dict:
     """Trained weights, validation and test accuracy of one tuning."""
     train, validation = questions("train", LABELS // 4, 100 + seed), questions("validation", 100)
     model, history = tune(strategy, rate, seed, train, validation, weights)
-    return dict(strategy=strategy, rate=rate, seed=seed,
-                trained=count_parameters(model).trainable, validation=max(history.score),
-                accuracy=evaluate(model, questions("test", 500)).accuracy)  # fmt: skip
+    return dict(
+        strategy=strategy,
+        rate=rate,
+        seed=seed,
+        trained=count_parameters(model).trainable,
+        validation=max(history.score),
+        accuracy=evaluate(model, questions("test", 500)).accuracy,
+    )
 
 
 def chosen(runs: list[dict], strategy: str) -> list[dict]:
@@ -121,8 +140,10 @@ def chosen(runs: list[dict], strategy: str) -> list[dict]:
         mine = [r for r in runs if r.get("method") == IN_TUNING_CURVE[strategy]]
     else:
         mine = [r for r in runs if r.get("strategy") == strategy]
-    return [max((r for r in mine if r["seed"] == seed), key=lambda r: r["validation"])
-            for seed in sorted({r["seed"] for r in mine})]  # fmt: skip
+    return [
+        max((r for r in mine if r["seed"] == seed), key=lambda r: r["validation"])
+        for seed in sorted({r["seed"] for r in mine})
+    ]
 
 
 def main() -> None:
@@ -143,8 +164,10 @@ def main() -> None:
             found.append(new)
             found.sort(key=lambda r: (order.index(r["strategy"]), r["rate"], r["seed"]))
             write_runs(options.out, found, COMMAND)
-            print({k: v if isinstance(v, str | int) else round(v, 4) for k, v in new.items()},
-                  flush=True)  # fmt: skip
+            print(
+                {k: v if isinstance(v, str | int) else round(v, 4) for k, v in new.items()},
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -67,8 +67,10 @@ def asked_pairs(world: World) -> list[set[Pair]]:
 def scene_pairs(world: World) -> list[set[Pair]]:
     """The combinations that are in each scene."""
     colours, scenes = list(COLOURS), world.scenes
-    return [{(colours[c], SHAPES[s]) for c, s in zip(row_c, row_s) if s >= 0}
-            for row_c, row_s in zip(scenes.colour, scenes.shape)]  # fmt: skip
+    return [
+        {(colours[c], SHAPES[s]) for c, s in zip(row_c, row_s) if s >= 0}
+        for row_c, row_s in zip(scenes.colour, scenes.shape)
+    ]
 
 
 def without(pairs: set[Pair], scenes: int, seed: int) -> VQAData:
@@ -87,8 +89,14 @@ def train(data: VQAData, seed: int) -> VQAModel:
     """The cross-attention model of lesson 04, trained on `data`; the last weights are kept."""
     torch.manual_seed(seed)
     model = world_model(data, "cross")
-    fit(model, answer_objective, loader(data, IMAGES_PER_BATCH, seed=seed), config=FIT,
-        device="cpu", progress=False)  # fmt: skip
+    fit(
+        model,
+        answer_objective,
+        loader(data, IMAGES_PER_BATCH, seed=seed),
+        config=FIT,
+        device="cpu",
+        progress=False,
+    )
     return model
 
 
@@ -108,8 +116,9 @@ def chance_of_new(counts: Sequence[int] = HELD[1:], scenes: int = 2000) -> dict[
     asked, found = asked_pairs(world), {}
     for count in counts:
         sets = [held_out(count, seed) for seed in SEEDS]
-        found[count] = [float(world.chance[[bool(about & pairs) for about in asked]].mean())
-                        for pairs in sets]  # fmt: skip
+        found[count] = [
+            float(world.chance[[bool(about & pairs) for about in asked]].mean()) for pairs in sets
+        ]
     return found
 
 
@@ -119,8 +128,10 @@ def objects_left(counts: Sequence[int] = HELD, scenes: int = 3000) -> dict[int, 
     world = generate("iid", "train", scenes, 4, WORLD_FAMILIES)
     there, objects = scene_pairs(world), (world.scenes.shape >= 0).sum(1)  # (scenes,)
     sets = {count: held_out(count, 0) for count in counts}
-    return {count: float(objects[[not pairs & held for pairs in there]].mean())
-            for count, held in sets.items()}  # fmt: skip
+    return {
+        count: float(objects[[not pairs & held for pairs in there]].mean())
+        for count, held in sets.items()
+    }
 
 
 def run_pairs(count: int, seed: int) -> list[dict]:
@@ -133,8 +144,9 @@ def run_pairs(count: int, seed: int) -> list[dict]:
 def run_prior(seed: int) -> list[dict]:
     """The same with a changed prior: "validation" has the prior of training, "test" the other."""
     data = load_world("prior", "train", SCENES, 4, WORLD_FAMILIES, seed)
-    parts = {part: load_world("prior", part, 1000, 4, WORLD_FAMILIES)
-             for part in ("validation", "test")}  # fmt: skip
+    parts = {
+        part: load_world("prior", part, 1000, 4, WORLD_FAMILIES) for part in ("validation", "test")
+    }
     return scored("prior", seed, data, train(data, seed), parts)
 
 
@@ -143,8 +155,16 @@ def scored(setting: str, seed: int, data: VQAData, model: VQAModel, parts: dict)
     rows = []
     for part, test in parts.items():
         found, blind = evaluate(model, test), mode_per_question(data, test)
-        rows.append(dict(setting=setting, seed=seed, part=part, questions=len(test),
-                         right=int(found.right.sum()), blind=int(blind.right.sum())))  # fmt: skip
+        rows.append(
+            dict(
+                setting=setting,
+                seed=seed,
+                part=part,
+                questions=len(test),
+                right=int(found.right.sum()),
+                blind=int(blind.right.sum()),
+            )
+        )
     return rows
 
 
@@ -164,8 +184,10 @@ def main() -> None:
             if (setting, seed) not in done:
                 found += job()
                 write_runs(options.out, found, COMMAND)
-                print([row for row in found if row["setting"] == setting and row["seed"] == seed],
-                      flush=True)  # fmt: skip
+                print(
+                    [row for row in found if row["setting"] == setting and row["seed"] == seed],
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -23,9 +23,7 @@ class Interval(NamedTuple):
         return (self.high - self.low) / 2
 
 
-def standard_error(
-    values: Float[Tensor, " n"], groups: Int[Tensor, " n"] | None = None
-) -> float:
+def standard_error(values: Float[Tensor, " n"], groups: Int[Tensor, " n"] | None = None) -> float:
     """Of the mean of `values`. With `groups`, values of one group (questions about one picture)
     may be alike: the groups are what was drawn independently.
 
@@ -87,9 +85,12 @@ def bootstrap(
         value = values.double().mean().item()
     else:
         rows = [(which == g).nonzero()[:, 0] for g in range(count)]
-        found = torch.stack([
-            torch.as_tensor(statistic(values[torch.cat([rows[g] for g in picked.tolist()])]))
-            for picked in torch.randint(count, (draws, count), generator=generator)]).double()
+        found = torch.stack(
+            [
+                torch.as_tensor(statistic(values[torch.cat([rows[g] for g in picked.tolist()])]))
+                for picked in torch.randint(count, (draws, count), generator=generator)
+            ]
+        ).double()
         value = float(statistic(values))
     low, high = found.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2]).double()).tolist()
     return Interval(value, low, high)

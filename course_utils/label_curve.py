@@ -57,9 +57,13 @@ def answered(part: str, scenes: int, seed: int = 0) -> VQAData:
 
 
 def tune(
-    start: JointPretraining, labels: int, seed: int, updates: int = UPDATES,
-    validation: VQAData | None = None, device=None,
-) -> VQAModel:  # fmt: skip
+    start: JointPretraining,
+    labels: int,
+    seed: int,
+    updates: int = UPDATES,
+    validation: VQAData | None = None,
+    device=None,
+) -> VQAModel:
     """Trains stem, encoder and a new head on `labels` answered questions."""
     train = answered("train", labels // 4, seed=100 + seed)
     torch.manual_seed(seed)

@@ -7,8 +7,16 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-PACKAGES = ("torch", "torchvision", "transformers", "tokenizers", "accelerate", "matplotlib",
-            "ipywidgets", "easy-vqa")  # fmt: skip
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "transformers",
+    "tokenizers",
+    "accelerate",
+    "matplotlib",
+    "ipywidgets",
+    "easy-vqa",
+)
 
 
 def versions() -> dict[str, str]:

@@ -64,13 +64,15 @@ def precision_recall(
     table = confusion_matrix(predictions, y, classes).double()  # (classes, classes)
     hit, called, there = table.diagonal(), table.sum(0), table.sum(1)  # (classes,) each
     f1 = 2 * hit / (called + there)  # (classes,) the harmonic mean, written so that 0 / 0 is rare
-    return PrecisionRecall(_or_zero(hit / called), _or_zero(hit / there), _or_zero(f1), there.long())
+    return PrecisionRecall(
+        _or_zero(hit / called), _or_zero(hit / there), _or_zero(f1), there.long()
+    )
 
 
 def f1_score(
     predictions: Int[Tensor, " n"], y: Int[Tensor, " n"], classes: int, average: str = "macro"
 ) -> float:
-    """"macro": the mean over classes, each counting as much; "micro": from the sums over classes,
+    """ "macro": the mean over classes, each counting as much; "micro": from the sums over classes,
     which is the accuracy where each example has one class. Classes that neither occur nor are
     predicted are left out of the mean.
 
@@ -86,9 +88,7 @@ def f1_score(
     return precision_recall(predictions, y, classes).f1[met].mean().item()
 
 
-def top_k_accuracy(
-    logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"], k: int
-) -> float:
+def top_k_accuracy(logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"], k: int) -> float:
     """How often the true class is among the k largest logits.
 
     Raises:
@@ -159,8 +159,10 @@ def calibration(
     confidence = confidence.double()
     place = (confidence * bins).ceil().long().clamp(1, bins) - 1  # (n,) bin of each
     count = torch.bincount(place, minlength=bins)  # (bins,)
-    sums = [torch.zeros(bins, dtype=torch.float64).index_add_(0, place, v)
-            for v in (confidence, right.double())]  # fmt: skip
+    sums = [
+        torch.zeros(bins, dtype=torch.float64).index_add_(0, place, v)
+        for v in (confidence, right.double())
+    ]
     met = count > 0
     return Calibration(sums[0][met] / count[met], sums[1][met] / count[met], count[met])
 

@@ -44,9 +44,7 @@ class AdamConfig:
 
 def _check(lr: float, weight_decay: float, shares: dict[str, float]) -> None:
     if lr < 0 or weight_decay < 0:
-        raise ValueError(
-            f"expected lr and weight_decay of at least 0, got {lr} and {weight_decay}"
-        )
+        raise ValueError(f"expected lr and weight_decay of at least 0, got {lr} and {weight_decay}")
     for name, value in shares.items():
         if not 0 <= value < 1:
             raise ValueError(f"{name}: expected 0 <= {name} < 1, got {value}")

@@ -33,10 +33,15 @@ from course_utils.own_pictures import (
 from course_utils.peft import freeze_base
 
 KINDS = {
-    "Animals & Nature": "animal or plant", "Food & Drink": "food or drink",
-    "Travel & Places": "place or vehicle", "Activities": "game or sport", "Objects": "object",
-    "People & Body": "person", "Smileys & Emotion": "face", "Symbols": "symbol",
-}  # fmt: skip
+    "Animals & Nature": "animal or plant",
+    "Food & Drink": "food or drink",
+    "Travel & Places": "place or vehicle",
+    "Activities": "game or sport",
+    "Objects": "object",
+    "People & Body": "person",
+    "Smileys & Emotion": "face",
+    "Symbols": "symbol",
+}
 SIZES = (20, 80, 320)  # examples, of which a fifth chooses the epoch
 SEEDS = (0, 1, 2)
 STARTS = ("not pretrained", "head only", *METHODS, "full tuning")
@@ -118,8 +123,10 @@ def summary(found: dict) -> str:
     """A line for each method: mean and standard deviation over the seeds, in per cent."""
     lines = ["examples       " + "".join(f"{size:>16}" for size in found["examples"])]
     for name, sizes in found["accuracy"].items():
-        cells = [f"{100 * statistics.mean(v):.1f} ± {100 * statistics.stdev(v):.1f}"
-                 for v in sizes.values()]  # fmt: skip
+        cells = [
+            f"{100 * statistics.mean(v):.1f} ± {100 * statistics.stdev(v):.1f}"
+            for v in sizes.values()
+        ]
         lines.append(f"{name:<15}" + "".join(f"{cell:>16}" for cell in cells))
     return "\n".join(lines)
 

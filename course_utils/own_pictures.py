@@ -80,8 +80,9 @@ def picture_features(
     for start in tqdm(starts, "pictures", disable=not progress, leave=False):
         some = [read_picture(path, REAL_SIDE) for path in paths[start : start + CHUNK]]
         images = torch.stack([torch.from_numpy(image) for image in some])  # (some, 3, side, side)
-        parts.append(cached_features("own-pictures", images, net,
-                                     lambda batch: net.grid(batch).half()))  # fmt: skip
+        parts.append(
+            cached_features("own-pictures", images, net, lambda batch: net.grid(batch).half())
+        )
     return torch.cat(parts)  # (pictures, 16, 1280)
 
 
@@ -111,11 +112,17 @@ def questions_data(rows: Sequence[Row], answers: tuple[str, ...], progress: bool
             f"{questions[too_long[0]]!r}"
         )
     return VQAData(
-        images=picture_features(pictures, progress), questions=questions, x=x, mask=mask,
+        images=picture_features(pictures, progress),
+        questions=questions,
+        x=x,
+        mask=mask,
         image_index=torch.tensor([position[row.picture] for row in rows]),
-        y=soft_targets(rows, answers), family=torch.tensor([answer_type(row) for row in rows]),
-        answers=answers, families=TYPES, tokenizer=tokenizer,
-    )  # fmt: skip
+        y=soft_targets(rows, answers),
+        family=torch.tensor([answer_type(row) for row in rows]),
+        answers=answers,
+        families=TYPES,
+        tokenizer=tokenizer,
+    )
 
 
 def real_vqa_model(answers: int, checkpoint: Path | None = None) -> VQAModel:
@@ -152,8 +159,11 @@ def score(model: nn.Module, data: VQAData) -> Score:
 
 def _score(chosen: Tensor, data: VQAData) -> Score:
     got = data.y.gather(1, chosen[:, None])[:, 0].double() / 10  # (examples,)
-    parts = {name: got[data.family == i].mean().item() for i, name in enumerate(TYPES)
-             if (data.family == i).any()}  # fmt: skip
+    parts = {
+        name: got[data.family == i].mean().item()
+        for i, name in enumerate(TYPES)
+        if (data.family == i).any()
+    }
     return Score(got.mean().item(), parts, len(got), got)
 
 
@@ -198,10 +208,15 @@ def tune(
 
     With `soft`, answers have scores of several people: binary cross-entropy instead of softmax.
     """
-    return fit(model, scores_objective if soft else softmax_objective,
-               loader(train, IMAGES_PER_BATCH, seed=seed),
-               validate=lambda m: score(m, validation).all, config=config, device=device,
-               progress=progress)  # fmt: skip
+    return fit(
+        model,
+        scores_objective if soft else softmax_objective,
+        loader(train, IMAGES_PER_BATCH, seed=seed),
+        validate=lambda m: score(m, validation).all,
+        config=config,
+        device=device,
+        progress=progress,
+    )
 
 
 class Answerer(NamedTuple):

@@ -65,7 +65,9 @@ def perturb_colour(images: Images, generator: torch.Generator | None = None) -> 
 
 def _check(images: Tensor, name: str, value: float) -> None:
     if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
-        raise ValueError("images: expected floats of shape (images, 3, height, width), got "
-                         f"{images.dtype} of shape {tuple(images.shape)}")  # fmt: skip
+        raise ValueError(
+            "images: expected floats of shape (images, 3, height, width), got "
+            f"{images.dtype} of shape {tuple(images.shape)}"
+        )
     if value < 0:
         raise ValueError(f"{name}: expected 0 or more, got {value}")

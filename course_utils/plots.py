@@ -21,13 +21,22 @@ DASHES = ["-", "--", "-."]  # with the colours, so that lines can be told apart 
 def style() -> None:
     """Sets the look of every figure that follows."""
     plt.rcdefaults()
-    plt.rcParams.update({
-        "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
-        "axes.spines.top": False, "axes.spines.right": False,
-        "axes.titlesize": 11, "axes.labelsize": 10, "legend.frameon": False,
-        "figure.dpi": 100, "savefig.dpi": 100, "figure.constrained_layout.use": True,
-        "font.size": 10, "image.cmap": "cividis", "image.interpolation": "nearest",
-    })  # fmt: skip
+    plt.rcParams.update(
+        {
+            "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": 11,
+            "axes.labelsize": 10,
+            "legend.frameon": False,
+            "figure.dpi": 100,
+            "savefig.dpi": 100,
+            "figure.constrained_layout.use": True,
+            "font.size": 10,
+            "image.cmap": "cividis",
+            "image.interpolation": "nearest",
+        }
+    )
     plt.ioff()
 
 
@@ -62,17 +71,20 @@ def as_picture(image: Tensor | np.ndarray) -> np.ndarray:
     if image.ndim != 3 or image.shape[0] != 3:
         raise ValueError(f"image: expected (3, height, width), got {tuple(image.shape)}")
     if image.is_floating_point() and not -1e-4 <= image.min() <= image.max() <= 1 + 1e-4:
-        raise ValueError(f"image: expected values in [0, 1], got {image.min():.3g} to "
-                         f"{image.max():.3g}")  # fmt: skip
+        raise ValueError(
+            f"image: expected values in [0, 1], got {image.min():.3g} to {image.max():.3g}"
+        )
     if image.is_floating_point():
         image = image.clamp(0, 1)
     return image.permute(1, 2, 0).cpu().numpy()  # (height, width, 3)
 
 
 def images_grid(
-    images: Sequence[Tensor], titles: Sequence[str] | None = None, columns: int = 4,
+    images: Sequence[Tensor],
+    titles: Sequence[str] | None = None,
+    columns: int = 4,
     size: float = 2.4,
-) -> Figure:  # fmt: skip
+) -> Figure:
     """Pictures (3, height, width) side by side, with a title each; `size` in inches.
 
     Raises:
@@ -84,8 +96,9 @@ def images_grid(
         raise ValueError(f"titles: expected {len(images)}, one a picture, got {len(titles)}")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(size * columns, (size + 0.4) * rows),
-                                squeeze=False)  # fmt: skip
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(size * columns, (size + 0.4) * rows), squeeze=False
+    )
     for axis in axes.flat:
         axis.axis("off")
     for i, (axis, image) in enumerate(zip(axes.flat, images)):
@@ -111,8 +124,14 @@ def heat_over_image(axis: Axes, image: Tensor, weights: Tensor) -> None:
         raise ValueError("weights: expected finite numbers of at least 0")
     share = weights / max(weights.max(), 1e-12)  # (rows, columns)
     axis.imshow(picture)
-    axis.imshow(np.zeros_like(share), alpha=0.75 * (1 - share), cmap="gray", vmin=0, vmax=1,
-                extent=(-0.5, width - 0.5, height - 0.5, -0.5))  # fmt: skip
+    axis.imshow(
+        np.zeros_like(share),
+        alpha=0.75 * (1 - share),
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+    )
     axis.axis("off")
 
 
@@ -125,15 +144,24 @@ def confusion(matrix: Tensor, names: Sequence[str]) -> Figure:
     """
     counts = np.asarray(matrix)
     if counts.shape != (len(names), len(names)):
-        raise ValueError(f"matrix: expected {(len(names),) * 2}, one row and column for each of "
-                         f"{len(names)} names, got {counts.shape}")  # fmt: skip
+        raise ValueError(
+            f"matrix: expected {(len(names),) * 2}, one row and column for each of "
+            f"{len(names)} names, got {counts.shape}"
+        )
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = 1.8 + 0.42 * len(names)
     figure, axis = plt.subplots(figsize=(side, side))
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for i, j in zip(*counts.nonzero()):
-        axis.text(j, i, counts[i, j], ha="center", va="center", fontsize=8,
-                  color="white" if shares[i, j] > 0.5 else "black")  # fmt: skip
+        axis.text(
+            j,
+            i,
+            counts[i, j],
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if shares[i, j] > 0.5 else "black",
+        )
     axis.set_xticks(range(len(names)), names, rotation=60, ha="right")
     axis.set_yticks(range(len(names)), names)
     axis.set(xlabel="predicted", ylabel="true")
@@ -142,9 +170,12 @@ def confusion(matrix: Tensor, names: Sequence[str]) -> Figure:
 
 def curves(
     series: Mapping[str, Sequence[float] | tuple[Sequence[float], Sequence[float]]],
-    xlabel: str, ylabel: str, title: str = "", baseline: tuple[str, float] | None = None,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    baseline: tuple[str, float] | None = None,
     axis: Axes | None = None,
-) -> Figure:  # fmt: skip
+) -> Figure:
     """Lines with a name each: `{"loss": ys}`, over 1, 2, ..., or `{"loss": (xs, ys)}`.
 
     They differ in colour and in dash. `baseline` is a (name, height) for a dotted horizontal line.
@@ -154,8 +185,10 @@ def curves(
         ValueError: no curve, an axis without a label, or xs and ys of different lengths.
     """
     if not series or not xlabel or not ylabel:
-        raise ValueError(f"expected at least one curve and both labels, got {len(series)} curves, "
-                         f"{xlabel!r} and {ylabel!r}")  # fmt: skip
+        raise ValueError(
+            f"expected at least one curve and both labels, got {len(series)} curves, "
+            f"{xlabel!r} and {ylabel!r}"
+        )
     if axis is None:
         _, axis = plt.subplots(figsize=(6, 3.4))
     for i, (name, points) in enumerate(series.items()):
@@ -181,8 +214,10 @@ def bars_with_interval(
         ValueError: not one mean and one spread for each name.
     """
     if not len(names) == len(means) == len(spreads):
-        raise ValueError(f"expected a mean and a spread for each of {len(names)} names, got "
-                         f"{len(means)} and {len(spreads)}")  # fmt: skip
+        raise ValueError(
+            f"expected a mean and a spread for each of {len(names)} names, got "
+            f"{len(means)} and {len(spreads)}"
+        )
     place = np.arange(len(names))
     axis.barh(place, means, xerr=spreads, color=PALETTE[0], alpha=0.8, capsize=3)
     axis.set_yticks(place, names)
@@ -214,9 +249,10 @@ class _Table:
 
 
 def table(
-    rows: Sequence[Sequence], header: Sequence[str],
+    rows: Sequence[Sequence],
+    header: Sequence[str],
     best: int | Sequence[tuple[int, int]] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Shows a table, the baseline first; `best` is in bold: the index of a row, or single cells
     as (row, column) pairs.
 
@@ -230,7 +266,8 @@ def table(
         best = [(best, j) for j in range(len(header))]
     for i, j in best or ():
         if not (0 <= i < len(rows) and 0 <= j < len(header)):
-            raise ValueError(f"best: expected cells of {len(rows)} rows and {len(header)} columns, "
-                             f"got {(i, j)}")  # fmt: skip
+            raise ValueError(
+                f"best: expected cells of {len(rows)} rows and {len(header)} columns, got {(i, j)}"
+            )
     texts = [[str(cell) for cell in row] for row in rows]
     display(_Table(texts, [str(name) for name in header], set(best or ())))

@@ -10,14 +10,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from course_utils.datasets.emoji import load_emoji
-from course_utils.datasets.pairs import (
-    PairBatch,
-    PairData,
-    join,
-    load_captions,
-    named,
-    pair_loader,
-)
+from course_utils.datasets.pairs import PairBatch, PairData, join, load_captions, named, pair_loader
 from course_utils.features import cached_features
 from course_utils.models.joint import JointConfig, JointEncoder
 from course_utils.models.pretrained import load_efficientnet_lite0, load_minilm, read_weights
@@ -112,8 +105,9 @@ def world_pairs(part: str = "train", scenes: int = 6000, per_scene: int = 4) -> 
 
 def world_pretraining_model(tokenizer: Tokenizer) -> JointPretraining:
     """The joint model of lesson 07 in size, with heads for pretraining."""
-    config = JointConfig(dim=64, layers=2, heads=8, mlp_dim=128,
-                         vocab_size=tokenizer.get_vocab_size())  # fmt: skip
+    config = JointConfig(
+        dim=64, layers=2, heads=8, mlp_dim=128, vocab_size=tokenizer.get_vocab_size()
+    )
     stem = ConvStem(config.visual_dim)
     return JointPretraining(stem, JointEncoder(config), tokenizer.token_to_id(CLS))
 
@@ -132,11 +126,15 @@ def pretrain_world(
     mask_id = data.tokenizer.token_to_id(MASK)
     choices = torch.arange(data.tokenizer.get_vocab_size())  # every token has a logit,
     choices[guessable(data) < 0] = -1  # but special ones are never asked for
-    objective = pretraining_objective(
-        recipe, mask_id, choices, torch.Generator().manual_seed(seed)
+    objective = pretraining_objective(recipe, mask_id, choices, torch.Generator().manual_seed(seed))
+    history = fit(
+        model,
+        objective,
+        pair_loader(data, PAIRS_PER_BATCH, seed),
+        config=config,
+        checkpoint=checkpoint,
+        device=device,
     )
-    history = fit(model, objective, pair_loader(data, PAIRS_PER_BATCH, seed), config=config,
-                  checkpoint=checkpoint, device=device)  # fmt: skip
     return model, history
 
 
@@ -159,8 +157,17 @@ def real_pretraining_model(words: Tensor) -> JointPretraining:
     """
     minilm, tokenizer = load_minilm()
     table = minilm.token.weight.detach()  # (vocab_size, 384)
-    config = JointConfig(dim=128, layers=3, heads=4, mlp_dim=512, dropout=0.1, visual_dim=1280,
-                         patches=16, vocab_size=len(table), max_words=REAL_WORDS)  # fmt: skip
+    config = JointConfig(
+        dim=128,
+        layers=3,
+        heads=4,
+        mlp_dim=512,
+        dropout=0.1,
+        visual_dim=1280,
+        patches=16,
+        vocab_size=len(table),
+        max_words=REAL_WORDS,
+    )
     token = WordPieces(table / table.std(), config.dim)  # as large as patches
     encoder = JointEncoder(config, token=token)
     return JointPretraining(nn.Identity(), encoder, tokenizer.token_to_id(CLS), words)
@@ -178,12 +185,22 @@ def real_pairs(scenes: int = 3000) -> PairData:
     come first; HELD_OUT combinations of the world are in no text."""
     _, tokenizer = load_minilm()
     emoji = load_emoji("train")
-    names = named(emoji, encode_texts(tokenizer, [*emoji.names, *emoji.texts()], REAL_WORDS),
-                  tokenizer, grid_features("emoji-train", emoji.images))  # fmt: skip
+    names = named(
+        emoji,
+        encode_texts(tokenizer, [*emoji.names, *emoji.texts()], REAL_WORDS),
+        tokenizer,
+        grid_features("emoji-train", emoji.images),
+    )
     world = load_captions("composition", "train", scenes)
     told = encode_texts(tokenizer, world.texts, REAL_WORDS)
-    world = replace(world, images=grid_features("world-pairs", world.images), x=told[0],
-                    mask=told[1], tokenizer=tokenizer, own=world.own[:, :2])  # fmt: skip
+    world = replace(
+        world,
+        images=grid_features("world-pairs", world.images),
+        x=told[0],
+        mask=told[1],
+        tokenizer=tokenizer,
+        own=world.own[:, :2],
+    )
     return join([names, names, world])
 
 
@@ -202,8 +219,14 @@ def pretrain_real(
     objective = pretraining_objective(
         recipe, data.tokenizer.token_to_id(MASK), choices, torch.Generator().manual_seed(seed)
     )
-    history = fit(model, objective, pair_loader(data, PAIRS_PER_BATCH, seed), config=config,
-                  checkpoint=checkpoint, device=device)  # fmt: skip
+    history = fit(
+        model,
+        objective,
+        pair_loader(data, PAIRS_PER_BATCH, seed),
+        config=config,
+        checkpoint=checkpoint,
+        device=device,
+    )
     return model, history
 
 

@@ -41,10 +41,14 @@ class SmallNetwork(nn.Module):
             raise ValueError(f"init: expected one of {', '.join(INITS)}, got {init!r}")
         self.vocab_size = vocab_size
         self.picture = nn.Sequential(
-            nn.Conv2d(3, 8, 3, padding=1), nn.MaxPool2d(2),  # (images, 8, 32, 32)
-            nn.Conv2d(8, 16, 3, padding=1), nn.MaxPool2d(2),  # (images, 16, 16, 16)
-            nn.Flatten(), nn.Linear(16 * 16 * 16, dim), nn.Tanh(),  # (images, dim)
-        )  # fmt: skip
+            nn.Conv2d(3, 8, 3, padding=1),
+            nn.MaxPool2d(2),  # (images, 8, 32, 32)
+            nn.Conv2d(8, 16, 3, padding=1),
+            nn.MaxPool2d(2),  # (images, 16, 16, 16)
+            nn.Flatten(),
+            nn.Linear(16 * 16 * 16, dim),
+            nn.Tanh(),  # (images, dim)
+        )
         self.question = nn.Sequential(
             nn.Linear(vocab_size, dim), nn.Tanh(), nn.Linear(dim, dim), nn.Tanh()
         )
@@ -123,11 +127,15 @@ def run(train_data: VQAData, test: VQAData, init: str, kind: str, seed: int, epo
     last = evaluate(model, test)
     shuffled = evaluate(model, test.shuffle_images(seed))
     return {
-        "init": init, "batches": kind, "seed": seed, "loss": losses, "test": accuracies,
+        "init": init,
+        "batches": kind,
+        "seed": seed,
+        "loss": losses,
+        "test": accuracies,
         "by_family": {name: round(share, 4) for name, share in last.by_family.items()},
         "shuffled": round(shuffled.accuracy, 4),
         "same_answers": round((last.predictions == shuffled.predictions).double().mean().item(), 4),
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

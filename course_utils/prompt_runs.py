@@ -33,17 +33,40 @@ from course_utils.prompts import (
 )
 from course_utils.runs import read_runs, write_runs
 
-CATEGORIES = ("Activities", "Animals & Nature", "Food & Drink", "Objects", "People & Body",
-              "Travel & Places")  # fmt: skip
+CATEGORIES = (
+    "Activities",
+    "Animals & Nature",
+    "Food & Drink",
+    "Objects",
+    "People & Body",
+    "Travel & Places",
+)
 WORDINGS = {
     "Unicode's names": tuple(name.lower() for name in CATEGORIES),
-    "singular": ("an activity", "an animal or a plant", "food", "an object", "a person",
-                 "a place or a vehicle"),
+    "singular": (
+        "an activity",
+        "an animal or a plant",
+        "food",
+        "an object",
+        "a person",
+        "a place or a vehicle",
+    ),
     "one word": ("sport", "animal", "food", "thing", "person", "travel"),
-}  # fmt: skip
-TEMPLATES = ("{}", "a picture of {}", "a photo of {}", "a drawing of {}", "an emoji of {}",
-             "emoji: {}", "category: {}", "this is {}", "what is it? {}", "something like {}",
-             "a small icon that shows {}", "there is no {}")  # fmt: skip
+}
+TEMPLATES = (
+    "{}",
+    "a picture of {}",
+    "a photo of {}",
+    "a drawing of {}",
+    "an emoji of {}",
+    "emoji: {}",
+    "category: {}",
+    "this is {}",
+    "what is it? {}",
+    "something like {}",
+    "a small icon that shows {}",
+    "there is no {}",
+)
 PARTS = ("train", "validation", "test")
 SHOTS = (1, 2, 4, 8, 16)  # examples of each class
 SOFT_SHOTS = (1, 4, 16)
@@ -95,13 +118,18 @@ def templates(heads: TwoHeads, sentences: Sentences, data: Data, seed: int) -> l
     """A row for each wording in each template, and for each wording in all templates together."""
     rows = []
     for wording, names in WORDINGS.items():
-        vectors = torch.stack([heads.texts(sentences([t.format(n) for n in names]))
-                               for t in TEMPLATES])  # (templates, classes, space)  # fmt: skip
+        vectors = torch.stack(
+            [heads.texts(sentences([t.format(n) for n in names])) for t in TEMPLATES]
+        )  # (templates, classes, space)
         for template, c in zip((*TEMPLATES, "all"), (*vectors, ensemble(vectors))):
-            scores = {part: share((heads.pictures(v) @ c.T).argmax(1) == y)
-                      for part, (v, y) in data.items() if part != "train"}  # fmt: skip
-            rows.append(dict(kind="template", seed=seed, wording=wording, template=template,
-                             **scores))  # fmt: skip
+            scores = {
+                part: share((heads.pictures(v) @ c.T).argmax(1) == y)
+                for part, (v, y) in data.items()
+                if part != "train"
+            }
+            rows.append(
+                dict(kind="template", seed=seed, wording=wording, template=template, **scores)
+            )
     return rows
 
 
@@ -117,8 +145,14 @@ def few_shots(heads: TwoHeads, data: Data, seed: int) -> list[dict]:
             new = dict(seed=seed, k=k, draw=draw)
             for kind, (a, b, c) in (("mean of features", scaled), ("mean in the space", spaces)):
                 means = class_means(a[chosen], y[chosen], len(CATEGORIES))  # (classes, dim)
-                rows.append(dict(kind=kind, **new, validation=share(nearest(b, means) == y_val),
-                                 test=share(nearest(c, means) == y_test)))  # fmt: skip
+                rows.append(
+                    dict(
+                        kind=kind,
+                        **new,
+                        validation=share(nearest(b, means) == y_val),
+                        test=share(nearest(c, means) == y_test),
+                    )
+                )
             rows.append(dict(kind="linear head", **new, **linear(scaled, chosen, data)))
     return rows
 
@@ -129,8 +163,12 @@ def linear(scaled: list[Tensor], chosen: Tensor, data: Data) -> dict:
     tries = []
     for penalty in PENALTIES:
         model = LogisticRegression(C=penalty, max_iter=500).fit(scaled[0][chosen], y[chosen])
-        tries.append(dict(validation=float(model.score(scaled[1], y_val)),
-                          test=float(model.score(scaled[2], y_test))))  # fmt: skip
+        tries.append(
+            dict(
+                validation=float(model.score(scaled[1], y_val)),
+                test=float(model.score(scaled[2], y_test)),
+            )
+        )
     return max(tries, key=lambda found: found["validation"])
 
 
@@ -142,8 +180,9 @@ def soft(heads: TwoHeads, sentences: Sentences, data: Data, seed: int) -> list[d
         chosen = few_of_each(y, k, torch.Generator().manual_seed(1000 * seed))
         tries = []
         for rate in SOFT_RATES:
-            model = SoftPrompt(sentences.encoder, sentences.tokenizer, heads,
-                               WORDINGS["Unicode's names"])  # fmt: skip
+            model = SoftPrompt(
+                sentences.encoder, sentences.tokenizer, heads, WORDINGS["Unicode's names"]
+            )
             optimizer = torch.optim.Adam(model.parameters(), lr=rate)
             for _ in range(SOFT_UPDATES):
                 loss = F.cross_entropy(model(z["train"][chosen]), y[chosen])
@@ -151,8 +190,10 @@ def soft(heads: TwoHeads, sentences: Sentences, data: Data, seed: int) -> list[d
                 loss.backward()
                 optimizer.step()
             with torch.no_grad():
-                scores = {part: share(model(z[part]).argmax(1) == data[part][1])
-                          for part in ("validation", "test")}  # fmt: skip
+                scores = {
+                    part: share(model(z[part]).argmax(1) == data[part][1])
+                    for part in ("validation", "test")
+                }
             tries.append(dict(kind="soft prompt", seed=seed, k=k, draw=0, rate=rate, **scores))
         rows.append(max(tries, key=lambda found: found["validation"]))
     return rows
@@ -161,11 +202,17 @@ def soft(heads: TwoHeads, sentences: Sentences, data: Data, seed: int) -> list[d
 def run(seed: int) -> list[dict]:
     """All rows of a seed: of the heads, of the examples that are drawn."""
     data, sentences, emoji = {p: labelled(p) for p in PARTS}, Sentences(), load_emoji("train")
-    heads = train_heads(picture_vectors("train"),
-                        [sentences(emoji.names), sentences(emoji.texts())],
-                        emoji.right_answers(alike=0.05), seed)  # fmt: skip
-    return (templates(heads, sentences, data, seed) + few_shots(heads, data, seed)
-            + soft(heads, sentences, data, seed))  # fmt: skip
+    heads = train_heads(
+        picture_vectors("train"),
+        [sentences(emoji.names), sentences(emoji.texts())],
+        emoji.right_answers(alike=0.05),
+        seed,
+    )
+    return (
+        templates(heads, sentences, data, seed)
+        + few_shots(heads, data, seed)
+        + soft(heads, sentences, data, seed)
+    )
 
 
 def main() -> None:

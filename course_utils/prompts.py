@@ -49,9 +49,14 @@ def fill_in(
 
 @torch.no_grad()
 def guess(
-    model: JointPretraining, v: Float[Tensor, "batch patches visual_dim"], x: Tensor, mask: Tensor,
-    at: Int[Tensor, " batch"], choices: Int[Tensor, " choices"], size: int = 100,
-) -> Float[Tensor, "batch choices"]:  # fmt: skip
+    model: JointPretraining,
+    v: Float[Tensor, "batch patches visual_dim"],
+    x: Tensor,
+    mask: Tensor,
+    at: Int[Tensor, " batch"],
+    choices: Int[Tensor, " choices"],
+    size: int = 100,
+) -> Float[Tensor, "batch choices"]:
     """Logits of the tokens `choices` in the blanks of texts beside pictures, `size` at a time."""
     found = []
     for rows in torch.arange(len(x)).split(size):
@@ -85,9 +90,13 @@ class TwoHeads(nn.Module):
 
 
 def train_heads(
-    v: Float[Tensor, "n picture_dim"], texts: Sequence[Float[Tensor, "n text_dim"]],
-    right: Bool[Tensor, "n n"], seed: int, updates: int = 300, batch: int = 256,
-) -> TwoHeads:  # fmt: skip
+    v: Float[Tensor, "n picture_dim"],
+    texts: Sequence[Float[Tensor, "n text_dim"]],
+    right: Bool[Tensor, "n n"],
+    seed: int,
+    updates: int = 300,
+    batch: int = 256,
+) -> TwoHeads:
     """As lesson 06: each picture against one of its `texts` at random; `right` says which other
     texts are true of it too."""
     torch.manual_seed(seed)
@@ -105,9 +114,7 @@ def train_heads(
     return model.eval().requires_grad_(False)
 
 
-def ensemble(
-    vectors: Float[Tensor, "templates classes space"]
-) -> Float[Tensor, "classes space"]:
+def ensemble(vectors: Float[Tensor, "templates classes space"]) -> Float[Tensor, "classes space"]:
     """One unit vector a class: the mean over templates of unit vectors, brought back to length 1
     (Radford et al., arXiv 2103.00020, section 3.1.4: in the space of vectors, not of
     probabilities)."""
@@ -118,9 +125,11 @@ def ensemble(
 
 
 def with_prompt(
-    encoder: TextEncoder, prompt: Float[Tensor, "length dim"],
-    x: Int[Tensor, "batch words"], mask: Bool[Tensor, "batch words"],
-) -> tuple[Float[Tensor, "batch more dim"], Bool[Tensor, "batch more"]]:  # fmt: skip
+    encoder: TextEncoder,
+    prompt: Float[Tensor, "length dim"],
+    x: Int[Tensor, "batch words"],
+    mask: Bool[Tensor, "batch words"],
+) -> tuple[Float[Tensor, "batch more dim"], Bool[Tensor, "batch more"]]:
     """h and mask of texts with the vectors of `prompt` between [CLS] and the first word, as if they
     were the token vectors of words there.
 
@@ -152,9 +161,13 @@ class SoftPrompt(nn.Module):
     """
 
     def __init__(
-        self, encoder: TextEncoder, tokenizer: Tokenizer, heads: TwoHeads, names: Sequence[str],
+        self,
+        encoder: TextEncoder,
+        tokenizer: Tokenizer,
+        heads: TwoHeads,
+        names: Sequence[str],
         start: str = "a picture of a",
-    ):  # fmt: skip
+    ):
         super().__init__()
         self.frozen = (encoder, heads)  # in a tuple: not a part of this module's weights
         self.x, self.mask = encode_texts(tokenizer, names)  # (classes, words) each
@@ -174,9 +187,7 @@ class SoftPrompt(nn.Module):
 # A few examples of each class
 
 
-def few_of_each(
-    y: Int[Tensor, " n"], k: int, generator: torch.Generator
-) -> Int[Tensor, " chosen"]:
+def few_of_each(y: Int[Tensor, " n"], k: int, generator: torch.Generator) -> Int[Tensor, " chosen"]:
     """Rows of k random examples of each class that occurs in `y`.
 
     Raises:
@@ -205,8 +216,6 @@ def class_means(
     return z.new_zeros(classes, z.shape[1]).index_add_(0, y, z) / count[:, None]
 
 
-def nearest(
-    z: Float[Tensor, "n dim"], means: Float[Tensor, "classes dim"]
-) -> Int[Tensor, " n"]:
+def nearest(z: Float[Tensor, "n dim"], means: Float[Tensor, "classes dim"]) -> Int[Tensor, " n"]:
     """The class whose mean is nearest."""
     return torch.cdist(z, means).argmin(1)

@@ -35,8 +35,9 @@ IMAGES_PER_BATCH = 8  # about 77 questions; more updates learn more here than la
 
 def easy_vqa_model(data: VQAData, outputs: int | None = None) -> VQAModel:
     """A joint Transformer over words and 16 patches, with `outputs` logits (one an answer)."""
-    config = JointConfig(dim=64, layers=2, heads=8, mlp_dim=128,
-                         vocab_size=data.tokenizer.get_vocab_size())  # fmt: skip
+    config = JointConfig(
+        dim=64, layers=2, heads=8, mlp_dim=128, vocab_size=data.tokenizer.get_vocab_size()
+    )
     head = AnswerHead(config.dim, outputs or len(data.answers))
     return VQAModel(ConvStem(config.visual_dim), JointEncoder(config), head)
 
@@ -85,8 +86,9 @@ def world_model(data: VQAData, fusion: str) -> VQAModel:
     """The model of lesson 07 with one of FUSIONS as its encoder."""
     if fusion not in FUSIONS:
         raise ValueError(f"fusion: expected one of {', '.join(FUSIONS)}, got {fusion!r}")
-    config = JointConfig(dim=64, layers=2, heads=8, mlp_dim=128,
-                         vocab_size=data.tokenizer.get_vocab_size())  # fmt: skip
+    config = JointConfig(
+        dim=64, layers=2, heads=8, mlp_dim=128, vocab_size=data.tokenizer.get_vocab_size()
+    )
     head = AnswerHead(config.dim, len(data.answers))
     return VQAModel(ConvStem(config.visual_dim), FUSIONS[fusion](config), head)
 
@@ -131,11 +133,15 @@ def load_weights(model: nn.Module, path: Path) -> nn.Module:
     return model.eval()
 
 
-RECIPES = {"easy_vqa": train_easy_vqa} | {
-    f"world_{fusion}_{seed}": partial(train_world, fusion, seed)
-    for fusion in FUSIONS
-    for seed in range(3)
-} | {"world_pretrained": pretrain_world, "real_pretrained": pretrain_real}
+RECIPES = (
+    {"easy_vqa": train_easy_vqa}
+    | {
+        f"world_{fusion}_{seed}": partial(train_world, fusion, seed)
+        for fusion in FUSIONS
+        for seed in range(3)
+    }
+    | {"world_pretrained": pretrain_world, "real_pretrained": pretrain_real}
+)
 
 
 def main() -> None:
@@ -147,8 +153,11 @@ def main() -> None:
     options = parser.parse_args()
     path = options.out or Path("data/checkpoints") / f"{options.name}.safetensors"
     _, history = RECIPES[options.name](checkpoint=path)
-    told = f"best validation score {max(history.score):.4f}" if history.score else (
-        f"last loss {history.loss[-1]:.3f}")  # fmt: skip
+    told = (
+        f"best validation score {max(history.score):.4f}"
+        if history.score
+        else (f"last loss {history.loss[-1]:.3f}")
+    )
     print(f"{path}: {told}")
 
 

@@ -25,8 +25,12 @@ def read_runs(path: Path) -> list[dict]:
 def write_runs(path: Path, runs: list[dict], command: str) -> None:
     """Writes all runs, in the given order, with the command and the versions that made them. A
     process that is killed leaves the old file whole: hours of runs stand in it."""
-    made = {"command": command, "python": platform.python_version(), "torch": torch.__version__,
-            "machine": platform.machine()}  # fmt: skip
+    made = {
+        "command": command,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+    }
     text = ",\n".join("  " + json.dumps(row) for row in runs)
     beside = path.with_name(path.name + ".part")
     beside.write_text(

@@ -29,7 +29,6 @@ from course_utils import perturb
 from course_utils.datasets import Batch, VQAData, load_world, loader
 from course_utils.datasets.pairs import pair_tokenizer
 from course_utils.evaluation import evaluate, predict_logits
-from course_utils.models.vqa import VQAModel
 from course_utils.objectives.classification import cross_entropy
 from course_utils.recipes import WORLD_FAMILIES
 from course_utils.runs import read_runs, write_runs
@@ -206,8 +205,11 @@ def look(logits: Tensor, y: Tensor, threshold: float) -> dict:
     labels, accepted = pseudo_labels(logits, threshold)
     right = labels == y  # (examples,)
     precision = right[accepted].double().mean().item() if accepted.any() else None
-    return dict(accepted=accepted.double().mean().item(), precision=precision,
-                right=right.double().mean().item())  # fmt: skip
+    return dict(
+        accepted=accepted.double().mean().item(),
+        precision=precision,
+        right=right.double().mean().item(),
+    )
 
 
 def kept_wrong(first: Tensor, last: Tensor, y: Tensor, threshold: float) -> dict:
@@ -226,8 +228,9 @@ def run(name: str, rate: float, seed: int, weights: Path, updates: int = UPDATES
     hidden, shown = train.split_by_image(SHARE, seed)
     model = base_model(len(train.answers), weights, seed)
     freeze_statistics(model)
-    objective = FixMatch(loader(train if method.all_labels else shown, IMAGES_PER_BATCH, seed),
-                         method, seed)  # fmt: skip
+    objective = FixMatch(
+        loader(train if method.all_labels else shown, IMAGES_PER_BATCH, seed), method, seed
+    )
     some = hidden.select(hidden.image_index < 200)
     threshold = method.threshold if method.weight else 0.95
     seen: dict[int, Tensor] = {}
@@ -240,17 +243,34 @@ def run(name: str, rate: float, seed: int, weights: Path, updates: int = UPDATES
     blank = replace(hidden, y=torch.zeros_like(hidden.y))
     batches = loader(blank, method.ratio * IMAGES_PER_BATCH, seed)
     config = FitConfig(epochs=-(-updates // len(batches)), lr=rate, warmup=0.3, max_steps=updates)
-    history = fit(model, objective, batches, lambda m: evaluate(m, validation).accuracy, config,
-                  device="cpu", progress=False, after_update=after_update)  # fmt: skip
+    history = fit(
+        model,
+        objective,
+        batches,
+        lambda m: evaluate(m, validation).accuracy,
+        config,
+        device="cpu",
+        progress=False,
+        after_update=after_update,
+    )
     found = evaluate(model, questions("test", 500))
-    row = dict(method=name, rate=rate, seed=seed, validation=max(history.score),
-               accuracy=found.accuracy, by_family=found.by_family, labels=len(shown),
-               looks={str(n): look(z, some.y, threshold) for n, z in seen.items()})  # fmt: skip
+    row = dict(
+        method=name,
+        rate=rate,
+        seed=seed,
+        validation=max(history.score),
+        accuracy=found.accuracy,
+        by_family=found.by_family,
+        labels=len(shown),
+        looks={str(n): look(z, some.y, threshold) for n, z in seen.items()},
+    )
     if EARLY in seen:
         first, last = seen[EARLY], seen[max(seen)]
-        row |= dict(kept=kept_wrong(first, last, some.y, threshold),
-                    kept_of_all=kept_wrong(first, last, some.y, 0.0),
-                    at_last={str(t): look(last, some.y, t) for t in THRESHOLDS})  # fmt: skip
+        row |= dict(
+            kept=kept_wrong(first, last, some.y, threshold),
+            kept_of_all=kept_wrong(first, last, some.y, 0.0),
+            at_last={str(t): look(last, some.y, t) for t in THRESHOLDS},
+        )
     return row
 
 
@@ -269,8 +289,9 @@ def best_rate(runs: list[dict], method: str) -> float:
 def chosen(runs: list[dict], method: str) -> list[dict]:
     """The runs at the best rate, one a seed."""
     rate = best_rate(runs, method)
-    return sorted((r for r in runs if r["method"] == method and r["rate"] == rate),
-                  key=lambda r: r["seed"])  # fmt: skip
+    return sorted(
+        (r for r in runs if r["method"] == method and r["rate"] == rate), key=lambda r: r["seed"]
+    )
 
 
 def main() -> None:

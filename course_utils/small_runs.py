@@ -68,8 +68,9 @@ class Features(NamedTuple):
 @cache
 def features(part: str, scenes: int, seed: int = 0) -> Features:
     """Features of four questions for each of so many scenes, from `world_pretrained`."""
-    data = load_world("composition", part, scenes, 4, WORLD_FAMILIES, seed,
-                      tokenizer=pair_tokenizer())  # fmt: skip
+    data = load_world(
+        "composition", part, scenes, 4, WORLD_FAMILIES, seed, tokenizer=pair_tokenizer()
+    )
     path = data_path("checkpoints/world_pretrained.safetensors")
     model = load_weights(world_pretraining_model(pair_tokenizer()), path)
     rows, answers = [], []
@@ -84,8 +85,12 @@ def features(part: str, scenes: int, seed: int = 0) -> Features:
 
 def small_network(dim: int, answers: int, config: SmallConfig) -> nn.Sequential:
     """One hidden layer under the answers."""
-    return nn.Sequential(nn.Linear(dim, config.width), nn.ReLU(), nn.Dropout(config.dropout),
-                         nn.Linear(config.width, answers))  # fmt: skip
+    return nn.Sequential(
+        nn.Linear(dim, config.width),
+        nn.ReLU(),
+        nn.Dropout(config.dropout),
+        nn.Linear(config.width, answers),
+    )
 
 
 def train_small(config: SmallConfig, data: Features, seed: int) -> nn.Module:

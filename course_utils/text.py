@@ -30,9 +30,7 @@ def word_tokenizer(texts: Iterable[str], masks: bool = False) -> Tokenizer:
     apart = normalizers.BertNormalizer(  # spaces around Chinese characters
         clean_text=False, handle_chinese_chars=True, strip_accents=False, lowercase=True
     )
-    normalizer = normalizers.Sequence(
-        [apart, normalizers.Replace(Regex(r"[^\w\s']"), " ")]
-    )
+    normalizer = normalizers.Sequence([apart, normalizers.Replace(Regex(r"[^\w\s']"), " ")])
     splitter = pre_tokenizers.WhitespaceSplit()
     words = {
         word

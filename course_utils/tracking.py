@@ -47,8 +47,13 @@ class Tracker:
             lines = [f"    {name}: {value}" for name, value in settings.items()]  # as Markdown code
             self.inner.log({"settings": "\n".join(lines)}, step=first_step)
         else:
-            self.inner = WandBTracker(folder.name, dir=str(folder), mode="offline", config=settings,
-                                      settings=_quiet_wandb())  # fmt: skip
+            self.inner = WandBTracker(
+                folder.name,
+                dir=str(folder),
+                mode="offline",
+                config=settings,
+                settings=_quiet_wandb(),
+            )
             self.inner.start()
 
     def log(self, values: dict[str, float], step: int) -> None:
@@ -71,8 +76,15 @@ def _quiet_wandb():
     import wandb
 
     return wandb.Settings(
-        silent=True, console="off", quiet=True, disable_git=True, disable_code=True,
-        disable_job_creation=True, x_disable_stats=True, x_disable_meta=True)  # fmt: skip
+        silent=True,
+        console="off",
+        quiet=True,
+        disable_git=True,
+        disable_code=True,
+        disable_job_creation=True,
+        x_disable_stats=True,
+        x_disable_meta=True,
+    )
 
 
 def read_tensorboard(folder: Path) -> Curves:
@@ -81,8 +93,9 @@ def read_tensorboard(folder: Path) -> Curves:
 
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0})  # 0: all of them
     events.Reload()
-    return {name: [(e.step, e.value) for e in events.Scalars(name)]
-            for name in events.Tags()["scalars"]}  # fmt: skip
+    return {
+        name: [(e.step, e.value) for e in events.Scalars(name)] for name in events.Tags()["scalars"]
+    }
 
 
 def read_wandb(folder: Path) -> Curves:
@@ -95,8 +108,9 @@ def read_wandb(folder: Path) -> Curves:
 
     from wandb.proto import wandb_internal_pb2
 
-    files = sorted(Path(folder).glob("wandb/offline-run-*/*.wandb"),
-                   key=lambda path: path.stat().st_mtime_ns)  # fmt: skip
+    files = sorted(
+        Path(folder).glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime_ns
+    )
     if not files:
         raise FileNotFoundError(f"expected wandb/offline-run-*/*.wandb in {folder}, found none")
     curves: Curves = defaultdict(list)
@@ -105,8 +119,10 @@ def read_wandb(folder: Path) -> Curves:
         record.ParseFromString(content)
         if record.WhichOneof("record_type") != "history":
             continue
-        row = {item.key or ".".join(item.nested_key): json.loads(item.value_json)
-               for item in record.history.item}  # fmt: skip
+        row = {
+            item.key or ".".join(item.nested_key): json.loads(item.value_json)
+            for item in record.history.item
+        }
         for name, value in row.items():
             if not name.startswith("_"):
                 curves[name].append((record.history.step.num, value))

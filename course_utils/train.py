@@ -37,6 +37,7 @@ from course_utils.peft import count_parameters
 
 FEW = 50  # test pictures below which a bootstrap by picture is itself shaky
 
+
 def read(options: argparse.Namespace) -> tuple[list[Row], list[Row], list[Row]]:
     """Training, validation and test rows, which share no picture."""
     if options.data == "vqa_v2":
@@ -51,14 +52,21 @@ def read(options: argparse.Namespace) -> tuple[list[Row], list[Row], list[Row]]:
 def table(scores: dict[str, tuple[Score, Score, Interval | None]]) -> str:
     """A line for each part: the model beside the best that can be done without pictures, and the
     difference, with its 95 % interval by picture."""
-    lines = [f"{'':<12}{'questions':>9}{'blind':>9}{'tuned':>9}   {'difference (95 %)':<25}"
-             "tuned, by type of answer"]  # fmt: skip
+    lines = [
+        f"{'':<12}{'questions':>9}{'blind':>9}{'tuned':>9}   {'difference (95 %)':<25}"
+        "tuned, by type of answer"
+    ]
     for name, (blind, tuned, more) in scores.items():
         types = ", ".join(f"{kind} {100 * value:.1f}" for kind, value in tuned.by_type.items())
-        told = "–" if more is None else (
-            f"{100 * more.value:+.1f} ({100 * more.low:+.1f} to {100 * more.high:+.1f})")
-        lines.append(f"{name:<12}{tuned.questions:>9}{100 * blind.all:>8.1f}%"
-                     f"{100 * tuned.all:>8.1f}%   {told:<25}{types}")  # fmt: skip
+        told = (
+            "–"
+            if more is None
+            else (f"{100 * more.value:+.1f} ({100 * more.low:+.1f} to {100 * more.high:+.1f})")
+        )
+        lines.append(
+            f"{name:<12}{tuned.questions:>9}{100 * blind.all:>8.1f}%"
+            f"{100 * tuned.all:>8.1f}%   {told:<25}{types}"
+        )
     return "\n".join(lines)
 
 
@@ -84,8 +92,16 @@ def run(options: argparse.Namespace) -> None:
     config = replace(OWN_FIT, epochs=options.epochs, lr=options.lr, patience=options.patience)
     torch.manual_seed(options.seed)
     model = tunable(len(answers), options.method)
-    history = tune(model, train, validation, config, soft, options.seed, options.device,
-                   progress=state.is_main_process)  # fmt: skip
+    history = tune(
+        model,
+        train,
+        validation,
+        config,
+        soft,
+        options.seed,
+        options.device,
+        progress=state.is_main_process,
+    )
     if not state.is_main_process:
         return
     counts = count_parameters(model)
@@ -93,25 +109,30 @@ def run(options: argparse.Namespace) -> None:
     for name, data in (("validation", validation), ("test", test)):
         blind, tuned = blind_score(train, data), score(model, data)
         scores[name] = blind, tuned, gain(tuned, blind, data)
-    print(f"{len(train)} questions to learn from, {len(answers)} answers; "
-          f"{counts.trainable:,} of {counts.total:,} parameters trained; "
-          f"best epoch {history.best_epoch + 1} of {len(history.score)}")  # fmt: skip
+    print(
+        f"{len(train)} questions to learn from, {len(answers)} answers; "
+        f"{counts.trainable:,} of {counts.total:,} parameters trained; "
+        f"best epoch {history.best_epoch + 1} of {len(history.score)}"
+    )
     print(table(scores))
     if (pictures := len(test.images)) < FEW:
         print(f"only {pictures} test pictures: even the interval is uncertain")
     out = options.out or Path(options.folder) / "tuned"
     save_answerer(Answerer(model, answers, soft), out)
-    found = {name: {"blind": plain(b), "tuned": plain(t), "difference": more and more._asdict()}
-             for name, (b, t, more) in scores.items()}  # fmt: skip
+    found = {
+        name: {"blind": plain(b), "tuned": plain(t), "difference": more and more._asdict()}
+        for name, (b, t, more) in scores.items()
+    }
     (out / "metrics.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-    print(f"written to {out}; ask it: python -m course_utils.ask {out} PICTURE \"QUESTION\"")
+    print(f'written to {out}; ask it: python -m course_utils.ask {out} PICTURE "QUESTION"')
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        "python -m course_utils.train", description=__doc__,
+        "python -m course_utils.train",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
     add("folder", type=Path, help="pictures and questions")
     add("--data", choices=("folder", "vqa_v2"), default="folder", help="format (folder)")
@@ -120,18 +141,29 @@ def main(arguments: list[str] | None = None) -> None:
     add("--method", choices=METHODS, default="lora", help="what is added to the model (lora)")
     add("--epochs", type=int, default=OWN_FIT.epochs, help="most passes (%(default)s)")
     add("--lr", type=float, default=OWN_FIT.lr, help="highest learning rate (%(default)s)")
-    add("--patience", type=int, default=OWN_FIT.patience,
-        help="passes without a better validation score before it stops (%(default)s)")  # fmt: skip
+    add(
+        "--patience",
+        type=int,
+        default=OWN_FIT.patience,
+        help="passes without a better validation score before it stops (%(default)s)",
+    )
     add("--validation", type=float, default=0.15, help="share of the pictures (%(default)s)")
-    add("--test", type=float, default=0.2, help="share of the pictures; format folder (%(default)s)")
-    add("--min-count", type=int, default=0,
-        help="how often an answer must occur to be learnt (1; vqa_v2: 9)")  # fmt: skip
+    add(
+        "--test", type=float, default=0.2, help="share of the pictures; format folder (%(default)s)"
+    )
+    add(
+        "--min-count",
+        type=int,
+        default=0,
+        help="how often an answer must occur to be learnt (1; vqa_v2: 9)",
+    )
     add("--limit", type=int, default=0, help="only so many pictures a part; format vqa_v2 (all)")
     add("--seed", type=int, default=0)
     add("--device", choices=("cpu", "cuda", "mps"), help="(a GPU where there is one)")
     options = parser.parse_args(arguments)
-    if not (0 < options.validation < 1 and 0 < options.test and
-            options.validation + options.test < 1):  # fmt: skip
+    if not (
+        0 < options.validation < 1 and options.test > 0 and options.validation + options.test < 1
+    ):
         parser.error("expected shares above 0 whose sum is below 1 for --validation and --test")
     try:
         run(options)

@@ -172,9 +172,13 @@ def fit(
     wrapped, optimizer, batches = accelerator.prepare(model, optimizer, train)
     settings = {name: value for name, value in asdict(config).items() if name != "save_every"}
     state = TrainingState(
-        model, optimizer, schedule, accelerator, [*generators_of(train, batches), *generators],
+        model,
+        optimizer,
+        schedule,
+        accelerator,
+        [*generators_of(train, batches), *generators],
         run={"settings": settings, "batches": each, "processes": accelerator.num_processes},
-    )  # fmt: skip
+    )
     if resume is not None and Path(resume).exists():
         state.load(resume)
     history = state.history
@@ -188,8 +192,14 @@ def fit(
             train_mode(model)
             left = state.batches(batches, keep=resume is not None)
             for step, norm in _updates(state, wrapped, objective, left, each, total, config):
-                log.log({"loss": history.loss[-1], "learning_rate": history.lr[-1],
-                         "gradient_norm": norm}, step)  # fmt: skip
+                log.log(
+                    {
+                        "loss": history.loss[-1],
+                        "learning_rate": history.lr[-1],
+                        "gradient_norm": norm,
+                    },
+                    step,
+                )
                 if after_update is not None:
                     after_update(step)
                 schedule.step()

@@ -82,8 +82,11 @@ class TrainingState:
     def save(self, path: Path) -> None:
         """Writes beside the file and renames: whenever the process is killed, the file there is
         whole, old or new. Every process must call it; the main one writes."""
-        mine = {"now": random_state(self.generators), "epoch": self.epoch_random,
-                "batch": self.batch_random}  # fmt: skip
+        mine = {
+            "now": random_state(self.generators),
+            "epoch": self.epoch_random,
+            "batch": self.batch_random,
+        }
         every = gather_object([mine])  # each process has its own random numbers
         if not self.accelerator.is_main_process:
             return
@@ -181,8 +184,13 @@ def generators_of(*loaders: DataLoader) -> list[torch.Generator]:
     found: list[torch.Generator] = []
     for loader in loaders:
         batched = getattr(loader, "batch_sampler", None)
-        parts = (loader, getattr(loader, "sampler", None), batched,
-                 getattr(batched, "sampler", None), getattr(loader, "dataset", None))  # fmt: skip
+        parts = (
+            loader,
+            getattr(loader, "sampler", None),
+            batched,
+            getattr(batched, "sampler", None),
+            getattr(loader, "dataset", None),
+        )
         for part in parts:
             one = getattr(part, "generator", None)
             if isinstance(one, torch.Generator) and all(one is not other for other in found):

@@ -50,13 +50,23 @@ RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 SEEDS = (0, 1, 2)
 COMMAND = "python -m course_utils.tuning_curve"
 MATRICES = ("qkv", "out", "mlp.0", "mlp.2")  # every Linear of every layer
-ALLOCATION = AdaLoRAConfig(initial_rank=6, target_rank=4, total_steps=UPDATES, warmup=50, final=100,
-                           alpha=6.0, targets=MATRICES, parts="qkv")  # fmt: skip
+ALLOCATION = AdaLoRAConfig(
+    initial_rank=6,
+    target_rank=4,
+    total_steps=UPDATES,
+    warmup=50,
+    final=100,
+    alpha=6.0,
+    targets=MATRICES,
+    parts="qkv",
+)
 
 
 def lora(rank: int, **changes) -> Callable[[nn.Module], object]:
     """Factors of a rank for every matrix, with alpha = rank, so that B A is multiplied by 1."""
-    config = LoRAConfig(rank, **{"alpha": float(rank), "targets": MATRICES, "parts": "qkv"} | changes)
+    config = LoRAConfig(
+        rank, **{"alpha": float(rank), "targets": MATRICES, "parts": "qkv"} | changes
+    )
     return lambda model: add_lora(model, config)
 
 
@@ -79,8 +89,9 @@ METHODS = {
 
 def questions(part: str, scenes: int, seed: int = 0, language: str = "zh") -> VQAData:
     """Four questions a scene, with the tokens of the pretrained model."""
-    return load_world("composition", part, scenes, 4, WORLD_FAMILIES, seed, language,
-                      pair_tokenizer())  # fmt: skip
+    return load_world(
+        "composition", part, scenes, 4, WORLD_FAMILIES, seed, language, pair_tokenizer()
+    )
 
 
 def base_model(answers: int, weights: Path, seed: int) -> VQAModel:
@@ -105,9 +116,15 @@ def penalised(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def tune(
-    model: VQAModel, method: str, train: VQAData, validation: VQAData | None, rate: float,
-    seed: int, after_update: Callable[[int], None] | None = None, updates: int = UPDATES,
-) -> History:  # fmt: skip
+    model: VQAModel,
+    method: str,
+    train: VQAData,
+    validation: VQAData | None,
+    rate: float,
+    seed: int,
+    after_update: Callable[[int], None] | None = None,
+    updates: int = UPDATES,
+) -> History:
     """Trains what isn't frozen for UPDATES updates; the epoch is chosen on `validation`."""
     batches = loader(train, IMAGES_PER_BATCH, seed=seed)
     config = FitConfig(epochs=-(-updates // len(batches)), lr=rate, warmup=0.1, max_steps=updates)
@@ -117,8 +134,16 @@ def tune(
     score = None
     if validation is not None:
         score = lambda m: evaluate(m, validation).accuracy  # noqa: E731
-    return fit(model, objective, batches, score, config, progress=False, device="cpu",
-               after_update=after_update)  # fmt: skip
+    return fit(
+        model,
+        objective,
+        batches,
+        score,
+        config,
+        progress=False,
+        device="cpu",
+        after_update=after_update,
+    )
 
 
 def run(method: str, rate: float, seed: int, weights: Path) -> dict:
@@ -128,16 +153,23 @@ def run(method: str, rate: float, seed: int, weights: Path) -> dict:
     prepare(model, method)
     counts = count_parameters(model)
     history = tune(model, method, train, validation, rate, seed)
-    return dict(method=method, rate=rate, seed=seed, trainable=counts.trainable,
-                validation=max(history.score),
-                accuracy=evaluate(model, questions("test", 500)).accuracy)  # fmt: skip
+    return dict(
+        method=method,
+        rate=rate,
+        seed=seed,
+        trainable=counts.trainable,
+        validation=max(history.score),
+        accuracy=evaluate(model, questions("test", 500)).accuracy,
+    )
 
 
 def chosen(runs: list[dict], method: str) -> list[dict]:
     """One run a seed: that of the learning rate with the best validation accuracy."""
     mine = [r for r in runs if r["method"] == method]
-    return [max((r for r in mine if r["seed"] == seed), key=lambda r: r["validation"])
-            for seed in sorted({r["seed"] for r in mine})]  # fmt: skip
+    return [
+        max((r for r in mine if r["seed"] == seed), key=lambda r: r["validation"])
+        for seed in sorted({r["seed"] for r in mine})
+    ]
 
 
 def main() -> None:
@@ -159,8 +191,10 @@ def main() -> None:
             found.append(new)
             found.sort(key=lambda r: (order.index(r["method"]), r["rate"], r["seed"]))
             write_runs(options.out, found, COMMAND)
-            print({k: v if isinstance(v, str | int) else round(v, 4) for k, v in new.items()},
-                  flush=True)  # fmt: skip
+            print(
+                {k: v if isinstance(v, str | int) else round(v, 4) for k, v in new.items()},
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -45,8 +45,9 @@ def norm_model(norm: str, answers: int, vocab_size: int) -> VQAModel:
     """
     _check_norm(norm)
     torch.manual_seed(0)
-    config = JointConfig(dim=32, layers=2, heads=4, mlp_dim=64, visual_dim=32,
-                         vocab_size=vocab_size)  # fmt: skip
+    config = JointConfig(
+        dim=32, layers=2, heads=4, mlp_dim=64, visual_dim=32, vocab_size=vocab_size
+    )
     stem = ConvStem(config.visual_dim)
     if norm == "group":
         for block in stem.blocks:
@@ -84,8 +85,15 @@ def gradients(norm: str = "group", accumulate: int = 1) -> dict[str, Tensor]:
         found.update({name: p.grad.clone() for name, p in model.named_parameters()})
 
     config = FitConfig(**vars(UPDATE) | {"accumulate": accumulate})
-    fit(model, double_objective, loader(data, IMAGES // parts, shuffle=False), config=config,
-        device="cpu", progress=False, after_update=note)  # fmt: skip
+    fit(
+        model,
+        double_objective,
+        loader(data, IMAGES // parts, shuffle=False),
+        config=config,
+        device="cpu",
+        progress=False,
+        after_update=note,
+    )
     return found
 
 
@@ -100,12 +108,28 @@ def launch(processes: int = 2, norm: str = "group") -> dict[str, Tensor]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "gradients.safetensors"
         start = "--multi_gpu" if processes > 1 else "--cpu"
-        command = [sys.executable, "-m", "accelerate.commands.launch", start,
-                   "--num_processes", str(processes),
-                   "--num_machines", "1", "--mixed_precision", "no",
-                   "--dynamo_backend", "no", "--main_process_port", "0",
-                   "-m", "course_utils.two_processes",
-                   "--norm", norm, "--out", str(out)]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "accelerate.commands.launch",
+            start,
+            "--num_processes",
+            str(processes),
+            "--num_machines",
+            "1",
+            "--mixed_precision",
+            "no",
+            "--dynamo_backend",
+            "no",
+            "--main_process_port",
+            "0",
+            "-m",
+            "course_utils.two_processes",
+            "--norm",
+            norm,
+            "--out",
+            str(out),
+        ]
         here = str(Path(__file__).resolve().parent.parent)
         paths = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
         env = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}

@@ -25,8 +25,10 @@ def answer_figure(
         ValueError: not one probability for each answer.
     """
     if probabilities.shape != (len(answers),):
-        raise ValueError(f"probabilities: expected ({len(answers)},), one an answer, got "
-                         f"{tuple(probabilities.shape)}")  # fmt: skip
+        raise ValueError(
+            f"probabilities: expected ({len(answers)},), one an answer, got "
+            f"{tuple(probabilities.shape)}"
+        )
     figure, axes = plt.subplots(1, 3, figsize=(9, 2.8), width_ratios=(1, 1, 1.5))
     axes[0].imshow(plots.as_picture(picture))
     axes[0].axis("off")
@@ -69,12 +71,19 @@ def compose_and_ask(
         question: the question at the start.
         questions: suggestions to choose from; others can still be typed.
     """
-    controls = {name: ipw.Dropdown(options=list(options), description=name)
-                for name, options in choices.items()}  # fmt: skip
+    controls = {
+        name: ipw.Dropdown(options=list(options), description=name)
+        for name, options in choices.items()
+    }
     for name, (low, high, start) in sliders.items():
         controls[name] = ipw.IntSlider(start, low, high, description=name, continuous_update=False)
-    text = ipw.Combobox(value=question, options=list(questions), description="question",
-                        ensure_option=False, continuous_update=False)  # fmt: skip
+    text = ipw.Combobox(
+        value=question,
+        options=list(questions),
+        description="question",
+        ensure_option=False,
+        continuous_update=False,
+    )
     view, message = ipw.Image(format="png"), ipw.HTML()
 
     def refresh(_=None):
@@ -105,9 +114,12 @@ def switcher(figures: Callable[[int], Figure], labels: Sequence[str], descriptio
     """
     if not labels or len(set(labels)) != len(labels):
         raise ValueError(f"labels: expected different texts, at least one, got {list(labels)}")
-    slider = ipw.SelectionSlider(options=[(label, i) for i, label in enumerate(labels)],
-                                 description=description, continuous_update=False,
-                                 layout=ipw.Layout(width="36em"))  # fmt: skip
+    slider = ipw.SelectionSlider(
+        options=[(label, i) for i, label in enumerate(labels)],
+        description=description,
+        continuous_update=False,
+        layout=ipw.Layout(width="36em"),
+    )
     view, drawn = ipw.Image(format="png"), {}
 
     def refresh(_=None):
@@ -156,8 +168,9 @@ def explorer(
 
     def name_it(_=None):
         picture.value = plots.png(plots.images_grid([pictures[which.value]], size=1.5))
-        rows = [f"<li>{html.escape(name)} ({score:.2f})</li>"
-                for name, score in find_words(which.value)]  # fmt: skip
+        rows = [
+            f"<li>{html.escape(name)} ({score:.2f})</li>" for name, score in find_words(which.value)
+        ]
         words.value = "The nearest names, with their cosine:<ol>" + "".join(rows) + "</ol>"
 
     text.observe(search, names="value")
@@ -165,8 +178,9 @@ def explorer(
     search()
     name_it()
     back = ipw.VBox([which, ipw.HBox([picture, words])])
-    return ipw.Tab([ipw.VBox([text, message, found]), back],
-                   titles=["words to pictures", "picture to words"])  # fmt: skip
+    return ipw.Tab(
+        [ipw.VBox([text, message, found]), back], titles=["words to pictures", "picture to words"]
+    )
 
 
 def mistake_figure(picture: Tensor, caption: str) -> Figure:
@@ -187,10 +201,12 @@ def mistakes(found: dict[str, Sequence[tuple[Tensor, str]]]) -> ipw.VBox:
     families = [name for name, pairs in found.items() if pairs]
     if not families:
         raise ValueError("expected at least one mistake, got none")
-    family = ipw.Dropdown(options=[(f"{name} ({len(found[name])})", name) for name in families],
-                          description="family")  # fmt: skip
-    place = ipw.IntSlider(1, 1, len(found[families[0]]), description="mistake",
-                          continuous_update=False)  # fmt: skip
+    family = ipw.Dropdown(
+        options=[(f"{name} ({len(found[name])})", name) for name in families], description="family"
+    )
+    place = ipw.IntSlider(
+        1, 1, len(found[families[0]]), description="mistake", continuous_update=False
+    )
     view = ipw.Image(format="png", layout=ipw.Layout(width="26em", align_self="flex-start"))
 
     def refresh(_=None):

@@ -80,8 +80,13 @@ def run(kind: str, seed: int, max_steps: int = 0) -> dict:
     epochs = 7 if kind == "seven passes" else 3
     history = train(model, yes_no_objective, *yes_no, epochs, seed, max_steps)
     exchanged = evaluate(model, test.shuffle_images(seed=seed)).accuracy
-    return dict(kind=kind, seed=seed, validation=[round(s, 4) for s in history.score],
-                test=round(evaluate(model, test).accuracy, 4), exchanged=round(exchanged, 4))  # fmt: skip
+    return dict(
+        kind=kind,
+        seed=seed,
+        validation=[round(s, 4) for s in history.score],
+        test=round(evaluate(model, test).accuracy, 4),
+        exchanged=round(exchanged, 4),
+    )
 
 
 def main() -> None:

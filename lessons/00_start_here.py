@@ -26,7 +26,6 @@ import json
 
 import matplotlib.pyplot as plt
 import torch
-
 from course_utils import lab, machine, plots, world
 from course_utils.checks import check, hint, progress, quiz
 
@@ -38,14 +37,28 @@ from course_utils.checks import check, hint, progress, quiz
 # with certain answers.
 
 # %%
-scene = world.compose([("large", "red", "circle", 20, 22), ("small", "blue", "cross", 46, 14),
-                       ("large", "yellow", "square", 44, 44)])  # fmt: skip
-figure = plots.images_grid(torch.from_numpy(world.draw(scene)), ["three objects"], size=2.8)
-plots.show(figure, alt="A large red circle, a small blue cross and a large yellow square.")
+scene = world.compose(
+    [
+        ("large", "red", "circle", 20, 22),
+        ("small", "blue", "cross", 46, 14),
+        ("large", "yellow", "square", 44, 44),
+    ]
+)
+figure = plots.images_grid(
+    torch.from_numpy(world.draw(scene)), ["three objects"], size=2.8
+)
+plots.show(
+    figure,
+    alt="A large red circle, a small blue cross and a large yellow square.",
+)
 
 # %%
-for question in ("how many objects are there?", "what colour is the cross?",
-                 "is the red object above the yellow object?", "is there a green circle?"):  # fmt: skip
+for question in (
+    "how many objects are there?",
+    "what colour is the cross?",
+    "is the red object above the yellow object?",
+    "is there a green circle?",
+):
     print(f"{question:45} {world.ask(question, scene, 0)}")
 
 # %% [markdown]
@@ -77,11 +90,22 @@ for question in ("how many objects are there?", "what colour is the cross?",
 # The first cell of every lesson chose a device and a seed. What else is here?
 
 # %% tags=["varies"]
-missing = [name for name, version in machine.versions().items() if version == "missing"]
+missing = [
+    name for name, version in machine.versions().items() if version == "missing"
+]
 plots.table(list(machine.versions().items()), header=["package", "version"])
 print("missing:", ", ".join(missing) or "nothing")
-print(f"CPU cores: {machine.cores()}, used by PyTorch: {torch.get_num_threads()}")
-print("GPU:", torch.cuda.get_device_name() if torch.cuda.is_available() else "none (not needed)")
+print(
+    f"CPU cores: {machine.cores()}, used by PyTorch: {torch.get_num_threads()}"
+)
+print(
+    "GPU:",
+    (
+        torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else "none (not needed)"
+    ),
+)
 
 # %% [markdown]
 # How fast is it? Nearly all the time of a neural network goes into products of matrices. The
@@ -94,10 +118,14 @@ print(f"operations in one product: {2 * 512**3:,}")
 
 # %% tags=["varies"]
 rate = machine.single_core_rate()
-rates = [["one CPU thread, 512 x 512", f"{rate:.0f}"],
-         ["all CPU threads in use, 512 x 512", f"{machine.matrix_rate('cpu'):.0f}"]]  # fmt: skip
+rates = [
+    ["one CPU thread, 512 x 512", f"{rate:.0f}"],
+    ["all CPU threads in use, 512 x 512", f"{machine.matrix_rate('cpu'):.0f}"],
+]
 if torch.cuda.is_available():
-    rates.append(["GPU, 4096 x 4096", f"{machine.matrix_rate('cuda', size=4096):.0f}"])
+    rates.append(
+        ["GPU, 4096 x 4096", f"{machine.matrix_rate('cuda', size=4096):.0f}"]
+    )
 plots.table(rates, header=["matrix products", "billion operations a second"])
 
 # %% [markdown]
@@ -108,16 +136,29 @@ plots.table(rates, header=["matrix products", "billion operations a second"])
 
 # %% tags=["varies"]
 try:
-    timings = json.loads(lab.data_path("timings.json").read_text(encoding="utf-8"))
+    timings = json.loads(
+        lab.data_path("timings.json").read_text(encoding="utf-8")
+    )
 except FileNotFoundError:
     timings = {}
 estimates = machine.estimates(timings, rate)
 if estimates:
     kept = timings["cpu"]["notebooks"]
-    print(f"reference: {timings['cpu']['rate']:.0f} billion operations a second; here: {rate:.0f}")
-    plots.table([[lesson, f"{kept[lesson]:.0f} s", f"about {max(1, round(seconds))} s"]
-                 for lesson, seconds in estimates.items()],
-                header=["lesson", "reference, one core", "here, one core"])  # fmt: skip
+    print(
+        f"reference: {timings['cpu']['rate']:.0f} billion operations a second;"
+        f" here: {rate:.0f}"
+    )
+    plots.table(
+        [
+            [
+                lesson,
+                f"{kept[lesson]:.0f} s",
+                f"about {max(1, round(seconds))} s",
+            ]
+            for lesson, seconds in estimates.items()
+        ],
+        header=["lesson", "reference, one core", "here, one core"],
+    )
 else:
     print("No times are kept yet. `make timings` writes them.")
 
@@ -132,43 +173,100 @@ else:
 
 # %%
 LESSONS = {  # number: (column, row, title)
-    "00": (0, 4, "Start here"), "01": (0, 3, "What a\npicture adds"),
-    "02": (1, 4, "Language\nmodels"), "03": (1, 2, "Visual\nfeatures"),
-    "04": (1, 3, "h = Trans-\nformer(x, v)"), "05": (2, 4, "L_vs and\nits collapse"),
-    "06": (2, 2, "Pretraining\non pairs"), "07": (3, 3, "Answering\nquestions"),
-    "08": (3, 2, "Training well"), "09": (3, 1, "Measuring\nhonestly"),
-    "10": (3, 0, "Efficient\ntuning"), "11": (3, -1, "Fewer labels"),
-}  # fmt: skip
-ARROWS = [("00", "01"), ("00", "02"), ("01", "04"), ("02", "04"), ("03", "04"), ("04", "05"), ("04", "06"),
-          ("04", "07"), ("06", "10"), ("07", "08"), ("08", "09"), ("09", "10"), ("10", "11")]  # fmt: skip
-PARTS = ("First steps", "Two inputs, one\nTransformer", "Learning\nwithout labels",
-         "Learning\nthe task")  # fmt: skip
-WIDTH, HEIGHT, STEP = 2.0, 0.68, 2.7  # of a box; from column to column
+    "00": (0, 4, "Start here"),
+    "01": (0, 3, "What a\npicture adds"),
+    "02": (1, 4, "Language\nmodels"),
+    "03": (1, 2, "Visual\nfeatures"),
+    "04": (1, 3, "h = Trans-\nformer(x, v)"),
+    "05": (2, 4, "L_vs and\nits collapse"),
+    "06": (2, 2, "Pretraining\non pairs"),
+    "07": (3, 3, "Answering\nquestions"),
+    "08": (3, 2, "Training well"),
+    "09": (3, 1, "Measuring\nhonestly"),
+    "10": (3, 0, "Efficient\ntuning"),
+    "11": (3, -1, "Fewer labels"),
+}
+ARROWS = [
+    ("00", "01"),
+    ("00", "02"),
+    ("01", "04"),
+    ("02", "04"),
+    ("03", "04"),
+    ("04", "05"),
+    ("04", "06"),
+    ("04", "07"),
+    ("06", "10"),
+    ("07", "08"),
+    ("08", "09"),
+    ("09", "10"),
+    ("10", "11"),
+]
+PARTS = (
+    "First steps",
+    "Two inputs, one\nTransformer",
+    "Learning\nwithout labels",
+    "Learning\nthe task",
+)
+WIDTH, HEIGHT, STEP = (2.0, 0.68, 2.7)  # of a box; from column to column
 
 # %%
 figure, axis = plt.subplots(figsize=(9, 5.6))
 for number, (column, row, title) in LESSONS.items():
     x = STEP * column
-    axis.add_patch(plt.Rectangle((x, row - HEIGHT / 2), WIDTH, HEIGHT, facecolor="C0"))
-    axis.text(x + WIDTH / 2, row, f"{number}  {title}", ha="center", va="center", fontsize=11,
-              color="white")  # fmt: skip
+    axis.add_patch(
+        plt.Rectangle((x, row - HEIGHT / 2), WIDTH, HEIGHT, facecolor="C0")
+    )
+    axis.text(
+        x + WIDTH / 2,
+        row,
+        f"{number}  {title}",
+        ha="center",
+        va="center",
+        fontsize=11,
+        color="white",
+    )
 for start, goal in ARROWS:
     (c1, r1, _), (c2, r2, _) = LESSONS[start], LESSONS[goal]
     if c1 == c2:  # down or up within a column
         side = HEIGHT / 2 if r1 < r2 else -HEIGHT / 2
-        tail, tip = (STEP * c1 + WIDTH / 2, r1 + side), (STEP * c2 + WIDTH / 2, r2 - side)
+        tail, tip = (
+            (STEP * c1 + WIDTH / 2, r1 + side),
+            (STEP * c2 + WIDTH / 2, r2 - side),
+        )
     else:
         tail, tip = (STEP * c1 + WIDTH, r1), (STEP * c2, r2)
-    axis.annotate("", tip, tail, arrowprops={"arrowstyle": "->", "color": "grey"})
+    axis.annotate(
+        "", tip, tail, arrowprops={"arrowstyle": "->", "color": "grey"}
+    )
 for column, part in enumerate(PARTS):
-    axis.text(STEP * column + WIDTH / 2, 4.85, part, ha="center", va="center", fontsize=11,
-              weight="bold")  # fmt: skip
-axis.text(0, -0.5, "later: captions and locating, video, knowledge,\nwhy a model answers so, serving, "
-          "applications", va="center", fontsize=11, color="grey")  # fmt: skip
+    axis.text(
+        STEP * column + WIDTH / 2,
+        4.85,
+        part,
+        ha="center",
+        va="center",
+        fontsize=11,
+        weight="bold",
+    )
+axis.text(
+    0,
+    -0.5,
+    "later: captions and locating, video, knowledge,\nwhy a model answers so,"
+    " serving, applications",
+    va="center",
+    fontsize=11,
+    color="grey",
+)
 axis.set(xlim=(-0.1, 3 * STEP + WIDTH + 0.1), ylim=(-1.4, 5.25))
 axis.axis("off")
-plots.show(figure, alt="Map of lessons 00 to 11 in four columns. 00 leads to 01 and 02; 01, 02 and 03 "
-           "lead to 04; 05, 06 and 07 follow 04; 08 to 11 follow 07, and 10 also 06.")  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "Map of lessons 00 to 11 in four columns. 00 leads to 01 and 02; 01, 02"
+        " and 03 lead to 04; 05, 06 and 07 follow 04; 08 to 11 follow 07, and"
+        " 10 also 06."
+    ),
+)
 
 # %% [markdown]
 # What these lessons hold:
@@ -231,7 +329,8 @@ plots.show(figure, alt="Map of lessons 00 to 11 in four columns. 00 leads to 01 
 # %%
 shape_of_h = None
 ### BEGIN SOLUTION
-shape_of_h = (32, 9 + 16, 64)  # 9 words, then 16 patches, in one row of positions
+# 9 words, then 16 patches, in one row of positions
+shape_of_h = (32, 9 + 16, 64)
 ### END SOLUTION
 
 # %%
@@ -251,10 +350,13 @@ shape_of_h = check("00.1", shape_of_h)
 #
 # A first idea: take the accuracy of each batch, and average. Here is what the check says to it.
 
+
 # %%
 def first_idea(batches):
     """The mean of the accuracies of the batches."""
-    shares = [(predictions == y).double().mean().item() for predictions, y in batches]
+    shares = [
+        (predictions == y).double().mean().item() for predictions, y in batches
+    ]
     return sum(shares) / len(shares)
 
 
@@ -271,6 +373,7 @@ hint("00.2")
 
 # %% [markdown]
 # Now write it so that each question counts once.
+
 
 # %%
 def accuracy(batches):
@@ -289,7 +392,8 @@ accuracy = check("00.2", accuracy)
 y = torch.zeros(101, dtype=torch.long)  # (101,) the right answers
 predictions = y.clone()
 predictions[100] = 1  # one mistake, in the last batch
-batches = [(predictions[:100], y[:100]), (predictions[100:], y[100:])]  # sizes 100 and 1
+# sizes 100 and 1
+batches = [(predictions[:100], y[:100]), (predictions[100:], y[100:])]
 print(f"one mistake in 101 questions: {100 * accuracy(batches):.1f} % right")
 print(f"the mean over the two batches says {100 * first_idea(batches):.1f} %")
 
@@ -304,7 +408,10 @@ print(f"the mean over the two batches says {100 * first_idea(batches):.1f} %")
 
 # %% tags=["varies"]
 progress()
-print("kept in", str(lab.progress_file()).replace(str(lab.progress_file().home()), "~"))
+print(
+    "kept in",
+    str(lab.progress_file()).replace(str(lab.progress_file().home()), "~"),
+)
 
 # %% [markdown]
 # ## 7. Training, and what `±` means
@@ -330,12 +437,15 @@ print("kept in", str(lab.progress_file()).replace(str(lab.progress_file().home()
 # Here is the smallest "training" that there is: a model that guesses yes or no with a coin, tested
 # on 1,000 questions, with five seeds.
 
+
 # %%
 def coin_accuracy(seed, questions=1000):
     """Accuracy in per cent of guesses with a coin."""
     generator = torch.Generator().manual_seed(seed)
-    guesses = torch.randint(0, 2, (questions,), generator=generator)  # (questions,)
-    truth = torch.randint(0, 2, (questions,), generator=generator)  # (questions,)
+    # (questions,)
+    guesses = torch.randint(0, 2, (questions,), generator=generator)
+    # (questions,)
+    truth = torch.randint(0, 2, (questions,), generator=generator)
     return 100 * accuracy([(guesses, truth)])
 
 
@@ -369,7 +479,9 @@ print(f"expected spread: {100 * (0.5 * 0.5 / 1000) ** 0.5:.1f} %")
 
 # %%
 mean = sum(runs) / len(runs)
-lab.claim("a coin is right on about half of the yes/no questions", abs(mean - 50) < 2)
+lab.claim(
+    "a coin is right on about half of the yes/no questions", abs(mean - 50) < 2
+)
 
 # %%
 try:
@@ -401,7 +513,9 @@ torch.manual_seed(lab.seed)
 first = torch.rand(3)  # (3,)
 torch.manual_seed(lab.seed)
 second = torch.rand(3)  # (3,)
-lab.claim("the same seed gives the same random numbers", torch.equal(first, second))
+lab.claim(
+    "the same seed gives the same random numbers", torch.equal(first, second)
+)
 
 # %% [markdown]
 # ## 8. On a GPU
@@ -419,19 +533,48 @@ lab.claim("the same seed gives the same random numbers", torch.equal(first, seco
 # - Words are $x$, pictures are $v$, and $h$ holds words, then patches.
 
 # %%
-quiz([
-    ("You skip an exercise. What happens to the rest of the notebook?",
-     "It runs on with the course's own solution."),
-    ("Two models reach 84.2 ± 0.6 % and 84.5 ± 0.7 %. Which one is better?",
-     "Nobody can tell from this: the difference is smaller than either spread."),
-    ("A text has 7 tokens and a picture 16 patches. How many positions has h?",
-     "23: words and patches stand in one row."),
-    ("Your output says 67.04 where the reference says 67.03. Is something wrong?",
-     "No. Sums in another order round differently."),
-    ("Three batches of 50, 50 and 2 questions have accuracies 0.9, 0.9 and 0.5. The accuracy?",
-     "(45 + 45 + 1) / 102, about 0.892. The mean of the three, 0.767, gives two questions the weight "
-     "of fifty."),
-])  # fmt: skip
+quiz(
+    [
+        (
+            "You skip an exercise. What happens to the rest of the notebook?",
+            "It runs on with the course's own solution.",
+        ),
+        (
+            (
+                "Two models reach 84.2 ± 0.6 % and 84.5 ± 0.7 %. Which one is"
+                " better?"
+            ),
+            (
+                "Nobody can tell from this: the difference is smaller than"
+                " either spread."
+            ),
+        ),
+        (
+            (
+                "A text has 7 tokens and a picture 16 patches. How many"
+                " positions has h?"
+            ),
+            "23: words and patches stand in one row.",
+        ),
+        (
+            (
+                "Your output says 67.04 where the reference says 67.03. Is"
+                " something wrong?"
+            ),
+            "No. Sums in another order round differently.",
+        ),
+        (
+            (
+                "Three batches of 50, 50 and 2 questions have accuracies 0.9,"
+                " 0.9 and 0.5. The accuracy?"
+            ),
+            (
+                "(45 + 45 + 1) / 102, about 0.892. The mean of the three,"
+                " 0.767, gives two questions the weight of fifty."
+            ),
+        ),
+    ]
+)
 
 # %% [markdown]
 # **Next:** lesson 01 asks what a picture adds to a question, and how far a model gets without eyes.

@@ -18,7 +18,6 @@
 
 # %%
 import copy
-import inspect
 import math
 import re
 from collections import Counter
@@ -27,21 +26,32 @@ from itertools import product
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
-
 from course_utils import lab, plots
-from course_utils.checks import check, compare_prediction, hint, quiz
+from course_utils.checks import check, compare_prediction, quiz
 from course_utils.models.attention import causal_mask
 from course_utils.models.decoder import Decoder, DecoderConfig
-from course_utils.models.pretrained import MINILM, find, load_minilm, load_transformers
+from course_utils.models.pretrained import (
+    MINILM,
+    find,
+    load_minilm,
+    load_transformers,
+)
 from course_utils.models.text import encode_texts, sentence_embedding
-from course_utils.models.transformer import TransformerConfig, TransformerEncoder
-from course_utils.objectives.language import mask_tokens, masked_token_loss, next_token_loss
+from course_utils.models.transformer import (
+    TransformerConfig,
+    TransformerEncoder,
+)
+from course_utils.objectives.language import (
+    mask_tokens,
+    masked_token_loss,
+    next_token_loss,
+)
 from course_utils.text import encode
 from course_utils.training import FitConfig, fit
 from course_utils.world.grammar import grammar
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 # %% [markdown]
 # ## 1. A model that has read a lot
@@ -63,17 +73,37 @@ def vectors(texts):
 
 
 first = "a red circle left of a blue cross"
-others = ["a blue cross right of a red circle", "a red circle right of a blue cross",
-          "a blue cross left of a red circle"]  # fmt: skip
+others = [
+    "a blue cross right of a red circle",
+    "a red circle right of a blue cross",
+    "a blue cross left of a red circle",
+]
 cosines = vectors([first]) @ vectors(others).T  # (1, 3)
-print(f"{sum(p.numel() for p in minilm.parameters()) / 1e6:.1f} million weights")
+print(
+    f"{sum(p.numel() for p in minilm.parameters()) / 1e6:.1f} million weights"
+)
 figure, axis = plt.subplots(figsize=(7, 1.9))
-axis.scatter(cosines[0], others, s=60, c=[plots.PALETTE[2], plots.PALETTE[1], plots.PALETTE[1]])
-axis.set(xlim=(0.94, 1), ylim=(2.5, -0.5), xlabel="cosine",
-         title=f"Which of these means: {first}?")  # fmt: skip
+axis.scatter(
+    cosines[0],
+    others,
+    s=60,
+    c=[plots.PALETTE[2], plots.PALETTE[1], plots.PALETTE[1]],
+)
+axis.set(
+    xlim=(0.94, 1),
+    ylim=(2.5, -0.5),
+    xlabel="cosine",
+    title=f"Which of these means: {first}?",
+)
 axis.grid(axis="y", alpha=0.3)
-plots.show(figure, alt="Cosines of a sentence with three others. The first, which means the same, "
-           "has the lowest cosine; two that mean the opposite have higher ones.")  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "Cosines of a sentence with three others. The first, which means the"
+        " same, has the lowest cosine; two that mean the opposite have higher"
+        " ones."
+    ),
+)
 for text, cosine in zip(others, cosines[0]):
     print(f"{cosine:.3f}  {text}")
 
@@ -114,6 +144,7 @@ for text, cosine in zip(others, cosines[0]):
 # >
 # > Write this algorithm. Stuck? Run `hint("02.1")` in a new cell, and again for a second hint.
 
+
 # %%
 def longest_match(word, vocabulary):
     """The pieces of a word (a list), longest first from the left; ["[UNK]"] if they don't cover it.
@@ -137,8 +168,28 @@ def longest_match(word, vocabulary):
 longest_match = check("02.1", longest_match)
 
 # %%
-tiny = set("red blue cross circle square left un ##s ##es ##ish ##d ##word ##most ##left".split())
-ten_words = "red reddish bluish crosses crossword circles circled leftmost unleft squarely"
+tiny = set(
+    [
+        "red",
+        "blue",
+        "cross",
+        "circle",
+        "square",
+        "left",
+        "un",
+        "##s",
+        "##es",
+        "##ish",
+        "##d",
+        "##word",
+        "##most",
+        "##left",
+    ]
+)
+ten_words = (
+    "red reddish bluish crosses crossword circles circled leftmost unleft"
+    " squarely"
+)
 for word in ten_words.split():
     print(f"{word:10}", *longest_match(word, tiny))
 
@@ -149,6 +200,7 @@ for word in ten_words.split():
 # the same order. Here are the first merges on a few words of our world (`_` marks the end of a
 # word; of equal counts the first in the alphabet wins):
 
+
 # %%
 def most_frequent_pair(counts):
     """The neighbours that occur most often in {pieces of a word: how often it occurs}."""
@@ -156,7 +208,9 @@ def most_frequent_pair(counts):
     for pieces, count in counts.items():
         for pair in zip(pieces, pieces[1:]):
             pairs[pair] += count
-    return min(pairs, key=lambda pair: (-pairs[pair], pair)), max(pairs.values())
+    return min(pairs, key=lambda pair: (-pairs[pair], pair)), max(
+        pairs.values()
+    )
 
 
 def merge(pieces, pair):
@@ -197,8 +251,22 @@ print("a new word:", *new_word)
 
 # %%
 vocabulary = wordpiece.get_vocab()  # {piece: id}
-real_words = ("circle triangle teal crossword leftmost tokenisation embeddings unaffordable "
-              "reddish hypotenuse multimodal transformers colourless yellow").split()  # fmt: skip
+real_words = [
+    "circle",
+    "triangle",
+    "teal",
+    "crossword",
+    "leftmost",
+    "tokenisation",
+    "embeddings",
+    "unaffordable",
+    "reddish",
+    "hypotenuse",
+    "multimodal",
+    "transformers",
+    "colourless",
+    "yellow",
+]
 equal = 0
 for word in real_words:
     theirs = wordpiece.encode(word).tokens[1:-1]
@@ -206,7 +274,9 @@ for word in real_words:
     print(f"{word:13}", *theirs)
 text = " ".join(grammar().texts)
 for word in sorted(set(text.split())):
-    equal += wordpiece.encode(word).tokens[1:-1] == list(longest_match(word, vocabulary))
+    equal += wordpiece.encode(word).tokens[1:-1] == list(
+        longest_match(word, vocabulary)
+    )
 total = len(real_words) + len(set(text.split()))
 print(f"{equal} of {total} words are cut alike")
 lab.claim("longest match gives the real tokenizer's pieces", equal == total)
@@ -231,12 +301,20 @@ token, position = nn.Embedding(30522, 64), nn.Embedding(32, 64)
 pair = ["a red circle above a blue cross", "a blue cross above a red circle"]
 ids, _ = encode_texts(wordpiece, pair)  # (2, 9)
 with torch.no_grad():
-    without = stack(token(ids))[0].mean(1)  # (2, 64) mean state of each sentence
-    with_places = stack(token(ids) + position.weight[: ids.shape[1]])[0].mean(1)  # (2, 64)
+    # (2, 64) mean state of each sentence
+    without = stack(token(ids))[0].mean(1)
+    # (2, 64)
+    with_places = stack(token(ids) + position.weight[: ids.shape[1]])[0].mean(1)
 blind = (without[0] - without[1]).abs().max()
 seeing = (with_places[0] - with_places[1]).abs().max()
-print(f"difference of the two sentences without positions {blind:.0e}, with positions {seeing:.2f}")
-lab.claim("without positions the order of words makes no difference", blind < 1e-5 < 1e-2 < seeing)
+print(
+    f"difference of the two sentences without positions {blind:.0e}, with"
+    f" positions {seeing:.2f}"
+)
+lab.claim(
+    "without positions the order of words makes no difference",
+    blind < 1e-5 < 1e-2 < seeing,
+)
 
 # %% [markdown]
 # ## 4. Attention
@@ -281,6 +359,7 @@ lab.claim("without positions the order of words makes no difference", blind < 1e
 # > Write the experiment: scores $q \cdot k / d^{\,\text{power}}$, softmax over the keys, and the
 # > mean over all queries of the largest weight.
 
+
 # %%
 def mean_largest_weight(q, k, power):
     """Mean over queries of the largest weight; q (queries, dim), k (keys, dim)."""
@@ -295,18 +374,34 @@ mean_largest_weight = check("02.2", mean_largest_weight)
 
 # %%
 generator = torch.Generator().manual_seed(0)
-widths, series = [4, 16, 64, 256, 1024], {"not divided": [], "by √d": [], "by d": []}
+widths, series = (
+    [4, 16, 64, 256, 1024],
+    {"not divided": [], "by √d": [], "by d": []},
+)
 for d in widths:
-    q, k = (torch.randn(512, d, generator=generator) for _ in "qk")  # (512, d) each
-    print(f"d = {d:4}: spread of q·k {(q @ k.T).std():5.1f}, root of d {math.sqrt(d):5.1f}")
+    # (512, d) each
+    q, k = (torch.randn(512, d, generator=generator) for _ in "qk")
+    print(
+        f"d = {d:4}: spread of q·k {(q @ k.T).std():5.1f}, root of d"
+        f" {math.sqrt(d):5.1f}"
+    )
     for name, power in zip(series, (0, 0.5, 1)):
         series[name].append(float(mean_largest_weight(q, k[:16], power)))
-figure = plots.curves({name: (widths, ys) for name, ys in series.items()}, "width d",
-                      "largest of 16 weights", "Only √d gives every width the same start",
-                      baseline=("all weights equal", 1 / 16))  # fmt: skip
+figure = plots.curves(
+    {name: (widths, ys) for name, ys in series.items()},
+    "width d",
+    "largest of 16 weights",
+    "Only √d gives every width the same start",
+    baseline=("all weights equal", 1 / 16),
+)
 figure.axes[0].set_xscale("log", base=2)
-plots.show(figure, alt="Largest weight against width: near 1 if not divided, falling to one "
-           "sixteenth if divided by d, level if divided by the root of d.")  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "Largest weight against width: near 1 if not divided, falling to one "
+        "sixteenth if divided by d, level if divided by the root of d."
+    ),
+)
 
 # %% [markdown]
 # ### In five lines
@@ -318,21 +413,31 @@ plots.show(figure, alt="Largest weight against width: near 1 if not divided, fal
 # filled up with `[PAD]`: the **padding mask** hides that filling. The **causal mask** hides the
 # future: a model that is to predict the next word must not read it.
 
+
 # %%
 def attention(q, k, v, mask=None):
     """Attention of q (..., queries, dim) to k and v (..., keys, dim)."""
-    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (..., queries, keys)
+    # (..., queries, keys)
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)  # (..., queries, keys)
     return scores.softmax(-1) @ v  # (..., queries, dim)
 
 
-q, k, v = (torch.randn(2, 7, 16, generator=generator) for _ in "qkv")  # (2, 7, 16) each
+# (2, 7, 16) each
+q, k, v = (torch.randn(2, 7, 16, generator=generator) for _ in "qkv")
 word_mask = torch.arange(7) < torch.tensor([[7], [4]])  # (batch, words)
-for name, mask in (("no mask", None), ("padding", word_mask[:, None]), ("causal", causal_mask(7))):
-    theirs = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (2, 7, 16)
+for name, mask in (
+    ("no mask", None),
+    ("padding", word_mask[:, None]),
+    ("causal", causal_mask(7)),
+):
+    # (2, 7, 16)
+    theirs = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     gap = (attention(q, k, v, mask) - theirs).abs().max()
-    print(f"{name:8} largest difference to scaled_dot_product_attention {gap:.0e}")
+    print(
+        f"{name:8} largest difference to scaled_dot_product_attention {gap:.0e}"
+    )
     lab.claim(f"attention equals PyTorch's ({name})", gap < 1e-5)
 
 # %% [markdown]
@@ -341,13 +446,17 @@ for name, mask in (("no mask", None), ("padding", word_mask[:, None]), ("causal"
 # > Write causal attention with a mask of your own: word $i$ reads the words $0$ to $i$.
 # > (`scaled_dot_product_attention` and `causal_mask` would pass the check, and teach you nothing.)
 
+
 # %%
 def causal_attention(q, k, v):
     """Causal attention; q, k and v have the shape (..., words, dim)."""
     ### BEGIN SOLUTION
-    before = torch.ones(q.shape[-2], q.shape[-2], dtype=torch.bool).tril()  # (words, words)
-    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (..., words, words)
-    return scores.masked_fill(~before, -torch.inf).softmax(-1) @ v  # (..., words, dim)
+    # (words, words)
+    before = torch.ones(q.shape[-2], q.shape[-2], dtype=torch.bool).tril()
+    # (..., words, words)
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    # (..., words, dim)
+    return scores.masked_fill(~before, -torch.inf).softmax(-1) @ v
     ### END SOLUTION
 
 
@@ -369,6 +478,7 @@ causal_attention = check("02.3", causal_attention)
 # > add to scores, (batch, 1, 1, words): 0 at words, $-\infty$ at padding. Ours is True where there
 # > is a word.
 
+
 # %%
 def wrong_masks(mask):
     """Three masks from one, mask (batch, words) being True where there is a word."""
@@ -378,8 +488,10 @@ def wrong_masks(mask):
 def masks_for(mask):
     """Three masks from one, mask (batch, words) being True where there is a word."""
     ### BEGIN SOLUTION
-    keep = mask[:, None, None, :]  # (batch, 1, 1, words) the same for heads and queries
-    added = torch.zeros(keep.shape).masked_fill(~keep, -torch.inf)  # (batch, 1, 1, words)
+    # (batch, 1, 1, words) the same for heads and queries
+    keep = mask[:, None, None, :]
+    # (batch, 1, 1, words)
+    added = torch.zeros(keep.shape).masked_fill(~keep, -torch.inf)
     return keep, ~mask, added
     ### END SOLUTION
 
@@ -402,13 +514,19 @@ heads, dim = 4, 64
 torchs = nn.MultiheadAttention(dim, heads, batch_first=True).eval()
 h = torch.randn(2, 7, dim)  # (batch, words, dim)
 with torch.no_grad():
-    stacked = h @ torchs.in_proj_weight.T + torchs.in_proj_bias  # (batch, words, 3 * dim)
-    q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2)  # (batch, heads, words, dim / heads)
-               for part in stacked.chunk(3, dim=-1))  # fmt: skip
+    # (batch, words, 3 * dim)
+    stacked = h @ torchs.in_proj_weight.T + torchs.in_proj_bias
+    q, k, v = (
+        # (batch, heads, words, dim / heads)
+        part.unflatten(-1, (heads, -1)).transpose(1, 2)
+        for part in stacked.chunk(3, dim=-1)
+    )
     sdpa_mask, leave_out, _ = masks_for(word_mask)
-    mixed = attention(q, k, v, sdpa_mask).transpose(1, 2).flatten(2)  # (batch, words, dim)
+    # (batch, words, dim)
+    mixed = attention(q, k, v, sdpa_mask).transpose(1, 2).flatten(2)
     ours = torchs.out_proj(mixed)  # (batch, words, dim)
-    theirs = torchs(h, h, h, key_padding_mask=leave_out)[0]  # (batch, words, dim)
+    # (batch, words, dim)
+    theirs = torchs(h, h, h, key_padding_mask=leave_out)[0]
 gap = (ours - theirs)[word_mask].abs().max()
 print(f"largest difference to nn.MultiheadAttention {gap:.0e}")
 lab.claim("four heads by hand equal nn.MultiheadAttention", gap < 1e-5)
@@ -418,11 +536,21 @@ lab.claim("four heads by hand equal nn.MultiheadAttention", gap < 1e-5)
 
 # %%
 with torch.no_grad():
-    inverted = torchs(h, h, h, key_padding_mask=word_mask)[0]  # (batch, words, dim)
-print(f"text without padding: {inverted[0].isnan().float().mean():.0%} of the values are nan")
-print(f"text with padding: no nan, and wrong by up to {(inverted - theirs)[1, :4].abs().max():.1f}")
-lab.claim("with an inverted mask a padded text gets finite, wrong states",
-          inverted[1].isfinite().all() and (inverted - theirs)[1, :4].abs().max() > 0.05)
+    # (batch, words, dim)
+    inverted = torchs(h, h, h, key_padding_mask=word_mask)[0]
+print(
+    f"text without padding: {inverted[0].isnan().float().mean():.0%} of the"
+    " values are nan"
+)
+print(
+    "text with padding: no nan, and wrong by up to"
+    f" {(inverted - theirs)[1, :4].abs().max():.1f}"
+)
+lab.claim(
+    "with an inverted mask a padded text gets finite, wrong states",
+    inverted[1].isfinite().all()
+    and (inverted - theirs)[1, :4].abs().max() > 0.05,
+)
 
 # %% [markdown]
 # ## 5. A layer
@@ -438,6 +566,7 @@ lab.claim("with an inverted mask a padded text gets finite, wrong states",
 # Sums grow from layer to layer, so states are brought back to mean 0 and variance 1 over their
 # entries. That is **LayerNorm**, with a learnt scale $\gamma$ and shift $\beta$ for each entry:
 
+
 # %%
 def layer_norm(h, scale, shift, eps):
     """Each vector of h (..., dim) with mean 0 and variance 1, then scaled and shifted."""
@@ -447,8 +576,14 @@ def layer_norm(h, scale, shift, eps):
 
 
 scale, shift = torch.randn(2, dim, generator=generator)  # (dim,) each
-gap = (layer_norm(3 * h + 1, scale, shift, 1e-5)
-       - F.layer_norm(3 * h + 1, (dim,), scale, shift)).abs().max()  # fmt: skip
+gap = (
+    (
+        layer_norm(3 * h + 1, scale, shift, 1e-5)
+        - F.layer_norm(3 * h + 1, (dim,), scale, shift)
+    )
+    .abs()
+    .max()
+)
 print(f"largest difference to F.layer_norm {gap:.0e}")
 lab.claim("LayerNorm by hand equals PyTorch's", gap < 1e-5)
 
@@ -458,27 +593,44 @@ lab.claim("LayerNorm by hand equals PyTorch's", gap < 1e-5)
 # each part: **pre-norm**, $h \leftarrow h + f(\mathrm{norm}(h))$. Then the residual path is free
 # from the first layer to the last. Look at the gradient that each of 24 untrained layers gets:
 
+
 # %%
 def gradient_by_layer(norm, layers=24):
     """Norm of the gradient of each layer's hidden weights, for a random target."""
     torch.manual_seed(lab.seed)
-    deep = TransformerEncoder(TransformerConfig(dim=64, layers=layers, norm=norm))
+    deep = TransformerEncoder(
+        TransformerConfig(dim=64, layers=layers, norm=norm)
+    )
     h, target = torch.randn(2, 8, 16, 64)  # (batch, words, dim) each
     F.mse_loss(deep(h)[0], target).backward()
     return [layer.mlp[0].weight.grad.norm().item() for layer in deep.layers]
 
 
-gradients = {f"{norm}-norm": gradient_by_layer(norm) for norm in ("pre", "post")}
-figure = plots.curves(gradients, "layer", "norm of the gradient",
-                      "Before any training: pre-norm favours the first layers")  # fmt: skip
+gradients = {
+    f"{norm}-norm": gradient_by_layer(norm) for norm in ("pre", "post")
+}
+figure = plots.curves(
+    gradients,
+    "layer",
+    "norm of the gradient",
+    "Before any training: pre-norm favours the first layers",
+)
 figure.axes[0].set_ylim(bottom=0)
-plots.show(figure, alt="Norm of the gradient by layer: in a pre-norm stack of 24 layers it falls "
-           "slowly from the first to the last, in a post-norm stack it rises slowly.")  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "Norm of the gradient by layer: in a pre-norm stack of 24 layers it"
+        " falls slowly from the first to the last, in a post-norm stack it"
+        " rises slowly."
+    ),
+)
 ratio = {name: norms[-1] / norms[0] for name, norms in gradients.items()}
 for name, value in ratio.items():
     print(f"{name:9} last layer / first layer {value:.1f}")
-lab.claim("pre-norm gives its first layer more gradient than its last, post-norm not",
-          ratio["pre-norm"] < 0.85 and ratio["post-norm"] > 0.95)  # fmt: skip
+lab.claim(
+    "pre-norm gives its first layer more gradient than its last, post-norm not",
+    ratio["pre-norm"] < 0.85 and ratio["post-norm"] > 0.95,
+)
 
 # %% [markdown]
 # Pre-norm gives the first layers the most, post-norm the last ones. It is often said that
@@ -495,37 +647,54 @@ lab.claim("pre-norm gives its first layer more gradient than its last, post-norm
 # here all are in the first, number 0. The `1e-12` is BERT's $\varepsilon$ in LayerNorm.
 
 # %%
-bert = load_transformers(find(MINILM))  # transformers' own model, from the same files
+# transformers' own model, from the same files
+bert = load_transformers(find(MINILM))
 weights = bert.state_dict()
 
 
 def linear(h, name):
-    return h @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]  # (batch, words, out)
+    # (batch, words, out)
+    return h @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
 
 
 def norm(h, name):
-    return layer_norm(h, weights[f"{name}.weight"], weights[f"{name}.bias"], 1e-12)
+    return layer_norm(
+        h, weights[f"{name}.weight"], weights[f"{name}.bias"], 1e-12
+    )
 
 
 def split_heads(h, heads=12):
-    return h.unflatten(-1, (heads, -1)).transpose(1, 2)  # (batch, heads, words, dim / heads)
+    # (batch, heads, words, dim / heads)
+    return h.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 def minilm_by_hand(x, mask):
     """MiniLM's states (batch, words, 384) of token ids x; mask is True where there is a word."""
-    h = (weights["embeddings.word_embeddings.weight"][x]  # (batch, words, 384)
-         + weights["embeddings.position_embeddings.weight"][: x.shape[1]]
-         + weights["embeddings.token_type_embeddings.weight"][0])  # fmt: skip
+    h = (
+        weights["embeddings.word_embeddings.weight"][x]  # (batch, words, 384)
+        + weights["embeddings.position_embeddings.weight"][: x.shape[1]]
+        + weights["embeddings.token_type_embeddings.weight"][0]
+    )
     h = norm(h, "embeddings.LayerNorm")  # (batch, words, 384)
     for i in range(6):
         name = f"encoder.layer.{i}"
-        q, k, v = (split_heads(linear(h, f"{name}.attention.self.{part}"))
-                   for part in ("query", "key", "value"))  # (batch, 12, words, 32)  # fmt: skip
-        mixed = attention(q, k, v, mask[:, None, None]).transpose(1, 2).flatten(2)
-        h = norm(h + linear(mixed, f"{name}.attention.output.dense"),
-                 f"{name}.attention.output.LayerNorm")  # (batch, words, 384)  # fmt: skip
-        hidden = F.gelu(linear(h, f"{name}.intermediate.dense"))  # (batch, words, 1536)
-        h = norm(h + linear(hidden, f"{name}.output.dense"), f"{name}.output.LayerNorm")
+        q, k, v = (
+            split_heads(linear(h, f"{name}.attention.self.{part}"))
+            for part in ("query", "key", "value")
+        )  # (batch, 12, words, 32)
+        mixed = (
+            attention(q, k, v, mask[:, None, None]).transpose(1, 2).flatten(2)
+        )
+        h = norm(
+            h + linear(mixed, f"{name}.attention.output.dense"),
+            f"{name}.attention.output.LayerNorm",
+        )  # (batch, words, 384)
+        # (batch, words, 1536)
+        hidden = F.gelu(linear(h, f"{name}.intermediate.dense"))
+        h = norm(
+            h + linear(hidden, f"{name}.output.dense"),
+            f"{name}.output.LayerNorm",
+        )
     return h
 
 
@@ -534,20 +703,31 @@ def minilm_by_hand(x, mask):
 # `TextEncoder`, which is made of the same `TransformerLayer` as every model of this course.
 
 # %%
-real = ["a red circle", "Is there a teal triangle?",
-        "He said that the small grey cat, which had been asleep on the mat since noon, was "
-        "unimpressed.",
-        "Attention is a weighted mean."]  # fmt: skip
+real = [
+    "a red circle",
+    "Is there a teal triangle?",
+    (
+        "He said that the small grey cat, which had been asleep on the mat"
+        " since noon, was unimpressed."
+    ),
+    "Attention is a weighted mean.",
+]
 x, mask = encode_texts(wordpiece, real)  # (4, words) each
 with torch.no_grad():
-    theirs = bert(x, attention_mask=mask.long()).last_hidden_state  # (4, words, 384)
+    # (4, words, 384)
+    theirs = bert(x, attention_mask=mask.long()).last_hidden_state
     rows = {"by hand": minilm_by_hand(x, mask), "TextEncoder": minilm(x, mask)}
 print("tokens in each sentence:", mask.sum(1).tolist())
 for name, states in rows.items():
     gap = (states - theirs)[mask].abs().max()
-    print(f"{name:11} largest difference to BertModel {gap:.0e}, of values up to "
-          f"{theirs[mask].abs().max():.1f}")  # fmt: skip
-    lab.claim(f"the encoder with the real weights equals BertModel ({name})", gap < 1e-5)
+    print(
+        f"{name:11} largest difference to BertModel {gap:.0e}, of values up to "
+        f"{theirs[mask].abs().max():.1f}"
+    )
+    lab.claim(
+        f"the encoder with the real weights equals BertModel ({name})",
+        gap < 1e-5,
+    )
 
 # %% [markdown]
 # ### Padding must change nothing
@@ -563,9 +743,15 @@ with torch.no_grad():
     padded = precise(x, mask)[0, :short]  # (short, 384)
     unmasked = precise(x)[0, :short]  # (short, 384)
 gap, dropped = ((states - alone).abs().max() for states in (padded, unmasked))
-print(f"with the mask: largest change by {(~mask[0]).sum()} padded places {gap:.0e}")
+print(
+    f"with the mask: largest change by {(~mask[0]).sum()} padded places"
+    f" {gap:.0e}"
+)
 print(f"without the mask: {dropped:.1f}")
-lab.claim("padding changes nothing, and does where the mask is dropped", gap < 1e-6 < 0.1 < dropped)
+lab.claim(
+    "padding changes nothing, and does where the mask is dropped",
+    gap < 1e-6 < 0.1 < dropped,
+)
 
 # %% [markdown]
 # ## 7. What is a language model?
@@ -581,23 +767,43 @@ lab.claim("padding changes nothing, and does where the mask is dropped", gap < 1
 # one for each token of the vocabulary, are called **logits**.) The loss is the mean of $-\log p$
 # over all tokens. The labels are the text itself, shifted by one: that is **self-supervision**.
 
+
 # %%
 class LanguageModel(nn.Module):
     """Token and position vectors, a pre-norm Transformer, and logits of every token."""
 
-    def __init__(self, vocab_size, causal, dim=64, layers=2, heads=4, mlp_dim=256, max_words=16):
+    def __init__(
+        self,
+        vocab_size,
+        causal,
+        dim=64,
+        layers=2,
+        heads=4,
+        mlp_dim=256,
+        max_words=16,
+    ):
         super().__init__()
         self.token = nn.Embedding(vocab_size, dim)
         self.position = nn.Embedding(max_words, dim)
         for table in (self.token, self.position):
-            nn.init.normal_(table.weight, std=dim**-0.5)  # vectors of about length 1
-        self.encoder = TransformerEncoder(TransformerConfig(
-            dim=dim, layers=layers, heads=heads, mlp_dim=mlp_dim, causal=causal))  # fmt: skip
+            # vectors of about length 1
+            nn.init.normal_(table.weight, std=dim**-0.5)
+        self.encoder = TransformerEncoder(
+            TransformerConfig(
+                dim=dim,
+                layers=layers,
+                heads=heads,
+                mlp_dim=mlp_dim,
+                causal=causal,
+            )
+        )
 
     def forward(self, x, mask=None):
-        h = self.token(x) + self.position.weight[: x.shape[1]]  # (batch, words, dim)
+        # (batch, words, dim)
+        h = self.token(x) + self.position.weight[: x.shape[1]]
         h, _ = self.encoder(h, mask)  # (batch, words, dim)
-        return h @ self.token.weight.T  # (batch, words, vocab_size): the same table read backwards
+        # (batch, words, vocab_size): the same table read backwards
+        return h @ self.token.weight.T
 
 
 # %% [markdown]
@@ -606,7 +812,9 @@ class LanguageModel(nn.Module):
 # other; we will need that in section 9.
 
 # %%
-sizes = DecoderConfig(dim=64, layers=2, heads=4, mlp_dim=256, vocab_size=30, max_words=16)
+sizes = DecoderConfig(
+    dim=64, layers=2, heads=4, mlp_dim=256, vocab_size=30, max_words=16
+)
 torch.manual_seed(lab.seed)
 mine, package = LanguageModel(30, causal=True).eval(), Decoder(sizes).eval()
 package.load_state_dict(mine.state_dict())
@@ -617,7 +825,9 @@ with torch.no_grad():
     changed[:, 5:] = (changed[:, 5:] + 1) % 30
     before = (package(changed) - package(random_x))[:, :5].abs().max()
 print(f"LanguageModel and Decoder differ by {gap:.0e}")
-print(f"other words from place 5 on change the predictions before by {before:.0e}")
+print(
+    f"other words from place 5 on change the predictions before by {before:.0e}"
+)
 lab.claim("no prediction depends on what follows", before < 1e-6 and gap < 1e-6)
 
 # %% [markdown]
@@ -651,11 +861,16 @@ log2, log_other = math.log(2), (math.log(3) + math.log(7)) / 2
 opening = -0.3 * math.log(0.3) - 0.7 * math.log(0.7)
 first_thing = opening + log2 + 0.5 * log2 + math.log(32) + log2
 second_thing = math.log(4) + 0.5 * log2 + log2 + log_other
-print(f"{len(captions.texts):,} sentences, probabilities add up to {captions.p.sum():.6f}")
+print(
+    f"{len(captions.texts):,} sentences, probabilities add up to"
+    f" {captions.p.sum():.6f}"
+)
 print(f"entropy by choices {first_thing + second_thing / 2:.4f} nat a sentence")
 print(f"-sum p log p       {captions.entropy:.4f} nat a sentence")
-print(f"{captions.tokens:.2f} predicted tokens a sentence, the end too: "
-      f"{captions.entropy_per_token:.4f} nat a token")  # fmt: skip
+print(
+    f"{captions.tokens:.2f} predicted tokens a sentence, the end too: "
+    f"{captions.entropy_per_token:.4f} nat a token"
+)
 for text in captions.sample(5, seed=3):
     print("  ", text)
 
@@ -676,12 +891,16 @@ for text in captions.sample(5, seed=3):
 # %%
 special = ["[PAD]", "[START]", "[END]", "[MASK]"]
 PAD, START, END, MASK = range(4)
-names = special + sorted({word for text in captions.texts for word in text.split()})
+names = special + sorted(
+    {word for text in captions.texts for word in text.split()}
+)
 word_ids = {name: i for i, name in enumerate(names)}
 by_word = Tokenizer(models.WordLevel(word_ids))
 by_word.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
 by_word.post_processor = processors.TemplateProcessing(
-    single="[START] $A [END]", special_tokens=[("[START]", START), ("[END]", END)])  # fmt: skip
+    single="[START] $A [END]",
+    special_tokens=[("[START]", START), ("[END]", END)],
+)
 by_word.enable_padding(pad_id=PAD, pad_token="[PAD]")
 
 train_texts = captions.sample(lab.pick(cpu=51_200, gpu=409_600), seed=lab.seed)
@@ -691,7 +910,10 @@ x_train, mask_train = encode(by_word, train_texts)  # (texts, words) each
 x_test, mask_test = encode(by_word, test_texts)  # (texts, words) each
 print(f"{len(names)} tokens; one sentence: {x_test[0].tolist()}")
 known = sum(text in seen_texts for text in test_texts) / len(test_texts)
-print(f"{100 * known:.0f} % of the test sentences also stand in the training texts")
+print(
+    f"{100 * known:.0f} % of the test sentences also stand in the training"
+    " texts"
+)
 
 
 # %% [markdown]
@@ -701,26 +923,43 @@ print(f"{100 * known:.0f} % of the test sentences also stand in the training tex
 # Next, what to compare with. An **n-gram** model counts: how often does a word follow the $n - 1$
 # words before it? With $n = 1$ it ignores the context, with $n = 2$ it knows one word.
 
+
 # %%
 def ngram_loss(n, train, test):
     """Mean -log p of a word of `test`, in nat, given the n - 1 words before it, by counting."""
+
     def pairs(texts):
         for text in texts:
             tokens = ["[START]"] * (n - 1) + text.split() + ["[END]"]
             for i in range(n - 1, len(tokens)):
                 yield tuple(tokens[i - n + 1 : i]), tokens[i]
 
-    counts, totals = Counter(pairs(train)), Counter(context for context, _ in pairs(train))
-    choices = len(names) - 3  # every token but [PAD], [START] and [MASK] may come next
+    counts, totals = (
+        Counter(pairs(train)),
+        Counter(context for context, _ in pairs(train)),
+    )
+    # every token but [PAD], [START] and [MASK] may come next
+    choices = len(names) - 3
     # 0.01: what was never seen must not get probability 0
-    losses = [-math.log((counts[context, word] + 0.01) / (totals[context] + 0.01 * choices))
-              for context, word in pairs(test)]  # fmt: skip
+    losses = [
+        -math.log(
+            (counts[context, word] + 0.01) / (totals[context] + 0.01 * choices)
+        )
+        for context, word in pairs(test)
+    ]
     return sum(losses) / len(losses)
 
 
-baselines = {name: ngram_loss(n, train_texts, test_texts)
-             for n, name in ((1, "unigram"), (2, "bigram"), (3, "trigram"), (7, "7-gram"),
-                             (8, "8-gram"))}  # fmt: skip
+baselines = {
+    name: ngram_loss(n, train_texts, test_texts)
+    for n, name in (
+        (1, "unigram"),
+        (2, "bigram"),
+        (3, "trigram"),
+        (7, "7-gram"),
+        (8, "8-gram"),
+    )
+}
 for name, loss in baselines.items():
     print(f"{name:8} {loss:.3f} nat a token")
 
@@ -731,6 +970,7 @@ for name, loss in baselines.items():
 # the first had one. Now the decoder. `fit`
 # is the training loop of the whole course.
 
+
 # %%
 def next_token_objective(model, batch):
     """Mean loss of the next token on one batch."""
@@ -740,42 +980,71 @@ def next_token_objective(model, batch):
 
 def batches(x, mask, size=64):
     order = torch.Generator().manual_seed(lab.seed)
-    return DataLoader(TensorDataset(x, mask), size, shuffle=True, generator=order)
+    return DataLoader(
+        TensorDataset(x, mask), size, shuffle=True, generator=order
+    )
 
 
 def train_decoder(x, mask, epochs=1, table_std=None):
     """A decoder trained on the texts x; `table_std` changes the start of its two tables."""
     torch.manual_seed(lab.seed)
-    model = Decoder(DecoderConfig(
-        vocab_size=len(names), max_words=16, heads=4, dim=lab.pick(cpu=64, gpu=128),
-        layers=lab.pick(cpu=2, gpu=4), mlp_dim=lab.pick(cpu=256, gpu=512)))  # fmt: skip
+    model = Decoder(
+        DecoderConfig(
+            vocab_size=len(names),
+            max_words=16,
+            heads=4,
+            dim=lab.pick(cpu=64, gpu=128),
+            layers=lab.pick(cpu=2, gpu=4),
+            mlp_dim=lab.pick(cpu=256, gpu=512),
+        )
+    )
     if table_std:
         for table in (model.token, model.position):
             nn.init.normal_(table.weight, std=table_std)
-    history = fit(model, next_token_objective, batches(x, mask), device=lab.device,
-                  config=FitConfig(epochs=epochs, lr=4e-3, max_steps=lab.step_limit))  # fmt: skip
+    history = fit(
+        model,
+        next_token_objective,
+        batches(x, mask),
+        device=lab.device,
+        config=FitConfig(epochs=epochs, lr=4e-3, max_steps=lab.step_limit),
+    )
     return model, history
 
 
 decoder, history = train_decoder(x_train, mask_train)
-print(f"{len(history.loss):,} updates, {sum(p.numel() for p in decoder.parameters()):,} weights")
+print(
+    f"{len(history.loss):,} updates,"
+    f" {sum(p.numel() for p in decoder.parameters()):,} weights"
+)
 
 
 # %% tags=["varies"]
 def smooth(losses, window=25):
     window = min(window, len(losses))
-    means = torch.tensor(losses).unfold(0, window, 1).mean(1)  # (updates - window + 1,)
+    # (updates - window + 1,)
+    means = torch.tensor(losses).unfold(0, window, 1).mean(1)
     return list(range(window, len(losses) + 1)), means.tolist()
 
 
-figure = plots.curves({"decoder, mean of 25 updates": smooth(history.loss)}, "update",
-                      "nat a token", "The decoder passes the bigram and lands on the entropy",
-                      baseline=("entropy of the grammar", captions.entropy_per_token))  # fmt: skip
-figure.axes[0].axhline(baselines["bigram"], color=plots.PALETTE[1], label="bigram")
+figure = plots.curves(
+    {"decoder, mean of 25 updates": smooth(history.loss)},
+    "update",
+    "nat a token",
+    "The decoder passes the bigram and lands on the entropy",
+    baseline=("entropy of the grammar", captions.entropy_per_token),
+)
+figure.axes[0].axhline(
+    baselines["bigram"], color=plots.PALETTE[1], label="bigram"
+)
 figure.axes[0].set(ylim=(0.95, 1.5))
 figure.axes[0].legend()
-plots.show(figure, alt="The training loss falls below the bigram's and ends on the line of the "
-           "grammar's entropy.")  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "The training loss falls below the bigram's and ends on the line of the"
+        " grammar's entropy."
+    ),
+)
 
 # %% [markdown]
 # Here and there the curve dips below the line. That is no bug: each point is the mean of only 25
@@ -789,24 +1058,34 @@ plots.show(figure, alt="The training loss falls below the bigram's and ends on t
 # Losses come with their exponential, the **perplexity**: the number of equally likely choices that
 # would be as hard to guess.
 
+
 # %%
 @torch.no_grad()
 def sentence_losses(model, x, mask):
     """-log q of each text in nat, (texts,)."""
     losses = []
     for part, keep in zip(x.split(2048), mask.split(2048)):
-        log_q = model(part.to(lab.device)).log_softmax(-1)[:, :-1].cpu()  # (texts, words - 1, ids)
-        log_q = log_q.gather(-1, part[:, 1:, None])[..., 0]  # (texts, words - 1)
+        # (texts, words - 1, ids)
+        log_q = model(part.to(lab.device)).log_softmax(-1)[:, :-1].cpu()
+        # (texts, words - 1)
+        log_q = log_q.gather(-1, part[:, 1:, None])[..., 0]
         losses.append(-(log_q * keep[:, 1:]).sum(1))  # (texts,)
     return torch.cat(losses).double()
 
 
 def excess_on_sample(model):
     """Loss above the grammar's own, sentence by sentence, in nat a token; its standard error."""
-    loss, tokens = sentence_losses(model, x_test, mask_test), mask_test[:, 1:].sum(1)
-    surprise = [-captions.log_prob(text) for text in test_texts]  # of the grammar itself, in nat
-    over = loss - torch.tensor(surprise, dtype=torch.float64)  # (texts,) mean: KL(p || q)
-    return (over.sum() / tokens.sum()).item(), (over.std() * len(over)**0.5 / tokens.sum()).item()
+    loss, tokens = (
+        sentence_losses(model, x_test, mask_test),
+        mask_test[:, 1:].sum(1),
+    )
+    # of the grammar itself, in nat
+    surprise = [-captions.log_prob(text) for text in test_texts]
+    # (texts,) mean: KL(p || q)
+    over = loss - torch.tensor(surprise, dtype=torch.float64)
+    return (over.sum() / tokens.sum()).item(), (
+        over.std() * len(over) ** 0.5 / tokens.sum()
+    ).item()
 
 
 x_all, mask_all = encode(by_word, captions.texts)  # (sentences, words) each
@@ -824,23 +1103,55 @@ excess = exact_excess(decoder)
 
 # %%
 entropy = captions.entropy_per_token
-rows = [["every token alike", f"{math.log(len(names) - 3):.3f}", f"{len(names) - 3:.2f}"]]
-rows += [[name, f"{loss:.3f}", f"{math.exp(loss):.2f}"] for name, loss in baselines.items()]
-rows += [["decoder, 4,000 fresh sentences", lab.measured("02.fresh", entropy + sampled, digits=3),
-          lab.measured("02.fresh_perplexity", math.exp(entropy + sampled), digits=2)],
-         ["decoder, exact", lab.measured("02.exact", entropy + excess, digits=3),
-          lab.measured("02.perplexity", math.exp(entropy + excess), digits=2)],
-         ["entropy of the grammar", f"{entropy:.3f}", f"{math.exp(entropy):.2f}"]]  # fmt: skip
+rows = [
+    [
+        "every token alike",
+        f"{math.log(len(names) - 3):.3f}",
+        f"{len(names) - 3:.2f}",
+    ]
+]
+rows += [
+    [name, f"{loss:.3f}", f"{math.exp(loss):.2f}"]
+    for name, loss in baselines.items()
+]
+rows += [
+    [
+        "decoder, 4,000 fresh sentences",
+        lab.measured("02.fresh", entropy + sampled, digits=3),
+        lab.measured(
+            "02.fresh_perplexity", math.exp(entropy + sampled), digits=2
+        ),
+    ],
+    [
+        "decoder, exact",
+        lab.measured("02.exact", entropy + excess, digits=3),
+        lab.measured("02.perplexity", math.exp(entropy + excess), digits=2),
+    ],
+    ["entropy of the grammar", f"{entropy:.3f}", f"{math.exp(entropy):.2f}"],
+]
 plots.table(rows, header=["model", "nat a token", "perplexity"])
-print("above the entropy by", lab.measured("02.excess", 1000 * excess, "thousandths of a nat"),
-      "a token")  # fmt: skip
-lab.claim("the standard error of the sample is below a thousandth of a nat", error < 1e-3)
-lab.claim("the decoder is within 0.05 nat a token of the exact entropy", excess < 0.05)
-lab.claim("on a fresh sample it is not below the entropy by more than three standard errors",
-          sampled > -3 * error)  # fmt: skip
+print(
+    "above the entropy by",
+    lab.measured("02.excess", 1000 * excess, "thousandths of a nat"),
+    "a token",
+)
+lab.claim(
+    "the standard error of the sample is below a thousandth of a nat",
+    error < 1e-3,
+)
+lab.claim(
+    "the decoder is within 0.05 nat a token of the exact entropy", excess < 0.05
+)
+lab.claim(
+    "on a fresh sample it is not below the entropy by more than three standard"
+    " errors",
+    sampled > -3 * error,
+)
 lab.claim("over all sentences it is above the entropy", excess > 0)
-lab.claim("it is better than all n-grams above by more than 0.01 nat",
-          min(baselines.values()) - entropy - excess > 0.01)  # fmt: skip
+lab.claim(
+    "it is better than all n-grams above by more than 0.01 nat",
+    min(baselines.values()) - entropy - excess > 0.01,
+)
 
 # %% [markdown]
 # (The ± is the spread between seeds, not an interval: no seed is below the entropy. Some are well
@@ -852,11 +1163,13 @@ lab.claim("it is better than all n-grams above by more than 0.01 nat",
 # > the padding `log_p` may be anything, even $-\infty$. In the
 # > padding `log_p` may be anything, even $-\infty$.
 
+
 # %%
 def perplexity(log_p, mask):
     """Perplexity over all tokens; log_p (batch, words) in nat, mask True where there is a token."""
     ### BEGIN SOLUTION
-    return torch.exp(-log_p[mask].mean())  # padding is left out, whatever stands there
+    # padding is left out, whatever stands there
+    return torch.exp(-log_p[mask].mean())
     ### END SOLUTION
 
 
@@ -865,7 +1178,10 @@ perplexity = check("02.5", perplexity)
 
 # %%
 coin = torch.log(torch.full((1, 6), 0.5))  # (1, 6) a fair coin, six times
-print(f"a coin has perplexity {float(perplexity(coin, torch.ones(1, 6, dtype=torch.bool))):.1f}")
+print(
+    "a coin has perplexity"
+    f" {float(perplexity(coin, torch.ones(1, 6, dtype=torch.bool))):.1f}"
+)
 
 # %% [markdown]
 # ### What it says
@@ -875,13 +1191,18 @@ print(f"a coin has perplexity {float(perplexity(coin, torch.ones(1, 6, dtype=tor
 # sharpens it ($\tau < 1$) or flattens it ($\tau > 1$). With known grammar, every sentence can be
 # judged.
 
+
 # %%
 def generated(model, n, temperature):
     """`n` texts from a model, and the share of them that the grammar can give."""
     start = torch.full((n, 1), START, device=lab.device)  # (n, 1)
     draw = torch.Generator(lab.device).manual_seed(lab.seed)
-    ids = model.generate(start, 13, temperature, generator=draw, end=END)  # (n, words)
-    texts = [" ".join(names[i] for i in row if i not in (START, END)) for row in ids.tolist()]
+    # (n, words)
+    ids = model.generate(start, 13, temperature, generator=draw, end=END)
+    texts = [
+        " ".join(names[i] for i in row if i not in (START, END))
+        for row in ids.tolist()
+    ]
     possible = sum(captions.log_prob(text) > -math.inf for text in texts) / n
     return texts, possible
 
@@ -890,13 +1211,33 @@ rows, shares = [], {}
 for temperature in (0.3, 1.0, 1.5):
     texts, shares[temperature] = generated(decoder, 1000, temperature)
     key = f"02.generated_{temperature}"
-    rows.append([temperature, lab.measured(key, 100 * shares[temperature], "%"),
-                 lab.measured(f"{key}_distinct", len(set(texts)), digits=0)])  # fmt: skip
+    rows.append(
+        [
+            temperature,
+            lab.measured(key, 100 * shares[temperature], "%"),
+            lab.measured(f"{key}_distinct", len(set(texts)), digits=0),
+        ]
+    )
 own = captions.sample(1000, seed=lab.seed)
-rows.append(["the grammar itself", "100.0 %", lab.measured("02.grammar_distinct", len(set(own)),
-                                                           digits=0)])  # fmt: skip
-plots.table(rows, header=["temperature", "the grammar can give it", "different texts of 1,000"])
-lab.claim("at temperature 1 more than 8 of 10 sentences are the grammar's", shares[1.0] > 0.8)
+rows.append(
+    [
+        "the grammar itself",
+        "100.0 %",
+        lab.measured("02.grammar_distinct", len(set(own)), digits=0),
+    ]
+)
+plots.table(
+    rows,
+    header=[
+        "temperature",
+        "the grammar can give it",
+        "different texts of 1,000",
+    ],
+)
+lab.claim(
+    "at temperature 1 more than 8 of 10 sentences are the grammar's",
+    shares[1.0] > 0.8,
+)
 
 # %% tags=["varies"]
 for temperature in (0.3, 1.0, 1.5):
@@ -919,15 +1260,24 @@ ids, _ = encode(by_word, [sentence])  # (1, 10)
 shown = ["[START]", *sentence.split()][:7]
 with torch.no_grad():
     _, layer_weights = decoder(ids.to(lab.device), need_weights=True)
-figure, axes = plt.subplots(1, len(layer_weights), figsize=(9, 2.6), squeeze=False)
+figure, axes = plt.subplots(
+    1, len(layer_weights), figsize=(9, 2.6), squeeze=False
+)
 for number, (axis, weights_of) in enumerate(zip(axes[0], layer_weights), 1):
-    image = axis.imshow(weights_of[0, :, 6, :7].cpu(), vmin=0, vmax=1, aspect="auto")
+    image = axis.imshow(
+        weights_of[0, :, 6, :7].cpu(), vmin=0, vmax=1, aspect="auto"
+    )
     axis.set_xticks(range(7), shown, rotation=40, ha="right")
     axis.set_yticks(range(4), range(1, 5))
     axis.set(ylabel="head", title=f"layer {number}: read from the second 'a'")
 figure.colorbar(image, ax=axes[0], label="weight")
-plots.show(figure, alt="Attention weights of four heads in each layer from the word before the "
-           "second colour to all words before it.")  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "Attention weights of four heads in each layer from the word before the"
+        " second colour to all words before it."
+    ),
+)
 
 # %% [markdown]
 # Some heads look straight at the first colour. Which ones they are differs from seed to seed:
@@ -946,7 +1296,8 @@ plots.show(figure, alt="Attention weights of four heads in each layer from the w
 # %%
 my_prediction = None
 ### BEGIN SOLUTION
-my_prediction = 0.8  # lower, because it can know which 200 there are; a guess before the run
+# lower, because it can know which 200 there are; a guess before the run
+my_prediction = 0.8
 ### END SOLUTION
 
 # %%
@@ -954,7 +1305,12 @@ my_prediction = check("02.6", my_prediction)
 
 # %%
 few = sorted(set(captions.sample(400, seed=lab.seed)))
-few = [few[i] for i in torch.randperm(len(few), generator=torch.Generator().manual_seed(0))[:200]]
+few = [
+    few[i]
+    for i in torch.randperm(
+        len(few), generator=torch.Generator().manual_seed(0)
+    )[:200]
+]
 x_few, mask_few = encode(by_word, few)  # (200, words) each
 memoriser, _ = train_decoder(x_few, mask_few, epochs=100)
 tokens_few = mask_few[:, 1:].sum().item()
@@ -962,16 +1318,41 @@ loss_few = sentence_losses(memoriser, x_few, mask_few).sum().item() / tokens_few
 floor = 200 * math.log(200) / tokens_few
 fresh_few = entropy + excess_on_sample(memoriser)[0]
 plots.table(
-    [["grammar", "fresh sentences", f"{entropy:.2f}"],
-     ["trained on 51,200", "fresh sentences", lab.measured("02.many", entropy + sampled, digits=2)],
-     ["trained on 200", "fresh sentences", lab.measured("02.few_fresh", fresh_few, digits=2)],
-     ["trained on 200", "these 200", lab.measured("02.few", loss_few, digits=2)],
-     ["a list of these 200", "these 200", lab.measured("02.floor", floor, digits=2)]],
-    header=["model", "judged on", "nat a token"])  # fmt: skip
+    [
+        ["grammar", "fresh sentences", f"{entropy:.2f}"],
+        [
+            "trained on 51,200",
+            "fresh sentences",
+            lab.measured("02.many", entropy + sampled, digits=2),
+        ],
+        [
+            "trained on 200",
+            "fresh sentences",
+            lab.measured("02.few_fresh", fresh_few, digits=2),
+        ],
+        [
+            "trained on 200",
+            "these 200",
+            lab.measured("02.few", loss_few, digits=2),
+        ],
+        [
+            "a list of these 200",
+            "these 200",
+            lab.measured("02.floor", floor, digits=2),
+        ],
+    ],
+    header=["model", "judged on", "nat a token"],
+)
 compare_prediction("02.few", my_prediction, loss_few, "nat", digits=2)
-lab.claim("on its 200 sentences the loss is below the grammar's entropy, and not below log 200",
-          floor < loss_few < entropy - 0.1)  # fmt: skip
-lab.claim("on fresh sentences it is far worse than the model of many", fresh_few > entropy + 0.3)
+lab.claim(
+    "on its 200 sentences the loss is below the grammar's entropy, and not"
+    " below log 200",
+    floor < loss_few < entropy - 0.1,
+)
+lab.claim(
+    "on fresh sentences it is far worse than the model of many",
+    fresh_few > entropy + 0.3,
+)
 
 # %% [markdown]
 # There is no contradiction. The bound is the entropy of the distribution that the texts are
@@ -989,30 +1370,72 @@ lab.claim("on fresh sentences it is far worse than the model of many", fresh_few
 # %%
 dull, dull_history = train_decoder(x_train, mask_train, table_std=0.02)
 dull_excess, dull_share = exact_excess(dull), generated(dull, 1000, 1.0)[1]
-print(f"length of a row at 0.02: {0.02 * 768**0.5:.2f} at width 768, {0.02 * 8:.2f} at width 64")
+print(
+    f"length of a row at 0.02: {0.02 * 768**0.5:.2f} at width 768,"
+    f" {0.02 * 8:.2f} at width 64"
+)
 # a model that knows all but this: the second thing shares colour or shape with the first
 apart_over = 0.5 * (math.log(32) - math.log(2) - log_other) / captions.tokens
 apart_share = 0.5 + 0.5 * (1 / 8 * 3 / 4 + 7 / 8 * 1 / 4)
-rows = [["computed: things drawn independently", f"{apart_over:.3f}", f"{100 * apart_share:.1f} %"]]
-rows += [[name, lab.measured(f"{key}_over", over, digits=3),
-          lab.measured(f"{key}_share", 100 * share, "%")]
-         for name, key, over, share in (
-             ("tables begin with 0.02 an entry", "02.dull", dull_excess, dull_share),
-             ("tables begin with length 1", "02.good", excess, shares[1.0]))]  # fmt: skip
-plots.table(rows, header=["model", "nat a token above the entropy", "the grammar can give it"])
-lab.claim("after as many updates the start with 0.02 is further from the entropy",
-          dull_excess > excess + 0.02)  # fmt: skip
-lab.claim("and gives more sentences that the grammar can't", shares[1.0] - dull_share > 0.1)
+rows = [
+    [
+        "computed: things drawn independently",
+        f"{apart_over:.3f}",
+        f"{100 * apart_share:.1f} %",
+    ]
+]
+rows += [
+    [
+        name,
+        lab.measured(f"{key}_over", over, digits=3),
+        lab.measured(f"{key}_share", 100 * share, "%"),
+    ]
+    for name, key, over, share in (
+        ("tables begin with 0.02 an entry", "02.dull", dull_excess, dull_share),
+        ("tables begin with length 1", "02.good", excess, shares[1.0]),
+    )
+]
+plots.table(
+    rows,
+    header=[
+        "model",
+        "nat a token above the entropy",
+        "the grammar can give it",
+    ],
+)
+lab.claim(
+    "after as many updates the start with 0.02 is further from the entropy",
+    dull_excess > excess + 0.02,
+)
+lab.claim(
+    "and gives more sentences that the grammar can't",
+    shares[1.0] - dull_share > 0.1,
+)
 
 # %% tags=["varies"]
-figure = plots.curves({"length 1": smooth(history.loss),
-                       "length 0.16": smooth(dull_history.loss)},
-                      "update", "nat a token", "A bad start: the loss looks finished, and is not",
-                      baseline=("entropy of the grammar", entropy))  # fmt: skip
+figure = plots.curves(
+    {
+        "length 1": smooth(history.loss),
+        "length 0.16": smooth(dull_history.loss),
+    },
+    "update",
+    "nat a token",
+    "A bad start: the loss looks finished, and is not",
+    baseline=("entropy of the grammar", entropy),
+)
 figure.axes[0].set(ylim=(0.95, 1.5))
-plots.show(figure, alt="Two training curves: one falls to the entropy, the other stays on a "
-           "plateau a little above it.")  # fmt: skip
-wrong = [text for text in generated(dull, 1000, 1.0)[0] if captions.log_prob(text) == -math.inf]
+plots.show(
+    figure,
+    alt=(
+        "Two training curves: one falls to the entropy, the other stays on a "
+        "plateau a little above it."
+    ),
+)
+wrong = [
+    text
+    for text in generated(dull, 1000, 1.0)[0]
+    if captions.log_prob(text) == -math.inf
+]
 print("impossible sentences of the bad start:", *wrong[:4], sep="\n   ✗ ")
 
 # %% [markdown]
@@ -1038,13 +1461,16 @@ print("impossible sentences of the bad start:", *wrong[:4], sep="\n   ✗ ")
 # > Tokens that weren't chosen stay, too. Return two tensors (batch, words): what is shown, and the
 # > labels, which are -100 at places that weren't chosen.
 
+
 # %%
 def corrupt(x, chosen, lot, random, mask_id):
     """What BERT is shown and what it is to say; all tensors are (batch, words)."""
     ### BEGIN SOLUTION
     shown = torch.where(chosen & (lot < 0.8), mask_id, x)  # (batch, words) 80 %
-    shown = torch.where(chosen & (lot >= 0.8) & (lot < 0.9), random, shown)  # (batch, words) 10 %
-    return shown, x.masked_fill(~chosen, -100)  # the kept ones have a label, too
+    # (batch, words) 10 %
+    shown = torch.where(chosen & (lot >= 0.8) & (lot < 0.9), random, shown)
+    # the kept ones have a label, too
+    return shown, x.masked_fill(~chosen, -100)
     ### END SOLUTION
 
 
@@ -1055,42 +1481,70 @@ corrupt = check("02.7", corrupt)
 # The package's `mask_tokens` draws the lots itself. On the test captions:
 
 # %%
-words_only = mask_test & (x_test > MASK)  # (texts, words) neither [START] nor [END] nor padding
-shown, labels = mask_tokens(x_test, words_only, MASK, len(names), first_word=MASK + 1,
-                            generator=torch.Generator().manual_seed(0))  # fmt: skip
+# (texts, words) neither [START] nor [END] nor padding
+words_only = mask_test & (x_test > MASK)
+shown, labels = mask_tokens(
+    x_test,
+    words_only,
+    MASK,
+    len(names),
+    first_word=MASK + 1,
+    generator=torch.Generator().manual_seed(0),
+)
 hit = labels != -100  # (texts, words)
-masked_share, kept_share = ((shown == other)[hit].float().mean() for other in (MASK, x_test))
-print(f"chosen {100 * hit[words_only].float().mean():.1f} % of the words; of these "
-      f"{100 * masked_share:.1f} % masked, {100 * kept_share:.1f} % still the same word, "
-      f"{100 * (1 - masked_share - kept_share):.1f} % another")  # fmt: skip
+masked_share, kept_share = (
+    (shown == other)[hit].float().mean() for other in (MASK, x_test)
+)
+print(
+    f"chosen {100 * hit[words_only].float().mean():.1f} % of the words; of"
+    f" these {100 * masked_share:.1f} % masked, {100 * kept_share:.1f} % still"
+    f" the same word, {100 * (1 - masked_share - kept_share):.1f} % another"
+)
 
 # %% [markdown]
 # What are the two odd tenths for? Train the same encoder three times, with all chosen tokens
 # masked, with 80/10/10, and with 80 % masked and 20 % kept.
 
+
 # %%
 def masked_objective(masked, random):
     """An objective for masked words: shares of the chosen tokens that are masked and random."""
+
     def objective(model, batch):
         x, mask = batch  # (batch, words) each
         maskable = mask & (x > MASK)  # (batch, words) words only
-        chosen = maskable & (torch.rand(x.shape, device=x.device) < 0.15)  # (batch, words)
+        # (batch, words)
+        chosen = maskable & (torch.rand(x.shape, device=x.device) < 0.15)
         lot = torch.rand(x.shape, device=x.device)  # (batch, words)
-        other = torch.randint(MASK + 1, len(names), x.shape, device=x.device)  # (batch, words)
-        shown = torch.where(chosen & (lot < masked + random), other, x)  # (batch, words)
-        shown = torch.where(chosen & (lot < masked), MASK, shown)  # (batch, words)
-        return masked_token_loss(model(shown, mask), x.masked_fill(~chosen, -100))
+        # (batch, words)
+        other = torch.randint(MASK + 1, len(names), x.shape, device=x.device)
+        # (batch, words)
+        shown = torch.where(chosen & (lot < masked + random), other, x)
+        # (batch, words)
+        shown = torch.where(chosen & (lot < masked), MASK, shown)
+        return masked_token_loss(
+            model(shown, mask), x.masked_fill(~chosen, -100)
+        )
+
     return objective
 
 
-RECIPES = {"all [MASK]": (1.0, 0.0), "80/10/10": (0.8, 0.1), "80 [MASK], 20 kept": (0.8, 0.0)}
+RECIPES = {
+    "all [MASK]": (1.0, 0.0),
+    "80/10/10": (0.8, 0.1),
+    "80 [MASK], 20 kept": (0.8, 0.0),
+}
 encoders = {}
 for name, shares_of in RECIPES.items():
     torch.manual_seed(lab.seed)
     encoders[name] = LanguageModel(len(names), causal=False)
-    fit(encoders[name], masked_objective(*shares_of),
-        batches(x_train[:32_000], mask_train[:32_000]), device=lab.device,
-        config=FitConfig(epochs=1, lr=4e-3, max_steps=lab.step_limit))  # fmt: skip
+    fit(
+        encoders[name],
+        masked_objective(*shares_of),
+        batches(x_train[:32_000], mask_train[:32_000]),
+        device=lab.device,
+        config=FitConfig(epochs=1, lr=4e-3, max_steps=lab.step_limit),
+    )
 
 # %% [markdown]
 # The three are judged on 2,000 fresh sentences. *Hidden word*: one word is masked; how often is
@@ -1101,17 +1555,28 @@ for name, shares_of in RECIPES.items():
 # %%
 picks = torch.Generator().manual_seed(5)
 fresh = [text.split() for text in test_texts[:2000]]
-places = [int(torch.randint(len(words), (), generator=picks)) for words in fresh]
+places = [
+    int(torch.randint(len(words), (), generator=picks)) for words in fresh
+]
 best, wrong = [], []
 for words, place in zip(fresh, places):
-    swaps = [" ".join([*words[:place], word, *words[place + 1:]]) for word in names[MASK + 1:]]
-    p = torch.tensor([captions.log_prob(text) for text in swaps], dtype=torch.float64).exp()
+    swaps = [
+        " ".join([*words[:place], word, *words[place + 1 :]])
+        for word in names[MASK + 1 :]
+    ]
+    p = torch.tensor(
+        [captions.log_prob(text) for text in swaps], dtype=torch.float64
+    ).exp()
     best.append((p.max() / p.sum()).item())  # the chance of the best guess
     impossible = [text for text, chance in zip(swaps, p) if chance == 0]
-    wrong.append(impossible[int(torch.randint(len(impossible), (), generator=picks))])
+    wrong.append(
+        impossible[int(torch.randint(len(impossible), (), generator=picks))]
+    )
 ideal = sum(best) / len(best)
-at, row = torch.tensor(places) + 1, torch.arange(2000)  # (2000,) each, behind [START]
-x_right, keep_right = encode(by_word, [" ".join(words) for words in fresh])  # (2000, words) each
+# (2000,) each, behind [START]
+at, row = torch.tensor(places) + 1, torch.arange(2000)
+# (2000, words) each
+x_right, keep_right = encode(by_word, [" ".join(words) for words in fresh])
 x_wrong, keep_wrong = encode(by_word, wrong)  # (2000, words) each
 x_hidden = x_right.clone()
 x_hidden[row, at] = MASK
@@ -1120,13 +1585,23 @@ x_hidden[row, at] = MASK
 @torch.no_grad()
 def judged(model):
     """Shares right: hidden word, says what it sees, finds the wrong word."""
-    hidden, seen, doubted = (model(x.to(lab.device), keep.to(lab.device)).cpu() for x, keep in (
-        (x_hidden, keep_right), (x_right, keep_right), (x_wrong, keep_wrong)))  # fmt: skip
+    hidden, seen, doubted = (
+        model(x.to(lab.device), keep.to(lab.device)).cpu()
+        for x, keep in (
+            (x_hidden, keep_right),
+            (x_right, keep_right),
+            (x_wrong, keep_wrong),
+        )
+    )
     words = x_right > MASK  # (2000, words)
-    log_p = doubted.log_softmax(-1).gather(-1, x_wrong[..., None])[..., 0]  # (2000, words)
+    # (2000, words)
+    log_p = doubted.log_softmax(-1).gather(-1, x_wrong[..., None])[..., 0]
     found = log_p.masked_fill(x_wrong <= MASK, 0).argmin(1) == at  # (2000,)
-    return [(hidden[row, at].argmax(-1) == x_right[row, at]).float().mean().item(),
-            (seen.argmax(-1) == x_right)[words].float().mean().item(), found.float().mean().item()]
+    return [
+        (hidden[row, at].argmax(-1) == x_right[row, at]).float().mean().item(),
+        (seen.argmax(-1) == x_right)[words].float().mean().item(),
+        found.float().mean().item(),
+    ]
 
 
 results = {name: judged(model) for name, model in encoders.items()}
@@ -1134,16 +1609,37 @@ results = {name: judged(model) for name, model in encoders.items()}
 # %%
 chance = sum(1 / len(words) for words in fresh) / len(fresh)
 one_word = f"{100 / (len(names) - MASK - 1):.1f} %"  # of all words
-rows = [["chance", one_word, one_word, f"{100 * chance:.1f} %"],
-        ["best possible", f"{100 * ideal:.1f} %", "100.0 %", "100.0 %"]]  # fmt: skip
+rows = [
+    ["chance", one_word, one_word, f"{100 * chance:.1f} %"],
+    ["best possible", f"{100 * ideal:.1f} %", "100.0 %", "100.0 %"],
+]
 for key, (name, result) in zip("abc", results.items()):
-    rows.append([f"{key}) {name}", *(lab.measured(f"02.mlm_{key}{j}", 100 * share, "%")
-                                     for j, share in enumerate(result))])  # fmt: skip
-plots.table(rows, header=["chosen tokens become", "hidden word", "says what it sees",
-                          "finds the wrong word"])  # fmt: skip
+    rows.append(
+        [
+            f"{key}) {name}",
+            *(
+                lab.measured(f"02.mlm_{key}{j}", 100 * share, "%")
+                for j, share in enumerate(result)
+            ),
+        ]
+    )
+plots.table(
+    rows,
+    header=[
+        "chosen tokens become",
+        "hidden word",
+        "says what it sees",
+        "finds the wrong word",
+    ],
+)
 masked, both, kept = results.values()
-lab.claim("without kept words the model says what it sees less often", both[1] - masked[1] > 0.05)
-lab.claim("without random words it finds fewer mistakes", both[2] - kept[2] > 0.02)
+lab.claim(
+    "without kept words the model says what it sees less often",
+    both[1] - masked[1] > 0.05,
+)
+lab.claim(
+    "without random words it finds fewer mistakes", both[2] - kept[2] > 0.02
+)
 
 # %% [markdown]
 # The kept words teach the model to *answer* with the word that stands there: see the second column.
@@ -1163,7 +1659,8 @@ lab.claim("without random words it finds fewer mistakes", both[2] - kept[2] > 0.
 # %%
 my_choice = None
 ### BEGIN SOLUTION
-my_choice = "b"  # a finds mistakes but loses the word itself, c trusts what it is shown
+# a finds mistakes but loses the word itself, c trusts what it is shown
+my_choice = "b"
 ### END SOLUTION
 
 # %%
@@ -1178,22 +1675,35 @@ my_choice = check("02.8", my_choice)
 # with hardly a word in common:
 
 # %%
-everyday = [("how do I get my money back?", "I would like a refund"),
-            ("my computer will not start", "the laptop does not boot"),
-            ("the kitten rests on the rug", "a cat is lying on the carpet"),
-            ("where can I eat around here?", "looking for a good restaurant nearby"),
-            ("the film put me to sleep", "what a boring movie"),
-            ("he is a physician", "this man works as a doctor"),
-            ("it is pouring outside", "the weather is very wet today"),
-            ("she purchased a vehicle", "the woman bought a car")]  # fmt: skip
+everyday = [
+    ("how do I get my money back?", "I would like a refund"),
+    ("my computer will not start", "the laptop does not boot"),
+    ("the kitten rests on the rug", "a cat is lying on the carpet"),
+    ("where can I eat around here?", "looking for a good restaurant nearby"),
+    ("the film put me to sleep", "what a boring movie"),
+    ("he is a physician", "this man works as a doctor"),
+    ("it is pouring outside", "the weather is very wet today"),
+    ("she purchased a vehicle", "the woman bought a car"),
+]
 left, right = zip(*everyday)
 cosines = vectors(left) @ vectors(right).T  # (8, 8)
 figure, axis = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
-figure.colorbar(axis.imshow(cosines, vmin=0, vmax=1, aspect="auto"), label="cosine")
-axis.set(title="Everyday paraphrases find each other", xlabel="number of the other sentence")
+figure.colorbar(
+    axis.imshow(cosines, vmin=0, vmax=1, aspect="auto"), label="cosine"
+)
+axis.set(
+    title="Everyday paraphrases find each other",
+    xlabel="number of the other sentence",
+)
 axis.set_yticks(range(8), [f"{text}  {i}" for i, text in enumerate(left)])
 axis.set_xticks(range(8), range(8))
-plots.show(figure, alt="Cosines of eight sentences with eight paraphrases; the diagonal is bright.")
+plots.show(
+    figure,
+    alt=(
+        "Cosines of eight sentences with eight paraphrases; the diagonal is"
+        " bright."
+    ),
+)
 for i, text in enumerate(right):
     print(f"{i}  {text}")
 matched = (cosines.argmax(1) == torch.arange(8)).sum()
@@ -1205,29 +1715,58 @@ lab.claim("each everyday sentence finds its paraphrase", matched == 8)
 # mean the same, three something else.
 
 # %%
-OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+OPPOSITE = {
+    "left of": "right of",
+    "right of": "left of",
+    "above": "below",
+    "below": "above",
+}
 RELATION = re.compile("(.*) (left of|right of|above|below) (.*)")
-related = [match.groups() for match in map(RELATION.fullmatch, captions.sample(3000, seed=7))
-           if match and not match[1].startswith("there")][:300]  # fmt: skip
+related = [
+    match.groups()
+    for match in map(RELATION.fullmatch, captions.sample(3000, seed=7))
+    if match and not match[1].startswith("there")
+][:300]
 rewritings = {
-    "same: 'there is' in front": [f"there is {a} {r} {b}" for a, r, b in related],
-    "same: seen from the other side": [f"{b} {OPPOSITE[r]} {a}" for a, r, b in related],
+    "same: 'there is' in front": [
+        f"there is {a} {r} {b}" for a, r, b in related
+    ],
+    "same: seen from the other side": [
+        f"{b} {OPPOSITE[r]} {a}" for a, r, b in related
+    ],
     "other: things exchanged": [f"{b} {r} {a}" for a, r, b in related],
-    "other: opposite relation": [f"{a} {OPPOSITE[r]} {b}" for a, r, b in related],
-    "other: 'there is no'": [f"there is no {a.removeprefix('a ')} {r} {b}" for a, r, b in related],
+    "other: opposite relation": [
+        f"{a} {OPPOSITE[r]} {b}" for a, r, b in related
+    ],
+    "other: 'there is no'": [
+        f"there is no {a.removeprefix('a ')} {r} {b}" for a, r, b in related
+    ],
 }
 base = vectors([" ".join(parts) for parts in related])  # (300, 384)
-cosine = {name: (base * vectors(texts)).sum(1) for name, texts in rewritings.items()}
+cosine = {
+    name: (base * vectors(texts)).sum(1) for name, texts in rewritings.items()
+}
 unrelated = (base * base.roll(1, 0)).sum(1)  # (300,)
 paraphrase = cosine["same: seen from the other side"]  # (300,)
 rows = [["another caption", f"{unrelated.mean():.2f}", ""]]
-rows += [[name, f"{c.mean():.2f}", f"{100 * (c > paraphrase).float().mean():.1f} %"]
-         for name, c in cosine.items()]  # fmt: skip
-plots.table(rows, header=["rewriting", "mean cosine",
-                          "captions in which it is nearer than 'seen from the other side'"])
+rows += [
+    [name, f"{c.mean():.2f}", f"{100 * (c > paraphrase).float().mean():.1f} %"]
+    for name, c in cosine.items()
+]
+plots.table(
+    rows,
+    header=[
+        "rewriting",
+        "mean cosine",
+        "captions in which it is nearer than 'seen from the other side'",
+    ],
+)
 swapped = (cosine["other: things exchanged"] > paraphrase).float().mean()
-lab.claim("in 9 of 10 captions, exchanging the things changes the vector less than a paraphrase",
-          swapped > 0.9)  # fmt: skip
+lab.claim(
+    "in 9 of 10 captions, exchanging the things changes the vector less than a"
+    " paraphrase",
+    swapped > 0.9,
+)
 
 # %% [markdown]
 # Each of the 300 captions is closer to the one with its things exchanged than to its paraphrase.
@@ -1239,16 +1778,27 @@ lab.claim("in 9 of 10 captions, exchanging the things changes the vector less th
 # The words of our world in other words, then: which of the 32 things is nearest?
 
 # %%
-things = [f"a {colour} {shape}" for colour, shape in product(
-    "red green blue black gray teal brown yellow".split(),
-    "circle square triangle cross".split())]  # fmt: skip
-asked = {"a scarlet disc": "a red circle", "a crimson ball": "a red circle",
-         "a lemon-coloured ring": "a yellow circle", "a navy box": "a blue square",
-         "a dark blue cube": "a blue square", "an emerald pyramid": "a green triangle",
-         "a golden plus sign": "a yellow cross", "a chocolate-coloured crucifix": "a brown cross",
-         "a turquoise wheel": "a teal circle", "a coal-dark rectangle": "a black square",
-         "a silver three-sided shape": "a gray triangle",
-         "a cherry-coloured round shape": "a red circle"}  # fmt: skip
+things = [
+    f"a {colour} {shape}"
+    for colour, shape in product(
+        ["red", "green", "blue", "black", "gray", "teal", "brown", "yellow"],
+        ["circle", "square", "triangle", "cross"],
+    )
+]
+asked = {
+    "a scarlet disc": "a red circle",
+    "a crimson ball": "a red circle",
+    "a lemon-coloured ring": "a yellow circle",
+    "a navy box": "a blue square",
+    "a dark blue cube": "a blue square",
+    "an emerald pyramid": "a green triangle",
+    "a golden plus sign": "a yellow cross",
+    "a chocolate-coloured crucifix": "a brown cross",
+    "a turquoise wheel": "a teal circle",
+    "a coal-dark rectangle": "a black square",
+    "a silver three-sided shape": "a gray triangle",
+    "a cherry-coloured round shape": "a red circle",
+}
 nearest = (vectors(list(asked)) @ vectors(things).T).argmax(1)  # (12,)
 hits = 0
 for (text, meant), i in zip(asked.items(), nearest):
@@ -1265,13 +1815,21 @@ print(f"{hits} of {len(asked)}; by chance 1 in {len(things)}")
 # Nothing in the `Decoder` changes with its size. GPT-2's smallest size, which nanoGPT trains:
 
 # %%
-gpt2 = DecoderConfig(dim=768, layers=12, heads=12, mlp_dim=3072, vocab_size=50257, max_words=1024)
+gpt2 = DecoderConfig(
+    dim=768, layers=12, heads=12, mlp_dim=3072, vocab_size=50257, max_words=1024
+)
 with torch.device("meta"):  # shapes without memory
     count = sum(p.numel() for p in Decoder(gpt2).parameters())
 print(f"{count:,} weights")
-print(f"weights, gradients and AdamW's means of gradient and square in float32: {16 * count / 1e9:.1f} GB")
+print(
+    "weights, gradients and AdamW's means of gradient and square in float32:"
+    f" {16 * count / 1e9:.1f} GB"
+)
 # a product and a sum for each weight forward, and twice that backward
-print(f"operations for one trained token, about 6 a weight: {6 * count / 1e9:.1f} billion")
+print(
+    f"operations for one trained token, about 6 a weight: {6 * count / 1e9:.1f}"
+    " billion"
+)
 
 # %% [markdown]
 # | | this lesson | the `gpu` profile | nanoGPT's GPT-2 |
@@ -1298,20 +1856,55 @@ print(f"operations for one trained token, about 6 a weight: {6 * count / 1e9:.1f
 # - Sentence vectors tell what a sentence is about, and hardly who is left of whom.
 
 # %%
-quiz([
-    ("Scores of attention aren't divided by the root of the width. What happens in a wide model?",
-     "They spread by the root of d, the softmax picks one key, and hardly any gradient is left."),
-    ("A model of the next word reaches a test loss below the entropy of its source. What now?",
-     "First look at the standard error: on a sample it can happen by chance. By more than that, look "
-     "for the bug. Often the causal mask is missing, or the test leaked."),
-    ("`nn.MultiheadAttention` gets your mask that is True for words. Does it raise an error?",
-     "No. True means `leave out` there, so words are hidden and padding is read. A text without "
-     "padding becomes nan."),
-    ("Why does BERT leave some chosen words as they are, with a label?",
-     "So that the state at a visible word holds that word; later tasks have no [MASK]."),
-    ("Two sentences have a cosine of 0.98. Do they mean the same?",
-     "Not necessarily: exchanging two things, or left for right, hardly moves the vector."),
-])  # fmt: skip
+quiz(
+    [
+        (
+            (
+                "Scores of attention aren't divided by the root of the width."
+                " What happens in a wide model?"
+            ),
+            (
+                "They spread by the root of d, the softmax picks one key, and"
+                " hardly any gradient is left."
+            ),
+        ),
+        (
+            (
+                "A model of the next word reaches a test loss below the entropy"
+                " of its source. What now?"
+            ),
+            (
+                "First look at the standard error: on a sample it can happen by"
+                " chance. By more than that, look for the bug. Often the causal"
+                " mask is missing, or the test leaked."
+            ),
+        ),
+        (
+            (
+                "`nn.MultiheadAttention` gets your mask that is True for words."
+                " Does it raise an error?"
+            ),
+            (
+                "No. True means `leave out` there, so words are hidden and"
+                " padding is read. A text without padding becomes nan."
+            ),
+        ),
+        (
+            "Why does BERT leave some chosen words as they are, with a label?",
+            (
+                "So that the state at a visible word holds that word; later"
+                " tasks have no [MASK]."
+            ),
+        ),
+        (
+            "Two sentences have a cosine of 0.98. Do they mean the same?",
+            (
+                "Not necessarily: exchanging two things, or left for right,"
+                " hardly moves the vector."
+            ),
+        ),
+    ]
+)
 
 # %% [markdown]
 # **Papers.** Vaswani et al. 2017, *Attention Is All You Need* ([arXiv

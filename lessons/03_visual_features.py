@@ -26,6 +26,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
+from course_utils import lab, plots
+from course_utils.checks import check, compare_prediction, quiz
+from course_utils.datasets import load_emoji
+from course_utils.features import cached_features
+from course_utils.models.cnn import VGG, Bottleneck, ResNet, vgg_block
+from course_utils.models.efficientnet import resize
+from course_utils.models.pretrained import (
+    imagenet_names,
+    load_efficientnet_lite0,
+)
+from course_utils.models.vit import ViT, ViTConfig
+from course_utils.world.drawing import draw
+from course_utils.world.scenes import compose, sample_scenes
 from matplotlib import cbook
 from PIL import Image
 from sklearn.datasets import load_sample_images
@@ -33,17 +46,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
-
-from course_utils import lab, plots
-from course_utils.checks import check, compare_prediction, hint, quiz
-from course_utils.datasets import load_emoji
-from course_utils.features import cached_features
-from course_utils.models.cnn import VGG, Bottleneck, ResNet, vgg_block
-from course_utils.models.efficientnet import resize
-from course_utils.models.pretrained import imagenet_names, load_efficientnet_lite0
-from course_utils.models.vit import ViT, ViTConfig
-from course_utils.world.drawing import draw
-from course_utils.world.scenes import COLOUR_NAMES, SHAPES, Scenes, compose, sample_scenes
 
 # %% [markdown]
 # ## 1. A network that has seen a lot
@@ -62,14 +64,18 @@ def as_tensor(pixels):
     return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float() / 255
 
 
-temple, flower = map(as_tensor, load_sample_images().images)  # (3, 427, 640) each
+# (3, 427, 640) each
+temple, flower = map(as_tensor, load_sample_images().images)
 with Image.open(cbook.get_sample_data("grace_hopper.jpg")) as file:
     admiral = as_tensor(file.convert("RGB"))  # (3, 600, 512)
 photographs = {"temple": temple, "flower": flower, "admiral": admiral}
 emoji = load_emoji("all")
 wanted = ["dog face", "pizza", "umbrella", "soccer ball", "violin"]
-shown = {name: emoji.images[emoji.names.index(name)].float() / 255
-         for name in wanted if name in emoji.names}  # fmt: skip
+shown = {
+    name: emoji.images[emoji.names.index(name)].float() / 255
+    for name in wanted
+    if name in emoji.names
+}
 
 
 def square(image, side=224):
@@ -80,14 +86,25 @@ def square(image, side=224):
 
 
 with torch.no_grad():
-    top5 = {name: lite.classify(square(image)).softmax(-1).topk(5)
-            for name, image in {**photographs, **shown}.items()}  # fmt: skip
-rows = [[name, *(f"{classes[i]} {100 * p:.0f} %" for p, i in zip(p[0], index[0]))]
-        for name, (p, index) in top5.items()]  # fmt: skip
+    top5 = {
+        name: lite.classify(square(image)).softmax(-1).topk(5)
+        for name, image in {**photographs, **shown}.items()
+    }
+rows = [
+    [name, *(f"{classes[i]} {100 * p:.0f} %" for p, i in zip(p[0], index[0]))]
+    for name, (p, index) in top5.items()
+]
 pictures = [square(image)[0] for image in {**photographs, **shown}.values()]
-plots.show(plots.images_grid(pictures, list(top5), columns=4, size=1.7),
-           alt="Three photographs, of a temple, a flower and a woman in uniform, and five emoji.")
-plots.table(rows, header=["picture", "first", "second", "third", "fourth", "fifth"])
+plots.show(
+    plots.images_grid(pictures, list(top5), columns=4, size=1.7),
+    alt=(
+        "Three photographs, of a temple, a flower and a woman in uniform, and"
+        " five emoji."
+    ),
+)
+plots.table(
+    rows, header=["picture", "first", "second", "third", "fourth", "fifth"]
+)
 
 # %% [markdown]
 # It comes close with the photographs, and with some of the drawings. There is no class for a
@@ -120,6 +137,7 @@ plots.table(rows, header=["picture", "first", "second", "third", "fourth", "fift
 # > Write this formula for a kernel that may be **dilated**: its entries lie `dilation` pixels
 # > apart, so that it spans `dilation * (kernel - 1) + 1` pixels. Stuck? Run `hint("03.1")`.
 
+
 # %%
 def output_side(side, kernel, stride=1, padding=0, dilation=1):
     """Side of a convolution's output, in pixels: an int."""
@@ -136,18 +154,23 @@ output_side = check("03.1", output_side)
 # Now the sum itself. `unfold` lays each window out as one column, and the whole convolution is one
 # product of matrices. A loop says the same in the order of the formula. PyTorch beside both:
 
+
 # %%
 def conv_by_loop(x, weight, bias, stride, padding):
     """Convolution of x (images, channels, height, width), place by place."""
     side = output_side(x.shape[2], weight.shape[2], stride, padding)
-    x = F.pad(x, (padding,) * 4)  # (images, channels, height + 2 padding, width + 2 padding)
-    out = torch.zeros(len(x), len(weight), side, side)  # (images, out, side, side)
+    # (images, channels, height + 2 padding, width + 2 padding)
+    x = F.pad(x, (padding,) * 4)
+    # (images, out, side, side)
+    out = torch.zeros(len(x), len(weight), side, side)
     for i in range(side):
         for j in range(side):
             rows = slice(i * stride, i * stride + weight.shape[2])
             columns = slice(j * stride, j * stride + weight.shape[3])
-            window = x[:, None, :, rows, columns]  # (images, 1, channels, kernel, kernel)
-            out[:, :, i, j] = (window * weight).sum((2, 3, 4)) + bias  # (images, out)
+            # (images, 1, channels, kernel, kernel)
+            window = x[:, None, :, rows, columns]
+            # (images, out)
+            out[:, :, i, j] = (window * weight).sum((2, 3, 4)) + bias
     return out
 
 
@@ -156,21 +179,34 @@ def conv_by_product(x, weight, bias, stride, padding):
     side = output_side(x.shape[2], weight.shape[2], stride, padding)
     windows = F.unfold(x, weight.shape[2], padding=padding, stride=stride)
     # windows: (images, channels * kernel * kernel, side * side)
-    return (weight.flatten(1) @ windows + bias[:, None]).unflatten(2, (side, side))
+    return (weight.flatten(1) @ windows + bias[:, None]).unflatten(
+        2, (side, side)
+    )
 
 
 generator = torch.Generator().manual_seed(0)
-x = torch.randn(2, 3, 17, 17, generator=generator)  # (images, channels, height, width)
+# (images, channels, height, width)
+x = torch.randn(2, 3, 17, 17, generator=generator)
 bias = torch.randn(5, generator=generator)  # (out,)
 for kernel, stride, padding in ((3, 1, 1), (3, 2, 1), (7, 2, 3), (4, 4, 0)):
-    weight = torch.randn(5, 3, kernel, kernel, generator=generator)  # (out, channels, k, k)
-    theirs = F.conv2d(x, weight, bias, stride, padding)  # (images, out, side, side)
-    gaps = [(ours(x, weight, bias, stride, padding) - theirs).abs().max()
-            for ours in (conv_by_loop, conv_by_product)]  # fmt: skip
-    print(f"kernel {kernel}, stride {stride}, padding {padding}: 17 -> {theirs.shape[-1]:2}, "
-          f"largest difference below 1e-4: {max(gaps) < 1e-4}")  # fmt: skip
-    lab.claim(f"a convolution by hand equals F.conv2d (kernel {kernel}, stride {stride})",
-              max(gaps) < 1e-4)  # fmt: skip
+    # (out, channels, k, k)
+    weight = torch.randn(5, 3, kernel, kernel, generator=generator)
+    # (images, out, side, side)
+    theirs = F.conv2d(x, weight, bias, stride, padding)
+    gaps = [
+        (ours(x, weight, bias, stride, padding) - theirs).abs().max()
+        for ours in (conv_by_loop, conv_by_product)
+    ]
+    print(
+        f"kernel {kernel}, stride {stride}, padding {padding}: 17 ->"
+        f" {theirs.shape[-1]:2}, largest difference below 1e-4:"
+        f" {max(gaps) < 1e-4}"
+    )
+    lab.claim(
+        f"a convolution by hand equals F.conv2d (kernel {kernel}, stride"
+        f" {stride})",
+        max(gaps) < 1e-4,
+    )
 
 # %% [markdown]
 # What does a kernel find? Three that need no learning, on the temple: the difference of neighbours
@@ -180,9 +216,11 @@ for kernel, stride, padding in ((3, 1, 1), (3, 2, 1), (7, 2, 3), (4, 4, 0)):
 
 # %%
 grey = square(temple, 160).mean(1, keepdim=True)  # (1, 1, 160, 160)
-kernels = {"mean of 25": torch.full((5, 5), 1 / 25),
-           "left minus right": torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]]),
-           "top minus bottom": torch.tensor([[1.0, 2, 1], [0, 0, 0], [-1, -2, -1]])}  # fmt: skip
+kernels = {
+    "mean of 25": torch.full((5, 5), 1 / 25),
+    "left minus right": torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]]),
+    "top minus bottom": torch.tensor([[1.0, 2, 1], [0, 0, 0], [-1, -2, -1]]),
+}
 figure, axes = plt.subplots(1, 4, figsize=(10, 2.8))
 axes[0].imshow(grey[0, 0], cmap="gray")
 axes[0].set_title("grey temple")
@@ -192,20 +230,33 @@ for axis, (name, kernel) in zip(axes[1:], kernels.items()):
     axis.set_title(name)
 for axis in axes:
     axis.axis("off")
-plots.show(figure, alt="The temple in grey, blurred by a mean, its vertical edges, and its "
-           "horizontal edges.")  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "The temple in grey, blurred by a mean, its vertical edges, and its "
+        "horizontal edges."
+    ),
+)
 
 # %%
 first = lite.stem[0].weight  # (32, 3, 3, 3)
-low, high = first.amin((1, 2, 3), keepdim=True), first.amax((1, 2, 3), keepdim=True)
+low, high = (
+    first.amin((1, 2, 3), keepdim=True),
+    first.amax((1, 2, 3), keepdim=True),
+)
 scaled = (first - low) / (high - low)  # (32, 3, 3, 3) each kernel in [0, 1]
 figure, axes = plt.subplots(2, 16, figsize=(10, 1.6))
 for axis, kernel in zip(axes.flat, scaled):
     axis.imshow(plots.as_picture(kernel))
     axis.axis("off")
 figure.suptitle("The 32 learnt kernels of the first layer, 3x3 each")
-plots.show(figure, alt="32 small colour patches of 3 by 3 pixels; some are edges between light "
-           "and dark, some contrasts of two colours.")  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "32 small colour patches of 3 by 3 pixels; some are edges between light"
+        " and dark, some contrasts of two colours."
+    ),
+)
 
 # %% [markdown]
 # ## 3. Blocks of layers, and how far they see
@@ -219,19 +270,29 @@ plots.show(figure, alt="32 small colour patches of 3 by 3 pixels; some are edges
 # once, so what comes out *is* the kernel, mirrored. On numbers:
 
 # %%
-two = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.Conv2d(8, 4, 3, bias=False)).double()
-impulse = torch.zeros(3, 3, 9, 9, dtype=torch.float64)  # one picture a channel, one white pixel
+two = nn.Sequential(
+    nn.Conv2d(3, 8, 3, bias=False), nn.Conv2d(8, 4, 3, bias=False)
+).double()
+# one picture a channel, one white pixel
+impulse = torch.zeros(3, 3, 9, 9, dtype=torch.float64)
 impulse[range(3), range(3), 4, 4] = 1
 with torch.no_grad():
     answer = two(impulse)  # (3, 4, 5, 5) what one pixel does
-    one = answer.transpose(0, 1).flip(2, 3)  # (4, 3, 5, 5) mirrored back: the one kernel
-    x = torch.randn(2, 3, 20, 20, dtype=torch.float64, generator=generator)  # (2, 3, 20, 20)
+    # (4, 3, 5, 5) mirrored back: the one kernel
+    one = answer.transpose(0, 1).flip(2, 3)
+    # (2, 3, 20, 20)
+    x = torch.randn(2, 3, 20, 20, dtype=torch.float64, generator=generator)
     gap = (two(x) - F.conv2d(x, one)).abs().max()
     relu = nn.Sequential(two[0], nn.ReLU(), two[1])
     bent = (relu(x) - F.conv2d(x, one)).abs().max()
-print(f"two 3x3 layers and one 5x5 layer differ by less than 1e-12: {gap < 1e-12}")
+print(
+    f"two 3x3 layers and one 5x5 layer differ by less than 1e-12: {gap < 1e-12}"
+)
 print(f"with a ReLU between them by {bent:.1f}")
-lab.claim("two convolutions without anything between are one", gap < 1e-12 < 0.1 < bent)
+lab.claim(
+    "two convolutions without anything between are one",
+    gap < 1e-12 < 0.1 < bent,
+)
 
 # %% [markdown]
 # The package's `vgg_block` is this list of layers, and `VGG` a row of blocks. The names of its
@@ -241,8 +302,11 @@ lab.claim("two convolutions without anything between are one", gap < 1e-12 < 0.1
 # %%
 print(nn.Sequential(*vgg_block(3, 64, convs=2)))
 torch.manual_seed(lab.seed)
-theirs = torchvision.models.vgg11(weights=None).features.eval()  # random weights
-ours = VGG(((64, 1), (128, 1), (256, 2), (512, 2), (512, 2)), norm="none").eval()
+# random weights
+theirs = torchvision.models.vgg11(weights=None).features.eval()
+ours = VGG(
+    ((64, 1), (128, 1), (256, 2), (512, 2), (512, 2)), norm="none"
+).eval()
 ours.features.load_state_dict(theirs.state_dict())
 images = torch.rand(2, 3, 64, 64)  # (images, 3, 64, 64)
 with torch.no_grad():
@@ -272,6 +336,7 @@ lab.claim("our VGG equals torchvision's", gap < 1e-5)
 # >
 # > Write it for a list of (kernel, stride). Pooling counts as a layer.
 
+
 # %%
 def receptive_field(layers):
     """Side in pixels that one output sees; layers is a list of (kernel, stride), first to last."""
@@ -298,8 +363,12 @@ torch.manual_seed(lab.seed)
 small = VGG(((8, 1), (8, 1), (8, 2), (8, 2)), norm="none")
 for module in small.features:
     if isinstance(module, nn.Conv2d):
-        nn.init.uniform_(module.weight, 0.1, 0.2)  # positive: nothing cancels, no ReLU closes
-pooled = [nn.AvgPool2d(2) if isinstance(m, nn.MaxPool2d) else m for m in small.features]
+        # positive: nothing cancels, no ReLU closes
+        nn.init.uniform_(module.weight, 0.1, 0.2)
+pooled = [
+    nn.AvgPool2d(2) if isinstance(m, nn.MaxPool2d) else m
+    for m in small.features
+]
 picture = torch.rand(1, 3, 160, 160, requires_grad=True)  # (1, 3, 160, 160)
 grid = nn.Sequential(*pooled)(picture)  # (1, 8, 10, 10)
 grid[0, :, 5, 5].sum().backward()
@@ -311,9 +380,18 @@ central = (touched > 0.1 * touched.max()).any(0).sum()
 figure, axis = plt.subplots(figsize=(4.8, 3.4))
 figure.colorbar(axis.imshow(spread.sqrt()), label="root of relative gradient")
 axis.set_title(f"One patch sees {seen} x {seen} pixels, its centre best")
-plots.show(figure, alt="A bright blob in the middle of a dark square: the gradient of one output "
-           "by the pixels, strongest in the middle and exactly zero outside.")  # fmt: skip
-print(f"by the gradient {seen} pixels, by the rule {rule}; above a tenth of the maximum {central}")
+plots.show(
+    figure,
+    alt=(
+        "A bright blob in the middle of a dark square: the gradient of one"
+        " output by the pixels, strongest in the middle and exactly zero"
+        " outside."
+    ),
+)
+print(
+    f"by the gradient {seen} pixels, by the rule {rule}; above a tenth of the"
+    f" maximum {central}"
+)
 lab.claim("the receptive field by gradient is that of the rule", seen == rule)
 
 # %% [markdown]
@@ -330,26 +408,44 @@ lab.claim("the receptive field by gradient is that of the rule", seen == rule)
 
 # %%
 kept = {}
-STAGES = {"block 1": lite.blocks[0], "block 5": lite.blocks[4], "block 11": lite.blocks[10]}
-hooks = [module.register_forward_hook(lambda m, i, out, name=name: kept.update({name: out[0]}))
-         for name, module in STAGES.items()]  # fmt: skip
+STAGES = {
+    "block 1": lite.blocks[0],
+    "block 5": lite.blocks[4],
+    "block 11": lite.blocks[10],
+}
+hooks = [
+    module.register_forward_hook(
+        lambda m, i, out, name=name: kept.update({name: out[0]})
+    )
+    for name, module in STAGES.items()
+]
 figure, axes = plt.subplots(2, 13, figsize=(13, 2.6))
 for row, image in zip(axes, (temple, flower)):
     with torch.no_grad():
         lite(square(image))
     row[0].imshow(plots.as_picture(square(image)[0]))
-    for i, (name, maps) in enumerate(kept.items()):  # maps (channels, rows, columns)
+    # maps (channels, rows, columns)
+    for i, (name, maps) in enumerate(kept.items()):
         for j, channel in enumerate(maps.flatten(1).std(1).topk(4).indices):
             row[1 + 4 * i + j].imshow(maps[channel])
             if j == 0:
-                row[1 + 4 * i].set_title(f"{name}: {maps.shape[1]}x{maps.shape[2]}", loc="left",
-                                         fontsize=9)  # fmt: skip
+                row[1 + 4 * i].set_title(
+                    f"{name}: {maps.shape[1]}x{maps.shape[2]}",
+                    loc="left",
+                    fontsize=9,
+                )
 for axis in axes.flat:
     axis.axis("off")
 for hook in hooks:
     hook.remove()
-plots.show(figure, alt="Two photographs and four feature maps each from three depths: early maps "
-           "show outlines at 112 by 112, late ones a few bright blobs at 14 by 14.")  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "Two photographs and four feature maps each from three depths: early"
+        " maps show outlines at 112 by 112, late ones a few bright blobs at 14"
+        " by 14."
+    ),
+)
 
 # %% [markdown]
 # Early maps look like the picture in other lights. Late ones are coarse, and hard to read: so ask
@@ -359,14 +455,29 @@ plots.show(figure, alt="Two photographs and four feature maps each from three de
 
 # %%
 SIDE, EMOJI = 128, lab.pick(cpu=700, gpu=len(emoji))
-pick = torch.randperm(len(emoji), generator=torch.Generator().manual_seed(0))[:EMOJI].sort().values
+pick = (
+    torch.randperm(len(emoji), generator=torch.Generator().manual_seed(0))[
+        :EMOJI
+    ]
+    .sort()
+    .values
+)
 some = emoji.select(pick)
 lite = lite.to(lab.device)
-emoji_v = cached_features("lesson03-emoji", some.images, lite, lambda p: lite.grid(p, SIDE))
+emoji_v = cached_features(
+    "lesson03-emoji", some.images, lite, lambda p: lite.grid(p, SIDE)
+)
 # emoji_v (EMOJI, 16, 1280)
 peak = emoji_v.amax(1)  # (EMOJI, 1280)
-channels = (peak / (peak.mean(0) + 0.05)).topk(6, dim=0).values.mean(0).topk(200).indices
-channels = channels[[0, 40, 80, 120]]  # picky channels, not only the very pickiest
+channels = (
+    (peak / (peak.mean(0) + 0.05))
+    .topk(6, dim=0)
+    .values.mean(0)
+    .topk(200)
+    .indices
+)
+# picky channels, not only the very pickiest
+channels = channels[[0, 40, 80, 120]]
 figure, axes = plt.subplots(4, 6, figsize=(7.5, 4.8))
 for row, channel in zip(axes, channels):
     for axis, i in zip(row, peak[:, channel].topk(6).indices):
@@ -374,8 +485,13 @@ for row, channel in zip(axes, channels):
         axis.axis("off")
     row[0].set_title(f"channel {channel}", loc="left", fontsize=9)
 figure.suptitle("Six emoji that excite one channel most")
-plots.show(figure, alt="Four rows of six emoji. In some rows they share a look, such as rings or "
-           "grey bodies; in none of them do all show one kind of thing.")  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "Four rows of six emoji. In some rows they share a look, such as rings"
+        " or grey bodies; in none of them do all show one kind of thing."
+    ),
+)
 
 # %% [markdown]
 # Look for what a row shares. Some rows share a look, a ring or a grey body, in half of their
@@ -390,52 +506,103 @@ plots.show(figure, alt="Four rows of six emoji. In some rows they share a look, 
 # about 11 of the 36 tiles. The same with raw pixels, reduced to 16x16. Then the emoji. They come
 # sorted into *groups* such as "Food & Drink"; the variants of one emoji are a **family**.
 
+
 # %%
 def tiles(image, side=128):
     """Twelve tiles of a photograph without overlap: (12, 3, side, side)."""
     image = resize(image[None], 4 * side)[0][:, : 3 * side]  # (3, 384, 512)
-    return image.unfold(1, side, side).unfold(2, side, side).flatten(1, 2).transpose(0, 1)
+    return (
+        image.unfold(1, side, side)
+        .unfold(2, side, side)
+        .flatten(1, 2)
+        .transpose(0, 1)
+    )
 
 
-tile = torch.cat([tiles(image) for image in photographs.values()])  # (36, 3, 128, 128)
+# (36, 3, 128, 128)
+tile = torch.cat([tiles(image) for image in photographs.values()])
 source = torch.arange(3).repeat_interleave(12)  # (36,)
-tile_v = cached_features("lesson03-tiles", tile, lite, lite.grid)  # (36, 16, 1280)
+# (36, 16, 1280)
+tile_v = cached_features("lesson03-tiles", tile, lite, lite.grid)
 
 
 def nearest(vectors, k=1, family=None):
     """Indices of the k nearest other rows by cosine (rows, k); with `family`, of other families."""
-    unit = F.normalize(vectors - vectors.mean(0), dim=1)  # (rows, dim) from the mean
+    # (rows, dim) from the mean
+    unit = F.normalize(vectors - vectors.mean(0), dim=1)
     cosine = (unit @ unit.T).fill_diagonal_(-2)  # (rows, rows)
     if family is not None:
-        cosine = cosine.masked_fill(family[:, None] == family, -2)  # (rows, rows)
+        # (rows, rows)
+        cosine = cosine.masked_fill(family[:, None] == family, -2)
     return cosine.topk(k).indices
 
 
-found = {"features": nearest(tile_v.mean(1))[:, 0],
-         "raw pixels": nearest(F.avg_pool2d(tile, 8).flatten(1))[:, 0]}  # fmt: skip
+found = {
+    "features": nearest(tile_v.mean(1))[:, 0],
+    "raw pixels": nearest(F.avg_pool2d(tile, 8).flatten(1))[:, 0],
+}
 for name, index in found.items():
-    print(f"{name:10} {(source[index] == source).sum():2} of 36 tiles find their own photograph")
-lab.claim("tiles find their photograph far more often than by chance",
-          (source[found["features"]] == source).float().mean() > 11 / 35 + 0.3)  # fmt: skip
+    print(
+        f"{name:10} {(source[index] == source).sum():2} of 36 tiles find their"
+        " own photograph"
+    )
+lab.claim(
+    "tiles find their photograph far more often than by chance",
+    (source[found["features"]] == source).float().mean() > 11 / 35 + 0.3,
+)
 
 # %%
 names = list(some.names)
-ask = [i for i in (names.index(n) for n in names if n in
-       ("dog face", "banana", "red apple", "violin", "three o’clock", "sailboat", "grinning face",
-        "tulip", "tiger face", "bus", "ambulance", "rose", "crab", "guitar"))][:4]  # fmt: skip
+ask = [
+    i
+    for i in (
+        names.index(n)
+        for n in names
+        if n
+        in (
+            "dog face",
+            "banana",
+            "red apple",
+            "violin",
+            "three o’clock",
+            "sailboat",
+            "grinning face",
+            "tulip",
+            "tiger face",
+            "bus",
+            "ambulance",
+            "rose",
+            "crab",
+            "guitar",
+        )
+    )
+][:4]
 rows = {i: [i, *nearest(emoji_v.mean(1), 5)[i].tolist()] for i in ask}
-figure = plots.images_grid([some.images[j] for row in rows.values() for j in row],
-                           [names[j][:14] for row in rows.values() for j in row],
-                           columns=6, size=1.2)  # fmt: skip
-plots.show(figure, alt="Each row: an emoji, then its five nearest neighbours. They share form and "
-           "colour, and sometimes the kind.")  # fmt: skip
+figure = plots.images_grid(
+    [some.images[j] for row in rows.values() for j in row],
+    [names[j][:14] for row in rows.values() for j in row],
+    columns=6,
+    size=1.2,
+)
+plots.show(
+    figure,
+    alt=(
+        "Each row: an emoji, then its five nearest neighbours. They share form"
+        " and colour, and sometimes the kind."
+    ),
+)
 near = nearest(emoji_v.mean(1), family=some.family)[:, 0]
-pixel_near = nearest(F.avg_pool2d(some.floats(), 4).flatten(1), family=some.family)[:, 0]
+pixel_near = nearest(
+    F.avg_pool2d(some.floats(), 4).flatten(1), family=some.family
+)[:, 0]
 group = np.array(some.categories)
 agree = [(group[index] == group).mean() for index in (near, pixel_near)]
 by_chance = sum((group == g).mean() ** 2 for g in set(group))
-print(f"nearest neighbour of another family is in the same group: features {100 * agree[0]:.0f} %, raw pixels "
-      f"{100 * agree[1]:.0f} %, by chance {100 * by_chance:.0f} %")  # fmt: skip
+print(
+    "nearest neighbour of another family is in the same group: features"
+    f" {100 * agree[0]:.0f} %, raw pixels {100 * agree[1]:.0f} %, by chance"
+    f" {100 * by_chance:.0f} %"
+)
 
 # %% [markdown]
 # Tiles of one photograph also share light and colours, so raw pixels do well too. Among emoji the
@@ -452,18 +619,24 @@ print(f"nearest neighbour of another family is in the same group: features {100 
 # no batch, so BN also keeps running means and variances (a tenth of each new batch), and uses
 # *these* in eval mode. By hand, and PyTorch's:
 
+
 # %%
 def batch_norm(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
     """BN of x (images, channels, rows, columns); `running` = (mean, var) is changed in place."""
     if training:
-        mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)  # (channels,) each
+        # (channels,) each
+        mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
         n = x.numel() / x.shape[1]  # values a channel
         running[0].lerp_(mean, momentum)
-        running[1].lerp_(var * n / (n - 1), momentum)  # kept without bias, as PyTorch does
+        # kept without bias, as PyTorch does
+        running[1].lerp_(var * n / (n - 1), momentum)
     else:
         mean, var = running  # (channels,) each
-    mean, var, scale, shift = (t[:, None, None] for t in (mean, var, scale, shift))
-    return (x - mean) / (var + eps).sqrt() * scale + shift  # (images, channels, rows, columns)
+    mean, var, scale, shift = (
+        t[:, None, None] for t in (mean, var, scale, shift)
+    )
+    # (images, channels, rows, columns)
+    return (x - mean) / (var + eps).sqrt() * scale + shift
 
 
 bn = nn.BatchNorm2d(4)
@@ -476,8 +649,12 @@ for step in range(5):
     ours = batch_norm(x, bn.weight, bn.bias, running, bn.training)
     gaps.append((ours - bn(x)).abs().max().item())
 gaps.append((running[1] - bn.running_var).abs().max().item())
-print(f"difference to nn.BatchNorm2d in both modes below 1e-5: {max(gaps) < 1e-5}")
-lab.claim("BN by hand equals PyTorch's, in train and in eval mode", max(gaps) < 1e-5)
+print(
+    f"difference to nn.BatchNorm2d in both modes below 1e-5: {max(gaps) < 1e-5}"
+)
+lab.claim(
+    "BN by hand equals PyTorch's, in train and in eval mode", max(gaps) < 1e-5
+)
 
 # %% [markdown]
 # A **residual block** adds what it computes to what came in: $y = \mathrm{relu}(x + F(x))$. Its
@@ -487,6 +664,7 @@ lab.claim("BN by hand equals PyTorch's, in train and in eval mode", max(gaps) < 
 # > **Exercise 03.3 · write it** · difficulty 1 of 3 · 10 minutes
 # >
 # > Write ResNet's basic block without normalisation: $F$ is a convolution, a ReLU, a convolution.
+
 
 # %%
 def residual_block(x, conv1, conv2):
@@ -516,7 +694,10 @@ with torch.no_grad():
 print(f"difference of the logits below 1e-5: {gap < 1e-5}")
 lab.claim("our ResNet-18 equals torchvision's", gap < 1e-5)
 for stem in ("imagenet", "small"):
-    print(f"stem {stem!r}: v of a 64x64 picture is {tuple(ResNet(stem=stem).eval()(x[:1]).shape)}")
+    print(
+        f"stem {stem!r}: v of a 64x64 picture is"
+        f" {tuple(ResNet(stem=stem).eval()(x[:1]).shape)}"
+    )
 
 # %% [markdown]
 # The stem that ImageNet networks begin with halves the sides twice before the first block. For
@@ -532,12 +713,16 @@ for stem in ("imagenet", "small"):
 # in the mean over many starts. (In a stack as narrow as ours a single start usually shrinks all
 # the same, though by far less.)
 
+
 # %%
 def one_thing(n, seed):
     """Pictures (n, 3, 64, 64) in [0, 1] of one thing each, with its colour and shape (n,)."""
     scenes = sample_scenes(6 * n, np.random.default_rng(seed))
     scenes = scenes.select(np.flatnonzero(scenes.count == 1)[:n])
-    labels = [torch.from_numpy(a[:, 0].astype(np.int64)) for a in (scenes.colour, scenes.shape)]
+    labels = [
+        torch.from_numpy(a[:, 0].astype(np.int64))
+        for a in (scenes.colour, scenes.shape)
+    ]
     return torch.from_numpy(draw(scenes)).float() / 255, *labels
 
 
@@ -547,7 +732,9 @@ def train(model, images, labels, steps, lr=2e-3, batch=32):
     model.to(lab.device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     steps = min(steps, lab.step_limit or steps)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=max(steps, 2))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, lr, total_steps=max(steps, 2)
+    )
     for _ in range(steps):
         rows = torch.randint(len(images), (batch,), generator=order)  # (batch,)
         logits = model.classify(images[rows].to(lab.device))  # (batch, classes)
@@ -564,7 +751,10 @@ def train(model, images, labels, steps, lr=2e-3, batch=32):
 @torch.no_grad()
 def accuracy(model, images, labels):
     """Share of right classes."""
-    best = [model.classify(some.to(lab.device)).argmax(-1).cpu() for some in images.split(256)]
+    best = [
+        model.classify(some.to(lab.device)).argmax(-1).cpu()
+        for some in images.split(256)
+    ]
     return (torch.cat(best) == labels).float().mean().item()
 
 
@@ -573,7 +763,14 @@ def deep(norm, residual, he):
     """A network of one stem and 15 blocks of two convolutions."""
     torch.manual_seed(lab.seed)
     width = lab.pick(cpu=16, gpu=64)
-    model = ResNet((15,), width=width, stem="small", norm=norm, residual=residual, classes=8)
+    model = ResNet(
+        (15,),
+        width=width,
+        stem="small",
+        norm=norm,
+        residual=residual,
+        classes=8,
+    )
     for conv in (m for m in model.modules() if isinstance(m, nn.Conv2d)):
         if he:
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
@@ -587,62 +784,102 @@ def deep(norm, residual, he):
 def gradients(model, images, labels):
     """Norm of the gradient of each 3x3 convolution behind the stem."""
     F.cross_entropy(model.classify(images), labels).backward()
-    found = [m.weight.grad.norm().item() for n, m in model.named_modules()
-             if isinstance(m, nn.Conv2d) and n.startswith("layer")]  # fmt: skip
+    found = [
+        m.weight.grad.norm().item()
+        for n, m in model.named_modules()
+        if isinstance(m, nn.Conv2d) and n.startswith("layer")
+    ]
     model.zero_grad()
     return found
 
 
-NETWORKS = {"plain, default start": ("none", False, False),
-            "plain, He's start": ("none", False, True),
-            "plain, BN": ("batch", False, False),
-            "residual, default start": ("none", True, False),
-            "residual, BN": ("batch", True, False)}  # fmt: skip
+NETWORKS = {
+    "plain, default start": ("none", False, False),
+    "plain, He's start": ("none", False, True),
+    "plain, BN": ("batch", False, False),
+    "residual, default start": ("none", True, False),
+    "residual, BN": ("batch", True, False),
+}
 many, colour, shape = one_thing(4000, seed=lab.seed)
 test_images, test_colour, test_shape = one_thing(1000, seed=1_000_000)
-tiny, tiny_test = F.avg_pool2d(many, 4), F.avg_pool2d(test_images, 4)  # (n, 3, 16, 16) each
+# (n, 3, 16, 16) each
+tiny, tiny_test = F.avg_pool2d(many, 4), F.avg_pool2d(test_images, 4)
 norms, losses, final, spread = {}, {}, {}, {}
 for name, kind in NETWORKS.items():
     model = deep(*kind)
     with torch.no_grad():  # how much the last features of two pictures differ
-        spread[name] = math.log10(model(tiny[:64].to(lab.device)).std(0).mean().item() + 1e-30)
+        spread[name] = math.log10(
+            model(tiny[:64].to(lab.device)).std(0).mean().item() + 1e-30
+        )
     norms[name] = gradients(model, tiny[:64], colour[:64])
     losses[name] = train(model, tiny, colour, steps=lab.pick(cpu=100, gpu=1000))
     final[name] = accuracy(model, tiny_test, test_colour)
 
 # %% tags=["varies"]
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
-plots.curves(norms, "layer", "norm of the gradient", "Before training", axis=left)
+plots.curves(
+    norms, "layer", "norm of the gradient", "Before training", axis=left
+)
 left.set_yscale("log")
 left.get_legend().remove()
-running_mean = {name: np.convolve(ys, np.ones(10) / 10, "valid") if len(ys) > 10 else ys
-                for name, ys in losses.items()}  # fmt: skip
-plots.curves(running_mean, "update", "loss, mean of 10", "Training", axis=right,
-             baseline=("chance", math.log(8)))  # fmt: skip
+running_mean = {
+    name: np.convolve(ys, np.ones(10) / 10, "valid") if len(ys) > 10 else ys
+    for name, ys in losses.items()
+}
+plots.curves(
+    running_mean,
+    "update",
+    "loss, mean of 10",
+    "Training",
+    axis=right,
+    baseline=("chance", math.log(8)),
+)
 right.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-plots.show(figure, alt="Left: on a logarithmic axis the gradients of the plain network with the "
-           "default start are smaller by many orders of magnitude. Right: its loss stays at "
-           "chance while others fall.")  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "Left: on a logarithmic axis the gradients of the plain network with"
+        " the default start are smaller by many orders of magnitude. Right: its"
+        " loss stays at chance while others fall."
+    ),
+)
 
 # %%
 start = {name: sum(ys[:3]) / 3 for name, ys in norms.items()}
 rows = []
 for key, name in zip("abcde", norms):
     end = sum(losses[name][-10:]) / len(losses[name][-10:])
-    rows.append([name, lab.measured(f"03.spread_{key}", spread[name]),
-                 lab.measured(f"03.gradient_{key}", math.log10(start[name])),
-                 lab.measured(f"03.deep_loss_{key}", end, digits=2),
-                 lab.measured(f"03.deep_{key}", 100 * final[name], "%")])  # fmt: skip
-plots.table(rows, header=["30 layers", "log10 of the features' spread over pictures",
-                          "log10 of the gradient of layers 1 to 3", "last loss",
-                          "colours right"])  # fmt: skip
+    rows.append(
+        [
+            name,
+            lab.measured(f"03.spread_{key}", spread[name]),
+            lab.measured(f"03.gradient_{key}", math.log10(start[name])),
+            lab.measured(f"03.deep_loss_{key}", end, digits=2),
+            lab.measured(f"03.deep_{key}", 100 * final[name], "%"),
+        ]
+    )
+plots.table(
+    rows,
+    header=[
+        "30 layers",
+        "log10 of the features' spread over pictures",
+        "log10 of the gradient of layers 1 to 3",
+        "last loss",
+        "colours right",
+    ],
+)
 dead, he, plain_bn, residual, residual_bn = final.values()
-lab.claim("with the default start the plain network's first layers get a millionth of the "
-          "residual one's gradient", start["plain, default start"]
-          < 1e-6 * start["residual, default start"])  # fmt: skip
+lab.claim(
+    "with the default start the plain network's first layers get a millionth of"
+    " the residual one's gradient",
+    start["plain, default start"] < 1e-6 * start["residual, default start"],
+)
 lab.claim("it stays at chance", dead < 0.25)
 lab.claim("the residual one with BN learns", residual_bn > dead + 0.3)
-print(f"predicted for the default start: a signal of 10^{-15 * math.log10(6):.1f} after 30 layers")
+print(
+    f"predicted for the default start: a signal of 10^{-15 * math.log10(6):.1f}"
+    " after 30 layers"
+)
 
 # %% [markdown]
 # Five different fates, before training in the first two columns and after it in the others. The
@@ -665,25 +902,57 @@ print(f"predicted for the default start: a signal of 10^{-15 * math.log10(6):.1f
 
 # %%
 left_on = copy.deepcopy(lite).requires_grad_(False).train()
-frames = torch.cat([square(image) for image in photographs.values()]).to(lab.device)  # (3, ...)
+frames = torch.cat([square(image) for image in photographs.values()]).to(
+    lab.device
+)  # (3, ...)
 with torch.no_grad():
     before = lite.classify(frames).softmax(-1)  # (3, 1000)
-    company = torch.cat([frames[:1], resize(many[:15].to(lab.device), 224)])  # (16, 3, 224, 224)
+    # (16, 3, 224, 224)
+    company = torch.cat([frames[:1], resize(many[:15].to(lab.device), 224)])
     in_company = left_on.classify(company)[:1].softmax(-1)  # (1, 1000)
     for i in range(40):
         left_on.classify(resize(many[16 * i : 16 * i + 16].to(lab.device), 128))
     after = left_on.eval().classify(frames).softmax(-1)  # (3, 1000)
-weights_equal = all(torch.equal(a, b) for a, b in zip(lite.parameters(), left_on.parameters()))
-rows = [[name, *(f"{classes[p[i].argmax()]}, {100 * p[i].max():.0f} %" for p in (before, after))]
-        for i, name in enumerate(photographs)]  # fmt: skip
-plots.table(rows, header=["photograph", "frozen, in eval mode", "after 40 batches in train mode"])
-moved = (before - after).abs().sum(1) / 2  # (3,) share of the probability that moved
+weights_equal = all(
+    torch.equal(a, b) for a, b in zip(lite.parameters(), left_on.parameters())
+)
+rows = [
+    [
+        name,
+        *(
+            f"{classes[p[i].argmax()]}, {100 * p[i].max():.0f} %"
+            for p in (before, after)
+        ),
+    ]
+    for i, name in enumerate(photographs)
+]
+plots.table(
+    rows,
+    header=[
+        "photograph",
+        "frozen, in eval mode",
+        "after 40 batches in train mode",
+    ],
+)
+# (3,) share of the probability that moved
+moved = (before - after).abs().sum(1) / 2
 moved_in_company = ((before[:1] - in_company).abs().sum() / 2).item()
 print("weights unchanged:", weights_equal)
-print(f"probability that moved: {100 * moved.mean():.0f} % in the mean of the three")
-print(f"the temple among 15 pictures of our world, in train mode: {100 * moved_in_company:.0f} %")
-lab.claim("no weight has changed, and the answers have", weights_equal and moved.mean() > 0.1)
-lab.claim("in train mode an answer depends on the company", moved_in_company > 0.1)
+print(
+    f"probability that moved: {100 * moved.mean():.0f} % in the mean of the"
+    " three"
+)
+print(
+    "the temple among 15 pictures of our world, in train mode:"
+    f" {100 * moved_in_company:.0f} %"
+)
+lab.claim(
+    "no weight has changed, and the answers have",
+    weights_equal and moved.mean() > 0.1,
+)
+lab.claim(
+    "in train mode an answer depends on the company", moved_in_company > 0.1
+)
 
 # %% [markdown]
 # `model.eval()` at the start doesn't help for long: a training loop calls `model.train()` before
@@ -693,6 +962,7 @@ lab.claim("in train mode an answer depends on the company", moved_in_company > 0
 # >
 # > `wrong_start` is called before each epoch. Write it right: all of `model` is in train mode,
 # > except `model.backbone`, which is frozen as a whole.
+
 
 # %%
 def wrong_start(model):
@@ -730,7 +1000,8 @@ start_epoch = check("03.4", start_epoch)
 # %%
 my_prediction = None
 ### BEGIN SOLUTION
-my_prediction = 40  # a square is anywhere and in any colour: no fixed pixel tells; a guess
+# a square is anywhere and in any colour: no fixed pixel tells; a guess
+my_prediction = 40
 ### END SOLUTION
 
 # %%
@@ -739,41 +1010,77 @@ my_prediction = check("03.5", my_prediction)
 # %%
 N = lab.pick(cpu=600, gpu=3000)
 probe_images = torch.cat([many[:N], test_images[:400]])  # (N + 400, 3, 64, 64)
-world_v = cached_features(f"lesson03-world-{lab.seed}", probe_images, lite,
-                          lambda p: lite.grid(p, SIDE))  # (N + 400, 16, 1280)  # fmt: skip
+world_v = cached_features(
+    f"lesson03-world-{lab.seed}",
+    probe_images,
+    lite,
+    lambda p: lite.grid(p, SIDE),
+)  # (N + 400, 16, 1280)
 
 
 def probe(features, labels, n):
     """Accuracy of a linear probe fitted on the first n rows, on the rest."""
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=200))
+    model = make_pipeline(
+        StandardScaler(), LogisticRegression(C=0.01, max_iter=200)
+    )
     model.fit(features[:n], labels[:n])
     return model.score(features[n:], labels[n:])
 
 
-world_labels = {"world: colour": torch.cat([colour[:N], test_colour[:400]]),
-                "world: shape": torch.cat([shape[:N], test_shape[:400]])}  # fmt: skip
-tasks = {name: (world_v.mean(1), F.avg_pool2d(probe_images, 4).flatten(1), labels.numpy(), N)
-         for name, labels in world_labels.items()}  # fmt: skip
+world_labels = {
+    "world: colour": torch.cat([colour[:N], test_colour[:400]]),
+    "world: shape": torch.cat([shape[:N], test_shape[:400]]),
+}
+tasks = {
+    name: (
+        world_v.mean(1),
+        F.avg_pool2d(probe_images, 4).flatten(1),
+        labels.numpy(),
+        N,
+    )
+    for name, labels in world_labels.items()
+}
 generator = torch.Generator().manual_seed(lab.seed)
-rank = torch.randperm(len(some.families), generator=generator)[some.family]  # (n,) by family
+# (n,) by family
+rank = torch.randperm(len(some.families), generator=generator)[some.family]
 mixed = rank.argsort().numpy()
-n = int((rank < rank[mixed[len(mixed) * 2 // 3]]).sum())  # no family on both sides
-tasks["emoji: group"] = (emoji_v.mean(1)[mixed], F.avg_pool2d(some.floats(), 4).flatten(1)[mixed],
-                         group[mixed], n)  # fmt: skip
+# no family on both sides
+n = int((rank < rank[mixed[len(mixed) * 2 // 3]]).sum())
+tasks["emoji: group"] = (
+    emoji_v.mean(1)[mixed],
+    F.avg_pool2d(some.floats(), 4).flatten(1)[mixed],
+    group[mixed],
+    n,
+)
 rows, scores = [], {}
 for key, (name, (features, pixels, labels, n)) in zip("abc", tasks.items()):
     values, counts = np.unique(labels[:n], return_counts=True)
     chance = (labels[n:] == values[counts.argmax()]).mean()
     scores[name] = probe(pixels, labels, n), probe(features, labels, n)
-    rows.append([name, f"{100 * chance:.0f} %",
-                 lab.measured(f"03.probe_pixels_{key}", 100 * scores[name][0], "%"),
-                 lab.measured(f"03.probe_{key}", 100 * scores[name][1], "%")])  # fmt: skip
-plots.table(rows, header=["attribute", "commonest answer", "raw pixels", "frozen features"])
+    rows.append(
+        [
+            name,
+            f"{100 * chance:.0f} %",
+            lab.measured(f"03.probe_pixels_{key}", 100 * scores[name][0], "%"),
+            lab.measured(f"03.probe_{key}", 100 * scores[name][1], "%"),
+        ]
+    )
+plots.table(
+    rows,
+    header=["attribute", "commonest answer", "raw pixels", "frozen features"],
+)
 gap = 100 * (scores["emoji: group"][1] - scores["emoji: group"][0])
-print("emoji: features minus pixels", lab.measured("03.probe_gap_c", gap, "points"))
-compare_prediction("03.probe_pixels_b", my_prediction, 100 * scores["world: shape"][0], "%")
-lab.claim("frozen features tell the shape far better than pixels",
-          scores["world: shape"][1] > scores["world: shape"][0] + 0.15)  # fmt: skip
+print(
+    "emoji: features minus pixels",
+    lab.measured("03.probe_gap_c", gap, "points"),
+)
+compare_prediction(
+    "03.probe_pixels_b", my_prediction, 100 * scores["world: shape"][0], "%"
+)
+lab.claim(
+    "frozen features tell the shape far better than pixels",
+    scores["world: shape"][1] > scores["world: shape"][0] + 0.15,
+)
 
 # %% [markdown]
 # Frozen features of a network that never saw our world tell its colours and shapes. Raw pixels are
@@ -796,14 +1103,18 @@ lab.claim("frozen features tell the shape far better than pixels",
 # > check; the point is to see why it equals cutting.) `weight` is (dim, 3, patch, patch), as a
 # > convolution keeps it. Height and width may differ; both are multiples of the patch.
 
+
 # %%
 def patch_embed(images, weight, bias):
     """Patches of images (images, 3, height, width), row by row: (images, patches, dim)."""
     ### BEGIN SOLUTION
     n, channels, height, width = images.shape
     patch = weight.shape[-1]
-    cut = images.reshape(n, channels, height // patch, patch, width // patch, patch)
-    cut = cut.permute(0, 2, 4, 1, 3, 5)  # (images, rows, columns, channels, patch, patch)
+    cut = images.reshape(
+        n, channels, height // patch, patch, width // patch, patch
+    )
+    # (images, rows, columns, channels, patch, patch)
+    cut = cut.permute(0, 2, 4, 1, 3, 5)
     cut = cut.reshape(n, -1, channels * patch * patch)  # (images, patches, 768)
     return cut @ weight.flatten(1).T + bias  # (images, patches, dim)
     ### END SOLUTION
@@ -814,13 +1125,21 @@ patch_embed = check("03.6", patch_embed)
 
 # %%
 torch.manual_seed(lab.seed)
-vit = ViT(ViTConfig(image_size=64, patch=16, dim=64, layers=2, heads=4, classes=5)).eval()
-x, conv = torch.rand(2, 3, 64, 64), vit.patches.project  # x (images, 3, 64, 64)
+vit = ViT(
+    ViTConfig(image_size=64, patch=16, dim=64, layers=2, heads=4, classes=5)
+).eval()
+# x (images, 3, 64, 64)
+x, conv = (torch.rand(2, 3, 64, 64), vit.patches.project)
 with torch.no_grad():
     gap = (patch_embed(x, conv.weight, conv.bias) - vit.patches(x)).abs().max()
-    print(f"cutting and multiplying equals the strided convolution: {gap < 1e-5}")
+    print(
+        f"cutting and multiplying equals the strided convolution: {gap < 1e-5}"
+    )
     print(f"v {tuple(vit(x).shape)}, logits {tuple(vit.classify(x).shape)}")
-    print(f"the same network on 96x96: v {tuple(vit(torch.rand(2, 3, 96, 96)).shape)}")
+    print(
+        "the same network on 96x96: v"
+        f" {tuple(vit(torch.rand(2, 3, 96, 96)).shape)}"
+    )
 lab.claim("patches are a convolution whose stride is its kernel", gap < 1e-5)
 
 # %% [markdown]
@@ -837,6 +1156,7 @@ lab.claim("patches are a convolution whose stride is its kernel", gap < 1e-5)
 # circle and a blue cross, each well inside one patch, on a plain ground, and ask: is the circle
 # further left? For each picture there is a partner with these two patches exchanged.
 
+
 # %%
 def left_or_right(pairs, seed):
     """Pictures (2 * pairs, 3, 64, 64), a partner behind each; is the circle left of the cross?"""
@@ -845,52 +1165,101 @@ def left_or_right(pairs, seed):
     for _ in range(pairs):
         columns = rng.choice(4, 2, replace=False)
         rows_of, nudge = rng.integers(0, 4, 2), rng.uniform(-1.5, 1.5, (2, 2))
-        centres = np.stack([16 * columns + 7.5, 16 * rows_of + 7.5], 1)  # (2, 2) of the patches
+        # (2, 2) of the patches
+        centres = np.stack([16 * columns + 7.5, 16 * rows_of + 7.5], 1)
         texture = int(rng.integers(256))
         for order in ((0, 1), (1, 0)):
             at = centres[list(order)] + nudge  # (2, 2) circle, cross
-            pictures.append(draw(compose([("small", "red", "circle", *at[0]),
-                                          ("small", "blue", "cross", *at[1])], "plain", texture)))
+            pictures.append(
+                draw(
+                    compose(
+                        [
+                            ("small", "red", "circle", *at[0]),
+                            ("small", "blue", "cross", *at[1]),
+                        ],
+                        "plain",
+                        texture,
+                    )
+                )
+            )
             answers.append(int(at[0, 0] < at[1, 0]))
-    pictures = torch.from_numpy(np.concatenate(pictures)).float() / 255  # (2 * pairs, 3, 64, 64)
+    # (2 * pairs, 3, 64, 64)
+    pictures = torch.from_numpy(np.concatenate(pictures)).float() / 255
     return pictures, torch.tensor(answers)
 
 
-pair_images, pair_labels = left_or_right(lab.pick(cpu=600, gpu=5000), seed=lab.seed)
+pair_images, pair_labels = left_or_right(
+    lab.pick(cpu=600, gpu=5000), seed=lab.seed
+)
 pair_test, pair_test_labels = left_or_right(300, seed=1_000_000)
-plots.show(plots.images_grid(list(pair_images[:4]), ["left" if y else "right" for y in
-                                                     pair_labels[:4]], size=1.5),
-           alt="Two pairs of pictures with a red circle and a blue cross in exchanged places.")
+plots.show(
+    plots.images_grid(
+        list(pair_images[:4]),
+        ["left" if y else "right" for y in pair_labels[:4]],
+        size=1.5,
+    ),
+    alt=(
+        "Two pairs of pictures with a red circle and a blue cross in exchanged"
+        " places."
+    ),
+)
+
 
 # %%
 def new_vit(positions, classes=2, start=0.5):
     """A small ViT; `start` is the standard deviation of its positions at the beginning."""
     torch.manual_seed(lab.seed)
     dim, layers = lab.pick(cpu=(64, 2), gpu=(192, 6))
-    return ViT(ViTConfig(dim=dim, layers=layers, mlp_dim=4 * dim, positions=positions,
-                         position_std=start, classes=classes))  # fmt: skip
+    return ViT(
+        ViTConfig(
+            dim=dim,
+            layers=layers,
+            mlp_dim=4 * dim,
+            positions=positions,
+            position_std=start,
+            classes=classes,
+        )
+    )
 
 
-blind, sighted = (new_vit(positions).double().eval() for positions in (False, True))
-one, partner = pair_test[0::2].double(), pair_test[1::2].double()  # (300, 3, 64, 64) each
+blind, sighted = (
+    new_vit(positions).double().eval() for positions in (False, True)
+)
+# (300, 3, 64, 64) each
+one, partner = pair_test[0::2].double(), pair_test[1::2].double()
 with torch.no_grad():
-    changes = [(m.classify(one) - m.classify(partner)).abs().max().item()
-               for m in (blind, sighted)]  # fmt: skip
-print("exchanging two patches changes the logits by more than 1e-6: without positions",
-      f"{changes[0] > 1e-6}, with positions {changes[1] > 1e-6}")
-lab.claim("without positions, exchanging patches changes nothing", changes[0] < 1e-6 < changes[1])
+    changes = [
+        (m.classify(one) - m.classify(partner)).abs().max().item()
+        for m in (blind, sighted)
+    ]
+print(
+    "exchanging two patches changes the logits by more than 1e-6: without"
+    " positions",
+    f"{changes[0] > 1e-6}, with positions {changes[1] > 1e-6}",
+)
+lab.claim(
+    "without positions, exchanging patches changes nothing",
+    changes[0] < 1e-6 < changes[1],
+)
 
 # %%
-VITS = {"without positions": (False, 0.5), "positions that begin with 0.02": (True, 0.02),
-        "positions that begin with 0.5": (True, 0.5)}  # fmt: skip
+VITS = {
+    "without positions": (False, 0.5),
+    "positions that begin with 0.02": (True, 0.02),
+    "positions that begin with 0.5": (True, 0.5),
+}
 rows, side_score = [["chance", "50.0 %"]], []
 for key, (name, (positions, start)) in zip("abc", VITS.items()):
     model = new_vit(positions, start=start)
     train(model, pair_images, pair_labels, steps=lab.pick(cpu=500, gpu=3000))
     side_score.append(100 * accuracy(model, pair_test, pair_test_labels))
-    rows.append([f"ViT {name}", lab.measured(f"03.side_{key}", side_score[-1], "%")])
+    rows.append(
+        [f"ViT {name}", lab.measured(f"03.side_{key}", side_score[-1], "%")]
+    )
 plots.table(rows, header=["model", "left or right?"])
-lab.claim("without positions the answer stays at chance", abs(side_score[0] - 50) < 3)
+lab.claim(
+    "without positions the answer stays at chance", abs(side_score[0] - 50) < 3
+)
 lab.claim("with positions it does not", side_score[2] > 80)
 
 # %% [markdown]
@@ -927,15 +1296,38 @@ def racer(name):
 for name, updates, lr in (("VGG", 100, 2e-3), ("ViT", 600, 1e-3)):
     for size in SIZES:
         model = racer(name)
-        train(model, many[:size], shape[:size], steps=lab.pick(cpu=updates, gpu=3000), lr=lr)
+        train(
+            model,
+            many[:size],
+            shape[:size],
+            steps=lab.pick(cpu=updates, gpu=3000),
+            lr=lr,
+        )
         race[name].append(100 * accuracy(model, test_images, test_shape))
 rows = [["chance", "", *["25.0 %"] * len(SIZES)]]
-rows += [[name, f"{sum(p.numel() for p in racer(name).parameters()):,}",
-          *(lab.measured(f"03.{name}_{size}", score, "%")
-            for size, score in zip(SIZES, race[name]))] for name in race]  # fmt: skip
-plots.table(rows, header=["shape of one thing", "weights", *(f"{n:,} pictures" for n in SIZES)])
-lab.claim("at each amount of data the CNN is ahead",
-          min(c - t for c, t in zip(*race.values())) > 0)  # fmt: skip
+rows += [
+    [
+        name,
+        f"{sum(p.numel() for p in racer(name).parameters()):,}",
+        *(
+            lab.measured(f"03.{name}_{size}", score, "%")
+            for size, score in zip(SIZES, race[name])
+        ),
+    ]
+    for name in race
+]
+plots.table(
+    rows,
+    header=[
+        "shape of one thing",
+        "weights",
+        *(f"{n:,} pictures" for n in SIZES),
+    ],
+)
+lab.claim(
+    "at each amount of data the CNN is ahead",
+    min(c - t for c, t in zip(*race.values())) > 0,
+)
 
 # %% [markdown]
 # Forty times the data helps the ViT (how much differs from seed to seed), and doesn't close the
@@ -953,7 +1345,8 @@ lab.claim("at each amount of data the CNN is ahead",
 # %%
 my_choice = None
 ### BEGIN SOLUTION
-my_choice = "c"  # real features, and the grid is kept; b averages the places away
+# real features, and the grid is kept; b averages the places away
+my_choice = "c"
 ### END SOLUTION
 
 # %%
@@ -970,19 +1363,38 @@ my_choice = check("03.7", my_choice)
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 big = lab.pick(
-    cpu={"ResNet-18, small stem": lambda: ResNet(stem="small", classes=10),
-         "ViT, 2 layers": lambda: new_vit(True, classes=10)},
-    gpu={"ResNet-50": lambda: ResNet((3, 4, 6, 3), block=Bottleneck, classes=1000),
-         "ViT-S/16": lambda: ViT(ViTConfig(image_size=224, dim=384, layers=12, heads=6,
-                                           mlp_dim=1536, classes=1000))})  # fmt: skip
+    cpu={
+        "ResNet-18, small stem": lambda: ResNet(stem="small", classes=10),
+        "ViT, 2 layers": lambda: new_vit(True, classes=10),
+    },
+    gpu={
+        "ResNet-50": lambda: ResNet(
+            (3, 4, 6, 3), block=Bottleneck, classes=1000
+        ),
+        "ViT-S/16": lambda: ViT(
+            ViTConfig(
+                image_size=224,
+                dim=384,
+                layers=12,
+                heads=6,
+                mlp_dim=1536,
+                classes=1000,
+            )
+        ),
+    },
+)
 side = lab.pick(cpu=64, gpu=224)
 for name, make in big.items():
     model = make().to(lab.device).eval()
-    frame = torch.rand(1, 3, side, side, device=lab.device)  # (1, 3, side, side)
+    # (1, 3, side, side)
+    frame = torch.rand(1, 3, side, side, device=lab.device)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         v = model(frame)  # (1, patches, dim)
-    print(f"{name}: {sum(p.numel() for p in model.parameters()):,} weights, v {tuple(v.shape)}, "
-          f"{counter.get_total_flops() / 1e6:,.0f} million operations")  # fmt: skip
+    print(
+        f"{name}: {sum(p.numel() for p in model.parameters()):,} weights, v"
+        f" {tuple(v.shape)}, {counter.get_total_flops() / 1e6:,.0f} million"
+        " operations"
+    )
 
 # %% [markdown]
 # | | this lesson | the `gpu` profile |
@@ -1005,19 +1417,58 @@ for name, make in big.items():
 # - Without positions a Transformer sees a set of patches.
 
 # %%
-quiz([
-    ("A frozen backbone gives other features each time, though no weight changes. Why?",
-     "Its batch normalisation is in train mode: it uses the batch's statistics and keeps them."),
-    ("A ViT has 16 patches of 16x16. What is its receptive field after one layer?",
-     "The whole picture: each patch attends to all others."),
-    ("Why is a 3x3 convolution behind a 3x3 convolution more than one 5x5 convolution?",
-     "Only because of the ReLU between; without it, it is one 5x5 convolution (with as many channels "
-     "throughout: written with fewer weights)."),
-    ("A probe for colour is right in 95 %. Has the network learnt colours?",
-     "Not shown: raw pixels may do as well. Compare with them, and with chance."),
-    ("ResNet's ImageNet stem on 64x64 pictures: what comes out, and what to do?",
-     "Four patches, 2 by 2. Take a 3x3 stem without stride and pooling, or enlarge the pictures."),
-])  # fmt: skip
+quiz(
+    [
+        (
+            (
+                "A frozen backbone gives other features each time, though no"
+                " weight changes. Why?"
+            ),
+            (
+                "Its batch normalisation is in train mode: it uses the batch's"
+                " statistics and keeps them."
+            ),
+        ),
+        (
+            (
+                "A ViT has 16 patches of 16x16. What is its receptive field"
+                " after one layer?"
+            ),
+            "The whole picture: each patch attends to all others.",
+        ),
+        (
+            (
+                "Why is a 3x3 convolution behind a 3x3 convolution more than"
+                " one 5x5 convolution?"
+            ),
+            (
+                "Only because of the ReLU between; without it, it is one 5x5"
+                " convolution (with as many channels throughout: written with"
+                " fewer weights)."
+            ),
+        ),
+        (
+            (
+                "A probe for colour is right in 95 %. Has the network learnt"
+                " colours?"
+            ),
+            (
+                "Not shown: raw pixels may do as well. Compare with them, and"
+                " with chance."
+            ),
+        ),
+        (
+            (
+                "ResNet's ImageNet stem on 64x64 pictures: what comes out, and"
+                " what to do?"
+            ),
+            (
+                "Four patches, 2 by 2. Take a 3x3 stem without stride and"
+                " pooling, or enlarge the pictures."
+            ),
+        ),
+    ]
+)
 
 # %% [markdown]
 # **Papers.** Simonyan and Zisserman 2014, *VGG* ([arXiv

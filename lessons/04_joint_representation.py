@@ -27,13 +27,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.linear_model import LogisticRegression
-from torch import nn
-from transformers import ViltConfig, ViltModel, VisualBertConfig, VisualBertModel
-
 from course_utils import lab, plots, recipes, widgets, world
 from course_utils.baselines import mode_per_question
-from course_utils.checks import check, hint, quiz
+from course_utils.checks import check, quiz
 from course_utils.datasets.world_vqa import from_world, world_tokenizer
 from course_utils.evaluation import evaluate
 from course_utils.models.attention import MultiHeadAttention, attention_weights
@@ -42,6 +38,14 @@ from course_utils.models.fusion import TwoTowerEncoder
 from course_utils.models.joint import JointConfig, JointEncoder
 from course_utils.models.vision import ConvStem, PatchStem
 from course_utils.text import encode
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+from transformers import (
+    ViltConfig,
+    ViltModel,
+    VisualBertConfig,
+    VisualBertModel,
+)
 
 # %% [markdown]
 # ## 1. Two pictures that are one
@@ -50,28 +54,45 @@ from course_utils.text import encode
 # then put back in disorder.
 
 # %%
-scene = world.compose([("large", "red", "circle", 12, 13), ("small", "blue", "cross", 46, 14),
-                       ("large", "yellow", "square", 44, 46)])  # fmt: skip
+scene = world.compose(
+    [
+        ("large", "red", "circle", 12, 13),
+        ("small", "blue", "cross", 46, 14),
+        ("large", "yellow", "square", 44, 46),
+    ]
+)
 picture = torch.from_numpy(world.draw(scene))[0]  # (3, 64, 64) uint8
 
 
 def patches_of(picture, side=16):
     """The square patches of a picture (3, 64, 64), row by row: (16, 3, 16, 16)."""
-    rows = picture.unfold(1, side, side).unfold(2, side, side)  # (3, 4, 4, 16, 16)
-    return rows.permute(1, 2, 0, 3, 4).reshape(-1, 3, side, side)  # (16, 3, 16, 16)
+    # (3, 4, 4, 16, 16)
+    rows = picture.unfold(1, side, side).unfold(2, side, side)
+    # (16, 3, 16, 16)
+    return rows.permute(1, 2, 0, 3, 4).reshape(-1, 3, side, side)
 
 
 def put_together(patches):
     """The inverse of `patches_of`: (16, 3, 16, 16) -> (3, 64, 64)."""
     side = patches.shape[-1]
-    grid = patches.view(4, 4, 3, side, side).permute(2, 0, 3, 1, 4)  # (3, 4, 16, 4, 16)
+    # (3, 4, 16, 4, 16)
+    grid = patches.view(4, 4, 3, side, side).permute(2, 0, 3, 1, 4)
     return grid.reshape(3, 4 * side, 4 * side)
 
 
-disorder = torch.randperm(16, generator=torch.Generator().manual_seed(3))  # (16,)
+# (16,)
+disorder = torch.randperm(16, generator=torch.Generator().manual_seed(3))
 mixed = put_together(patches_of(picture)[disorder])  # (3, 64, 64)
-figure = plots.images_grid([picture, mixed], ["a scene", "its patches in disorder"], size=2.6)
-plots.show(figure, alt="A scene with three shapes, and beside it the same 16 patches in disorder.")
+figure = plots.images_grid(
+    [picture, mixed], ["a scene", "its patches in disorder"], size=2.6
+)
+plots.show(
+    figure,
+    alt=(
+        "A scene with three shapes, and beside it the same 16 patches in"
+        " disorder."
+    ),
+)
 
 # %% [markdown]
 # "Is the circle left of the cross?" can be answered from the left picture only. VisualBERT is a
@@ -82,28 +103,46 @@ plots.show(figure, alt="A scene with three shapes, and beside it the same 16 pat
 
 # %%
 torch.manual_seed(lab.seed)
-bert_sizes = VisualBertConfig(vocab_size=100, hidden_size=64, num_hidden_layers=2,
-                              num_attention_heads=4, intermediate_size=128,
-                              visual_embedding_dim=768)  # fmt: skip
+bert_sizes = VisualBertConfig(
+    vocab_size=100,
+    hidden_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    intermediate_size=128,
+    visual_embedding_dim=768,
+)
 visual_bert = VisualBertModel(bert_sizes).eval()
 tokenizer = world_tokenizer()
-x, mask = encode(tokenizer, ["is the circle left of the cross?"])  # (1, words) each
+# (1, words) each
+x, mask = encode(tokenizer, ["is the circle left of the cross?"])
 
 
 def cls_of(picture):
     """VisualBERT's state of [CLS] for the question x and a picture: (64,)."""
     v = patches_of(picture).flatten(1)[None].float() / 255  # (1, 16, 768)
     with torch.no_grad():
-        h = visual_bert(x, mask.long(), visual_embeds=v).last_hidden_state  # (1, positions, 64)
+        # (1, positions, 64)
+        h = visual_bert(x, mask.long(), visual_embeds=v).last_hidden_state
     return h[0, 0]
 
 
-other = torch.from_numpy(world.draw(world.compose([("large", "teal", "triangle", 30, 34)])))[0]
-same, different = (cls_of(mixed) - cls_of(picture)).abs().max(), (cls_of(other) - cls_of(picture))
+other = torch.from_numpy(
+    world.draw(world.compose([("large", "teal", "triangle", 30, 34)]))
+)[0]
+same, different = (
+    (cls_of(mixed) - cls_of(picture)).abs().max(),
+    (cls_of(other) - cls_of(picture)),
+)
 print(f"scene against its patches in disorder: largest difference {same:.0e}")
-print(f"scene against another scene:           largest difference {different.abs().max():.0e}")
-lab.claim("VisualBERT's [CLS] is the same for a picture and for its patches in disorder",
-          same < 1e-5 and different.abs().max() > 100 * same)  # fmt: skip
+print(
+    "scene against another scene:           largest difference"
+    f" {different.abs().max():.0e}"
+)
+lab.claim(
+    "VisualBERT's [CLS] is the same for a picture and for its patches in"
+    " disorder",
+    same < 1e-5 and different.abs().max() > 100 * same,
+)
 
 # %% [markdown]
 # The difference is rounding. Fed in this way, no training can change that: whatever the parameters
@@ -136,7 +175,8 @@ q = torch.tensor([[0.0, 3.0], [1.0, 0.0], [0.0, 0.0]])  # (3, 2) queries
 k = torch.tensor([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]])  # (3, 2) keys
 value = torch.tensor([[10.0, 0.0], [0.0, 10.0], [5.0, 5.0]])  # (3, 2) values
 scores = q @ k.T / math.sqrt(2)  # (3, 3): row i holds the scores of query i
-weights = scores.exp() / scores.exp().sum(1, keepdim=True)  # (3, 3): rows add up to 1
+# (3, 3): rows add up to 1
+weights = scores.exp() / scores.exp().sum(1, keepdim=True)
 print("scores\n", scores)
 print("weights\n", weights)
 print("output\n", weights @ value)  # (3, 2)
@@ -147,8 +187,12 @@ print("output\n", weights @ value)  # (3, 2)
 # mean. PyTorch has the same function, fused into one kernel:
 
 # %%
-theirs = F.scaled_dot_product_attention(q[None], k[None], value[None])[0]  # (3, 2)
-print(f"largest difference to PyTorch's: {(theirs - weights @ value).abs().max():.0e}")
+# (3, 2)
+theirs = F.scaled_dot_product_attention(q[None], k[None], value[None])[0]
+print(
+    "largest difference to PyTorch's:"
+    f" {(theirs - weights @ value).abs().max():.0e}"
+)
 
 # %% [markdown]
 # ### Why divide by the root of d?
@@ -165,6 +209,7 @@ print(f"largest difference to PyTorch's: {(theirs - weights @ value).abs().max()
 # both ends, so for most queries hardly any gradient comes through. Dividing by $\sqrt{d}$ keeps the
 # spread at 1, whatever the width is. Measured on 2,000 queries with 16 keys each:
 
+
 # %%
 def saturation(d, divide):
     """Spread of scores, share of queries with a weight above 0.99, median slope w (1 - w)."""
@@ -175,18 +220,36 @@ def saturation(d, divide):
     if divide:
         scores = scores / math.sqrt(d)  # (queries, keys)
     w = scores.softmax(1)  # (queries, keys)
-    return scores.std(), (w.max(1).values > 0.99).double().mean(), (w * (1 - w)).median()
+    return (
+        scores.std(),
+        (w.max(1).values > 0.99).double().mean(),
+        (w * (1 - w)).median(),
+    )
 
 
 rows = []
 for d in (4, 64, 1024):
     for divide in (False, True):
         std, saturated, slope = saturation(d, divide)
-        rows.append([d, "yes" if divide else "no", f"{std:.1f}", f"{saturated:.2f}",
-                     f"{slope:.0e}"])  # fmt: skip
-plots.table(rows, header=["width d", "divided", "spread of scores",
-                          "share of queries with a weight above 0.99",
-                          "median of w (1 - w)"])  # fmt: skip
+        rows.append(
+            [
+                d,
+                "yes" if divide else "no",
+                f"{std:.1f}",
+                f"{saturated:.2f}",
+                f"{slope:.0e}",
+            ]
+        )
+plots.table(
+    rows,
+    header=[
+        "width d",
+        "divided",
+        "spread of scores",
+        "share of queries with a weight above 0.99",
+        "median of w (1 - w)",
+    ],
+)
 
 # %% [markdown]
 # Without the division, most queries of a wide model would attend to one position only, before
@@ -197,6 +260,7 @@ plots.table(rows, header=["width d", "divided", "spread of scores",
 # > The derivation assumed a variance of 1. Let the entries of $q$ have standard deviation `sigma_q`
 # > and those of $k$ `sigma_k`. What is the standard deviation of $q \cdot k / \sqrt{d}$? Stuck? Run
 # > `hint("04.1")` in a new cell, and again for a second hint.
+
 
 # %%
 def score_std(dim, sigma_q, sigma_k):
@@ -211,7 +275,10 @@ def score_std(dim, sigma_q, sigma_k):
 score_std = check("04.1", score_std)
 
 # %%
-print(f"q and k twice as large: the scores spread by {score_std(64, 2.0, 2.0):.0f}, not by 1")
+print(
+    "q and k twice as large: the scores spread by"
+    f" {score_std(64, 2.0, 2.0):.0f}, not by 1"
+)
 
 # %% [markdown]
 # The division takes care of the width, not of the size of the entries. That is one reason why
@@ -243,24 +310,31 @@ print(inspect.getsource(MultiHeadAttention.forward))
 
 # %%
 torch.manual_seed(lab.seed)
-ours, torchs = MultiHeadAttention(64, 4), nn.MultiheadAttention(64, 4, batch_first=True)
+ours, torchs = (
+    MultiHeadAttention(64, 4),
+    nn.MultiheadAttention(64, 4, batch_first=True),
+)
 torchs.eval()
 with torch.no_grad():
     torchs.in_proj_weight.copy_(ours.qkv.weight)  # (192, 64)
     torchs.in_proj_bias.copy_(ours.qkv.bias)  # (192,)
     torchs.out_proj.load_state_dict(ours.out.state_dict())
     h_random = torch.randn(3, 6, 64)  # (batch, positions, dim)
-    word_mask = torch.arange(6) < torch.tensor([[6], [4], [2]])  # (batch, positions)
+    # (batch, positions)
+    word_mask = torch.arange(6) < torch.tensor([[6], [4], [2]])
     got = ours(h_random, mask=word_mask)[0]  # (batch, positions, dim)
     want = torchs(h_random, h_random, h_random, key_padding_mask=~word_mask)[0]
 print(f"largest difference {(got - want).abs().max():.0e}")
-lab.claim("our attention equals PyTorch's to 1e-5", (got - want).abs().max() < 1e-5)
+lab.claim(
+    "our attention equals PyTorch's to 1e-5", (got - want).abs().max() < 1e-5
+)
 
 # %% [markdown]
 # > **Exercise 04.2 · mend it** · difficulty 1 of 3 · 5 minutes
 # >
 # > Somebody wrote the function below with *our* kind of mask. It runs. In evaluation it returns
 # > `nan` for sentences without padding, and numbers for others. What is wrong? Write it right.
+
 
 # %%
 def attend_broken(attention, h, mask):
@@ -271,7 +345,10 @@ def attend_broken(attention, h, mask):
 with torch.no_grad():
     broken = attend_broken(torchs, h_random, word_mask)  # (3, 6, 64)
 for words, row in zip(word_mask.sum(1), broken):
-    print(f"{words} words of 6: {row.isnan().sum():3} of {row.numel()} values are nan")
+    print(
+        f"{words} words of 6: {row.isnan().sum():3} of {row.numel()} values"
+        " are nan"
+    )
 
 
 # %%
@@ -288,7 +365,10 @@ attend = check("04.2", attend)
 
 # %%
 with torch.no_grad():
-    print(f"mended: {attend(torchs, h_random, word_mask).isnan().sum()} values are nan")
+    print(
+        f"mended: {attend(torchs, h_random, word_mask).isnan().sum()} values"
+        " are nan"
+    )
 training = attend_broken(torchs.train(), h_random, word_mask)  # (3, 6, 64)
 print(f"broken, in training: {training.isnan().sum()} values are nan")
 
@@ -314,8 +394,10 @@ with torch.no_grad():
     flat = patches_of(pixels[0]).flatten(1)  # (16, 768)
     matrix = patch_stem.project.weight.flatten(1)  # (64, 768)
     by_matrix = flat @ matrix.T + patch_stem.project.bias  # (16, 64)
-print(f"v has shape {tuple(by_convolution.shape)}; "
-      f"largest difference {(by_convolution[0] - by_matrix).abs().max():.0e}")  # fmt: skip
+print(
+    f"v has shape {tuple(by_convolution.shape)}; "
+    f"largest difference {(by_convolution[0] - by_matrix).abs().max():.0e}"
+)
 
 # %% [markdown]
 # A linear map of pixels is a poor describer: a circle moved by three pixels gets quite other
@@ -342,6 +424,7 @@ print(inspect.getsource(ConvStem.forward))
 # comes from BERT. Here it could be left out, because words and patches have tables of their own:
 # type 0 could be added to every row of the token table, and type 1 to $b$.
 
+
 # %%
 class Embedding(nn.Module):
     """Words and patches as one sequence of vectors, words first."""
@@ -355,11 +438,13 @@ class Embedding(nn.Module):
         self.place = nn.Embedding(patches, dim)
 
     def forward(self, x, v):
-        words = self.token(x) + self.position.weight[: x.shape[1]]  # (batch, words, dim)
+        # (batch, words, dim)
+        words = self.token(x) + self.position.weight[: x.shape[1]]
         words = words + self.token_type.weight[0]  # (batch, words, dim)
         patches = self.project(v) + self.place.weight  # (batch, patches, dim)
         patches = patches + self.token_type.weight[1]  # (batch, patches, dim)
-        return torch.cat([words, patches], dim=1)  # (batch, words + patches, dim)
+        # (batch, words + patches, dim)
+        return torch.cat([words, patches], dim=1)
 
 
 # %% [markdown]
@@ -368,11 +453,13 @@ class Embedding(nn.Module):
 # > The words come with a mask (batch, words). Write the mask of the joint sequence,
 # > (batch, words + patches): padding is left out, and every patch may be attended to.
 
+
 # %%
 def joint_mask(mask, patches):
     """The mask of the joint sequence, bool (batch, words + patches)."""
     ### BEGIN SOLUTION
-    seen = mask.new_ones(len(mask), patches)  # (batch, patches): there is always a picture
+    # (batch, patches): there is always a picture
+    seen = mask.new_ones(len(mask), patches)
     return torch.cat([mask, seen], dim=1)  # (batch, words + patches)
     ### END SOLUTION
 
@@ -381,8 +468,11 @@ def joint_mask(mask, patches):
 joint_mask = check("04.3", joint_mask)
 
 # %%
-questions = ["is there a red circle?", "how many objects are there?",
-             "what shape is the red object?"]  # fmt: skip
+questions = [
+    "is there a red circle?",
+    "how many objects are there?",
+    "what shape is the red object?",
+]
 x_three, mask_three = encode(tokenizer, questions)  # (3, words) each
 print(joint_mask(mask_three, 4).int())
 
@@ -394,6 +484,7 @@ print(joint_mask(mask_three, 4).int())
 # or MLP). What each part computes is *added* to what came in: a residual connection. We normalise
 # before each part (pre-norm), which trains more easily than after it.
 
+
 # %%
 class Layer(nn.Module):
     """One pre-norm Transformer layer."""
@@ -402,15 +493,19 @@ class Layer(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.attention = MultiHeadAttention(dim, heads)
-        self.mlp = nn.Sequential(nn.Linear(dim, mlp_dim), nn.GELU(), nn.Linear(mlp_dim, dim))
+        self.mlp = nn.Sequential(
+            nn.Linear(dim, mlp_dim), nn.GELU(), nn.Linear(mlp_dim, dim)
+        )
 
     def forward(self, h, mask):
-        h = h + self.attention(self.norm1(h), mask=mask)[0]  # (batch, positions, dim)
+        # (batch, positions, dim)
+        h = h + self.attention(self.norm1(h), mask=mask)[0]
         return h + self.mlp(self.norm2(h))  # (batch, positions, dim)
 
 
 # %% [markdown]
 # Embedding, layers, one last normalisation: that is the joint encoder.
+
 
 # %%
 class Joint(nn.Module):
@@ -418,10 +513,16 @@ class Joint(nn.Module):
 
     def __init__(self, sizes):
         super().__init__()
-        self.embedding = Embedding(sizes.vocab_size, sizes.max_words, sizes.visual_dim,
-                                   sizes.patches, sizes.dim)  # fmt: skip
+        self.embedding = Embedding(
+            sizes.vocab_size,
+            sizes.max_words,
+            sizes.visual_dim,
+            sizes.patches,
+            sizes.dim,
+        )
         self.layers = nn.ModuleList(
-            Layer(sizes.dim, sizes.heads, sizes.mlp_dim) for _ in range(sizes.layers)
+            Layer(sizes.dim, sizes.heads, sizes.mlp_dim)
+            for _ in range(sizes.layers)
         )
         self.norm = nn.LayerNorm(sizes.dim)
 
@@ -433,8 +534,14 @@ class Joint(nn.Module):
         return self.norm(h)  # (batch, positions, dim)
 
 
-sizes = JointConfig(dim=64, layers=2, heads=4, mlp_dim=128, visual_dim=64,
-                    vocab_size=tokenizer.get_vocab_size())  # fmt: skip
+sizes = JointConfig(
+    dim=64,
+    layers=2,
+    heads=4,
+    mlp_dim=128,
+    visual_dim=64,
+    vocab_size=tokenizer.get_vocab_size(),
+)
 torch.manual_seed(lab.seed)
 joint = Joint(sizes)
 v_three = torch.randn(3, 16, 64)  # (batch, patches, visual_dim)
@@ -449,11 +556,18 @@ print(inspect.getsource(JointEncoder.forward))
 
 # %%
 package = JointEncoder(sizes)
-joint.load_state_dict({n.removeprefix("encoder."): w for n, w in package.state_dict().items()})
+joint.load_state_dict(
+    {n.removeprefix("encoder."): w for n, w in package.state_dict().items()}
+)
 with torch.no_grad():
-    difference = joint(x_three, v_three, mask_three) - package(x_three, v_three, mask_three)
+    difference = joint(x_three, v_three, mask_three) - package(
+        x_three, v_three, mask_three
+    )
 print(f"largest difference {difference.abs().max():.0e}")
-lab.claim("what we built equals the package's encoder to 1e-5", difference.abs().max() < 1e-5)
+lab.claim(
+    "what we built equals the package's encoder to 1e-5",
+    difference.abs().max() < 1e-5,
+)
 
 # %% [markdown]
 # Does the mask do its work? The same question, once alone, and once in a batch with a longer one,
@@ -467,7 +581,10 @@ with torch.no_grad():
     h_batch = package(x_three, v_three, mask_three)[:1]  # (1, positions, dim)
     h_unmasked = package(x_three, v_three)[:1]  # (1, positions, dim)
 for name, h in (("with the mask", h_batch), ("without", h_unmasked)):
-    print(f"{name:14} [CLS] changes by {(h[:, 0] - h_alone[:, 0]).abs().max():.0e}")
+    print(
+        f"{name:14} [CLS] changes by"
+        f" {(h[:, 0] - h_alone[:, 0]).abs().max():.0e}"
+    )
 
 # %% [markdown]
 # > **Exercise 04.4 · count** · difficulty 2 of 3 · 15 minutes
@@ -476,8 +593,11 @@ for name, h in (("with the mask", h_batch), ("without", h_unmasked)):
 # > projection, in each layer the attention, the small network and two normalisations, and the last
 # > normalisation. Linear maps have biases; a normalisation has a scale and a shift.
 
+
 # %%
-def count_weights(dim, layers, mlp_dim, vocab_size, max_words, visual_dim, patches):
+def count_weights(
+    dim, layers, mlp_dim, vocab_size, max_words, visual_dim, patches
+):
     """The number of parameters of the joint encoder."""
     ### BEGIN SOLUTION
     tables = (vocab_size + max_words + 2 + patches) * dim
@@ -493,9 +613,19 @@ def count_weights(dim, layers, mlp_dim, vocab_size, max_words, visual_dim, patch
 count_weights = check("04.4", count_weights)
 
 # %%
-counted = count_weights(sizes.dim, sizes.layers, sizes.mlp_dim, sizes.vocab_size, sizes.max_words,
-                        sizes.visual_dim, sizes.patches)  # fmt: skip
-print(f"by formula {counted:,}, in the module {sum(p.numel() for p in joint.parameters()):,}")
+counted = count_weights(
+    sizes.dim,
+    sizes.layers,
+    sizes.mlp_dim,
+    sizes.vocab_size,
+    sizes.max_words,
+    sizes.visual_dim,
+    sizes.patches,
+)
+print(
+    f"by formula {counted:,}, in the module"
+    f" {sum(p.numel() for p in joint.parameters()):,}"
+)
 
 # %% [markdown]
 # ## 6. The same as VisualBERT, and better at one thing
@@ -508,12 +638,18 @@ print(f"by formula {counted:,}, in the module {sum(p.numel() for p in joint.para
 ours = from_visual_bert(visual_bert).eval()
 pixels_three = torch.rand(3, 16, 768)  # (batch, patches, 3 * 16 * 16)
 with torch.no_grad():
-    theirs = visual_bert(x_three, mask_three.long(), visual_embeds=pixels_three).last_hidden_state
-    difference = (ours(x_three, pixels_three, mask_three) - theirs).abs()  # (3, positions, 64)
-words_and_patches = torch.cat([mask_three, mask_three.new_ones(3, 16)], dim=1)  # (3, positions)
+    theirs = visual_bert(
+        x_three, mask_three.long(), visual_embeds=pixels_three
+    ).last_hidden_state
+    # (3, positions, 64)
+    difference = (ours(x_three, pixels_three, mask_three) - theirs).abs()
+# (3, positions)
+words_and_patches = torch.cat([mask_three, mask_three.new_ones(3, 16)], dim=1)
 print(f"largest difference {difference[words_and_patches].max():.0e}")
-lab.claim("our encoder equals transformers' VisualBertModel to 1e-5",
-          difference[words_and_patches].max() < 1e-5)  # fmt: skip
+lab.claim(
+    "our encoder equals transformers' VisualBertModel to 1e-5",
+    difference[words_and_patches].max() < 1e-5,
+)
 
 # %% [markdown]
 # So what was wrong in section 1? Let $P$ be a matrix that puts positions into another order. The
@@ -535,9 +671,17 @@ lab.claim("our encoder equals transformers' VisualBertModel to 1e-5",
 # Feed it patches, and nothing tells where a patch was. Look at the default:
 
 # %%
-lines = [line.strip() for line in
-         inspect.getsource(type(visual_bert.embeddings).forward).splitlines()]  # fmt: skip
-start = [i for i, line in enumerate(lines) if "visual_position_ids = torch.zeros" in line][:1]
+lines = [
+    line.strip()
+    for line in inspect.getsource(
+        type(visual_bert.embeddings).forward
+    ).splitlines()
+]
+start = [
+    i
+    for i, line in enumerate(lines)
+    if "visual_position_ids = torch.zeros" in line
+][:1]
 print("\n".join(lines[start[0] : start[0] + 3] if start else lines))
 
 # %% [markdown]
@@ -546,12 +690,19 @@ print("\n".join(lines[start[0] : start[0] + 3] if start else lines))
 # %%
 placed = JointEncoder(ours.config).eval()  # the same sizes, with places
 with torch.no_grad():
-    for name, encoder in (("VisualBERT's embedding", ours), ("with places", placed)):
+    for name, encoder in (
+        ("VisualBERT's embedding", ours),
+        ("with places", placed),
+    ):
         h = encoder(x_three, pixels_three, mask_three)  # (3, positions, 64)
-        h_mixed = encoder(x_three, pixels_three[:, disorder], mask_three)  # (3, positions, 64)
+        # (3, positions, 64)
+        h_mixed = encoder(x_three, pixels_three[:, disorder], mask_three)
         cls = (h_mixed[:, 0] - h[:, 0]).abs().max().item()
         moved = (h_mixed[:, -16:] - h[:, -16:][:, disorder]).abs().max().item()
-        print(f"{name:23} [CLS] changes by {cls:.0e}, moved patches by {moved:.0e}")
+        print(
+            f"{name:23} [CLS] changes by {cls:.0e}, moved patches by"
+            f" {moved:.0e}"
+        )
         if encoder is placed:
             lab.claim("with places [CLS] notices the disorder", cls > 1e-3)
 
@@ -580,15 +731,25 @@ late, cross = np.zeros((7, 7)), np.zeros((7, 7))
 late[:3, :3] = late[3:, 3:] = 1
 cross[:3, :3], cross[:3, 3:] = 1, 0.5
 figure, axes = plt.subplots(1, 3, figsize=(9, 3.2))
-for axis, (title, allowed) in zip(axes, [("early (joint): all read all", early),
-                                         ("late: each side reads itself", late),
-                                         ("cross: words, then patches", cross)]):  # fmt: skip
+for axis, (title, allowed) in zip(
+    axes,
+    [
+        ("early (joint): all read all", early),
+        ("late: each side reads itself", late),
+        ("cross: words, then patches", cross),
+    ],
+):
     axis.imshow(allowed, cmap="Blues", vmin=0, vmax=1.3)
     axis.set_xticks(range(7), names)
     axis.set_yticks(range(7), names)
     axis.set(title=title, xlabel="is read (key)", ylabel="reads (query)")
-plots.show(figure, alt="Three 7x7 grids of words and patches: early all filled; late two filled "
-           "blocks on the diagonal; cross the rows of the words only.")  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "Three 7x7 grids of words and patches: early all filled; late two"
+        " filled blocks on the diagonal; cross the rows of the words only."
+    ),
+)
 
 # %% [markdown]
 # > **Exercise 04.5 · write it** · difficulty 2 of 3 · 15 minutes
@@ -596,13 +757,15 @@ plots.show(figure, alt="Three 7x7 grids of words and patches: early all filled; 
 # > Write cross-attention with one head and without biases: words `h` (batch, words, dim) read the
 # > patches `context` (batch, patches, dim). The matrices (dim, dim) are multiplied from the right.
 
+
 # %%
 def cross_attention(h, context, w_q, w_k, w_v):
     """What the words h read from the context: (batch, words, dim)."""
     ### BEGIN SOLUTION
     q = h @ w_q  # (batch, words, dim)
-    k, value = context @ w_k, context @ w_v  # (batch, patches, dim) each
-    scores = q @ k.transpose(1, 2) / math.sqrt(q.shape[-1])  # (batch, words, patches)
+    k, value = (context @ w_k, context @ w_v)  # (batch, patches, dim) each
+    # (batch, words, patches)
+    scores = q @ k.transpose(1, 2) / math.sqrt(q.shape[-1])
     return scores.softmax(dim=-1) @ value  # (batch, words, dim)
     ### END SOLUTION
 
@@ -618,8 +781,10 @@ for name, fusion in recipes.FUSIONS.items():
     torch.manual_seed(lab.seed)
     encoder = fusion(sizes)
     h = encoder(x_three, v_three, mask_three)  # (batch, positions, dim)
-    print(f"{name:6} h {str(tuple(h.shape)):12} "
-          f"{sum(p.numel() for p in encoder.parameters()):,} parameters")  # fmt: skip
+    print(
+        f"{name:6} h {tuple(h.shape)!s:12} "
+        f"{sum(p.numel() for p in encoder.parameters()):,} parameters"
+    )
 
 # %% [markdown]
 # Late fusion leaves a single position: the two summaries, fused. For a search their dot product is
@@ -648,46 +813,80 @@ x_rank, mask_rank = encode(tokenizer, asked)  # (questions, words) each
 torch.manual_seed(lab.seed)
 stem = ConvStem(64).double().eval()
 with torch.no_grad():
-    v_rank = stem(torch.from_numpy(pool.images).double() / 255)  # (pictures, 16, 64)
+    # (pictures, 16, 64)
+    v_rank = stem(torch.from_numpy(pool.images).double() / 255)
 
 
 def late_scores(dim):
     """Dot products of untrained towers of width `dim`: (questions, pictures)."""
-    towers = TwoTowerEncoder(JointConfig(dim=dim, heads=2, vocab_size=len(tokenizer.get_vocab())))
+    towers = TwoTowerEncoder(
+        JointConfig(dim=dim, heads=2, vocab_size=len(tokenizer.get_vocab()))
+    )
     return towers.double().eval().scores(x_rank, v_rank, mask_rank)
 
 
 def early_scores(dim):
     """A linear score of [CLS] for each pair, from an untrained joint encoder of width `dim`."""
-    encoder = JointEncoder(JointConfig(dim=dim, heads=2, vocab_size=len(tokenizer.get_vocab())))
+    encoder = JointEncoder(
+        JointConfig(dim=dim, heads=2, vocab_size=len(tokenizer.get_vocab()))
+    )
     encoder, to_score = encoder.double().eval(), nn.Linear(dim, 1).double()
-    rows = [encoder(x.expand(len(v_rank), -1), v_rank, m.expand(len(v_rank), -1), keep=1)
-            for x, m in zip(x_rank, mask_rank)]  # each (pictures, 1, dim)
-    return torch.stack([to_score(h[:, 0])[:, 0] for h in rows])  # (questions, pictures)
+    rows = [
+        encoder(
+            x.expand(len(v_rank), -1), v_rank, m.expand(len(v_rank), -1), keep=1
+        )
+        for x, m in zip(x_rank, mask_rank)
+    ]  # each (pictures, 1, dim)
+    # (questions, pictures)
+    return torch.stack([to_score(h[:, 0])[:, 0] for h in rows])
 
 
 # %%
 curves = {}
 with torch.no_grad():
     for dim in (4, 16):
-        curves[f"late, d = {dim}"] = torch.linalg.svdvals(late_scores(dim))  # (60,)
+        # (60,)
+        curves[f"late, d = {dim}"] = torch.linalg.svdvals(late_scores(dim))
     curves["early, d = 4"] = torch.linalg.svdvals(early_scores(4))  # (60,)
 figure, axis = plt.subplots(figsize=(6.4, 3.4))
 for (name, values), marker in zip(curves.items(), "osx"):
-    axis.semilogy(range(1, len(values) + 1), values / values[0], marker, markersize=4, label=name)
+    axis.semilogy(
+        range(1, len(values) + 1),
+        values / values[0],
+        marker,
+        markersize=4,
+        label=name,
+    )
 axis.axhline(1e-13, color="grey", linestyle="--", label="rounding")
-axis.set(xlabel="number of the singular value", ylabel="size, relative to the first",
-         title="Two towers: after d values there is nothing left")  # fmt: skip
+axis.set(
+    xlabel="number of the singular value",
+    ylabel="size, relative to the first",
+    title="Two towers: after d values there is nothing left",
+)
 axis.legend()
-plots.show(figure, alt="Singular values of three score matrices. Late fusion drops to rounding "
-           "after 4 and after 16 values; early fusion of width 4 has no such step.")  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "Singular values of three score matrices. Late fusion drops to rounding"
+        " after 4 and after 16 values; early fusion of width 4 has no such"
+        " step."
+    ),
+)
 
 # %%
 for name, values in curves.items():
-    print(f"{name:12} rank {(values > 1e-13 * values[0]).sum():2} of {len(values)}")
-late_4, late_16, early_4 = ((v > 1e-13 * v[0]).sum().item() for v in curves.values())
-lab.claim("the scores of two towers have rank d at most, those of early fusion a higher one",
-          late_4 <= 4 and late_16 <= 16 and early_4 > 16)  # fmt: skip
+    print(
+        f"{name:12} rank {(values > 1e-13 * values[0]).sum():2} of"
+        f" {len(values)}"
+    )
+late_4, late_16, early_4 = (
+    (v > 1e-13 * v[0]).sum().item() for v in curves.values()
+)
+lab.claim(
+    "the scores of two towers have rank d at most, those of early fusion a"
+    " higher one",
+    late_4 <= 4 and late_16 <= 16 and early_4 > 16,
+)
 
 # %% [markdown]
 # The step goes down to rounding. (Before training it comes even one value early, after $d - 1$. The
@@ -703,14 +902,24 @@ lab.claim("the scores of two towers have rank d at most, those of early fusion a
 # %%
 scenes = world.generate("iid", "test", scenes=500, seed=lab.seed).scenes
 programs = [*world.all_programs("exists"), *world.all_programs("compare")]
-truth = np.stack([world.answers_of(p, scenes) for p in programs])  # (questions, scenes)
-S = torch.from_numpy(np.where(truth == 1, 1.0, -1.0))  # (questions, scenes); no, or neither: -1
+# (questions, scenes)
+truth = np.stack([world.answers_of(p, scenes) for p in programs])
+# (questions, scenes); no, or neither: -1
+S = torch.from_numpy(np.where(truth == 1, 1.0, -1.0))
 U, sigma, V = torch.linalg.svd(S, full_matrices=False)
-print(f"rank of the table of {S.shape[0]} questions: {(sigma > 1e-9 * sigma[0]).sum()}")
-print(f"always no: {100 * (S > 0).double().mean():5.2f} % of {S.numel():,} signs are wrong")
+print(
+    f"rank of the table of {S.shape[0]} questions:"
+    f" {(sigma > 1e-9 * sigma[0]).sum()}"
+)
+print(
+    f"always no: {100 * (S > 0).double().mean():5.2f} % of {S.numel():,} signs"
+    " are wrong"
+)
 for d in (1, 4, 16, 64):
     best = (U[:, :d] * sigma[:d]) @ V[:d]  # (questions, scenes)
-    print(f"rank {d:2}:   {100 * ((best > 0) != (S > 0)).double().mean():5.2f} %")
+    print(
+        f"rank {d:2}:   {100 * ((best > 0) != (S > 0)).double().mean():5.2f} %"
+    )
 
 # %% [markdown]
 # The table has full rank, so no two towers of width 64 can produce it. But *deciding* by the sign
@@ -728,12 +937,17 @@ n = 100
 angle = 2 * math.pi * torch.arange(n, dtype=torch.float64) / n  # (n,)
 c = math.cos(math.pi / n)
 t = torch.stack([angle.cos(), angle.sin(), torch.ones(n)], dim=1)  # (n, 3)
-u = torch.stack([angle.cos(), angle.sin(), torch.full((n,), -c)], dim=1)  # (n, 3)
-matches = (t @ u.T > 0)  # (n, n)
-print(f"rank of the scores {torch.linalg.matrix_rank(t @ u.T)}, "
-      f"rank of the matches {torch.linalg.matrix_rank(matches.double())}")  # fmt: skip
-lab.claim("scores of rank 3 separate 100 matching pairs from all others",
-          torch.equal(matches, torch.eye(n, dtype=torch.bool)))  # fmt: skip
+# (n, 3)
+u = torch.stack([angle.cos(), angle.sin(), torch.full((n,), -c)], dim=1)
+matches = t @ u.T > 0  # (n, n)
+print(
+    f"rank of the scores {torch.linalg.matrix_rank(t @ u.T)}, "
+    f"rank of the matches {torch.linalg.matrix_rank(matches.double())}"
+)
+lab.claim(
+    "scores of rank 3 separate 100 matching pairs from all others",
+    torch.equal(matches, torch.eye(n, dtype=torch.bool)),
+)
 
 # %% [markdown]
 # So the theorem says what *scores* a dot product can give, not which *decisions*. What late fusion
@@ -751,7 +965,8 @@ lab.claim("scores of rank 3 separate 100 matching pairs from all others",
 # %%
 my_choice = None
 ### BEGIN SOLUTION
-my_choice = ("late", 1)  # the text tower reads the text; the rest is a million dot products
+# the text tower reads the text; the rest is a million dot products
+my_choice = ("late", 1)
 ### END SOLUTION
 
 # %%
@@ -784,7 +999,10 @@ for fusion in recipes.FUSIONS:
         models[fusion, run] = recipes.load_weights(model, path).to(lab.device)
         evaluations[fusion, run] = evaluate(models[fusion, run], test)
         results[fusion, run] = evaluations[fusion, run].by_family
-print(f"{len(test):,} questions about {len(test.images)} pictures that no model has seen")
+print(
+    f"{len(test):,} questions about {len(test.images)} pictures that no model"
+    " has seen"
+)
 
 # %% [markdown]
 # Three baselines belong beside them. *Chance* picks one of a question's possible answers. *Blind*
@@ -802,24 +1020,51 @@ def without_binding(name):
     right, and whether the scene has more than one value."""
     mine = drawn.family == world.FAMILIES.index(name)  # (all questions,)
     first = world.ANSWERS.index("red" if name == "colour" else "circle")
-    of_scene = getattr(drawn.scenes, name)[drawn.scene_index[mine]]  # (questions, 4), -1: none
-    counts = (of_scene[:, :, None] == np.arange(of_scene.max() + 1)).sum(1)  # (questions, values)
+    # (questions, 4), -1: none
+    of_scene = getattr(drawn.scenes, name)[drawn.scene_index[mine]]
+    # (questions, values)
+    counts = (of_scene[:, :, None] == np.arange(of_scene.max() + 1)).sum(1)
     commonest = counts == counts.max(1, keepdims=True)  # (questions, values)
     answer = drawn.answers[mine] - first  # (questions,)
-    guess = commonest[np.arange(len(answer)), answer] / commonest.sum(1)  # (questions,)
+    # (questions,)
+    guess = commonest[np.arange(len(answer)), answer] / commonest.sum(1)
     return guess, (counts > 0).sum(1) > 1
 
 
-chance = {f: drawn.chance[drawn.family == world.FAMILIES.index(f)].mean() for f in families}
-rows = [["chance", *(f"{100 * chance[f]:.0f} %" for f in families)],
-        ["blind", *(f"{100 * blind[f]:.0f} %" for f in families)],
-        ["commonest of the scene", *(f"{100 * without_binding(f)[0].mean():.0f} %"
-                                     if f in ("colour", "shape") else "–"
-                                     for f in families)]]  # fmt: skip
+chance = {
+    f: drawn.chance[drawn.family == world.FAMILIES.index(f)].mean()
+    for f in families
+}
+rows = [
+    ["chance", *(f"{100 * chance[f]:.0f} %" for f in families)],
+    ["blind", *(f"{100 * blind[f]:.0f} %" for f in families)],
+    [
+        "commonest of the scene",
+        *(
+            (
+                f"{100 * without_binding(f)[0].mean():.0f} %"
+                if f in ("colour", "shape")
+                else "–"
+            )
+            for f in families
+        ),
+    ],
+]
 for fusion in recipes.FUSIONS:
-    rows.append([fusion, *(lab.mean_spread([100 * results[fusion, run][f] for run in range(3)], "%")
-                           for f in families)])  # fmt: skip
-plots.table(rows, header=["mean ± standard deviation of three seeds", *families])
+    rows.append(
+        [
+            fusion,
+            *(
+                lab.mean_spread(
+                    [100 * results[fusion, run][f] for run in range(3)], "%"
+                )
+                for f in families
+            ),
+        ]
+    )
+plots.table(
+    rows, header=["mean ± standard deviation of three seeds", *families]
+)
 
 # %% [markdown]
 # In about half of these scenes all objects have the same colour, or the same shape, and nobody has
@@ -831,50 +1076,106 @@ for name in ("colour", "shape"):
     guess, several = without_binding(name)
     hard["guess", name] = 100 * guess[several].mean()
     rows[0].append(f"{hard['guess', name]:.0f} % of {several.sum()} questions")
-    of_family = torch.from_numpy(drawn.family == world.FAMILIES.index(name))  # (all questions,)
+    # (all questions,)
+    of_family = torch.from_numpy(drawn.family == world.FAMILIES.index(name))
     for key, evaluation in evaluations.items():
-        right = evaluation.right[of_family][torch.from_numpy(several)]  # (questions,)
+        # (questions,)
+        right = evaluation.right[of_family][torch.from_numpy(several)]
         hard[name, *key] = 100 * right.double().mean().item()
 for fusion in recipes.FUSIONS:
-    rows.append([fusion, *(lab.mean_spread([hard[name, fusion, run] for run in range(3)], "%")
-                           for name in ("colour", "shape"))])  # fmt: skip
+    rows.append(
+        [
+            fusion,
+            *(
+                lab.mean_spread(
+                    [hard[name, fusion, run] for run in range(3)], "%"
+                )
+                for name in ("colour", "shape")
+            ),
+        ]
+    )
 plots.table(rows, header=["scenes with several values", "colour", "shape"])
 
 # %%
 figure, axis = plt.subplots(figsize=(7.5, 3.4))
 for i, (fusion, marker) in enumerate(zip(recipes.FUSIONS, "os^")):
-    shares = 100 * np.array([[results[fusion, run][f] for f in families] for run in range(3)])
+    shares = 100 * np.array(
+        [[results[fusion, run][f] for f in families] for run in range(3)]
+    )
     place = np.arange(len(families)) + 0.18 * (i - 1)  # (families,)
-    axis.errorbar(place, shares.mean(0), shares.std(0, ddof=1), fmt=marker, capsize=4,
-                  color=plots.PALETTE[i], label=fusion)  # fmt: skip
+    axis.errorbar(
+        place,
+        shares.mean(0),
+        shares.std(0, ddof=1),
+        fmt=marker,
+        capsize=4,
+        color=plots.PALETTE[i],
+        label=fusion,
+    )
 for i, f in enumerate(families):
-    axis.hlines(100 * chance[f], i - 0.35, i + 0.35, color="grey", linestyle="--",
-                label="chance" if i == 0 else None)  # fmt: skip
+    axis.hlines(
+        100 * chance[f],
+        i - 0.35,
+        i + 0.35,
+        color="grey",
+        linestyle="--",
+        label="chance" if i == 0 else None,
+    )
     if f in ("colour", "shape"):
-        axis.hlines(100 * without_binding(f)[0].mean(), i - 0.35, i + 0.35, color="black",
-                    linestyle=":", label="commonest of the scene" if f == "colour" else None)
+        axis.hlines(
+            100 * without_binding(f)[0].mean(),
+            i - 0.35,
+            i + 0.35,
+            color="black",
+            linestyle=":",
+            label="commonest of the scene" if f == "colour" else None,
+        )
 axis.set_xticks(range(len(families)), families)
-axis.set(ylabel="right (%)", ylim=(0, 104), title="Only cross fusion tells reliably whose colour it is")
-axis.legend(ncols=5, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, -0.35))
-plots.show(figure, alt="Accuracy of joint, late and cross fusion for four families of questions, "
-           "with bars of one standard deviation over three seeds, chance as dashed lines. On colour "
-           "and shape only cross fusion is far above the commonest value of the scene.")  # fmt: skip
+axis.set(
+    ylabel="right (%)",
+    ylim=(0, 104),
+    title="Only cross fusion tells reliably whose colour it is",
+)
+axis.legend(
+    ncols=5, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, -0.35)
+)
+plots.show(
+    figure,
+    alt=(
+        "Accuracy of joint, late and cross fusion for four families of"
+        " questions, with bars of one standard deviation over three seeds,"
+        " chance as dashed lines. On colour and shape only cross fusion is far"
+        " above the commonest value of the scene."
+    ),
+)
+
 
 # %%
 def per_run(fusion, name):
     return np.array([results[fusion, run][name] for run in range(3)])  # (runs,)
 
 
-lab.claim("each cross model beats each joint and late one by 10 points on colour and on shape",
-          all(per_run("cross", f).min() > max(per_run("joint", f).max(), per_run("late", f).max())
-              + 0.1 for f in ("colour", "shape")))  # fmt: skip
-lab.claim("some joint model binds in part: on hard colour questions it is 10 points above the best "
-          "guess without binding, and 25 below each cross model",
-          max(hard["colour", "joint", r] for r in range(3)) > hard["guess", "colour"] + 10
-          and max(hard["colour", "joint", r] for r in range(3))
-          < min(hard["colour", "cross", r] for r in range(3)) - 25)  # fmt: skip
-lab.claim("late fusion counts at least as well as joint fusion on average",
-          per_run("late", "count").mean() >= per_run("joint", "count").mean())  # fmt: skip
+lab.claim(
+    "each cross model beats each joint and late one by 10 points on colour and"
+    " on shape",
+    all(
+        per_run("cross", f).min()
+        > max(per_run("joint", f).max(), per_run("late", f).max()) + 0.1
+        for f in ("colour", "shape")
+    ),
+)
+lab.claim(
+    "some joint model binds in part: on hard colour questions it is 10 points"
+    " above the best guess without binding, and 25 below each cross model",
+    max(hard["colour", "joint", r] for r in range(3))
+    > hard["guess", "colour"] + 10
+    and max(hard["colour", "joint", r] for r in range(3))
+    < min(hard["colour", "cross", r] for r in range(3)) - 25,
+)
+lab.claim(
+    "late fusion counts at least as well as joint fusion on average",
+    per_run("late", "count").mean() >= per_run("joint", "count").mean(),
+)
 
 # %% [markdown]
 # Blind does no better than chance, as it should. One might expect that early fusion, which sees the
@@ -940,16 +1241,25 @@ for run in range(3):
     model.load_state_dict(models["joint", run].state_dict())
     model.stem = Disorder(model.stem, disorder)
     in_disorder.append(evaluate(model.to(lab.device), test).by_family)
-rows = [[name, *(lab.mean_spread([100 * e[f] for e in shares], "%") for f in families)]
-        for name, shares in (("in order", [results["joint", r] for r in range(3)]),
-                             ("in disorder", in_disorder))]  # fmt: skip
+rows = [
+    [
+        name,
+        *(lab.mean_spread([100 * e[f] for e in shares], "%") for f in families),
+    ]
+    for name, shares in (
+        ("in order", [results["joint", r] for r in range(3)]),
+        ("in disorder", in_disorder),
+    )
+]
 plots.table(rows, header=["joint, patches", *families])
 
 # %%
 found = lab.mean_spread([100 * e["exists"] for e in in_disorder], "%")
 print(f"predicted: {my_prediction:.0f} %, measured: {found}")
-worst = max(np.mean([results["joint", r][f] - in_disorder[r][f] for r in range(3)])
-            for f in families)  # fmt: skip
+worst = max(
+    np.mean([results["joint", r][f] - in_disorder[r][f] for r in range(3)])
+    for f in families
+)
 lab.claim("disorder costs less than 4 points in each family", worst < 0.04)
 
 # %% [markdown]
@@ -977,22 +1287,33 @@ lab.claim("disorder costs less than 4 points in each family", worst < 0.04)
 # `[CLS]` of a joint model cannot know of "red" yet, but the word itself can look. So there are two
 # places: **the word's row in the first layer** and **`[CLS]`'s row in the last one**.
 
+
 # %%
 def pointing_data(part, scenes):
     """Pictures (n, 3, 64, 64), questions, the patches of the named object (n, 16), scenes."""
     drawn = world.generate("iid", part, scenes=scenes, seed=lab.seed + 10)
-    colour, count = drawn.scenes.colour, drawn.scenes.count  # (scenes, 4), (scenes,)
-    alone = (colour[:, :, None] == colour[:, None, :]).sum(2) == 1  # (scenes, 4)
+    # (scenes, 4), (scenes,)
+    colour, count = drawn.scenes.colour, drawn.scenes.count
+    # (scenes, 4)
+    alone = (colour[:, :, None] == colour[:, None, :]).sum(2) == 1
     alone &= (colour >= 0) & (count[:, None] > 1)  # (scenes, 4)
     rows = alone.any(1).nonzero()[0]  # (n,)
     rng = np.random.default_rng(lab.seed)
-    which = (alone[rows] * rng.random((len(rows), 4))).argmax(1)  # (n,) one of them, at random
+    # (n,) one of them, at random
+    which = (alone[rows] * rng.random((len(rows), 4))).argmax(1)
     chosen = drawn.scenes.select(rows)
     names = np.array(list(world.COLOURS))[colour[rows, which]]  # (n,)
     questions = [f"what shape is the {name} object?" for name in names]
-    boxes = world.boxes(chosen)  # (n, 4, 4): left, top, right, bottom of each object
-    images = torch.from_numpy(drawn.images[rows]).float() / 255  # (n, 3, 64, 64)
-    return images, questions, touched(boxes[np.arange(len(rows)), which]), chosen
+    # (n, 4, 4): left, top, right, bottom of each object
+    boxes = world.boxes(chosen)
+    # (n, 3, 64, 64)
+    images = torch.from_numpy(drawn.images[rows]).float() / 255
+    return (
+        images,
+        questions,
+        touched(boxes[np.arange(len(rows)), which]),
+        chosen,
+    )
 
 
 def touched(box):
@@ -1000,7 +1321,9 @@ def touched(box):
     start = np.arange(0, 64, 16)  # (4,)
     across = (box[:, :1] < start + 16) & (box[:, 2:3] > start)  # (n, 4)
     down = (box[:, 1:2] < start + 16) & (box[:, 3:] > start)  # (n, 4)
-    return torch.from_numpy((down[:, :, None] & across[:, None, :]).reshape(-1, 16))
+    return torch.from_numpy(
+        (down[:, :, None] & across[:, None, :]).reshape(-1, 16)
+    )
 
 
 # %% [markdown]
@@ -1010,16 +1333,21 @@ def touched(box):
 
 # %%
 PLACES = ("the word, first layer", "[CLS], last layer")
-ROWS = ((0, 5), (1, 0))  # of each place: layer and position; the colour word is at position 5
+# of each place: layer and position; the colour word is at position 5
+ROWS = ((0, 5), (1, 0))
 
 
 @torch.no_grad()
 def to_patches(model, images, questions):
     """Attention to the patches in both places: (2 places, n, heads, 16)."""
-    x, mask = encode(tokenizer, questions)  # (n, words): [CLS] what shape is the red object
+    # (n, words): [CLS] what shape is the red object
+    x, mask = encode(tokenizer, questions)
     index = torch.arange(len(images))
-    layers = model.attention(*(t.to(lab.device) for t in (images, index, x, mask)))
-    return torch.stack([layers[i][:, :, row, -16:].cpu() for i, row in ROWS])  # the last 16 keys
+    layers = model.attention(
+        *(t.to(lab.device) for t in (images, index, x, mask))
+    )
+    # the last 16 keys
+    return torch.stack([layers[i][:, :, row, -16:].cpu() for i, row in ROWS])
 
 
 def pointing(model, images, questions, target):
@@ -1029,18 +1357,32 @@ def pointing(model, images, questions, target):
     return hits.double().mean(1)  # (2, heads)
 
 
-choose_on, report_on = pointing_data("validation", 600), pointing_data("test", 600)
+choose_on, report_on = (
+    pointing_data("validation", 600),
+    pointing_data("test", 600),
+)
 torch.manual_seed(lab.seed)
-groups = {f"{name}, untrained": [recipes.world_model(test, name).eval().to(lab.device)
-                                 for _ in range(3)] for name in ("joint", "cross")}  # fmt: skip
-groups |= {name: [models[name, r] for r in range(3)] for name in ("joint", "cross")}
+groups = {
+    f"{name}, untrained": [
+        recipes.world_model(test, name).eval().to(lab.device) for _ in range(3)
+    ]
+    for name in ("joint", "cross")
+}
+groups |= {
+    name: [models[name, r] for r in range(3)] for name in ("joint", "cross")
+}
 best_head, pointed = {}, {}
 for name, members in groups.items():
-    best_head[name] = [pointing(m, *choose_on[:3]).argmax(1).tolist() for m in members]
-    shares = [pointing(m, *report_on[:3]) for m in members]  # each (2 places, heads)
+    best_head[name] = [
+        pointing(m, *choose_on[:3]).argmax(1).tolist() for m in members
+    ]
+    # each (2 places, heads)
+    shares = [pointing(m, *report_on[:3]) for m in members]
     for i in range(2):
-        pointed[name, i] = [100 * share[i, heads[i]].item()
-                            for share, heads in zip(shares, best_head[name])]  # fmt: skip
+        pointed[name, i] = [
+            100 * share[i, heads[i]].item()
+            for share, heads in zip(shares, best_head[name])
+        ]
 for name in ("joint", "cross"):
     print(f"{name}: chosen heads of each run, [word, [CLS]]: {best_head[name]}")
 
@@ -1051,28 +1393,63 @@ for name in ("joint", "cross"):
 # %%
 target = report_on[2]  # (n, 16)
 fixed = choose_on[2].double().mean(0).argmax()
-sizes_of, boxes = report_on[3].size, world.boxes(report_on[3])  # (n, 4), (n, 4, 4)
-by_size = sizes_of + np.random.default_rng(lab.seed).random(sizes_of.shape)  # ties: at random
+# (n, 4), (n, 4, 4)
+sizes_of, boxes = report_on[3].size, world.boxes(report_on[3])
+# ties: at random
+by_size = sizes_of + np.random.default_rng(lab.seed).random(sizes_of.shape)
 largest = boxes[np.arange(len(boxes)), by_size.argmax(1)]  # (n, 4)
-middle = (largest[:, 1] + largest[:, 3]) // 32 * 4 + (largest[:, 0] + largest[:, 2]) // 32  # (n,)
+middle = (largest[:, 1] + largest[:, 3]) // 32 * 4 + (
+    largest[:, 0] + largest[:, 2]
+) // 32  # (n,)
 centre = 100 * target[:, fixed].double().mean().item()
-size = 100 * target[torch.arange(len(target)), torch.from_numpy(middle)].double().mean().item()
-rows = [["a random patch", *2 * [f"{100 * target.double().mean():.1f} %"]],
-        ["the best fixed patch", *2 * [f"{centre:.1f} %"]],
-        ["the middle of the largest object", *2 * [f"{size:.1f} %"]]]  # fmt: skip
-rows += [[f"{name}, best head on validation",
-          *(lab.mean_spread(pointed[name, i], "%") for i in range(2))] for name in groups]
-plots.table(rows, header=[f"points at the named object ({len(target)} test pictures)", *PLACES])
+size = (
+    100
+    * target[torch.arange(len(target)), torch.from_numpy(middle)]
+    .double()
+    .mean()
+    .item()
+)
+rows = [
+    ["a random patch", *2 * [f"{100 * target.double().mean():.1f} %"]],
+    ["the best fixed patch", *2 * [f"{centre:.1f} %"]],
+    ["the middle of the largest object", *2 * [f"{size:.1f} %"]],
+]
+rows += [
+    [
+        f"{name}, best head on validation",
+        *(lab.mean_spread(pointed[name, i], "%") for i in range(2)),
+    ]
+    for name in groups
+]
+plots.table(
+    rows,
+    header=[
+        f"points at the named object ({len(target)} test pictures)",
+        *PLACES,
+    ],
+)
 for name in ("joint", "cross"):
     for i, place in enumerate(PLACES):
-        print(f"{name}, {place}, runs 0, 1, 2: {', '.join(f'{v:.0f} %' for v in pointed[name, i])}")
+        print(
+            f"{name}, {place}, runs 0, 1, 2:"
+            f" {', '.join(f'{v:.0f} %' for v in pointed[name, i])}"
+        )
 
 # %%
-untrained = [v for (name, _), values in pointed.items() if "untrained" in name for v in values]
-lab.claim("[CLS] of each cross model points better than every baseline, by 20 points",
-          min(pointed["cross", 1]) > max(centre, size, *untrained) + 20)  # fmt: skip
-lab.claim("the word points better in each trained model than in every untrained one",
-          min(pointed["joint", 0] + pointed["cross", 0]) > max(untrained) + 5)  # fmt: skip
+untrained = [
+    v
+    for (name, _), values in pointed.items()
+    if "untrained" in name
+    for v in values
+]
+lab.claim(
+    "[CLS] of each cross model points better than every baseline, by 20 points",
+    min(pointed["cross", 1]) > max(centre, size, *untrained) + 20,
+)
+lab.claim(
+    "the word points better in each trained model than in every untrained one",
+    min(pointed["joint", 0] + pointed["cross", 0]) > max(untrained) + 5,
+)
 
 # %% [markdown]
 # In the cross models, `[CLS]` points at the object that the question names, nearly always. In the
@@ -1089,10 +1466,18 @@ lab.claim("the word points better in each trained model than in every untrained 
 images, questions = report_on[0][:4], report_on[1][:4]
 best_pointer = int(np.argmax(pointed["joint", 0]))
 shown = {"joint": best_pointer, "cross": 0}  # run
-maps = torch.cat([to_patches(models[name, run], images, questions)
-                  for name, run in shown.items()])  # (2 models x 2 places, 4, 8 heads, 16)
-labels = [f"{name}: {place}, head {head}" for name in ("joint", "cross")
-          for place in PLACES for head in range(8)]  # fmt: skip
+maps = torch.cat(
+    [
+        to_patches(models[name, run], images, questions)
+        for name, run in shown.items()
+    ]
+)  # (2 models x 2 places, 4, 8 heads, 16)
+labels = [
+    f"{name}: {place}, head {head}"
+    for name in ("joint", "cross")
+    for place in PLACES
+    for head in range(8)
+]
 
 
 def head_row(axes, grids):
@@ -1116,10 +1501,22 @@ figure, axes = plt.subplots(2, 4, figsize=(10, 5.8))
 for row, name, i in zip(axes, ("joint", "cross"), (0, 1)):
     head = best_head[name][shown[name]][i]
     head_row(row, maps[2 * (name == "cross") + i, :, head])
-    row[0].text(-0.06, 0.5, f"{name} {shown[name]}: {PLACES[i]}", rotation=90, va="center", ha="right",
-                transform=row[0].transAxes)  # fmt: skip
-plots.show(figure, alt="Four test pictures, brightened where the chosen head looks: above the colour "
-           "word of a joint model, below [CLS] of a cross model.")  # fmt: skip
+    row[0].text(
+        -0.06,
+        0.5,
+        f"{name} {shown[name]}: {PLACES[i]}",
+        rotation=90,
+        va="center",
+        ha="right",
+        transform=row[0].transAxes,
+    )
+plots.show(
+    figure,
+    alt=(
+        "Four test pictures, brightened where the chosen head looks: above the"
+        " colour word of a joint model, below [CLS] of a cross model."
+    ),
+)
 
 # %% [markdown]
 # ### Does the model need what it points at?
@@ -1131,14 +1528,24 @@ plots.show(figure, alt="Four test pictures, brightened where the chosen head loo
 
 # %%
 shape_answer = {name: world.ANSWERS.index(name) for name in world.SHAPES}
-x_report, mask_report = (t.to(lab.device) for t in encode(tokenizer, report_on[1]))  # (n, words)
-y_report = torch.tensor([shape_answer[world.ask(q, report_on[3], i)]
-                         for i, q in enumerate(report_on[1])])  # (n,)
+x_report, mask_report = (
+    t.to(lab.device) for t in encode(tokenizer, report_on[1])
+)  # (n, words)
+y_report = torch.tensor(
+    [
+        shape_answer[world.ask(q, report_on[3], i)]
+        for i, q in enumerate(report_on[1])
+    ]
+)  # (n,)
 
 
-with torch.no_grad():  # the features of a picture are computed once a model: (n, 16, dim)
-    features = {m: m.stem(report_on[0].to(lab.device))
-                for name in ("joint", "cross") for m in groups[name]}  # fmt: skip
+# the features of a picture are computed once a model: (n, 16, dim)
+with torch.no_grad():
+    features = {
+        m: m.stem(report_on[0].to(lab.device))
+        for name in ("joint", "cross")
+        for m in groups[name]
+    }
 
 
 @torch.no_grad()
@@ -1146,9 +1553,11 @@ def right_shapes(model, remove):
     """Per cent of right shapes when the patches in `remove` (n, 16) become the mean of the rest."""
     v = features[model]  # (n, 16, dim)
     kept = ~remove[..., None].to(lab.device)  # (n, 16, 1)
-    rest = (v * kept).sum(1, keepdim=True) / kept.sum(1, keepdim=True)  # (n, 1, dim)
+    # (n, 1, dim)
+    rest = (v * kept).sum(1, keepdim=True) / kept.sum(1, keepdim=True)
     v = torch.where(kept, v, rest)  # (n, 16, dim)
-    logits = model.head(model.encoder(x_report, v, mask_report, keep=1))  # (n, answers)
+    # (n, answers)
+    logits = model.head(model.encoder(x_report, v, mask_report, keep=1))
     return 100 * (logits.argmax(1).cpu() == y_report).double().mean().item()
 
 
@@ -1159,33 +1568,63 @@ def one_patch(index):
 
 generator = torch.Generator().manual_seed(lab.seed)
 anywhere = torch.randint(16, (len(target),), generator=generator)  # (n,)
-on_object = torch.multinomial(target.double(), 1, generator=generator)[:, 0]  # (n,)
-removals = {"nothing": torch.zeros_like(target), "a random patch": one_patch(anywhere),
-            "a random patch of the object": one_patch(on_object),
-            "all patches of the object": target}  # fmt: skip
-without = {(name, what): [right_shapes(m, remove) for m in groups[name]]
-           for what, remove in removals.items() for name in ("joint", "cross")}  # fmt: skip
+# (n,)
+on_object = torch.multinomial(target.double(), 1, generator=generator)[:, 0]
+removals = {
+    "nothing": torch.zeros_like(target),
+    "a random patch": one_patch(anywhere),
+    "a random patch of the object": one_patch(on_object),
+    "all patches of the object": target,
+}
+without = {
+    (name, what): [right_shapes(m, remove) for m in groups[name]]
+    for what, remove in removals.items()
+    for name in ("joint", "cross")
+}
 for i, place in enumerate(PLACES):
     for name in ("joint", "cross"):
-        firsts = [to_patches(m, *report_on[:2])[i].argmax(-1)[:, heads[i]]
-                  for m, heads in zip(groups[name], best_head[name])]  # each (n,)
+        firsts = [
+            to_patches(m, *report_on[:2])[i].argmax(-1)[:, heads[i]]
+            for m, heads in zip(groups[name], best_head[name])
+        ]  # each (n,)
         without[name, f"the patch pointed at by {place}"] = [
-            right_shapes(m, one_patch(first)) for m, first in zip(groups[name], firsts)]
+            right_shapes(m, one_patch(first))
+            for m, first in zip(groups[name], firsts)
+        ]
 
 # %%
 shapes = report_on[3].shape  # (n, 4), -1 where there is no object
-counts = (shapes[:, :, None] == np.arange(len(world.SHAPES))).sum(1)  # (n, shapes)
+# (n, shapes)
+counts = (shapes[:, :, None] == np.arange(len(world.SHAPES))).sum(1)
 commonest = counts == counts.max(1, keepdims=True)  # (n, shapes)
 asked = (y_report - world.ANSWERS.index(world.SHAPES[0])).numpy()  # (n,)
-guess = 100 * (commonest[np.arange(len(asked)), asked] / commonest.sum(1)).mean()
+guess = (
+    100 * (commonest[np.arange(len(asked)), asked] / commonest.sum(1)).mean()
+)
 rows = [["(the commonest shape of the scene)", *2 * [f"{guess:.1f} %"]]]
-rows += [[what, *(lab.mean_spread(without[name, what], "%") for name in ("joint", "cross"))]
-         for what in dict.fromkeys(what for _, what in without)]  # fmt: skip
+rows += [
+    [
+        what,
+        *(
+            lab.mean_spread(without[name, what], "%")
+            for name in ("joint", "cross")
+        ),
+    ]
+    for what in dict.fromkeys(what for _, what in without)
+]
 plots.table(rows, header=["right shapes without", "joint", "cross"])
 for name in ("joint", "cross"):
-    lab.claim(f"{name}: losing the object costs each model 15 points more than a random patch",
-              all(a + 15 < b for a, b in zip(without[name, "all patches of the object"],
-                                             without[name, "a random patch"])))  # fmt: skip
+    lab.claim(
+        f"{name}: losing the object costs each model 15 points more than a"
+        " random patch",
+        all(
+            a + 15 < b
+            for a, b in zip(
+                without[name, "all patches of the object"],
+                without[name, "a random patch"],
+            )
+        ),
+    )
 
 # %% [markdown]
 # The answers depend on the object: without it they fall below the guess, since what is left in the
@@ -1196,6 +1635,7 @@ for name in ("joint", "cross"):
 # itself off: what it reads at this position is set to 0, before the output map, and all other heads
 # stay. The comparison is the mean of switching off each of the seven other heads.
 
+
 # %%
 def without_head(model, place, head):
     """Per cent of right shapes when one head reads nothing in one of ROWS."""
@@ -1205,7 +1645,8 @@ def without_head(model, place, head):
     part = slice(8 * head, 8 * head + 8)  # 8 heads of width 8
 
     def switch_off(module, inputs):
-        mixed = inputs[0].clone()  # (n, positions, dim): what all heads have read
+        # (n, positions, dim): what all heads have read
+        mixed = inputs[0].clone()
         mixed[:, row, part] = 0
         return (mixed,)
 
@@ -1219,29 +1660,62 @@ def without_head(model, place, head):
 off = {}
 for name in ("joint", "cross"):
     for i in range(2):
-        for run, (model, heads) in enumerate(zip(groups[name], best_head[name])):
+        for run, (model, heads) in enumerate(
+            zip(groups[name], best_head[name])
+        ):
             each = [without_head(model, i, head) for head in range(8)]
             others = np.mean([each[h] for h in range(8) if h != heads[i]])
             off.setdefault((name, i), []).append((each[heads[i]], others))
 
 # %%
-rows = [[f"{name}, run {run}", f"{without[name, 'nothing'][run]:.1f} %",
-         *(f"{share:.1f} %" for i in range(2) for share in reversed(off[name, i][run]))]
-        for name in ("joint", "cross") for run in range(3)]  # fmt: skip
-plots.table(rows, header=["right shapes", "all heads", "word: another off", "chosen off",
-                          "[CLS]: another off", "chosen off"])  # fmt: skip
+rows = [
+    [
+        f"{name}, run {run}",
+        f"{without[name, 'nothing'][run]:.1f} %",
+        *(
+            f"{share:.1f} %"
+            for i in range(2)
+            for share in reversed(off[name, i][run])
+        ),
+    ]
+    for name in ("joint", "cross")
+    for run in range(3)
+]
+plots.table(
+    rows,
+    header=[
+        "right shapes",
+        "all heads",
+        "word: another off",
+        "chosen off",
+        "[CLS]: another off",
+        "chosen off",
+    ],
+)
 
 # %%
 worst = int(np.argmin([chosen for chosen, _ in off["cross", 1]]))
-lab.claim("in some cross model, switching off the [CLS] head that points costs 30 points more than "
-          "switching off another", off["cross", 1][worst][0] < off["cross", 1][worst][1] - 30)
-lab.claim("switching off the word's head that points costs no model 5 points more than another",
-          all(chosen > others - 5 for name in ("joint", "cross") for chosen, others in off[name, 0]))
-lab.claim("the joint model whose word points best points better than the word of any cross model, "
-          "and gives 10 points fewer right shapes than any of them",
-          pointed["joint", 0][best_pointer] > max(pointed["cross", 0])
-          and without["joint", "nothing"][best_pointer]
-          < min(without["cross", "nothing"]) - 10)  # fmt: skip
+lab.claim(
+    "in some cross model, switching off the [CLS] head that points costs 30"
+    " points more than switching off another",
+    off["cross", 1][worst][0] < off["cross", 1][worst][1] - 30,
+)
+lab.claim(
+    "switching off the word's head that points costs no model 5 points more"
+    " than another",
+    all(
+        chosen > others - 5
+        for name in ("joint", "cross")
+        for chosen, others in off[name, 0]
+    ),
+)
+lab.claim(
+    "the joint model whose word points best points better than the word of any"
+    " cross model, and gives 10 points fewer right shapes than any of them",
+    pointed["joint", 0][best_pointer] > max(pointed["cross", 0])
+    and without["joint", "nothing"][best_pointer]
+    < min(without["cross", "nothing"]) - 10,
+)
 
 # %% [markdown]
 # Read the last two columns. In the cross models the head of `[CLS]` that points is used, but not
@@ -1255,25 +1729,38 @@ lab.claim("the joint model whose word points best points better than the word of
 # Or is the shape not in the features at all? A linear probe tells: logistic regression on the
 # stem's features of the patch in the middle of the object, fitted on the validation pictures.
 
+
 # %%
 def middle_patch(model, data):
     """Features (n, dim) of the patch in the middle of the named object, and its shape (n,)."""
     images, questions, _, scenes = data
     names = [q.split()[4] for q in questions]
-    which = (scenes.colour == np.array([list(world.COLOURS).index(n) for n in names])[:, None])
+    which = (
+        scenes.colour
+        == np.array([list(world.COLOURS).index(n) for n in names])[:, None]
+    )
     box = world.boxes(scenes)[np.arange(len(names)), which.argmax(1)]  # (n, 4)
-    middle = (box[:, 1] + box[:, 3]) // 32 * 4 + (box[:, 0] + box[:, 2]) // 32  # (n,)
+    # (n,)
+    middle = (box[:, 1] + box[:, 3]) // 32 * 4 + (box[:, 0] + box[:, 2]) // 32
     with torch.no_grad():
         v = model.stem(images.to(lab.device)).cpu()  # (n, 16, dim)
-    return v[torch.arange(len(v)), torch.from_numpy(middle)], scenes.shape[which]
+    return (
+        v[torch.arange(len(v)), torch.from_numpy(middle)],
+        scenes.shape[which],
+    )
 
 
 for name in ("joint", "cross"):
     scores = []
     for model in groups[name]:
-        probe = LogisticRegression(max_iter=2000).fit(*middle_patch(model, choose_on))
+        probe = LogisticRegression(max_iter=2000).fit(
+            *middle_patch(model, choose_on)
+        )
         scores.append(100 * probe.score(*middle_patch(model, report_on)))
-    print(f"{name}: shape from one patch's features {lab.mean_spread(scores, '%')}")
+    print(
+        f"{name}: shape from one patch's features"
+        f" {lab.mean_spread(scores, '%')}"
+    )
 
 # %% [markdown]
 # It is there, in one patch, and gets lost on the way to the answer. Together with the table above
@@ -1287,25 +1774,45 @@ for name in ("joint", "cross"):
 # pictures without. How much of the weight lies on the patches at all, and how large is the
 # largest?
 
+
 # %%
 @torch.no_grad()
 def red_weights(model, place, head, rows):
     """Mean weight on all patches, and on the largest one, asked about the red object."""
-    images = torch.from_numpy(drawn.images[rows]).float() / 255  # (n, 3, 64, 64)
-    w = to_patches(model, images, ["what shape is the red object?"] * len(images))
+    # (n, 3, 64, 64)
+    images = torch.from_numpy(drawn.images[rows]).float() / 255
+    w = to_patches(
+        model, images, ["what shape is the red object?"] * len(images)
+    )
     w = w[place, :, head]  # (n, 16)
     return w.sum(1).mean().item(), w.max(1).values.mean().item()
 
 
-has_red = (drawn.scenes.colour == list(world.COLOURS).index("red")).any(1)  # (scenes,)
+# (scenes,)
+has_red = (drawn.scenes.colour == list(world.COLOURS).index("red")).any(1)
 rows = []
 for name, place in (("joint", 0), ("cross", 1)):
     for run, (model, heads) in enumerate(zip(groups[name], best_head[name])):
-        seen = [red_weights(model, place, heads[place], r.nonzero()[0]) for r in (has_red, ~has_red)]
-        rows.append([f"{name}, run {run}: {PLACES[place]}",
-                     *(f"{part[j]:.2f}" for j in (0, 1) for part in seen)])  # fmt: skip
-plots.table(rows, header=["chosen head", "on all patches: red there", "no red",
-                          "on the largest: red there", "no red"])  # fmt: skip
+        seen = [
+            red_weights(model, place, heads[place], r.nonzero()[0])
+            for r in (has_red, ~has_red)
+        ]
+        rows.append(
+            [
+                f"{name}, run {run}: {PLACES[place]}",
+                *(f"{part[j]:.2f}" for j in (0, 1) for part in seen),
+            ]
+        )
+plots.table(
+    rows,
+    header=[
+        "chosen head",
+        "on all patches: red there",
+        "no red",
+        "on the largest: red there",
+        "no red",
+    ],
+)
 
 # %% [markdown]
 # (Scenes with something red have a few more objects, so small differences mean little.) The cross
@@ -1322,7 +1829,10 @@ plots.table(rows, header=["chosen head", "on all patches: red there", "no red",
 nothing = torch.zeros(1, 3, dtype=torch.bool)
 print("plain softmax:", torch.full((1, 3), -torch.inf).softmax(1))
 print("ours:         ", attention_weights(q[:1], k, nothing))
-print("fused kernel: ", F.scaled_dot_product_attention(q[None, :1], k[None], value[None], nothing))
+print(
+    "fused kernel: ",
+    F.scaled_dot_product_attention(q[None, :1], k[None], value[None], nothing),
+)
 
 # %% [markdown]
 # **The table of places is fixed.** Our encoder has 16 places. A larger picture gives more patches,
@@ -1342,17 +1852,33 @@ except ValueError as error:
 # device `meta`, which has shapes but no memory, so we can count without a GPU.
 
 # %%
-vilt_b = JointConfig(dim=768, layers=12, heads=12, mlp_dim=3072, vocab_size=30522, max_words=40,
-                     visual_dim=3 * 32 * 32, patches=144)  # fmt: skip
+vilt_b = JointConfig(
+    dim=768,
+    layers=12,
+    heads=12,
+    mlp_dim=3072,
+    vocab_size=30522,
+    max_words=40,
+    visual_dim=3 * 32 * 32,
+    patches=144,
+)
 with torch.device("meta"):
     ours_large, theirs_large = JointEncoder(vilt_b), ViltModel(ViltConfig())
-for name, m in (("our encoder at ViLT-B's size", ours_large),
-                ("transformers' ViltModel", theirs_large)):  # fmt: skip
+for name, m in (
+    ("our encoder at ViLT-B's size", ours_large),
+    ("transformers' ViltModel", theirs_large),
+):
     print(f"{name:29} {sum(p.numel() for p in m.parameters()):,} parameters")
 pooler = sum(p.numel() for p in theirs_large.pooler.parameters())
-rest = (sum(p.numel() for p in theirs_large.parameters()) - pooler
-        - sum(p.numel() for p in ours_large.parameters()))  # fmt: skip
-print(f"of ViltModel, its pooler:     {pooler:,}; the rest of the difference: {rest:,}")
+rest = (
+    sum(p.numel() for p in theirs_large.parameters())
+    - pooler
+    - sum(p.numel() for p in ours_large.parameters())
+)
+print(
+    f"of ViltModel, its pooler:     {pooler:,}; the rest of the difference:"
+    f" {rest:,}"
+)
 
 # %% [markdown]
 # The rest is six vectors of 768: ViLT has one more token for the picture and its place, a scale
@@ -1364,12 +1890,17 @@ print(f"of ViltModel, its pooler:     {pooler:,}; the rest of the difference: {r
 config = lab.pick(cpu=sizes, gpu=vilt_b)
 batch = lab.pick(cpu=8, gpu=32)
 large = JointEncoder(config).to(lab.device)
-x_large = torch.randint(3, config.vocab_size, (batch, 12), device=lab.device)  # (batch, words)
-v_large = torch.randn(batch, config.patches, config.visual_dim, device=lab.device)
+# (batch, words)
+x_large = torch.randint(3, config.vocab_size, (batch, 12), device=lab.device)
+v_large = torch.randn(
+    batch, config.patches, config.visual_dim, device=lab.device
+)
 large(x_large, v_large).square().mean().backward()
-print(f"one pass at dim {config.dim}: gradients for "
-      f"{sum(p.grad is not None for p in large.parameters())} of "
-      f"{sum(1 for _ in large.parameters())} tensors")  # fmt: skip
+print(
+    f"one pass at dim {config.dim}: gradients for "
+    f"{sum(p.grad is not None for p in large.parameters())} of "
+    f"{sum(1 for _ in large.parameters())} tensors"
+)
 
 # %% [markdown]
 # | | here | ViLT-B |
@@ -1395,18 +1926,52 @@ print(f"one pass at dim {config.dim}: gradients for "
 #   choose the head on other pictures than you report, and switch it off.
 
 # %%
-quiz([
-    ("q and k have entries with spread 1 and width 64. What is the spread of q . k?",
-     "8, the root of 64. Dividing by 8 brings it back to 1."),
-    ("Why may every patch be attended to, while some words may not?",
-     "Padding fills up short sentences and means nothing. Every picture has all of its patches."),
-    ("A joint encoder has no table of places. What changes when patches change their order?",
-     "Only the patches' own outputs move along. [CLS] and the words' outputs stay the same."),
-    ("Two towers of width 32 score 1,000 texts against 1,000 pictures. How many singular values of "
-     "the score matrix can differ from 0?", "32 at most."),
-    ("Of 8 heads the best one on the test pictures points well. Why is that number too good?",
-     "It is the largest of 8 noisy numbers. Choose on validation pictures, report on test ones."),
-])  # fmt: skip
+quiz(
+    [
+        (
+            (
+                "q and k have entries with spread 1 and width 64. What is the"
+                " spread of q . k?"
+            ),
+            "8, the root of 64. Dividing by 8 brings it back to 1.",
+        ),
+        (
+            "Why may every patch be attended to, while some words may not?",
+            (
+                "Padding fills up short sentences and means nothing. Every"
+                " picture has all of its patches."
+            ),
+        ),
+        (
+            (
+                "A joint encoder has no table of places. What changes when"
+                " patches change their order?"
+            ),
+            (
+                "Only the patches' own outputs move along. [CLS] and the words'"
+                " outputs stay the same."
+            ),
+        ),
+        (
+            (
+                "Two towers of width 32 score 1,000 texts against 1,000"
+                " pictures. How many singular values of the score matrix can"
+                " differ from 0?"
+            ),
+            "32 at most.",
+        ),
+        (
+            (
+                "Of 8 heads the best one on the test pictures points well. Why"
+                " is that number too good?"
+            ),
+            (
+                "It is the largest of 8 noisy numbers. Choose on validation"
+                " pictures, report on test ones."
+            ),
+        ),
+    ]
+)
 
 # %% [markdown]
 # **Papers.** Vaswani et al. 2017, *Attention Is All You Need* ([arXiv

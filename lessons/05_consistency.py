@@ -40,25 +40,36 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from torch import nn
-
 from course_utils import lab, plots
 from course_utils.baselines import mode_per_question
-from course_utils.checks import check, compare_prediction, hint, quiz
+from course_utils.checks import check, compare_prediction, quiz
 from course_utils.datasets import load_easy_vqa
 from course_utils.models.heads import AnswerHead
 from course_utils.models.joint import JointConfig, JointEncoder
 from course_utils.models.vision import PatchStem
 from course_utils.objectives import indicators
 from course_utils.objectives.consistency import (
-    Predictor, consistency, covariance_penalty, info_nce, picture_text_distance, vicreg,
-)  # fmt: skip
-from course_utils.perturb import brightness, mix_colours, noise, perturb, perturb_colour, shift
+    Predictor,
+    consistency,
+    covariance_penalty,
+    info_nce,
+    picture_text_distance,
+    vicreg,
+)
+from course_utils.perturb import (
+    brightness,
+    mix_colours,
+    noise,
+    perturb,
+    perturb_colour,
+    shift,
+)
 from course_utils.text import encode
 from course_utils.training import warmup_cosine
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
 
 # %% [markdown]
 # ## 1. A loss that falls
@@ -72,15 +83,28 @@ data = load_easy_vqa("train")
 train, held_out = data.split_by_image(0.1, seed=0)  # no picture on both sides
 test = load_easy_vqa("test", data.tokenizer, data.answers)
 questions = sorted(set(data.questions))
-x_all, mask_all = (part.to(lab.device) for part in encode(data.tokenizer, questions))
-pictures = {name: part.images.to(lab.device).float() / 255  # (images, 3, 64, 64) each
-            for name, part in (("train", train), ("held out", held_out))}  # fmt: skip
-print(f"{len(train.images)} pictures to train on, {len(held_out.images)} held out, "
-      f"{len(questions)} different questions")  # fmt: skip
+x_all, mask_all = (
+    part.to(lab.device) for part in encode(data.tokenizer, questions)
+)
+pictures = {
+    name: (part.images.to(lab.device).float() / 255)  # (images, 3, 64, 64) each
+    for name, part in (("train", train), ("held out", held_out))
+}
+print(
+    f"{len(train.images)} pictures to train on, {len(held_out.images)} held"
+    f" out, {len(questions)} different questions"
+)
 some = pictures["train"][:4].cpu()  # (4, 3, 64, 64)
-both = torch.cat([some, perturb(some, torch.Generator().manual_seed(0))])  # (8, 3, 64, 64)
+# (8, 3, 64, 64)
+both = torch.cat([some, perturb(some, torch.Generator().manual_seed(0))])
 figure = plots.images_grid(both, ["v"] * 4 + ["v'"] * 4, size=1.7)
-plots.show(figure, alt="Four pictures with a coloured shape; below, the same shifted and noisy.")
+plots.show(
+    figure,
+    alt=(
+        "Four pictures with a coloured shape; below, the same shifted and"
+        " noisy."
+    ),
+)
 
 # %% [markdown]
 # The model is small: 16 patches, projected linearly, go with the words into a Transformer of two
@@ -96,9 +120,18 @@ class Joint(nn.Module):
 
     def __init__(self):
         super().__init__()
-        config = JointConfig(dim=DIM, layers=2, heads=4, mlp_dim=2 * DIM, visual_dim=64,
-                             vocab_size=data.tokenizer.get_vocab_size())  # fmt: skip
-        self.stem, self.encoder = PatchStem(config.visual_dim), JointEncoder(config)
+        config = JointConfig(
+            dim=DIM,
+            layers=2,
+            heads=4,
+            mlp_dim=2 * DIM,
+            visual_dim=64,
+            vocab_size=data.tokenizer.get_vocab_size(),
+        )
+        self.stem, self.encoder = (
+            PatchStem(config.visual_dim),
+            JointEncoder(config),
+        )
 
     def forward(self, images, x, mask):
         v = self.stem(images)  # (batch, patches, visual_dim)
@@ -108,9 +141,14 @@ class Joint(nn.Module):
 def draw(questions_a_batch, pictures_a_question, generator):
     """A batch without labels: random questions, and random pictures for each."""
     size, device = (questions_a_batch,), lab.device
-    group = torch.randint(len(questions), size, generator=generator, device=device)
-    group = group.repeat_interleave(pictures_a_question)  # (batch,) which question
-    chosen = torch.randint(len(train.images), (len(group),), generator=generator, device=device)
+    group = torch.randint(
+        len(questions), size, generator=generator, device=device
+    )
+    # (batch,) which question
+    group = group.repeat_interleave(pictures_a_question)
+    chosen = torch.randint(
+        len(train.images), (len(group),), generator=generator, device=device
+    )
     return pictures["train"][chosen], x_all[group], mask_all[group], group
 
 
@@ -121,8 +159,11 @@ def draw(questions_a_batch, pictures_a_question, generator):
 # `group` says which rows share a question (section 4 needs it), and `predictor` is a small network
 # that only SimSiam uses (section 5).
 
+
 # %%
-def pretrain(loss_of, questions_a_batch, pictures_a_question, change=perturb, watch=None):
+def pretrain(
+    loss_of, questions_a_batch, pictures_a_question, change=perturb, watch=None
+):
     """Trains a fresh `Joint` on loss_of(h, h_other, group, predictor). Returns it, and L_vs."""
     torch.manual_seed(lab.seed)
     model, predictor = Joint().to(lab.device), Predictor(DIM).to(lab.device)
@@ -131,7 +172,9 @@ def pretrain(loss_of, questions_a_batch, pictures_a_question, change=perturb, wa
     generator = torch.Generator(lab.device).manual_seed(lab.seed)
     l_vs = []
     for step in range(STEPS):
-        images, x, mask, group = draw(questions_a_batch, pictures_a_question, generator)
+        images, x, mask, group = draw(
+            questions_a_batch, pictures_a_question, generator
+        )
         h = model(images, x, mask)  # (batch, dim)
         h_other = model(change(images, generator), x, mask)  # (batch, dim)
         l_vs.append(consistency(h.detach(), h_other.detach()).item())
@@ -155,35 +198,52 @@ def pretrain(loss_of, questions_a_batch, pictures_a_question, change=perturb, wa
 # over runs with five seeds.
 
 # %%
-chooser = torch.Generator().manual_seed(7)  # the same pictures and questions for every model
+# the same pictures and questions for every model
+chooser = torch.Generator().manual_seed(7)
 GRID_QUESTIONS = torch.randperm(len(questions), generator=chooser)[:12].tolist()
-MIXED = torch.randint(len(questions), (256,), generator=chooser)  # (256,) a question for each of
-MIXED_PICTURES = torch.randint(len(held_out.images), (256,), generator=chooser)  # 256 pictures
+# (256,) a question for each of
+MIXED = torch.randint(len(questions), (256,), generator=chooser)
+# 256 pictures
+MIXED_PICTURES = torch.randint(len(held_out.images), (256,), generator=chooser)
 grid_images = pictures["held out"][:64]  # (64, 3, 64, 64)
-grid_other = perturb(grid_images.cpu(), chooser).to(lab.device)  # (64, 3, 64, 64)
-mixed_images = pictures["held out"][MIXED_PICTURES.to(lab.device)]  # (256, 3, 64, 64)
+# (64, 3, 64, 64)
+grid_other = perturb(grid_images.cpu(), chooser).to(lab.device)
+# (256, 3, 64, 64)
+mixed_images = pictures["held out"][MIXED_PICTURES.to(lab.device)]
 
 
 @torch.no_grad()
 def ask_each(model, question_ids, images):
     """Every question about every picture: h (questions, pictures, dim)."""
-    rows = [model(images, x_all[[q]].expand(len(images), -1), mask_all[[q]].expand(len(images), -1))
-            for q in question_ids]  # fmt: skip
+    rows = [
+        model(
+            images,
+            x_all[[q]].expand(len(images), -1),
+            mask_all[[q]].expand(len(images), -1),
+        )
+        for q in question_ids
+    ]
     return torch.stack(rows).cpu()
 
 
 @torch.no_grad()
 def ask_mixed(model, images):
     """One random question about each of 256 pictures: h (256, dim)."""
-    return model(images, x_all[MIXED.to(lab.device)], mask_all[MIXED.to(lab.device)]).cpu()
+    return model(
+        images, x_all[MIXED.to(lab.device)], mask_all[MIXED.to(lab.device)]
+    ).cpu()
 
 
 # %%
 torch.manual_seed(lab.seed)
 start = Joint().to(lab.device).eval()
-share_at_start = indicators.visual_share(ask_each(start, GRID_QUESTIONS, grid_images))
-print("the picture's share at the start:",
-      lab.measured("05.share.start", 100 * share_at_start, "%"))  # fmt: skip
+share_at_start = indicators.visual_share(
+    ask_each(start, GRID_QUESTIONS, grid_images)
+)
+print(
+    "the picture's share at the start:",
+    lab.measured("05.share.start", 100 * share_at_start, "%"),
+)
 
 # %% [markdown]
 # > **Exercise 05.1 · predict first** · difficulty 1 of 3 · 3 minutes
@@ -205,8 +265,13 @@ seen = []
 
 
 def watch(model):
-    grid, mixed = ask_each(model, GRID_QUESTIONS, grid_images), ask_mixed(model, mixed_images)
-    seen.append((indicators.visual_share(grid), indicators.effective_rank(mixed)))
+    grid, mixed = (
+        ask_each(model, GRID_QUESTIONS, grid_images),
+        ask_mixed(model, mixed_images),
+    )
+    seen.append(
+        (indicators.visual_share(grid), indicators.effective_rank(mixed))
+    )
 
 
 def l_vs_alone(h, h_other, group, predictor):
@@ -218,7 +283,13 @@ models = {"start": start, "L_vs alone": alone}
 figure, axis = plt.subplots(figsize=(6, 3))
 axis.semilogy(range(1, len(alone_l_vs) + 1), alone_l_vs)
 axis.set(xlabel="update", ylabel="$L_{vs}$", title="A perfect run?")
-plots.show(figure, alt="The loss falls steadily by more than three powers of ten in 200 updates.")
+plots.show(
+    figure,
+    alt=(
+        "The loss falls steadily by more than three powers of ten in 200"
+        " updates."
+    ),
+)
 
 # %% [markdown]
 # No labels, and the loss falls by powers of ten (each step of the scale is one). Many a training
@@ -226,30 +297,64 @@ plots.show(figure, alt="The loss falls steadily by more than three powers of ten
 
 # %% tags=["varies"]
 rank_at_start = indicators.effective_rank(ask_mixed(start, mixed_images))
-shares, ranks = np.array([(share_at_start, rank_at_start), *seen]).T  # (looks,) each
+# (looks,) each
+shares, ranks = np.array([(share_at_start, rank_at_start), *seen]).T
 figure, axis = plt.subplots(figsize=(6.6, 3.6))
 updates = np.arange(len(shares)) * 10
 smooth = np.convolve(alone_l_vs, np.ones(5) / 5, "valid")
-axis.semilogy(np.arange(len(smooth)) + 3, smooth / alone_l_vs[0], color="C0", label="$L_{vs}$")
-axis.semilogy(updates, ranks / ranks[0], "--", color="C4", label="effective rank")
-axis.semilogy(updates, shares / shares[0], "-o", markersize=3, color="C1",
-              label="picture's share of h")  # fmt: skip
-axis.set(xlabel="update", ylabel="value / value at the start",
-         title="The loss takes the picture with it; the effective rank hardly moves")
+axis.semilogy(
+    np.arange(len(smooth)) + 3,
+    smooth / alone_l_vs[0],
+    color="C0",
+    label="$L_{vs}$",
+)
+axis.semilogy(
+    updates, ranks / ranks[0], "--", color="C4", label="effective rank"
+)
+axis.semilogy(
+    updates,
+    shares / shares[0],
+    "-o",
+    markersize=3,
+    color="C1",
+    label="picture's share of h",
+)
+axis.set(
+    xlabel="update",
+    ylabel="value / value at the start",
+    title="The loss takes the picture with it; the effective rank hardly moves",
+)
 axis.legend()
-plots.show(figure, alt="Three curves on a log scale: L_vs and the picture's share of h fall "
-           "together by about three powers of ten; the effective rank stays near 1.")  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "Three curves on a log scale: L_vs and the picture's share of h fall"
+        " together by about three powers of ten; the effective rank stays"
+        " near 1."
+    ),
+)
 
 # %%
-share_alone = indicators.visual_share(ask_each(alone, GRID_QUESTIONS, grid_images))
-fallen = {"L_vs": alone_l_vs[0] / alone_l_vs[-10:].mean(), "share": share_at_start / share_alone}
+share_alone = indicators.visual_share(
+    ask_each(alone, GRID_QUESTIONS, grid_images)
+)
+fallen = {
+    "L_vs": alone_l_vs[0] / alone_l_vs[-10:].mean(),
+    "share": share_at_start / share_alone,
+}
 for name, factor in fallen.items():
-    print(f"{name:5} is smaller by", lab.measured(f"05.alone.{name}", math.log10(factor),
-                                                  "powers of ten"))  # fmt: skip
-compare_prediction("05.share.alone", my_prediction, 100 * share_alone, "%", digits=3)
-lab.claim("the loss and the picture's share both fall more than a hundredfold, while the effective "
-          "rank keeps more than two thirds of its value",
-          min(fallen.values()) > 100 and ranks[-1] > 2 / 3 * ranks[0])  # fmt: skip
+    print(
+        f"{name:5} is smaller by",
+        lab.measured(f"05.alone.{name}", math.log10(factor), "powers of ten"),
+    )
+compare_prediction(
+    "05.share.alone", my_prediction, 100 * share_alone, "%", digits=3
+)
+lab.claim(
+    "the loss and the picture's share both fall more than a hundredfold, while"
+    " the effective rank keeps more than two thirds of its value",
+    min(fallen.values()) > 100 and ranks[-1] > 2 / 3 * ranks[0],
+)
 
 # %% [markdown]
 # The model has become consistent by not looking. Whatever is asked, the answer hardly depends on
@@ -309,6 +414,7 @@ lab.claim("the loss and the picture's share both fall more than a hundredfold, w
 # > `B` (dim, visual_dim) of the mean of $\lVert B v_i - B v'_i \rVert^2$ over the rows of `v` and
 # > `v_other` (batch, visual_dim).
 
+
 # %%
 def gradient_of_consistency(B, v, v_other):
     """The gradient by B of mean_i ||B v_i - B v'_i||^2: a tensor (dim, visual_dim)."""
@@ -330,15 +436,27 @@ generator = torch.Generator().manual_seed(1)
 for entries in ([1.0, 1.0], [1.0, 0.0]):  # which entries of v are disturbed
     B = torch.tensor([[1.0, 2.0], [-1.0, 1.0]])  # (dim, visual_dim)
     v = torch.randn(5000, 2, generator=generator)  # (batch, visual_dim)
-    delta = 0.5 * torch.randn(5000, 2, generator=generator) * torch.tensor(entries)
+    delta = (
+        0.5 * torch.randn(5000, 2, generator=generator) * torch.tensor(entries)
+    )
     for step in range(40):
         B = B - 0.1 * gradient_of_consistency(B, v, v + delta)
     predicted = (1 - 2 * 0.1 * 0.25) ** 40
     rounded = [[round(b, 2) for b in row] for row in B.tolist()]
-    print(f"disturbed {entries}: B after 40 steps {rounded}, predicted factor {predicted:.2f}")
-lab.claim("what is not disturbed keeps its weights, what is disturbed fades as predicted",
-          torch.allclose(B, torch.tensor([[1.0, 2.0], [-1.0, 1.0]])
-                         * torch.tensor([predicted, 1.0]), atol=0.02))  # fmt: skip
+    print(
+        f"disturbed {entries}: B after 40 steps {rounded}, predicted factor"
+        f" {predicted:.2f}"
+    )
+lab.claim(
+    "what is not disturbed keeps its weights, what is disturbed fades as"
+    " predicted",
+    torch.allclose(
+        B,
+        torch.tensor([[1.0, 2.0], [-1.0, 1.0]])
+        * torch.tensor([predicted, 1.0]),
+        atol=0.02,
+    ),
+)
 
 # %% [markdown]
 # In the second line the loss does what it was made for: the disturbed entry fades, and the other
@@ -375,11 +493,13 @@ lab.claim("what is not disturbed keeps its weights, what is disturbed fades as p
 # > Compute the picture's share for `h` (questions, pictures, dim). Use variances that divide by
 # > $n$ (`correction=0`): only these add up exactly. (`h` is not constant.)
 
+
 # %%
 def visual_share(h):
     """E Var(h | x) / Var(h), both summed over dim: a number or a tensor ()."""
     ### BEGIN SOLUTION
-    within = h.var(1, correction=0).mean(0).sum()  # (): over pictures, at each question
+    # (): over pictures, at each question
+    within = h.var(1, correction=0).mean(0).sum()
     total = h.flatten(0, 1).var(0, correction=0).sum()  # (): over all rows
     return within / total
     ### END SOLUTION
@@ -389,10 +509,14 @@ def visual_share(h):
 visual_share = check("05.3", visual_share)
 
 # %%
-by_hand = visual_share(torch.tensor([[1.0, 3.0], [5.0, 11.0]])[..., None])  # h (2, 2, 1)
+# h (2, 2, 1)
+by_hand = visual_share(torch.tensor([[1.0, 3.0], [5.0, 11.0]])[..., None])
 print(f"by hand 5/14 = {5 / 14:.4f}, computed {float(by_hand):.4f}")
 h = ask_each(start, GRID_QUESTIONS, grid_images).double()  # (12, 64, dim)
-words = h.mean(1).var(0, correction=0).sum() / h.flatten(0, 1).var(0, correction=0).sum()  # ()
+words = (
+    h.mean(1).var(0, correction=0).sum()
+    / h.flatten(0, 1).var(0, correction=0).sum()
+)  # ()
 total = float(visual_share(h) + words)
 print(f"picture's share + words' share = {total:.12f}")
 lab.claim("the two shares add up to 1 to ten digits", abs(total - 1) < 1e-10)
@@ -440,19 +564,42 @@ cases = {
     "a constant": torch.ones(40, 16, 32),
     "words only": word_part,
 }
-NAMES = ["std", "norm. std", "eff. rank", "part. ratio", "uniformity", "std, fixed x", "share"]
+NAMES = [
+    "std",
+    "norm. std",
+    "eff. rank",
+    "part. ratio",
+    "uniformity",
+    "std, fixed x",
+    "share",
+]
 
 
 def all_indicators(mixed, grid):
     """The seven indicators of NAMES for h of a mixed batch (batch, dim) and of a grid."""
-    usual = (indicators.batch_std, indicators.normalised_std, indicators.effective_rank,
-             indicators.participation_ratio, indicators.uniformity)  # fmt: skip
-    return [f(mixed) for f in usual] + [indicators.std_given_question(grid),
-                                        indicators.visual_share(grid)]  # fmt: skip
+    usual = (
+        indicators.batch_std,
+        indicators.normalised_std,
+        indicators.effective_rank,
+        indicators.participation_ratio,
+        indicators.uniformity,
+    )
+    return [f(mixed) for f in usual] + [
+        indicators.std_given_question(grid),
+        indicators.visual_share(grid),
+    ]
 
 
-rows = [[name, *(f"{v:.3f}" if abs(v) < 0.01 else f"{v:.2f}" for v in
-                 all_indicators(h.flatten(0, 1), h))] for name, h in cases.items()]  # fmt: skip
+rows = [
+    [
+        name,
+        *(
+            f"{v:.3f}" if abs(v) < 0.01 else f"{v:.2f}"
+            for v in all_indicators(h.flatten(0, 1), h)
+        ),
+    ]
+    for name, h in cases.items()
+]
 plots.table(rows, header=["h", *NAMES])
 
 # %% [markdown]
@@ -473,12 +620,14 @@ plots.table(rows, header=["h", *NAMES])
 # > questions x pictures rows), and that holds nothing of the picture, not even little. There are
 # > more than twice as many questions as dimensions: `fool(40, 12, 16)` is checked.
 
+
 # %%
 def fool(questions, pictures, dim):
     """A tensor h (questions, pictures, dim), healthy by the usual indicators, without a picture."""
     ### BEGIN SOLUTION
     words = torch.randn(questions, 1, dim)  # one random vector a question ...
-    return words.expand(questions, pictures, dim)  # ... the same for every picture
+    # ... the same for every picture
+    return words.expand(questions, pictures, dim)
     ### END SOLUTION
 
 
@@ -503,31 +652,45 @@ fool = check("05.4", fool)
 # the same thing. Ours against the formula, written out in NumPy:
 
 # %%
-a, b = torch.randn(2, 50, 8, generator=torch.Generator().manual_seed(3))  # (50, 8) two views
+# (50, 8) two views
+a, b = torch.randn(2, 50, 8, generator=torch.Generator().manual_seed(3))
 by_hand = 25 * np.square(a.numpy() - b.numpy()).mean()
 for z in (a.numpy(), b.numpy()):
-    s = np.sqrt(z.var(0, ddof=1) + 1e-4)  # (8,); the 1e-4 keeps the root's slope finite at 0
+    # (8,); the 1e-4 keeps the root's slope finite at 0
+    s = np.sqrt(z.var(0, ddof=1) + 1e-4)
     C = np.cov(z, rowvar=False)  # (8, 8)
-    by_hand += 0.5 * 25 * np.maximum(0, 1 - s).mean() + (C**2)[~np.eye(8, dtype=bool)].sum() / 8
+    by_hand += (
+        0.5 * 25 * np.maximum(0, 1 - s).mean()
+        + (C**2)[~np.eye(8, dtype=bool)].sum() / 8
+    )
 print(f"ours {vicreg(a, b):.5f}, by hand {by_hand:.5f}")
-lab.claim("VICReg equals its formula to five digits", abs(vicreg(a, b) - by_hand) < 1e-4)
+lab.claim(
+    "VICReg equals its formula to five digits",
+    abs(vicreg(a, b) - by_hand) < 1e-4,
+)
 
 # %% [markdown]
 # Train it, from the same weights, on batches of 64 random pictures with 64 random questions.
 
 # %%
-models["VICReg"], _ = pretrain(lambda h, h_other, group, p: vicreg(h, h_other), 64, 1)
+models["VICReg"], _ = pretrain(
+    lambda h, h_other, group, p: vicreg(h, h_other), 64, 1
+)
 
 
 def diagnose(name, columns=slice(None)):
     """The indicators of a trained model, as texts with their spread."""
     model = models[name]
-    values = all_indicators(ask_mixed(model, mixed_images),
-                            ask_each(model, GRID_QUESTIONS, grid_images))  # fmt: skip
+    values = all_indicators(
+        ask_mixed(model, mixed_images),
+        ask_each(model, GRID_QUESTIONS, grid_images),
+    )
     values[-1] *= 100  # the share in per cent
     digits, units = [2, 2, 0, 0, 2, 4, 3], [""] * 6 + ["%"]
-    texts = [lab.measured(f"05.{name}.{n}", v, u, d)
-             for n, v, u, d in zip(NAMES, values, units, digits)]  # fmt: skip
+    texts = [
+        lab.measured(f"05.{name}.{n}", v, u, d)
+        for n, v, u, d in zip(NAMES, values, units, digits)
+    ]
     return values, [name, *texts[columns]]
 
 
@@ -539,8 +702,10 @@ for name in models:
 plots.table(rows, header=["", *NAMES[:5]])
 print(f"(best possible: norm. std about 1, rank {DIM}, uniformity about -4)")
 h = ask_mixed(start, mixed_images)  # (256, dim)
-print(f"start: mean length of h {h.norm(dim=1).mean():.1f}, "
-      f"length of its mean {h.mean(0).norm():.1f}")  # fmt: skip
+print(
+    f"start: mean length of h {h.norm(dim=1).mean():.1f}, "
+    f"length of its mean {h.mean(0).norm():.1f}"
+)
 
 # %% [markdown]
 # By these five numbers L_vs alone did no harm: it has the values of the start. Both have a low
@@ -550,14 +715,22 @@ print(f"start: mean length of h {h.norm(dim=1).mean():.1f}, "
 # numbers would be shown as proof that nothing collapsed. Now the two that hold the question fixed:
 
 # %%
-rows = [[name, lab.measured(f"05.{name}.{NAMES[5]}", found[name][5], "", 4),
-         lab.measured(f"05.{name}.{NAMES[6]}", found[name][6], "%", 3)]
-        for name in models]  # fmt: skip
+rows = [
+    [
+        name,
+        lab.measured(f"05.{name}.{NAMES[5]}", found[name][5], "", 4),
+        lab.measured(f"05.{name}.{NAMES[6]}", found[name][6], "%", 3),
+    ]
+    for name in models
+]
 plots.table(rows, header=["", *NAMES[5:]])
-lab.claim("VICReg on mixed questions has a batch std above 0.9, an effective rank above half of "
-          "dim, and a picture's share below 0.1 %",
-          found["VICReg"][0] > 0.9 and found["VICReg"][2] > DIM / 2
-          and found["VICReg"][6] < 0.1)  # fmt: skip
+lab.claim(
+    "VICReg on mixed questions has a batch std above 0.9, an effective rank"
+    " above half of dim, and a picture's share below 0.1 %",
+    found["VICReg"][0] > 0.9
+    and found["VICReg"][2] > DIM / 2
+    and found["VICReg"][6] < 0.1,
+)
 
 # %% [markdown]
 # Measured by its share, the picture is as absent as without the cure. (In itself it is about as
@@ -578,6 +751,7 @@ lab.claim("VICReg on mixed questions has a batch std above 0.9, an effective ran
 # > group's mean was fitted to its own rows and uses up one of them, as in $n - 1$), and add 1e-4
 # > under the root. Rows of a group need not stand side by side.
 
+
 # %%
 def variance_hinge_given_words(h, group):
     """Mean over dim of max(0, 1 - s), s the standard deviation around each group's mean: a tensor
@@ -586,7 +760,8 @@ def variance_hinge_given_words(h, group):
     centred = h.clone()  # (batch, dim)
     for g in group.unique():
         centred[group == g] = h[group == g] - h[group == g].mean(0)
-    variance = centred.square().sum(0) / (len(h) - len(group.unique()))  # (dim,)
+    # (dim,)
+    variance = centred.square().sum(0) / (len(h) - len(group.unique()))
     return F.relu(1 - (variance + 1e-4).sqrt()).mean()
     ### END SOLUTION
 
@@ -594,18 +769,26 @@ def variance_hinge_given_words(h, group):
 # %%
 variance_hinge_given_words = check("05.5", variance_hinge_given_words)
 
+
 # %%
 def vicreg_given_words(h, h_other, group, predictor):
     """VICReg whose variance term is yours, and whose covariance is taken around each group."""
     invariance = consistency(h, h_other) / h.shape[1]
-    variance = sum(variance_hinge_given_words(z, group) for z in (h, h_other)) / 2
+    variance = (
+        sum(variance_hinge_given_words(z, group) for z in (h, h_other)) / 2
+    )
     covariance = sum(covariance_penalty(z, group) for z in (h, h_other))
     return 25 * invariance + 25 * variance + covariance
 
 
 g = torch.arange(4).repeat_interleave(3)  # (12,)
-difference = vicreg_given_words(a[:12], b[:12], g, None) - vicreg(a[:12], b[:12], g)
-print(f"difference to the package's vicreg(h, h_other, group): {abs(difference):.0e}")
+difference = vicreg_given_words(a[:12], b[:12], g, None) - vicreg(
+    a[:12], b[:12], g
+)
+print(
+    "difference to the package's vicreg(h, h_other, group):"
+    f" {abs(difference):.0e}"
+)
 models["VICReg given x"], _ = pretrain(vicreg_given_words, 4, 16)
 found["VICReg given x"], _ = diagnose("VICReg given x")
 
@@ -615,13 +798,21 @@ found["VICReg given x"], _ = diagnose("VICReg given x")
 # loss.
 
 # %%
-models["VICReg, 4 x 16"], _ = pretrain(lambda h, h_other, group, p: vicreg(h, h_other), 4, 16)
+models["VICReg, 4 x 16"], _ = pretrain(
+    lambda h, h_other, group, p: vicreg(h, h_other), 4, 16
+)
 found["VICReg, 4 x 16"], _ = diagnose("VICReg, 4 x 16")
-plots.table([[name, lab.measured(f"05.{name}.{NAMES[6]}", found[name][6], "%", 3)]
-             for name in ("VICReg", "VICReg, 4 x 16", "VICReg given x")],
-            header=["", NAMES[6]])  # fmt: skip
-lab.claim("with the new batch alone the picture's share stays below 1 %",
-          found["VICReg, 4 x 16"][6] < 1)  # fmt: skip
+plots.table(
+    [
+        [name, lab.measured(f"05.{name}.{NAMES[6]}", found[name][6], "%", 3)]
+        for name in ("VICReg", "VICReg, 4 x 16", "VICReg given x")
+    ],
+    header=["", NAMES[6]],
+)
+lab.claim(
+    "with the new batch alone the picture's share stays below 1 %",
+    found["VICReg, 4 x 16"][6] < 1,
+)
 
 # %% [markdown]
 # ### The whole story in one figure
@@ -632,48 +823,76 @@ lab.claim("with the new batch alone the picture's share stays below 1 %",
 # the picture. If the model looks, the bottom row must spread, and colours should part.
 
 # %% tags=["varies"]
-COLOURS = tuple(a for a in data.answers
-                if a not in ("yes", "no", "circle", "rectangle", "triangle"))  # fmt: skip
+COLOURS = tuple(
+    a
+    for a in data.answers
+    if a not in ("yes", "no", "circle", "rectangle", "triangle")
+)
 FIXED = questions.index("what color is the shape?")
 
 
 def with_label(part, names):
     """The pictures (images, 3, 64, 64) whose label is known from an answer, and the labels."""
     known = part.restrict_answers(names)
-    rows = torch.tensor([(known.image_index == i).nonzero()[0, 0].item()
-                         for i in range(len(known.images))])  # fmt: skip
+    rows = torch.tensor(
+        [
+            (known.image_index == i).nonzero()[0, 0].item()
+            for i in range(len(known.images))
+        ]
+    )
     return known.images.to(lab.device).float() / 255, known.y[rows]
 
 
 colour_images, colour = with_label(held_out, COLOURS)
 figure, axes = plt.subplots(2, 4, figsize=(11, 5.6), sharex="col", sharey="col")
-titles = {"start": "before training",
-          "L_vs alone": f"(a) L_vs alone: loss {fallen['L_vs']:,.0f} times\n"
-                        "smaller, the picture fades",
-          "VICReg": "(b) variance cure, mixed batch:\nhealthy on top, blind below",
-          "VICReg given x": "(c) the same cure given words:\nthe picture is back"}  # fmt: skip
+titles = {
+    "start": "before training",
+    "L_vs alone": (
+        f"(a) L_vs alone: loss {fallen['L_vs']:,.0f} times\n"
+        "smaller, the picture fades"
+    ),
+    "VICReg": "(b) variance cure, mixed batch:\nhealthy on top, blind below",
+    "VICReg given x": "(c) the same cure given words:\nthe picture is back",
+}
 for (top, bottom), (name, title) in zip(axes.T, titles.items()):
     mixed = ask_mixed(models[name], mixed_images)  # (256, dim)
-    fixed = ask_each(models[name], [FIXED], colour_images[:200])[0]  # (200, dim)
-    plane = torch.linalg.svd(mixed - mixed.mean(0), full_matrices=False)[2][:2].T  # (dim, 2)
+    # (200, dim)
+    fixed = ask_each(models[name], [FIXED], colour_images[:200])[0]
+    plane = torch.linalg.svd(mixed - mixed.mean(0), full_matrices=False)[2][
+        :2
+    ].T  # (dim, 2)
     top.scatter(*((mixed - mixed.mean(0)) @ plane).T, s=8, color="0.45")
     names = [COLOURS[i] for i in colour[:200]]
-    bottom.scatter(*((fixed - fixed.mean(0)) @ plane).T, s=12, c=names, edgecolors="0.7",
-                   linewidths=0.3)  # fmt: skip
+    bottom.scatter(
+        *((fixed - fixed.mean(0)) @ plane).T,
+        s=12,
+        c=names,
+        edgecolors="0.7",
+        linewidths=0.3,
+    )
     top.set_title(title, fontsize=10)
-    bottom.set_xlabel(f"effective rank {found[name][2]:.0f} of {DIM}\n"
-                      f"picture's share {found[name][6]:.2g} %")  # fmt: skip
+    bottom.set_xlabel(
+        f"effective rank {found[name][2]:.0f} of {DIM}\n"
+        f"picture's share {found[name][6]:.2g} %"
+    )
 axes[0, 0].set_ylabel("random questions\nand pictures")
 axes[1, 0].set_ylabel("one question,\n200 pictures")
-plots.show(figure, alt="Scatter plots of h for four models. Top row, mixed questions: all four "
-           "spread. Bottom row, one question about 200 pictures: spread before training, a point "
-           "for L_vs alone and for VICReg on mixed batches, spread with colours apart for VICReg "
-           "given the words.")  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "Scatter plots of h for four models. Top row, mixed questions: all four"
+        " spread. Bottom row, one question about 200 pictures: spread before"
+        " training, a point for L_vs alone and for VICReg on mixed batches,"
+        " spread with colours apart for VICReg given the words."
+    ),
+)
 
 # %%
-lab.claim("given the words, the picture's share is more than half and the std at a fixed question "
-          "above 0.5",
-          found["VICReg given x"][6] > 50 and found["VICReg given x"][5] > 0.5)  # fmt: skip
+lab.claim(
+    "given the words, the picture's share is more than half and the std at a"
+    " fixed question above 0.5",
+    found["VICReg given x"][6] > 50 and found["VICReg given x"][5] > 0.5,
+)
 
 # %% [markdown]
 # Column (a): L_vs alone has shrunk the bottom to a point. Column (b): its effective rank is the
@@ -695,16 +914,28 @@ torch.manual_seed(lab.seed)
 model = Joint()
 generator = torch.Generator(lab.device).manual_seed(0)
 images, x, mask, _ = (part.cpu() for part in draw(32, 1, generator))
-h, h_other = model(images, x, mask), model(perturb(images, chooser), x, mask)  # (32, dim) each
-stopped = 0.5 * (consistency(h, h_other.detach()) + consistency(h.detach(), h_other))
-full = torch.autograd.grad(consistency(h, h_other), list(model.parameters()), retain_graph=True,
-                           allow_unused=True)  # fmt: skip
+# (32, dim) each
+h, h_other = model(images, x, mask), model(perturb(images, chooser), x, mask)
+stopped = 0.5 * (
+    consistency(h, h_other.detach()) + consistency(h.detach(), h_other)
+)
+full = torch.autograd.grad(
+    consistency(h, h_other),
+    list(model.parameters()),
+    retain_graph=True,
+    allow_unused=True,
+)
 half = torch.autograd.grad(stopped, list(model.parameters()), allow_unused=True)
-worst = max((a / 2 - b).abs().max() for a, b in zip(full, half) if a is not None)
+worst = max(
+    (a / 2 - b).abs().max() for a, b in zip(full, half) if a is not None
+)
 largest = max(a.abs().max() for a in full if a is not None)
 print(f"largest difference to half of the gradient {worst:.0e}")
-lab.claim("with stop-gradient alone, the gradient of every weight is half of what it was",
-          worst < 1e-5 * largest)  # fmt: skip
+lab.claim(
+    "with stop-gradient alone, the gradient of every weight is half of what"
+    " it was",
+    worst < 1e-5 * largest,
+)
 
 # %% [markdown]
 # **SimSiam** adds a *predictor*, a small network that guesses one view's $h$ from the other's:
@@ -724,6 +955,7 @@ lab.claim("with stop-gradient alone, the gradient of every weight is half of wha
 # >     other = F.cosine_similarity(predictor(h_other).detach(), h, dim=-1).mean()
 # >     return -0.5 * (one + other)
 # > ```
+
 
 # %%
 def simsiam_loss(h, h_other, predictor):
@@ -747,11 +979,18 @@ simsiam_loss = check("05.6", simsiam_loss)
 # And here too stands the control between them: all rows of a batch with 4 questions.
 
 # %%
-models["SimSiam"], _ = pretrain(lambda h, h_other, group, p: simsiam_loss(h, h_other, p), 64, 1)
-models["InfoNCE"], _ = pretrain(lambda h, h_other, group, p: info_nce(h, h_other), 64, 1)
-models["InfoNCE, 4 x 16"], _ = pretrain(lambda h, h_other, group, p: info_nce(h, h_other), 4, 16)
+models["SimSiam"], _ = pretrain(
+    lambda h, h_other, group, p: simsiam_loss(h, h_other, p), 64, 1
+)
+models["InfoNCE"], _ = pretrain(
+    lambda h, h_other, group, p: info_nce(h, h_other), 64, 1
+)
+models["InfoNCE, 4 x 16"], _ = pretrain(
+    lambda h, h_other, group, p: info_nce(h, h_other), 4, 16
+)
 models["InfoNCE given x"], _ = pretrain(
-    lambda h, h_other, group, p: info_nce(h, h_other, group), 4, 16)  # fmt: skip
+    lambda h, h_other, group, p: info_nce(h, h_other, group), 4, 16
+)
 
 # %% [markdown]
 # An indicator that needs labels completes the picture: a **probe**. A linear classifier is fitted
@@ -759,38 +998,74 @@ models["InfoNCE given x"], _ = pretrain(
 # pictures of the test set. If a line through $h$ can tell the colours, $h$ holds them.
 
 # %%
-probe_images, probe_colour = (part[:1200] for part in with_label(train, COLOURS))
+probe_images, probe_colour = (
+    part[:1200] for part in with_label(train, COLOURS)
+)
 test_images, test_colour = with_label(test, COLOURS)
 
 
-def probe(model, labels, labels_new, fixed=FIXED, images=probe_images, images_new=test_images,
-          scale=True):  # fmt: skip
+def probe(
+    model,
+    labels,
+    labels_new,
+    fixed=FIXED,
+    images=probe_images,
+    images_new=test_images,
+    scale=True,
+):
     """Share of right answers of a linear classifier on h at one question, on new pictures."""
     h = ask_each(model, [fixed], images)[0].double().numpy()  # (images, dim)
-    h_new = ask_each(model, [fixed], images_new)[0].double().numpy()  # (images, dim)
+    # (images, dim)
+    h_new = ask_each(model, [fixed], images_new)[0].double().numpy()
     line = LogisticRegression(max_iter=1000)
     line = make_pipeline(StandardScaler(), line) if scale else line
     return line.fit(h, labels.numpy()).score(h_new, labels_new.numpy())
 
 
 commonest = (test_colour == probe_colour.mode().values).double().mean().item()
-rows = [["always the commonest colour", "", "", "", "", f"{100 * commonest:.1f} %"]]
+rows = [
+    ["always the commonest colour", "", "", "", "", f"{100 * commonest:.1f} %"]
+]
 probed = {}
-ORDER = ("start", "L_vs alone", "VICReg", "VICReg, 4 x 16", "VICReg given x", "SimSiam",
-         "InfoNCE", "InfoNCE, 4 x 16", "InfoNCE given x")  # fmt: skip
+ORDER = (
+    "start",
+    "L_vs alone",
+    "VICReg",
+    "VICReg, 4 x 16",
+    "VICReg given x",
+    "SimSiam",
+    "InfoNCE",
+    "InfoNCE, 4 x 16",
+    "InfoNCE given x",
+)
 for name in ORDER:  # each control stands between the two that it tells apart
     found[name], row = diagnose(name)
     probed[name] = 100 * probe(models[name], probe_colour, test_colour)
-    rows.append([name, row[1], row[3], row[6], row[7],
-                 lab.measured(f"05.{name}.probe", probed[name], "%")])  # fmt: skip
-plots.table(rows, header=["", NAMES[0], NAMES[2], NAMES[5], NAMES[6], "colour probe"])
+    rows.append(
+        [
+            name,
+            row[1],
+            row[3],
+            row[6],
+            row[7],
+            lab.measured(f"05.{name}.probe", probed[name], "%"),
+        ]
+    )
+plots.table(
+    rows, header=["", NAMES[0], NAMES[2], NAMES[5], NAMES[6], "colour probe"]
+)
 
 # %%
 cured = min(probed["VICReg given x"], probed["InfoNCE given x"])
-lab.claim("with the words held fixed, both cures lead the untrained model, L_vs alone, VICReg and "
-          "SimSiam by more than 10 points of the colour probe",
-          cured > 10 + max(probed[name] for name in ("start", "L_vs alone", "VICReg", "SimSiam")),
-          )  # fmt: skip
+lab.claim(
+    "with the words held fixed, both cures lead the untrained model, L_vs"
+    " alone, VICReg and SimSiam by more than 10 points of the colour probe",
+    cured
+    > 10
+    + max(
+        probed[name] for name in ("start", "L_vs alone", "VICReg", "SimSiam")
+    ),
+)
 
 # %% [markdown]
 # SimSiam, trained on mixed questions, loses the picture like the others, and most of the
@@ -818,16 +1093,27 @@ lab.claim("with the words held fixed, both cures lead the untrained model, L_vs 
 # new channels, random mixtures of the three old ones.
 
 # %%
-generator = torch.Generator().manual_seed(38)  # with shifts large enough to be seen
-changes = {"v": lambda p: p, "shift": lambda p: shift(p, 4, generator),
-           "brightness": lambda p: brightness(p, 0.2, generator),
-           "noise": lambda p: noise(p, 0.05, generator),
-           "mix colours": lambda p: mix_colours(p, generator=generator)}  # fmt: skip
-views = torch.cat([change(some[:2]) for change in changes.values()])  # (10, 3, 64, 64)
-views = views.view(5, 2, 3, 64, 64).transpose(0, 1).flatten(0, 1)  # (10, 3, 64, 64) row by row
+# with shifts large enough to be seen
+generator = torch.Generator().manual_seed(38)
+changes = {
+    "v": lambda p: p,
+    "shift": lambda p: shift(p, 4, generator),
+    "brightness": lambda p: brightness(p, 0.2, generator),
+    "noise": lambda p: noise(p, 0.05, generator),
+    "mix colours": lambda p: mix_colours(p, generator=generator),
+}
+# (10, 3, 64, 64)
+views = torch.cat([change(some[:2]) for change in changes.values()])
+# (10, 3, 64, 64) row by row
+views = views.view(5, 2, 3, 64, 64).transpose(0, 1).flatten(0, 1)
 figure = plots.images_grid(views, list(changes) * 2, columns=5, size=1.6)
-plots.show(figure, alt="Two pictures, each shifted, with another brightness, noisy, and with mixed "
-           "colours, which turns the shape and ground into other colours.")  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "Two pictures, each shifted, with another brightness, noisy, and with"
+        " mixed colours, which turns the shape and ground into other colours."
+    ),
+)
 
 # %% [markdown]
 # > **Exercise 05.7 · design v'** · difficulty 1 of 3 · 10 minutes
@@ -868,19 +1154,33 @@ harmless = check("05.7", harmless)
 # tells the colour of the shape.
 
 # %%
-models["colours mixed"], _ = pretrain(lambda h, h_other, group, p: vicreg(h, h_other, group), 4, 16,
-                                      change=perturb_colour)  # fmt: skip
+models["colours mixed"], _ = pretrain(
+    lambda h, h_other, group, p: vicreg(h, h_other, group),
+    4,
+    16,
+    change=perturb_colour,
+)
 found["colours mixed"], _ = diagnose("colours mixed")
-probed["colours mixed"] = 100 * probe(models["colours mixed"], probe_colour, test_colour)
+probed["colours mixed"] = 100 * probe(
+    models["colours mixed"], probe_colour, test_colour
+)
 plots.table(
-    [[name, lab.measured(f"05.{name}.share", found[name][6], "%", 1),
-      lab.measured(f"05.{name}.probe", probed[name], "%")]
-     for name in ("start", "VICReg given x", "colours mixed")],
-    header=["", "picture's share", "colour probe"])  # fmt: skip
-lab.claim("with mixed colours the probe is more than 15 points below the same cure without them, "
-          "although the picture's share is above a half",
-          probed["colours mixed"] < probed["VICReg given x"] - 15
-          and found["colours mixed"][6] > 50)  # fmt: skip
+    [
+        [
+            name,
+            lab.measured(f"05.{name}.share", found[name][6], "%", 1),
+            lab.measured(f"05.{name}.probe", probed[name], "%"),
+        ]
+        for name in ("start", "VICReg given x", "colours mixed")
+    ],
+    header=["", "picture's share", "colour probe"],
+)
+lab.claim(
+    "with mixed colours the probe is more than 15 points below the same cure"
+    " without them, although the picture's share is above a half",
+    probed["colours mixed"] < probed["VICReg given x"] - 15
+    and found["colours mixed"][6] > 50,
+)
 
 # %% [markdown]
 # The share is high: $h$ is full of picture. But its colours can be read about as well as from the
@@ -902,24 +1202,51 @@ lab.claim("with mixed colours the probe is more than 15 points below the same cu
 # square).
 
 # %%
-shuffle = torch.randperm(len(test_colour), generator=torch.Generator().manual_seed(5))
+shuffle = torch.randperm(
+    len(test_colour), generator=torch.Generator().manual_seed(5)
+)
 rows, plain, exchanged = [], {}, {}
 for name in ("start", "L_vs alone", "VICReg", "VICReg given x"):
-    plain[name] = 100 * probe(models[name], probe_colour, test_colour, scale=False)
-    exchanged[name] = 100 * probe(models[name], probe_colour, test_colour[shuffle])
-    grid, other = (ask_each(models[name], GRID_QUESTIONS, im) for im in (grid_images, grid_other))
-    rows.append([name, lab.measured(f"05.{name}.probe", probed[name], "%"),
-                 lab.measured(f"05.{name}.plain", plain[name], "%"),
-                 lab.measured(f"05.{name}.exchanged", exchanged[name], "%"),
-                 lab.measured(f"05.{name}.sensitivity",
-                              indicators.visual_sensitivity(grid, other))])  # fmt: skip
-plots.table(rows, header=["", "probe that rescales", "probe that does not", "pictures exchanged",
-                          "sensitivity"])  # fmt: skip
+    plain[name] = 100 * probe(
+        models[name], probe_colour, test_colour, scale=False
+    )
+    exchanged[name] = 100 * probe(
+        models[name], probe_colour, test_colour[shuffle]
+    )
+    grid, other = (
+        ask_each(models[name], GRID_QUESTIONS, im)
+        for im in (grid_images, grid_other)
+    )
+    rows.append(
+        [
+            name,
+            lab.measured(f"05.{name}.probe", probed[name], "%"),
+            lab.measured(f"05.{name}.plain", plain[name], "%"),
+            lab.measured(f"05.{name}.exchanged", exchanged[name], "%"),
+            lab.measured(
+                f"05.{name}.sensitivity",
+                indicators.visual_sensitivity(grid, other),
+            ),
+        ]
+    )
+plots.table(
+    rows,
+    header=[
+        "",
+        "probe that rescales",
+        "probe that does not",
+        "pictures exchanged",
+        "sensitivity",
+    ],
+)
 print(f"always the commonest colour: {100 * commonest:.1f} %")
-lab.claim("after L_vs alone the rescaling probe still reads colours, more than 25 points above "
-          "exchanged pictures, and the plain probe is within 8 points of the commonest colour",
-          probed["L_vs alone"] > exchanged["L_vs alone"] + 25
-          and abs(plain["L_vs alone"] - 100 * commonest) < 8)  # fmt: skip
+lab.claim(
+    "after L_vs alone the rescaling probe still reads colours, more than 25"
+    " points above exchanged pictures, and the plain probe is within 8 points"
+    " of the commonest colour",
+    probed["L_vs alone"] > exchanged["L_vs alone"] + 25
+    and abs(plain["L_vs alone"] - 100 * commonest) < 8,
+)
 
 # %% [markdown]
 # So the word for L_vs alone is *turned down*, not *forgotten*. The plain probe fails because
@@ -942,35 +1269,61 @@ lab.claim("after L_vs alone the rescaling probe still reads colours, more than 2
 
 # %%
 torch.manual_seed(lab.seed)
-patches = F.avg_pool2d(pictures["train"].cpu(), 16).flatten(2).transpose(1, 2)  # (images, 16, 3)
-patches = (patches - patches.mean((0, 1))) / patches.mean(1).std(0)  # the pictures' means spread
-which = torch.tensor([questions.index(q) for q in train.questions])  # (examples,)
+# (images, 16, 3)
+patches = F.avg_pool2d(pictures["train"].cpu(), 16).flatten(2).transpose(1, 2)
+# the pictures' means spread
+patches = (patches - patches.mean((0, 1))) / patches.mean(1).std(0)
+# (examples,)
+which = torch.tensor([questions.index(q) for q in train.questions])
 project, texts = nn.Linear(3, 32), nn.Embedding(len(questions), 32)
-optimizer = torch.optim.AdamW([*project.parameters(), *texts.parameters()], lr=0.02)
+optimizer = torch.optim.AdamW(
+    [*project.parameters(), *texts.parameters()], lr=0.02
+)
 curve = []
 for step in range(lab.steps(cpu=400, gpu=400)):
-    rows = torch.randint(len(train), (256,))  # (batch,) pairs of a picture and its own question
-    v, text = patches[train.image_index[rows]], texts(which[rows])  # (256, 16, 3), (256, 32)
+    # (batch,) pairs of a picture and its own question
+    rows = torch.randint(len(train), (256,))
+    # (256, 16, 3), (256, 32)
+    v, text = patches[train.image_index[rows]], texts(which[rows])
     distance = picture_text_distance(v, text, project)
-    curve.append((distance.item(), indicators.batch_std(project(v.mean(1)).detach()),
-                  indicators.batch_std(text.detach())))  # fmt: skip
+    curve.append(
+        (
+            distance.item(),
+            indicators.batch_std(project(v.mean(1)).detach()),
+            indicators.batch_std(text.detach()),
+        )
+    )
     optimizer.zero_grad()
     distance.backward()
     optimizer.step()
 
 # %% tags=["varies"]
 curve = np.array(curve)  # (updates, 3)
-series = {"distance": curve[:, 0] ** 0.5, "std of W v": curve[:, 1], "std of h": curve[:, 2]}
-figure = plots.curves({name: y / y[0] for name, y in series.items()}, xlabel="update",
-                      ylabel="value / value at the start",
-                      title="Picture and text agree, because both say nothing")  # fmt: skip
+series = {
+    "distance": curve[:, 0] ** 0.5,
+    "std of W v": curve[:, 1],
+    "std of h": curve[:, 2],
+}
+figure = plots.curves(
+    {name: y / y[0] for name, y in series.items()},
+    xlabel="update",
+    ylabel="value / value at the start",
+    title="Picture and text agree, because both say nothing",
+)
 figure.axes[0].set_yscale("log")
-plots.show(figure, alt="On a log scale the distance of picture and text falls by more than two "
-           "powers of ten, and the spread of both sides falls with it.")  # fmt: skip
-lab.claim("the squared distance falls more than a thousandfold, and both sides keep less than a "
-          "tenth of their spread",
-          curve[-1, 0] < curve[0, 0] / 1000
-          and (curve[-1, 1:] < curve[0, 1:] / 10).all())  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "On a log scale the distance of picture and text falls by more than two"
+        " powers of ten, and the spread of both sides falls with it."
+    ),
+)
+lab.claim(
+    "the squared distance falls more than a thousandfold, and both sides keep"
+    " less than a tenth of their spread",
+    curve[-1, 0] < curve[0, 0] / 1000
+    and (curve[-1, 1:] < curve[0, 1:] / 10).all(),
+)
 
 # %% [markdown]
 # (The distance is the root of the loss, so that it is in the same unit as the spreads.) At the end
@@ -998,60 +1351,108 @@ lab.claim("the squared distance falls more than a thousandfold, and both sides k
 
 # %%
 answered = train.restrict_answers(COLOURS)
-few = torch.randperm(len(answered), generator=torch.Generator().manual_seed(lab.seed))[:64]
-few_images = answered.images[answered.image_index[few]].to(lab.device).float() / 255
-few_x, few_mask, few_y = (part[few].to(lab.device)
-                          for part in (answered.x, answered.mask, answered.y))  # fmt: skip
+few = torch.randperm(
+    len(answered), generator=torch.Generator().manual_seed(lab.seed)
+)[:64]
+few_images = (
+    answered.images[answered.image_index[few]].to(lab.device).float() / 255
+)
+few_x, few_mask, few_y = (
+    part[few].to(lab.device) for part in (answered.x, answered.mask, answered.y)
+)
 asked = test.restrict_answers(COLOURS)
 
 
 def tune(labelled, extra=None):
     """Trains on 64 labels, `labelled` rows an update, plus 0.1 * extra(h, h_other, group) on 32
-    unlabelled ones if given. Gives the share of right answers on the test set."""
+    unlabelled ones if given. Gives the share of right answers on the test set.
+    """
     torch.manual_seed(lab.seed)
-    model, head = Joint().to(lab.device), AnswerHead(DIM, len(COLOURS)).to(lab.device)
-    optimizer = torch.optim.AdamW([*model.parameters(), *head.parameters()], lr=1e-3,
-                                  weight_decay=0.01)  # fmt: skip
+    model, head = (
+        Joint().to(lab.device),
+        AnswerHead(DIM, len(COLOURS)).to(lab.device),
+    )
+    optimizer = torch.optim.AdamW(
+        [*model.parameters(), *head.parameters()], lr=1e-3, weight_decay=0.01
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: warmup_cosine(step, STEPS // 5, STEPS))
+        optimizer, lambda step: warmup_cosine(step, STEPS // 5, STEPS)
+    )
     generator = torch.Generator(lab.device).manual_seed(lab.seed)
     for step in range(STEPS):
-        rows = torch.randint(len(few), (labelled,), generator=generator, device=lab.device)
-        h = model(perturb(few_images[rows], generator), few_x[rows], few_mask[rows])  # (rows, dim)
+        rows = torch.randint(
+            len(few), (labelled,), generator=generator, device=lab.device
+        )
+        h = model(
+            perturb(few_images[rows], generator), few_x[rows], few_mask[rows]
+        )  # (rows, dim)
         loss = F.cross_entropy(head(h[:, None]), few_y[rows])
         if extra is not None:
             images, x, mask, group = draw(2, 16, generator)
-            pair = [model(perturb(images, generator), x, mask) for _ in range(2)]
+            pair = [
+                model(perturb(images, generator), x, mask) for _ in range(2)
+            ]
             loss = loss + 0.1 * extra(*pair, group)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        h = model.eval()(asked.images[asked.image_index].to(lab.device).float() / 255,
-                         asked.x.to(lab.device), asked.mask.to(lab.device))  # (examples, dim)
-        return (head(h[:, None]).argmax(1).cpu() == asked.y).double().mean().item()
+        h = model.eval()(
+            asked.images[asked.image_index].to(lab.device).float() / 255,
+            asked.x.to(lab.device),
+            asked.mask.to(lab.device),
+        )  # (examples, dim)
+        return (
+            (head(h[:, None]).argmax(1).cpu() == asked.y).double().mean().item()
+        )
 
 
 # %%
 right = {
     "labels only, 96 rows": tune(96),
     "labels only, 32 rows": tune(32),
-    "32 rows, with L_vs": tune(32, lambda h, h_other, group: 25 * consistency(h, h_other) / DIM),
+    "32 rows, with L_vs": tune(
+        32, lambda h, h_other, group: 25 * consistency(h, h_other) / DIM
+    ),
     "32 rows, with L_vs and its cure": tune(32, vicreg),
 }
 blind = mode_per_question(answered, asked).accuracy
-kept = json.loads(lab.data_path("spreads.json").read_text())  # made by: make spreads N=05
-plots.table([["blind: commonest answer to each question", f"{100 * blind:.1f} %", ""],
-             *([name, lab.measured(f"05.tune.{name}", 100 * value, "%"),
-                f"{kept[f'05.tune.{name}']['mean']:.1f} %"] for name, value in right.items())],
-            header=["colour questions of the test set, 64 labels", "this run", "mean of 5 runs"])
-lab.claim("with L_vs and its cure, 64 labels lead more than 30 points above blind",
-          right["32 rows, with L_vs and its cure"] > blind + 0.3)  # fmt: skip
+# made by: make spreads N=05
+kept = json.loads(lab.data_path("spreads.json").read_text())
+plots.table(
+    [
+        [
+            "blind: commonest answer to each question",
+            f"{100 * blind:.1f} %",
+            "",
+        ],
+        *(
+            [
+                name,
+                lab.measured(f"05.tune.{name}", 100 * value, "%"),
+                f"{kept[f'05.tune.{name}']['mean']:.1f} %",
+            ]
+            for name, value in right.items()
+        ),
+    ],
+    header=[
+        "colour questions of the test set, 64 labels",
+        "this run",
+        "mean of 5 runs",
+    ],
+)
+lab.claim(
+    "with L_vs and its cure, 64 labels lead more than 30 points above blind",
+    right["32 rows, with L_vs and its cure"] > blind + 0.3,
+)
 for name in list(right)[1:]:
     gain = 100 * (right[name] - right["labels only, 96 rows"])
-    print(f"{name}, against 96 rows:", lab.measured(f"05.gain.{name}", gain, "points"),
-          f"(mean of 5 runs {kept[f'05.gain.{name}']['mean']:+.1f})")  # fmt: skip
+    print(
+        f"{name}, against 96 rows:",
+        lab.measured(f"05.gain.{name}", gain, "points"),
+        f"(mean of 5 runs {kept[f'05.gain.{name}']['mean']:+.1f})",
+    )
 
 # %% [markdown]
 # The runs swing widely, and one run can flatter: read the right column, and the $\pm$.
@@ -1101,21 +1502,53 @@ for name in list(right)[1:]:
 # - "Turned down" and "forgotten" are different claims, and need different evidence.
 
 # %%
-quiz([
-    ("L_vs went from 0.006 to 0.000001. What has been learnt?",
-     "That can't be told. It is near zero for the wanted model, for one that ignores the picture, "
-     "and for a constant."),
-    ("The effective rank of h on a batch is 47 of 64, its std is 1. Is the picture in h?",
-     "That can't be told either: vectors that differ by question alone give the same. Fix the "
-     "question and look at the spread over pictures."),
-    ("Why does stop-gradient without a predictor not help?",
-     "By symmetry it halves the gradient of every weight and leaves its direction as it was."),
-    ("v' is a grey copy of v. Which questions become harder?",
-     "Those about colours: consistency asks that h be the same for all colours of one grey."),
-    ("A probe reads colours from h, whose spread is 0.0002. Has the model forgotten them?",
-     "No, they are turned down. The probe rescales. They would be forgotten, as far as a linear "
-     "probe can tell, if it did no better than with exchanged pictures."),
-])  # fmt: skip
+quiz(
+    [
+        (
+            "L_vs went from 0.006 to 0.000001. What has been learnt?",
+            (
+                "That can't be told. It is near zero for the wanted model, for"
+                " one that ignores the picture, and for a constant."
+            ),
+        ),
+        (
+            (
+                "The effective rank of h on a batch is 47 of 64, its std is 1."
+                " Is the picture in h?"
+            ),
+            (
+                "That can't be told either: vectors that differ by question"
+                " alone give the same. Fix the question and look at the spread"
+                " over pictures."
+            ),
+        ),
+        (
+            "Why does stop-gradient without a predictor not help?",
+            (
+                "By symmetry it halves the gradient of every weight and leaves"
+                " its direction as it was."
+            ),
+        ),
+        (
+            "v' is a grey copy of v. Which questions become harder?",
+            (
+                "Those about colours: consistency asks that h be the same for"
+                " all colours of one grey."
+            ),
+        ),
+        (
+            (
+                "A probe reads colours from h, whose spread is 0.0002. Has the"
+                " model forgotten them?"
+            ),
+            (
+                "No, they are turned down. The probe rescales. They would be"
+                " forgotten, as far as a linear probe can tell, if it did no"
+                " better than with exchanged pictures."
+            ),
+        ),
+    ]
+)
 
 # %% [markdown]
 # **Papers.** Chen and He 2021, *Exploring Simple Siamese Representation Learning* ([arXiv

@@ -32,27 +32,39 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
-
 from course_utils import lab, plots, widgets
-from course_utils.checks import check, compare_prediction, hint, quiz
+from course_utils.checks import check, compare_prediction, quiz
 from course_utils.datasets import load_captions, load_emoji
 from course_utils.datasets.pairs import captioned, pair_tokenizer
 from course_utils.features import cached_features
 from course_utils.label_curve import answered
-from course_utils.models.pretrained import imagenet_names, load_efficientnet_lite0, load_minilm
+from course_utils.models.pretrained import (
+    imagenet_names,
+    load_efficientnet_lite0,
+    load_minilm,
+)
 from course_utils.models.text import encode_texts, sentence_embedding
 from course_utils.objectives.contrastive import (
-    Temperature, contrastive_loss, cosine_scores, sigmoid_loss,
-)  # fmt: skip
-from course_utils.pretraining import world_pairs, world_pretraining_model
+    Temperature,
+    contrastive_loss,
+    cosine_scores,
+    sigmoid_loss,
+)
+from course_utils.pretraining import world_pretraining_model
 from course_utils.recipes import load_weights
 from course_utils.retrieval import chance, ranks, retrieval
 from course_utils.text import encode, word_tokenizer
 from course_utils.world import (
-    COLOURS, HELD_OUT, SHAPES, caption_distribution, compose, draw, generate,
-)  # fmt: skip
+    COLOURS,
+    HELD_OUT,
+    SHAPES,
+    caption_distribution,
+    compose,
+    draw,
+    generate,
+)
 from course_utils.world.language import thing
+from torch import nn
 
 # %% [markdown]
 # ## 1. Pairs
@@ -66,11 +78,18 @@ from course_utils.world.language import thing
 emoji = {part: load_emoji(part) for part in ("train", "validation", "test")}
 chinese = {part: load_emoji(part, "zh") for part in emoji}
 for part, data in emoji.items():
-    print(f"{part:10} {len(data):5} emoji of {len(data.family.unique()):3} families")
+    print(
+        f"{part:10} {len(data):5} emoji of {len(data.family.unique()):3}"
+        " families"
+    )
 some = torch.arange(0, 240, 21)[:12]
 titles = [textwrap.fill(emoji["test"].names[i], 17) for i in some]
-plots.show(plots.images_grid(emoji["test"].floats()[some], titles, columns=6, size=1.3),
-           alt="Twelve emoji of the test part with their English names.")  # fmt: skip
+plots.show(
+    plots.images_grid(
+        emoji["test"].floats()[some], titles, columns=6, size=1.3
+    ),
+    alt="Twelve emoji of the test part with their English names.",
+)
 
 # %% [markdown]
 # A sentence encoder turns a name into a vector. An image network turns a picture into a vector.
@@ -92,24 +111,38 @@ def sentences(texts):
     """MiniLM's embedding (texts, 384) of each text."""
     parts = []
     for start in range(0, len(texts), 64):
-        x, mask = encode_texts(wordpiece, texts[start : start + 64])  # (64, words) each
+        # (64, words) each
+        x, mask = encode_texts(wordpiece, texts[start : start + 64])
         parts.append(sentence_embedding(minilm(x, mask), mask))  # (64, 384)
     return torch.cat(parts)
 
 
 pictures, names, names_and_keywords, right = {}, {}, {}, {}
 for part, data in emoji.items():
-    grid = cached_features(f"emoji-{part}-{SIDE}", data.images, net,
-                           lambda some: net.grid(some, SIDE))  # (n, patches, 1280)
+    grid = cached_features(
+        f"emoji-{part}-{SIDE}",
+        data.images,
+        net,
+        lambda some: net.grid(some, SIDE),
+    )  # (n, patches, 1280)
     pictures[part] = grid.mean(1)  # (n, 1280) the mean of the patches
     names[part] = sentences(data.names)  # (n, 384)
     names_and_keywords[part] = sentences(data.texts())  # (n, 384)
     right[part] = data.right_answers(alike=0.05)  # (n, n) bool
-print({name: tuple(value["test"].shape) for name, value in
-       (("pictures", pictures), ("names", names))})  # fmt: skip
-print(f"in the test part {int(right['test'].sum()) - 240} of 240 x 239 other names are right too:")
+print(
+    {
+        name: tuple(value["test"].shape)
+        for name, value in (("pictures", pictures), ("names", names))
+    }
+)
+print(
+    f"in the test part {int(right['test'].sum()) - 240} of 240 x 239 other"
+    " names are right too:"
+)
 i, j = (right["test"] & ~torch.eye(240, dtype=torch.bool)).nonzero()[0].tolist()
-print(f"  for example {emoji['test'].names[i]!r} and {emoji['test'].names[j]!r}")
+print(
+    f"  for example {emoji['test'].names[i]!r} and {emoji['test'].names[j]!r}"
+)
 
 # %% [markdown]
 # 1280 numbers on one side, 384 on the other. Which picture goes with which name?
@@ -141,13 +174,20 @@ print(f"  for example {emoji['test'].names[i]!r} and {emoji['test'].names[j]!r}"
 # small enough to check by hand, with $\tau = 1$ (any numbers; these are no cosines):
 
 # %%
-scores = torch.tensor([[2.0, 1.0, 0.0], [0.0, 2.0, 1.0], [0.0, 0.0, 2.0]])  # (pictures, texts)
+# (pictures, texts)
+scores = torch.tensor([[2.0, 1.0, 0.0], [0.0, 2.0, 1.0], [0.0, 0.0, 2.0]])
 p = scores.softmax(dim=1)  # (pictures, texts) each row sums to 1
 print(p)
-print(f"row 0: e^2 / (e^2 + e^1 + e^0) = {math.e**2 / (math.e**2 + math.e + 1):.4f}")
+print(
+    "row 0: e^2 / (e^2 + e^1 + e^0) ="
+    f" {math.e**2 / (math.e**2 + math.e + 1):.4f}"
+)
 rows = -p.diagonal().log().mean()  # ()
 columns = -scores.softmax(dim=0).diagonal().log().mean()  # ()
-print(f"L of the rows: {rows:.4f}, of the columns: {columns:.4f}, L: {(rows + columns) / 2:.4f}")
+print(
+    f"L of the rows: {rows:.4f}, of the columns: {columns:.4f}, L:"
+    f" {(rows + columns) / 2:.4f}"
+)
 
 # %% [markdown]
 # > **Exercise 06.1 · write it** · difficulty 1 of 3 · 10 minutes
@@ -155,6 +195,7 @@ print(f"L of the rows: {rows:.4f}, of the columns: {columns:.4f}, L: {(rows + co
 # > The contrastive loss of a table of scores that are divided by the temperature already, both
 # > ways. Scores may be near 100, where a probability of 0 has no logarithm: use `log_softmax` or
 # > `cross_entropy`.
+
 
 # %%
 def contrastive(scores):
@@ -177,21 +218,41 @@ contrastive = check("06.1", contrastive)
 # scores and its loss; ours, from the same table:
 
 # %%
-from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig  # noqa: E402
+from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
 
-sizes = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2)
+sizes = dict(
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+)
 ends = dict(bos_token_id=1, eos_token_id=2, pad_token_id=0)
-config = CLIPConfig(text_config=CLIPTextConfig(vocab_size=50, **sizes, **ends).to_dict(),
-                    vision_config=CLIPVisionConfig(image_size=32, patch_size=16, **sizes).to_dict())
+config = CLIPConfig(
+    text_config=CLIPTextConfig(vocab_size=50, **sizes, **ends).to_dict(),
+    vision_config=CLIPVisionConfig(
+        image_size=32, patch_size=16, **sizes
+    ).to_dict(),
+)
 torch.manual_seed(0)
 with torch.no_grad():
-    clip = CLIPModel(config).eval()(input_ids=torch.randint(3, 50, (6, 7)),
-                                    pixel_values=torch.randn(6, 3, 32, 32), return_loss=True)
+    clip = CLIPModel(config).eval()(
+        input_ids=torch.randint(3, 50, (6, 7)),
+        pixel_values=torch.randn(6, 3, 32, 32),
+        return_loss=True,
+    )
 table = clip.logits_per_image  # (pictures, texts)
-print(f"CLIP {clip.loss:.5f}, the exercise's {contrastive(table):.5f}, "
-      f"the package's {contrastive_loss(table):.5f}")  # fmt: skip
-lab.claim("all three agree to 1e-6", max(abs(clip.loss - contrastive(table)),
-                                         abs(clip.loss - contrastive_loss(table))) < 1e-6)
+print(
+    f"CLIP {clip.loss:.5f}, the exercise's {contrastive(table):.5f}, "
+    f"the package's {contrastive_loss(table):.5f}"
+)
+lab.claim(
+    "all three agree to 1e-6",
+    max(
+        abs(clip.loss - contrastive(table)),
+        abs(clip.loss - contrastive_loss(table)),
+    )
+    < 1e-6,
+)
 
 # %% [markdown]
 # > **Exercise 06.2 · work out a number** · difficulty 1 of 3 · 5 minutes
@@ -227,6 +288,7 @@ know_nothing = check("06.2", know_nothing)
 # > Each wrong text's share of the whole push in a row of scores. The shares sum to 1; the own
 # > text's is 0.
 
+
 # %%
 def push_shares(scores, own, temperature):
     """scores (texts,) cosines; own: which text is right -> a tensor (texts,) of shares of the
@@ -242,20 +304,37 @@ def push_shares(scores, own, temperature):
 push_shares = check("06.3", push_shares)
 
 # %%
-row = torch.tensor([0.6, 0.5, 0.3, 0.1, 0.0, -0.1, -0.2])  # (texts,) cosines; the first is right
+# (texts,) cosines; the first is right
+row = torch.tensor([0.6, 0.5, 0.3, 0.1, 0.0, -0.1, -0.2])
 figure, axis = plt.subplots(figsize=(6.4, 3))
 for i, temperature in enumerate((1.0, 0.2, 0.07, 0.02)):
     shares = push_shares(row, 0, temperature)[1:]
-    axis.plot(range(1, 7), 100 * shares, plots.DASHES[i % len(plots.DASHES)], marker="osD^"[i],
-              color=plots.PALETTE[i], label=f"temperature {temperature}")
-    print(f"temperature {temperature:4}: the hardest negative gets {100 * shares[0]:5.1f} %")
+    axis.plot(
+        range(1, 7),
+        100 * shares,
+        plots.DASHES[i % len(plots.DASHES)],
+        marker="osD^"[i],
+        color=plots.PALETTE[i],
+        label=f"temperature {temperature}",
+    )
+    print(
+        f"temperature {temperature:4}: the hardest negative gets"
+        f" {100 * shares[0]:5.1f} %"
+    )
 axis.set_xticks(range(1, 7), [f"{cosine:.1f}" for cosine in row[1:].tolist()])
-axis.set(xlabel="cosine of the wrong text",
-         ylabel="share of the push (%)",
-         title="A low temperature pushes the most confusing text only")
+axis.set(
+    xlabel="cosine of the wrong text",
+    ylabel="share of the push (%)",
+    title="A low temperature pushes the most confusing text only",
+)
 axis.legend()
-plots.show(figure, alt="Shares of the push on six wrong texts: at temperature 1 nearly even, at "
-           "0.02 all of it on the most similar one.")  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "Shares of the push on six wrong texts: at temperature 1 nearly even,"
+        " at 0.02 all of it on the most similar one."
+    ),
+)
 
 # %% [markdown]
 # A high temperature pushes all negatives more alike, a low one mostly the most similar. (How much
@@ -269,15 +348,19 @@ plots.show(figure, alt="Shares of the push on six wrong texts: at temperature 1 
 # All that we train are two matrices and a temperature. *Dropout* sets a random half of the inputs
 # to 0 at each update, so that no single one can be leant on: 1,185 pairs are few for 1280 inputs.
 
+
 # %%
 class Heads(nn.Module):
     """Scores (pictures, texts) of frozen vectors of both sides."""
 
     def __init__(self, picture_dim, text_dim, space=256):
         super().__init__()
-        self.register_buffer("mean", pictures["train"].mean(0))  # (picture_dim,)
+        # (picture_dim,)
+        self.register_buffer("mean", pictures["train"].mean(0))
         self.register_buffer("std", pictures["train"].std(0) + 1e-3)
-        self.picture = nn.Sequential(nn.Dropout(0.5), nn.Linear(picture_dim, space))
+        self.picture = nn.Sequential(
+            nn.Dropout(0.5), nn.Linear(picture_dim, space)
+        )
         self.text = nn.Sequential(nn.Dropout(0.5), nn.Linear(text_dim, space))
         self.temperature = Temperature()
 
@@ -297,12 +380,17 @@ def train_heads(texts, table=256, updates=UPDATES, seed=lab.seed):
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1.0)
     for _ in range(updates):
         rows = torch.randperm(len(pictures["train"]))[:256]  # (batch,)
-        which = torch.rand(len(rows), 1) < 0.5  # the name alone, or with keywords
-        t = torch.where(which, texts[0][rows], texts[1][rows])  # (batch, text_dim)
-        scores = model.temperature(model(pictures["train"][rows], t))  # (batch, batch)
+        # the name alone, or with keywords
+        which = torch.rand(len(rows), 1) < 0.5
+        # (batch, text_dim)
+        t = torch.where(which, texts[0][rows], texts[1][rows])
+        # (batch, batch)
+        scores = model.temperature(model(pictures["train"][rows], t))
         truth = right["train"][rows][:, rows]  # (batch, batch)
         parts = [slice(at, at + table) for at in range(0, len(rows), table)]
-        loss = sum(contrastive_loss(scores[p, p], truth[p, p]) for p in parts) / len(parts)
+        loss = sum(
+            contrastive_loss(scores[p, p], truth[p, p]) for p in parts
+        ) / len(parts)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -321,6 +409,7 @@ heads = train_heads((names["train"], names_and_keywords["train"]))
 # > Rows of `scores` (queries, choices) are searches. `right` (queries, choices) is True where a
 # > choice is a right answer; there may be several, and one among the k best is enough. (`k` is at
 # > most the number of choices, and each query has a right answer.)
+
 
 # %%
 def recall_at(scores, right, k):
@@ -341,49 +430,76 @@ recall_at = check("06.4", recall_at)
 # place of the best right answer in its list, 1 is first. Half of the searches do better than the
 # **median rank**.
 
+
 # %%
 @torch.no_grad()
 def by_class_names(v):
     """Scores (pictures, names of the test part) through the names of ImageNet's classes."""
     top = net.classifier(v).softmax(1).topk(10)  # (pictures, 10) each
     weights = top.values / top.values.sum(1, keepdim=True)  # (pictures, 10)
-    said = (weights[..., None] * class_vectors[top.indices]).sum(1)  # (pictures, 384)
+    # (pictures, 384)
+    said = (weights[..., None] * class_vectors[top.indices]).sum(1)
     return cosine_scores(said, names["test"])
 
 
 class_vectors = sentences(imagenet_names())  # (1000, 384)
 with torch.no_grad():
-    tables = {"class names, no training": by_class_names(pictures["test"]),
-              "two trained heads": heads(pictures["test"], names["test"])}  # fmt: skip
+    tables = {
+        "class names, no training": by_class_names(pictures["test"]),
+        "two trained heads": heads(pictures["test"], names["test"]),
+    }
 guess = chance(right["test"])
 
 
 def plain_row(label, found):
     """Label, R@1, R@10 and median rank of what was not trained here."""
-    return [label, f"{100 * found.r1:.1f} %", f"{100 * found.r10:.1f} %", f"{found.median:.0f}"]
+    return [
+        label,
+        f"{100 * found.r1:.1f} %",
+        f"{100 * found.r10:.1f} %",
+        f"{found.median:.0f}",
+    ]
 
 
 def search_row(label, found):
     """Label, R@1, R@10 and median rank, with their spread over seeds."""
-    return [label, lab.measured(f"06.{label}.r1", 100 * found.r1, "%"),
-            lab.measured(f"06.{label}.r10", 100 * found.r10, "%"),
-            lab.measured(f"06.{label}.median", found.median, digits=0)]  # fmt: skip
+    return [
+        label,
+        lab.measured(f"06.{label}.r1", 100 * found.r1, "%"),
+        lab.measured(f"06.{label}.r10", 100 * found.r10, "%"),
+        lab.measured(f"06.{label}.median", found.median, digits=0),
+    ]
 
 
-words_first = {name: retrieval(scores.T, right["test"].T) for name, scores in tables.items()}
+words_first = {
+    name: retrieval(scores.T, right["test"].T)
+    for name, scores in tables.items()
+}
 untrained, trained = words_first.values()
-plots.table([plain_row("chance", guess), plain_row("class names, no training", untrained),
-             search_row("two trained heads", trained)],
-            header=["240 unseen names: find the picture", "R@1", "R@10", "median rank"])
+plots.table(
+    [
+        plain_row("chance", guess),
+        plain_row("class names, no training", untrained),
+        search_row("two trained heads", trained),
+    ],
+    header=["240 unseen names: find the picture", "R@1", "R@10", "median rank"],
+)
 
 # %%
-lab.claim("the heads find a right picture among the first ten more than four times as often as "
-          "chance and twice as often as class names, and the median rank is less than half of both",
-          trained.r10 > max(4 * guess.r10, 2 * untrained.r10)
-          and trained.median < min(guess.median, untrained.median) / 2)  # fmt: skip
-lab.claim("recall_at agrees with the package", math.isclose(
-    recall_at(tables["two trained heads"].T, right["test"].T, 10),
-    words_first["two trained heads"].r10))  # fmt: skip
+lab.claim(
+    "the heads find a right picture among the first ten more than four times as"
+    " often as chance and twice as often as class names, and the median rank is"
+    " less than half of both",
+    trained.r10 > max(4 * guess.r10, 2 * untrained.r10)
+    and trained.median < min(guess.median, untrained.median) / 2,
+)
+lab.claim(
+    "recall_at agrees with the package",
+    math.isclose(
+        recall_at(tables["two trained heads"].T, right["test"].T, 10),
+        words_first["two trained heads"].r10,
+    ),
+)
 
 # %% [markdown]
 # The $\pm$ is the standard deviation over five trainings, set around the value of this run. It
@@ -396,29 +512,55 @@ lab.claim("recall_at agrees with the package", math.isclose(
 # trained on photographs of things, and many emoji are signs, faces and hands. Look at some
 # searches.
 
+
 # %% tags=["varies"]
 def show_search(words, count=6):
     """The pictures of the test part that lie nearest to `words`."""
     with torch.no_grad():
-        scores = heads(pictures["test"], sentences([words]))[:, 0]  # (pictures,)
+        # (pictures,)
+        scores = heads(pictures["test"], sentences([words]))[:, 0]
     best = scores.topk(count)
-    shown = [f"{emoji['test'].names[i]} ({s:.2f})" for s, i in zip(*(t.tolist() for t in best))]
+    shown = [
+        f"{emoji['test'].names[i]} ({s:.2f})"
+        for s, i in zip(*(t.tolist() for t in best))
+    ]
     return emoji["test"].floats()[best.indices], shown
 
 
-queries = ("something to drink", "a vehicle", "an animal that lives in the sea", "music")
+queries = (
+    "something to drink",
+    "a vehicle",
+    "an animal that lives in the sea",
+    "music",
+)
 found = [show_search(words) for words in queries]
 images = torch.cat([pictures_of for pictures_of, _ in found])  # (24, 3, 64, 64)
 titles = [textwrap.fill(title, 17) for _, shown in found for title in shown]
 figure = plots.images_grid(images, titles, columns=6, size=1.5)
 for axis, words in zip(figure.axes[::6], queries):
-    axis.text(-0.1, 0.5, textwrap.fill(words, 12), transform=axis.transAxes, ha="right",
-              va="center")  # fmt: skip
-plots.show(figure, alt="Four rows of six emoji, the nearest to: something to drink, a vehicle, an "
-           "animal that lives in the sea, music.")  # fmt: skip
-for words, name in (("something to drink", "sake"), ("music", "musical note"), ("music", "guitar")):
+    axis.text(
+        -0.1,
+        0.5,
+        textwrap.fill(words, 12),
+        transform=axis.transAxes,
+        ha="right",
+        va="center",
+    )
+plots.show(
+    figure,
+    alt=(
+        "Four rows of six emoji, the nearest to: something to drink, a vehicle,"
+        " an animal that lives in the sea, music."
+    ),
+)
+for words, name in (
+    ("something to drink", "sake"),
+    ("music", "musical note"),
+    ("music", "guitar"),
+):
     with torch.no_grad():
-        scores = heads(pictures["test"], sentences([words]))[:, 0]  # (pictures,)
+        # (pictures,)
+        scores = heads(pictures["test"], sentences([words]))[:, 0]
     place = 1 + int((scores > scores[emoji["test"].names.index(name)]).sum())
     print(f"{words}: {name} is in place {place} of 240")
 
@@ -433,23 +575,33 @@ for words, name in (("something to drink", "sake"), ("music", "musical note"), (
 # Try your own: type words, or choose a picture. (A page without a running kernel shows no
 # controls.)
 
+
 # %% tags=["varies"]
 def nearest_names(i, count=8):
     """(name, score) of the names of the test part that lie nearest to its picture i."""
     with torch.no_grad():
         best = heads(pictures["test"][[i]], names["test"])[0].topk(count)
-    return [(emoji["test"].names[j], s) for s, j in zip(*(t.tolist() for t in best))]
+    return [
+        (emoji["test"].names[j], s) for s, j in zip(*(t.tolist() for t in best))
+    ]
 
 
 def nearest_pictures(words):
     """As `show_search`; says what is missing when there are no words."""
     if not words.strip():
-        raise ValueError("type a word or a sentence, such as: something to drink")
+        raise ValueError(
+            "type a word or a sentence, such as: something to drink"
+        )
     return show_search(words, 12)
 
 
-widgets.explorer(nearest_pictures, nearest_names, emoji["test"].floats(), emoji["test"].names,
-                 query="something to drink")  # fmt: skip
+widgets.explorer(
+    nearest_pictures,
+    nearest_names,
+    emoji["test"].floats(),
+    emoji["test"].names,
+    query="something to drink",
+)
 
 # %% [markdown]
 # ### How many negatives?
@@ -468,14 +620,23 @@ by_table = {}
 for table in (8, 32, 256):
     by_table[table] = []
     for seed in range(5):
-        model = train_heads((names["train"], names_and_keywords["train"]), table,
-                            max(1, UPDATES // 4), seed)  # fmt: skip
+        model = train_heads(
+            (names["train"], names_and_keywords["train"]),
+            table,
+            max(1, UPDATES // 4),
+            seed,
+        )
         with torch.no_grad():
-            found = retrieval(model(pictures["validation"], names["validation"]).T,
-                              right["validation"].T)  # fmt: skip
+            found = retrieval(
+                model(pictures["validation"], names["validation"]).T,
+                right["validation"].T,
+            )
         by_table[table].append(100 * found.r10)
-    print(f"tables of {table:3}: R@10 among the {len(names['validation'])} names of validation",
-          lab.mean_spread(by_table[table], "%"))  # fmt: skip
+    print(
+        f"tables of {table:3}: R@10 among the {len(names['validation'])} names"
+        " of validation",
+        lab.mean_spread(by_table[table], "%"),
+    )
 gap = [large - small for large, small in zip(by_table[256], by_table[8])]
 print(f"(chance: {100 * chance(right['validation']).r10:.1f} %)")
 print("one table of 256 against tables of 8:", lab.mean_spread(gap, "points"))
@@ -491,12 +652,15 @@ print("one table of 256 against tables of 8:", lab.mean_spread(gap, "points"))
 # another one:
 
 # %%
-a, b = torch.randn(2, 8, 16, generator=torch.Generator().manual_seed(1))  # (8, 16) each
+# (8, 16) each
+a, b = torch.randn(2, 8, 16, generator=torch.Generator().manual_seed(1))
 scores = cosine_scores(a, b) / 0.1  # (8, 8)
 whole = contrastive(scores)
 halves = (contrastive(scores[:4, :4]) + contrastive(scores[4:, 4:])) / 2
-print(f"one table of 8: {whole:.3f}; mean of two tables of 4: {halves:.3f}; "
-      f"knowing nothing: {math.log(8):.3f} and {math.log(4):.3f}")  # fmt: skip
+print(
+    f"one table of 8: {whole:.3f}; mean of two tables of 4: {halves:.3f}; "
+    f"knowing nothing: {math.log(8):.3f} and {math.log(4):.3f}"
+)
 
 # %% [markdown]
 # (Random scores at a low temperature are *worse* than no knowledge: they are sure of wrong
@@ -513,19 +677,33 @@ print(f"one table of 8: {whole:.3f}; mean of two tables of 4: {halves:.3f}; "
 
 # %%
 from transformers import (  # noqa: E402
-    SiglipConfig, SiglipModel, SiglipTextConfig, SiglipVisionConfig,
-)  # fmt: skip
+    SiglipConfig,
+    SiglipModel,
+    SiglipTextConfig,
+    SiglipVisionConfig,
+)
 
 config = SiglipConfig(
     text_config=SiglipTextConfig(vocab_size=50, **sizes, **ends).to_dict(),
-    vision_config=SiglipVisionConfig(image_size=32, patch_size=16, **sizes).to_dict())  # fmt: skip
+    vision_config=SiglipVisionConfig(
+        image_size=32, patch_size=16, **sizes
+    ).to_dict(),
+)
 torch.manual_seed(0)
 with torch.no_grad():
-    siglip = SiglipModel(config).eval()(input_ids=torch.randint(3, 50, (6, 7)),
-                                        pixel_values=torch.randn(6, 3, 32, 32), return_loss=True)
-print(f"SigLIP {siglip.loss:.5f}, ours {sigmoid_loss(siglip.logits_per_image):.5f}")
-lab.claim("the sigmoid loss equals SigLIP's to 1e-5",
-          abs(siglip.loss - sigmoid_loss(siglip.logits_per_image)) < 1e-5)  # fmt: skip
+    siglip = SiglipModel(config).eval()(
+        input_ids=torch.randint(3, 50, (6, 7)),
+        pixel_values=torch.randn(6, 3, 32, 32),
+        return_loss=True,
+    )
+print(
+    f"SigLIP {siglip.loss:.5f}, ours"
+    f" {sigmoid_loss(siglip.logits_per_image):.5f}"
+)
+lab.claim(
+    "the sigmoid loss equals SigLIP's to 1e-5",
+    abs(siglip.loss - sigmoid_loss(siglip.logits_per_image)) < 1e-5,
+)
 
 # %% [markdown]
 # ## 4. In Chinese
@@ -550,11 +728,20 @@ my_rank = check("06.5", my_rank)
 # %%
 zh_names = {part: sentences(data.names) for part, data in chinese.items()}
 with torch.no_grad():
-    in_chinese = retrieval(heads(pictures["test"], zh_names["test"]).T, right["test"].T)
+    in_chinese = retrieval(
+        heads(pictures["test"], zh_names["test"]).T, right["test"].T
+    )
 compare_prediction("06.chinese.rank", my_rank, in_chinese.median, digits=0)
-ids = [i for name in chinese["test"].names for i in wordpiece.encode(name).ids[1:-1]]
+ids = [
+    i
+    for name in chinese["test"].names
+    for i in wordpiece.encode(name).ids[1:-1]
+]
 unknown = sum(i == wordpiece.token_to_id("[UNK]") for i in ids) / len(ids)
-print(f"{chinese['test'].names[3]!r} becomes {wordpiece.encode(chinese['test'].names[3]).tokens}")
+print(
+    f"{chinese['test'].names[3]!r} becomes"
+    f" {wordpiece.encode(chinese['test'].names[3]).tokens}"
+)
 print(f"{100 * unknown:.1f} % of the tokens of the Chinese names are [UNK]")
 
 # %% [markdown]
@@ -566,6 +753,7 @@ print(f"{100 * unknown:.1f} % of the tokens of the Chinese names are [UNK]")
 # names and keywords. It is as simple as can be: one vector for each character, and their mean. As
 # a control we train the same in English, with one vector for each word: it has the language that
 # MiniLM has, and no pretraining.
+
 
 # %%
 class Characters(nn.Module):
@@ -586,14 +774,20 @@ def search_with_own_words(data, updates=UPDATES):
     how the names of the test part find their pictures."""
     torch.manual_seed(lab.seed)
     words = word_tokenizer([*data["train"].names, *data["train"].texts()])
-    encoded = [encode(words, texts) for texts in (data["train"].names, data["train"].texts())]
+    encoded = [
+        encode(words, texts)
+        for texts in (data["train"].names, data["train"].texts())
+    ]
     text_side, model = Characters(words.get_vocab_size()), Heads(1280, 256)
     parameters = [*text_side.parameters(), *model.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.1)
     for step in range(updates):
         rows = torch.randperm(len(pictures["train"]))[:256]  # (batch,)
-        x, mask = (tensor[rows] for tensor in encoded[step % 2])  # (batch, words) each
-        scores = model.temperature(model(pictures["train"][rows], text_side(x, mask)))
+        # (batch, words) each
+        x, mask = (tensor[rows] for tensor in encoded[step % 2])
+        scores = model.temperature(
+            model(pictures["train"][rows], text_side(x, mask))
+        )
         loss = contrastive_loss(scores, right["train"][rows][:, rows])
         optimizer.zero_grad()
         loss.backward()
@@ -603,7 +797,10 @@ def search_with_own_words(data, updates=UPDATES):
         return retrieval(model.eval()(pictures["test"], t).T, right["test"].T)
 
 
-own_side, own_english = search_with_own_words(chinese), search_with_own_words(emoji)
+own_side, own_english = (
+    search_with_own_words(chinese),
+    search_with_own_words(emoji),
+)
 
 # %% [markdown]
 # And a second try with MiniLM: heads trained on its vectors of the Chinese names, so that only the
@@ -613,24 +810,44 @@ own_side, own_english = search_with_own_words(chinese), search_with_own_words(em
 zh_keywords = sentences(chinese["train"].texts())  # (1185, 384)
 retrained = train_heads((zh_names["train"], zh_keywords))
 with torch.no_grad():
-    through_minilm = retrieval(retrained(pictures["test"], zh_names["test"]).T, right["test"].T)
-rows = [plain_row("chance", guess),
-        search_row("Chinese, MiniLM, heads from English", in_chinese),
-        search_row("Chinese, MiniLM, heads from Chinese", through_minilm),
-        search_row("Chinese, one vector a character", own_side),
-        search_row("English, one vector a word", own_english),
-        ["English, MiniLM", *search_row("two trained heads", trained)[1:]]]  # fmt: skip
-plots.table(rows, header=["240 unseen names: find the picture", "R@1", "R@10", "median rank"])
-for what, parts in (("characters", {p: "".join(chinese[p].names) for p in chinese}),
-                    ("English words", {p: " ".join(emoji[p].names).split() for p in emoji})):
+    through_minilm = retrieval(
+        retrained(pictures["test"], zh_names["test"]).T, right["test"].T
+    )
+rows = [
+    plain_row("chance", guess),
+    search_row("Chinese, MiniLM, heads from English", in_chinese),
+    search_row("Chinese, MiniLM, heads from Chinese", through_minilm),
+    search_row("Chinese, one vector a character", own_side),
+    search_row("English, one vector a word", own_english),
+    ["English, MiniLM", *search_row("two trained heads", trained)[1:]],
+]
+plots.table(
+    rows,
+    header=["240 unseen names: find the picture", "R@1", "R@10", "median rank"],
+)
+for what, parts in (
+    ("characters", {p: "".join(chinese[p].names) for p in chinese}),
+    ("English words", {p: " ".join(emoji[p].names).split() for p in emoji}),
+):
     new = [c for c in parts["test"] if c.isalpha()]
     known = sum(c in parts["train"] for c in new) / len(new)
-    print(f"{100 * known:.0f} % of the {what} in the new names occur in a training name")
-print("马, horse, occurs in:", ", ".join(
-    en for zh, en in zip(chinese["train"].names, emoji["train"].names) if "马" in zh))
-lab.claim("one vector a character finds more pictures among the first ten than MiniLM with heads "
-          "from English, and fewer than MiniLM in English",
-          in_chinese.r10 < own_side.r10 < trained.r10)  # fmt: skip
+    print(
+        f"{100 * known:.0f} % of the {what} in the new names occur in a"
+        " training name"
+    )
+print(
+    "马, horse, occurs in:",
+    ", ".join(
+        en
+        for zh, en in zip(chinese["train"].names, emoji["train"].names)
+        if "马" in zh
+    ),
+)
+lab.claim(
+    "one vector a character finds more pictures among the first ten than MiniLM"
+    " with heads from English, and fewer than MiniLM in English",
+    in_chinese.r10 < own_side.r10 < trained.r10,
+)
 
 # %% [markdown]
 # The control tells what pretraining on text is worth. The same language as MiniLM's, without it:
@@ -653,10 +870,17 @@ tokenizer = pair_tokenizer()
 
 def short_captions(part, scenes):
     """Pictures with one caption of three words each; there are 32 different ones."""
-    data = load_captions("iid", part, scenes, seed=1, per_scene=1, tokenizer=tokenizer)
-    short = [[i for i in sorted(true) if len(data.texts[i].split()) == 3] for true in data.true]
+    data = load_captions(
+        "iid", part, scenes, seed=1, per_scene=1, tokenizer=tokenizer
+    )
+    short = [
+        [i for i in sorted(true) if len(data.texts[i].split()) == 3]
+        for true in data.true
+    ]
     chooser = torch.Generator().manual_seed(0)
-    chosen = [ids[torch.randint(len(ids), (), generator=chooser)] for ids in short]
+    chosen = [
+        ids[torch.randint(len(ids), (), generator=chooser)] for ids in short
+    ]
     return replace(data, own=torch.tensor(chosen)[:, None])
 
 
@@ -665,17 +889,30 @@ n = 64
 batch = captions.__getitems__(list(range(n)))  # 64 pictures with a caption each
 off_diagonal = ~torch.eye(n, dtype=torch.bool)  # (64, 64)
 texts = [captions.texts[i] for i in captions.own[:n, 0].tolist()]
-same = torch.tensor([[a == b for b in texts] for a in texts])  # (64, 64) the same caption
-print(f"of {n * (n - 1)} 'negatives' in a batch of {n}, {int((batch.right & off_diagonal).sum())} "
-      f"are true of the picture, among them {int((same & off_diagonal).sum())} copies of its own "
-      "caption")  # fmt: skip
+# (64, 64) the same caption
+same = torch.tensor([[a == b for b in texts] for a in texts])
+print(
+    f"of {n * (n - 1)} 'negatives' in a batch of {n},"
+    f" {int((batch.right & off_diagonal).sum())} are true of the picture, among"
+    f" them {int((same & off_diagonal).sum())} copies of its own caption"
+)
 i, j = (batch.right & ~same).nonzero()[0].tolist()
-plots.show(plots.images_grid(batch.images[[i, j]], [texts[i], f"{texts[j]}\n(true of both)"],
-                             size=2.2),
-           alt="Two scenes with their captions; the caption of the second is true of both.")
+plots.show(
+    plots.images_grid(
+        batch.images[[i, j]],
+        [texts[i], f"{texts[j]}\n(true of both)"],
+        size=2.2,
+    ),
+    alt=(
+        "Two scenes with their captions; the caption of the second is true of"
+        " both."
+    ),
+)
 print(f"{texts[j]!r} is true of the first picture too")
-lab.claim("nearly every picture has a false negative in a batch of 64",
-          (batch.right & off_diagonal).any(1).double().mean().item() > 0.9)
+lab.claim(
+    "nearly every picture has a false negative in a batch of 64",
+    (batch.right & off_diagonal).any(1).double().mean().item() > 0.9,
+)
 
 # %% [markdown]
 # Such a pair is a **false negative**: the loss pushes apart what belongs together. With two
@@ -688,6 +925,7 @@ lab.claim("nearly every picture has a false negative in a batch of 64",
 # > texts, the target of a column over all its right pictures. As before, give the mean of the
 # > rows' and the columns' loss, and let it survive scores near 100. Every row and column has at
 # > least one right answer.
+
 
 # %%
 def contrastive_with(scores, right):
@@ -714,14 +952,18 @@ contrastive_with = check("06.6", contrastive_with)
 # one counts.
 
 # %%
-world = load_weights(world_pretraining_model(tokenizer),
-                     lab.data_path("checkpoints/world_pretrained.safetensors"))  # fmt: skip
+world = load_weights(
+    world_pretraining_model(tokenizer),
+    lab.data_path("checkpoints/world_pretrained.safetensors"),
+)
 
 
 @torch.no_grad()
 def stem_features(images):
     """v (n, 16, 64) of uint8 pictures."""
-    return torch.cat([world.stem(some.float() / 255) for some in images.split(100)])
+    return torch.cat(
+        [world.stem(some.float() / 255) for some in images.split(100)]
+    )
 
 
 class Towers(nn.Module):
@@ -729,25 +971,36 @@ class Towers(nn.Module):
 
     def __init__(self, vocab_size, dim=64):
         super().__init__()
-        self.picture = nn.Sequential(nn.Linear(16 * 64, 256), nn.GELU(), nn.Linear(256, dim))
+        self.picture = nn.Sequential(
+            nn.Linear(16 * 64, 256), nn.GELU(), nn.Linear(256, dim)
+        )
         self.words = Characters(vocab_size, dim)
-        self.text = nn.Sequential(nn.Linear(dim, 256), nn.GELU(), nn.Linear(256, dim))
+        self.text = nn.Sequential(
+            nn.Linear(dim, 256), nn.GELU(), nn.Linear(256, dim)
+        )
         self.temperature = Temperature()
 
     def forward(self, v, x, mask):
-        return cosine_scores(self.picture(v.flatten(1)), self.text(self.words(x, mask)))
+        return cosine_scores(
+            self.picture(v.flatten(1)), self.text(self.words(x, mask))
+        )
 
 
 shown, asked = captions, short_captions("test", 400)
-shown_v, asked_v = (stem_features(data.images) for data in (shown, asked))  # (n, 16, 64) each
+# (n, 16, 64) each
+shown_v, asked_v = (stem_features(data.images) for data in (shown, asked))
 asked_texts = asked.own[:, 0].unique()  # (32,) each caption once
 asked_right = asked.right(torch.arange(400), asked_texts)  # (400, 32)
+
 
 # %%
 def batch_scores(model, rows):
     """Scores (batch, batch) of the pictures `rows` with their captions; numbers of the captions."""
     own = shown.own[rows, 0]  # (batch,) the caption of each
-    return model.temperature(model(shown_v[rows], shown.x[own], shown.mask[own])), own
+    return (
+        model.temperature(model(shown_v[rows], shown.x[own], shown.mask[own])),
+        own,
+    )
 
 
 def train_towers(loss_of):
@@ -762,7 +1015,9 @@ def train_towers(loss_of):
         loss_of(scores, rows, own).backward()
         optimizer.step()
     with torch.no_grad():
-        scores = model.eval()(asked_v, asked.x[asked_texts], asked.mask[asked_texts])  # (400, 32)
+        scores = model.eval()(
+            asked_v, asked.x[asked_texts], asked.mask[asked_texts]
+        )  # (400, 32)
     return retrieval(scores, asked_right)
 
 
@@ -776,18 +1031,33 @@ def left_out(scores, rows, own):
 ideas = {
     "the diagonal only": lambda scores, rows, own: contrastive(scores),
     "identical captions too": lambda scores, rows, own: contrastive_with(
-        scores, own[:, None] == own[None, :]),
+        scores, own[:, None] == own[None, :]
+    ),
     "other true captions left out": left_out,
-    "whatever is true": lambda scores, rows, own: contrastive_with(scores, shown.right(rows, own)),
-}  # fmt: skip
+    "whatever is true": lambda scores, rows, own: contrastive_with(
+        scores, shown.right(rows, own)
+    ),
+}
 towers = {name: train_towers(idea) for name, idea in ideas.items()}
-plots.table([["chance", f"{100 * chance(asked_right).r1:.1f} %"],
-             *([name, lab.measured(f"06.towers.{name}.r1", 100 * found.r1, "%")]
-               for name, found in towers.items())],
-            header=["right in the loss", "R@1 (a true caption first)"])
+plots.table(
+    [
+        ["chance", f"{100 * chance(asked_right).r1:.1f} %"],
+        *(
+            [name, lab.measured(f"06.towers.{name}.r1", 100 * found.r1, "%")]
+            for name, found in towers.items()
+        ),
+    ],
+    header=["right in the loss", "R@1 (a true caption first)"],
+)
 gain = 100 * (towers["whatever is true"].r1 - towers["the diagonal only"].r1)
-print("the truth against the diagonal:", lab.measured("06.towers.gain", gain, "points of R@1"))
-lab.claim("the truth in the loss finds a true caption more often than the diagonal", gain > 0)
+print(
+    "the truth against the diagonal:",
+    lab.measured("06.towers.gain", gain, "points of R@1"),
+)
+lab.claim(
+    "the truth in the loss finds a true caption more often than the diagonal",
+    gain > 0,
+)
 
 # %% [markdown]
 # The truth helps, and most of the gain is already there when the false negatives are only left
@@ -806,14 +1076,23 @@ scores, own = batch_scores(model, torch.arange(64))
 found = {}
 for name in ("the diagonal only", "identical captions too", "whatever is true"):
     loss = ideas[name](scores, torch.arange(64), own)
-    gradient = torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
-    found[name] = loss, torch.cat([g.flatten() for g in gradient])  # (), (weights,)
+    gradient = torch.autograd.grad(
+        loss, list(model.parameters()), retain_graph=True
+    )
+    # (), (weights,)
+    found[name] = loss, torch.cat([g.flatten() for g in gradient])
     off = (found[name][1] - found["the diagonal only"][1]).abs().max()
-    print(f"{name:22} loss {loss:.4f}, gradient off by at most {off:.3f}, "
-          f"largest {found['the diagonal only'][1].abs().max():.1f}")  # fmt: skip
+    print(
+        f"{name:22} loss {loss:.4f}, gradient off by at most {off:.3f}, "
+        f"largest {found['the diagonal only'][1].abs().max():.1f}"
+    )
 same_loss, same_gradient = zip(*list(found.values())[:2])
-lab.claim("the diagonal and identical captions have the same loss and the same gradient",
-          torch.allclose(*same_loss, atol=1e-5) and torch.allclose(*same_gradient, atol=1e-4))
+lab.claim(
+    "the diagonal and identical captions have the same loss and the same"
+    " gradient",
+    torch.allclose(*same_loss, atol=1e-5)
+    and torch.allclose(*same_gradient, atol=1e-4),
+)
 
 # %% [markdown]
 # (It would matter for a text side with dropout, or for captions that say the same in other words.)
@@ -844,13 +1123,19 @@ lab.claim("the diagonal and identical captions have the same loss and the same g
 
 # %%
 drawn = generate("composition", "validation", 400, 1, seed=3)
-told = captioned(drawn.scenes, drawn.images, seed=3, per_scene=1, tokenizer=tokenizer)
+told = captioned(
+    drawn.scenes, drawn.images, seed=3, per_scene=1, tokenizer=tokenizer
+)
 told_v, own = stem_features(told.images), told.own[:, 0]
 x, mask = told.x[own], told.mask[own]  # (400, words) each
 MASK = tokenizer.token_to_id("[MASK]")
-KINDS = {"colour": set(COLOURS), "shape": set(SHAPES), "size": {"small", "large"},
-         "relation": {"left", "right", "above", "below"},
-         "a, there, is, of": {"a", "there", "is", "of"}}  # fmt: skip
+KINDS = {
+    "colour": set(COLOURS),
+    "shape": set(SHAPES),
+    "size": {"small", "large"},
+    "relation": {"left", "right", "above", "below"},
+    "a, there, is, of": {"a", "there", "is", "of"},
+}
 
 
 @torch.no_grad()
@@ -860,7 +1145,8 @@ def word_losses(v):
     for at in range(1, x.shape[1]):
         shown = x.clone()  # (400, words)
         shown[:, at] = MASK
-        logits = world.word_logits(world.encoder(shown, v, mask)[:, at])  # (400, vocab_size)
+        # (400, vocab_size)
+        logits = world.word_logits(world.encoder(shown, v, mask)[:, at])
         loss = F.cross_entropy(logits, x[:, at], reduction="none")  # (400,)
         found[:, at] = loss * mask[:, at]
     return found
@@ -871,45 +1157,93 @@ def least_loss(i, text):
     p, said = caption_distribution(drawn.scenes, i), text.split()
     found = []
     for at in range(len(said)):
-        fits = [q for other, q in p.items() if len(w := other.split()) == len(said)
-                and w[:at] + w[at + 1 :] == said[:at] + said[at + 1 :]]  # fmt: skip
+        fits = [
+            q
+            for other, q in p.items()
+            if len(w := other.split()) == len(said)
+            and w[:at] + w[at + 1 :] == said[:at] + said[at + 1 :]
+        ]
         found.append(math.log(sum(fits) / p[text]))
     return torch.tensor(found)
 
 
 # %%
 vocabulary = tokenizer.get_vocab()
-kind_of = {vocabulary[word]: kind for kind, group in KINDS.items() for word in group}
-losses = {"its picture": word_losses(told_v), "another picture": word_losses(told_v.roll(1, 0)),
-          "no picture": word_losses(None), "best possible": torch.zeros(x.shape)}  # fmt: skip
+kind_of = {
+    vocabulary[word]: kind for kind, group in KINDS.items() for word in group
+}
+losses = {
+    "its picture": word_losses(told_v),
+    "another picture": word_losses(told_v.roll(1, 0)),
+    "no picture": word_losses(None),
+    "best possible": torch.zeros(x.shape),
+}
 for i, text in enumerate(told.texts[k] for k in own.tolist()):
     losses["best possible"][i, 1 : 1 + len(text.split())] = least_loss(i, text)
-means = {name: {kind: loss[torch.isin(x, torch.tensor([i for i, k in kind_of.items() if k == kind]))
-                           & mask].mean().item() for kind in KINDS}
-         for name, loss in losses.items()}  # fmt: skip
+means = {
+    name: {
+        kind: (
+            loss[
+                torch.isin(
+                    x,
+                    torch.tensor([i for i, k in kind_of.items() if k == kind]),
+                )
+                & mask
+            ]
+            .mean()
+            .item()
+        )
+        for kind in KINDS
+    }
+    for name, loss in losses.items()
+}
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 3.2))
 for i, (name, by_kind) in enumerate(means.items()):
     place = torch.arange(len(KINDS)) + 0.21 * (i - 1.5)
-    bars = axis.bar(place, list(by_kind.values()), 0.2, label=name, color=plots.PALETTE[i])
+    bars = axis.bar(
+        place, list(by_kind.values()), 0.2, label=name, color=plots.PALETTE[i]
+    )
     axis.bar_label(bars, fmt="%.1f", fontsize=7)
 axis.axhline(math.log(2), color="0.4", linestyle=":", zorder=0)
 axis.text(4.5, math.log(2), " log 2", va="center")
 axis.set_xticks(range(len(KINDS)), list(KINDS))
-axis.set(ylabel="-log p of the masked word (nat)",
-         title="Colours and shapes are read off the picture; sizes and relations were not learnt")
+axis.set(
+    ylabel="-log p of the masked word (nat)",
+    title=(
+        "Colours and shapes are read off the picture; sizes and relations were"
+        " not learnt"
+    ),
+)
 axis.legend()
-plots.show(figure, alt="Bars: the loss of masked colours and shapes is far lower with the right "
-           "picture than with another or none; that of sizes and relations is log 2 each time; for "
-           "'a, there, is, of' it is near zero.")  # fmt: skip
-plots.table([[kind, *(f"{means[name][kind]:.2f}" for name in means)] for kind in KINDS],
-            header=["masked word", *means])  # fmt: skip
-told_by_picture = {k: means["no picture"][k] - means["its picture"][k] for k in KINDS}
-lab.claim("its own picture takes more than half a nat off colours and shapes, against none",
-          min(told_by_picture["colour"], told_by_picture["shape"]) > 0.5)
-lab.claim("for all other words it takes off less than a tenth of a nat",
-          all(told_by_picture[k] < 0.1 for k in ("size", "relation", "a, there, is, of")))
+plots.show(
+    figure,
+    alt=(
+        "Bars: the loss of masked colours and shapes is far lower with the"
+        " right picture than with another or none; that of sizes and relations"
+        " is log 2 each time; for 'a, there, is, of' it is near zero."
+    ),
+)
+plots.table(
+    [[kind, *(f"{means[name][kind]:.2f}" for name in means)] for kind in KINDS],
+    header=["masked word", *means],
+)
+told_by_picture = {
+    k: means["no picture"][k] - means["its picture"][k] for k in KINDS
+}
+lab.claim(
+    "its own picture takes more than half a nat off colours and shapes, against"
+    " none",
+    min(told_by_picture["colour"], told_by_picture["shape"]) > 0.5,
+)
+lab.claim(
+    "for all other words it takes off less than a tenth of a nat",
+    all(
+        told_by_picture[k] < 0.1
+        for k in ("size", "relation", "a, there, is, of")
+    ),
+)
 
 # %% [markdown]
 # The difference between *no picture* and *its picture* is what the picture tells about the word,
@@ -939,13 +1273,15 @@ lab.claim("for all other words it takes off less than a tenth of a nat",
 # > a text is true of a picture: such a text must never be drawn. Change the line above
 # > `raise NotImplementedError`, add what is missing, and delete the `raise`.
 
+
 # %%
 def hard_wrong(scores, right, generator):
     """scores, right (pictures, texts) -> number of a wrong text for each picture (pictures,), drawn
     with `generator`."""
     p = scores.softmax(dim=0)
     ### BEGIN SOLUTION
-    p = scores.masked_fill(right, -torch.inf).softmax(dim=1)  # over texts, the right ones left out
+    # over texts, the right ones left out
+    p = scores.masked_fill(right, -torch.inf).softmax(dim=1)
     ### END SOLUTION
     return p.multinomial(1, generator=generator)[:, 0]
 
@@ -963,18 +1299,26 @@ hard_wrong = check("06.7", hard_wrong)
 # with other pictures, not with another training: there is one checkpoint. (Two hits and two misses
 # are added in it, so that it is not 0 where all are right.)
 
+
 # %%
 def share(hits):
     """A share of independent cases in per cent, with its standard error (Agresti and Coull)."""
     n = len(hits) + 4
     p = (hits.sum().item() + 2) / n
-    return f"{100 * hits.double().mean():.1f} ± {100 * math.sqrt(p * (1 - p) / n):.1f} %"
+    return (
+        f"{100 * hits.double().mean():.1f} ±"
+        f" {100 * math.sqrt(p * (1 - p) / n):.1f} %"
+    )
 
 
 def things(text):
     """The (colour, shape) pairs that a caption names."""
     said = text.split()
-    return {pair for pair in zip(said, said[1:]) if pair[0] in COLOURS and pair[1] in SHAPES}
+    return {
+        pair
+        for pair in zip(said, said[1:])
+        if pair[0] in COLOURS and pair[1] in SHAPES
+    }
 
 
 def fault(i, text):
@@ -983,7 +1327,9 @@ def fault(i, text):
     if things(text) <= shown:
         return "wrong in size or relation only"
     colours, shapes = ({pair[at] for pair in shown} for at in (0, 1))
-    if all(colour in colours and shape in shapes for colour, shape in things(text)):
+    if all(
+        colour in colours and shape in shapes for colour, shape in things(text)
+    ):
         return "colour and shape are there, on other things"
     return "a colour or shape is absent"
 
@@ -991,22 +1337,41 @@ def fault(i, text):
 # %%
 with torch.no_grad():
     told_right = told.right(torch.arange(400), own)  # (400, 400)
-    scores = cosine_scores(world.embed_pictures(told_v), world.embed_texts(x, mask))
+    scores = cosine_scores(
+        world.embed_pictures(told_v), world.embed_texts(x, mask)
+    )
     generator = torch.Generator().manual_seed(0)
-    wrong = {"random": hard_wrong(torch.zeros_like(scores), told_right, generator),
-             "hard": hard_wrong(world.temperature(scores), told_right, generator)}  # (400,) each
+    wrong = {
+        "random": hard_wrong(torch.zeros_like(scores), told_right, generator),
+        "hard": hard_wrong(world.temperature(scores), told_right, generator),
+    }  # (400,) each
     accepted = world.match_logits(told_v, x, mask) > 0  # (400,)
-    refused = {kind: world.match_logits(told_v, x[w], mask[w]) < 0
-               for kind, w in wrong.items()}  # fmt: skip
-faults = [fault(i, told.texts[own[w]]) for i, w in enumerate(wrong["hard"].tolist())]
-rows = [["true captions accepted", "", share(accepted)],
-        *([f"{kind} wrong captions refused", "", share(r)] for kind, r in refused.items())]
+    refused = {
+        kind: world.match_logits(told_v, x[w], mask[w]) < 0
+        for kind, w in wrong.items()
+    }
+faults = [
+    fault(i, told.texts[own[w]]) for i, w in enumerate(wrong["hard"].tolist())
+]
+rows = [
+    ["true captions accepted", "", share(accepted)],
+    *(
+        [f"{kind} wrong captions refused", "", share(r)]
+        for kind, r in refused.items()
+    ),
+]
 for kind in dict.fromkeys(sorted(faults, reverse=True)):
     these = torch.tensor([f == kind for f in faults])  # (400,)
-    rows.append([f"hard, {kind}: refused", share(these), share(refused["hard"][these])])
-plots.table(rows, header=["matching (a coin: 50 %)", "share of the hard ones", "right"])
-lab.claim("random captions are refused far more often than hard ones",
-          refused["random"].double().mean() > refused["hard"].double().mean() + 0.2)
+    rows.append(
+        [f"hard, {kind}: refused", share(these), share(refused["hard"][these])]
+    )
+plots.table(
+    rows, header=["matching (a coin: 50 %)", "share of the hard ones", "right"]
+)
+lab.claim(
+    "random captions are refused far more often than hard ones",
+    refused["random"].double().mean() > refused["hard"].double().mean() + 0.2,
+)
 
 # %% [markdown]
 # Random wrong captions are refused nearly always. Of the hard ones about half slip through. Sorted
@@ -1024,33 +1389,83 @@ lab.claim("random captions are refused far more often than hard ones",
 # masked.
 
 # %%
-pairs = [(c1, s1, c2, s2) for c1 in COLOURS for s1 in SHAPES for c2 in COLOURS for s2 in SHAPES
-         if c1 != c2 and s1 != s2 and not {(c1, s1), (c2, s2), (c1, s2), (c2, s1)} & set(HELD_OUT)]
-chosen = [pairs[i] for i in torch.randperm(len(pairs), generator=generator)[:300].tolist()]
-scene_images = torch.cat([torch.from_numpy(draw(compose([
-    ("large", c1, s1, 16, 32), ("large", c2, s2, 48, 32)]))) for c1, s1, c2, s2 in chosen])
-long = [encode(tokenizer, [f"a {a} {s1} left of a {b} {s2}" for a, s1, b, s2 in texts])
-        for texts in (chosen, [(c2, s1, c1, s2) for c1, s1, c2, s2 in chosen])]  # true, false
-short = [encode(tokenizer, [f"a {texts[at]} {texts[1]}" for texts in chosen]) for at in (0, 2)]
-palette = torch.tensor([vocabulary[colour] for colour in COLOURS])  # (8,) token ids
-at = torch.isin(long[0][0], palette)  # (300, words) where a colour stands, two a row
+pairs = [
+    (c1, s1, c2, s2)
+    for c1 in COLOURS
+    for s1 in SHAPES
+    for c2 in COLOURS
+    for s2 in SHAPES
+    if c1 != c2
+    and s1 != s2
+    and not {(c1, s1), (c2, s2), (c1, s2), (c2, s1)} & set(HELD_OUT)
+]
+chosen = [
+    pairs[i]
+    for i in torch.randperm(len(pairs), generator=generator)[:300].tolist()
+]
+scene_images = torch.cat(
+    [
+        torch.from_numpy(
+            draw(
+                compose([("large", c1, s1, 16, 32), ("large", c2, s2, 48, 32)])
+            )
+        )
+        for c1, s1, c2, s2 in chosen
+    ]
+)
+long = [
+    encode(
+        tokenizer, [f"a {a} {s1} left of a {b} {s2}" for a, s1, b, s2 in texts]
+    )
+    for texts in (chosen, [(c2, s1, c1, s2) for c1, s1, c2, s2 in chosen])
+]  # true, false
+short = [
+    encode(tokenizer, [f"a {texts[at]} {texts[1]}" for texts in chosen])
+    for at in (0, 2)
+]
+# (8,) token ids
+palette = torch.tensor([vocabulary[colour] for colour in COLOURS])
+# (300, words) where a colour stands, two a row
+at = torch.isin(long[0][0], palette)
 with torch.no_grad():
     v = stem_features(scene_images)  # (300, 16, 64)
-    judged, asked_short = ([world.match_logits(v, *text) for text in texts]
-                           for texts in (long, short))  # two of (300,) each
-    compared = [F.cosine_similarity(world.embed_pictures(v), world.embed_texts(*text))
-                for text in long]  # fmt: skip
-    h = world.encoder(long[0][0].masked_fill(at, MASK), v, long[0][1])  # (300, positions, dim)
-    log_p = world.word_logits(h[:, : at.shape[1]][at]).log_softmax(1).view(300, 2, -1)
-guessed = [log_p.gather(2, text[0][at].view(300, 2, 1)).sum((1, 2)) for text in long]  # (300,) each
-two = {"matching, the long caption": judged, "contrast, the long caption": compared,
-       "matching, one thing": asked_short, "masked words, both colours": guessed}
-plots.table([[name, share(true > false)] for name, (true, false) in two.items()],
-            header=["the true colours preferred (a coin: 50 %)", ""])
-lab.claim("asked about one thing or for the masked colours it prefers the true ones far more often "
-          "than by matching the long caption",
-          min((two[name][0] > two[name][1]).double().mean().item() for name in list(two)[2:])
-          > (judged[0] > judged[1]).double().mean().item() + 0.15)  # fmt: skip
+    judged, asked_short = (
+        [world.match_logits(v, *text) for text in texts]
+        for texts in (long, short)
+    )  # two of (300,) each
+    compared = [
+        F.cosine_similarity(world.embed_pictures(v), world.embed_texts(*text))
+        for text in long
+    ]
+    # (300, positions, dim)
+    h = world.encoder(long[0][0].masked_fill(at, MASK), v, long[0][1])
+    log_p = (
+        world.word_logits(h[:, : at.shape[1]][at])
+        .log_softmax(1)
+        .view(300, 2, -1)
+    )
+guessed = [
+    log_p.gather(2, text[0][at].view(300, 2, 1)).sum((1, 2)) for text in long
+]  # (300,) each
+two = {
+    "matching, the long caption": judged,
+    "contrast, the long caption": compared,
+    "matching, one thing": asked_short,
+    "masked words, both colours": guessed,
+}
+plots.table(
+    [[name, share(true > false)] for name, (true, false) in two.items()],
+    header=["the true colours preferred (a coin: 50 %)", ""],
+)
+lab.claim(
+    "asked about one thing or for the masked colours it prefers the true ones"
+    " far more often than by matching the long caption",
+    min(
+        (two[name][0] > two[name][1]).double().mean().item()
+        for name in list(two)[2:]
+    )
+    > (judged[0] > judged[1]).double().mean().item() + 0.15,
+)
 
 # %% [markdown]
 # With exchanged colours in the long caption matching is not far above a coin, and contrast nearer
@@ -1074,35 +1489,67 @@ lab.claim("asked about one thing or for the masked colours it prefers the true o
 # %%
 classes = [(colour, shape) for colour in COLOURS for shape in SHAPES]
 generator = torch.Generator().manual_seed(1)
-places = torch.randint(14, 50, (len(classes) * 12, 2), generator=generator).tolist()
+places = torch.randint(
+    14, 50, (len(classes) * 12, 2), generator=generator
+).tolist()
 truth = [i % len(classes) for i in range(len(places))]
-single = torch.cat([torch.from_numpy(draw(compose([("large", *classes[i], cx, cy)])))
-                    for i, (cx, cy) in zip(truth, places)])  # (384, 3, 64, 64)
+single = torch.cat(
+    [
+        torch.from_numpy(draw(compose([("large", *classes[i], cx, cy)])))
+        for i, (cx, cy) in zip(truth, places)
+    ]
+)  # (384, 3, 64, 64)
 prompts_en = [f"a {colour} {shape}" for colour, shape in classes]
 prompts = encode(tokenizer, prompts_en)
-zh_prompts = encode(tokenizer, ["一个" + thing("zh", None, *kind) for kind in classes])
+zh_prompts = encode(
+    tokenizer, ["一个" + thing("zh", None, *kind) for kind in classes]
+)
 print(prompts_en[0], "/", "一个" + thing("zh", None, *classes[0]))
 with torch.no_grad():
     v = world.embed_pictures(stem_features(single))  # (384, 64)
-    best = {language: cosine_scores(v, world.embed_texts(*p)).argmax(1)
-            for language, p in (("English", prompts), ("Chinese", zh_prompts))}
+    best = {
+        language: cosine_scores(v, world.embed_texts(*p)).argmax(1)
+        for language, p in (("English", prompts), ("Chinese", zh_prompts))
+    }
 truth = torch.tensor(truth)
-hits = {language: guessed == truth for language, guessed in best.items()}  # (384,) each
+# (384,) each
+hits = {language: guessed == truth for language, guessed in best.items()}
 kind = {c: truth == classes.index(c) for c in HELD_OUT}  # (384,) each
 held = torch.stack(list(kind.values())).any(0)  # (384,)
-plots.table([["28 combinations of pretraining", *(share(hit[~held]) for hit in hits.values())],
-             *([f"{' '.join(c)} (new)", *(share(hit[of]) for hit in hits.values())]
-               for c, of in kind.items())], header=["named rightly", *hits])  # fmt: skip
-colour_right = torch.tensor([classes[g][0] == classes[i][0] for g, i in
-                             zip(best["English"][held].tolist(), truth[held].tolist())])
-print(f"chance {100 / len(classes):.1f} %; the same answer in both languages: "
-      f"{share(best['English'] == best['Chinese'])}; the right colour for new ones: "
-      f"{share(colour_right)}")  # fmt: skip
-named = [min(hit[of].double().mean().item() for hit in hits.values()) for of in kind.values()]
-lab.claim("known combinations are nearly always named, and three of the four new ones more often "
-          "than not, in both languages",
-          min(hit[~held].double().mean().item() for hit in hits.values()) > 0.9
-          and sum(share_of > 0.5 for share_of in named) >= 3)  # fmt: skip
+plots.table(
+    [
+        [
+            "28 combinations of pretraining",
+            *(share(hit[~held]) for hit in hits.values()),
+        ],
+        *(
+            [f"{' '.join(c)} (new)", *(share(hit[of]) for hit in hits.values())]
+            for c, of in kind.items()
+        ),
+    ],
+    header=["named rightly", *hits],
+)
+colour_right = torch.tensor(
+    [
+        classes[g][0] == classes[i][0]
+        for g, i in zip(best["English"][held].tolist(), truth[held].tolist())
+    ]
+)
+print(
+    f"chance {100 / len(classes):.1f} %; the same answer in both languages:"
+    f" {share(best['English'] == best['Chinese'])}; the right colour for new"
+    f" ones: {share(colour_right)}"
+)
+named = [
+    min(hit[of].double().mean().item() for hit in hits.values())
+    for of in kind.values()
+]
+lab.claim(
+    "known combinations are nearly always named, and three of the four new ones"
+    " more often than not, in both languages",
+    min(hit[~held].double().mean().item() for hit in hits.values()) > 0.9
+    and sum(share_of > 0.5 for share_of in named) >= 3,
+)
 
 # %% [markdown]
 # Without a label for this task the model names things, from captions that name colours and shapes.
@@ -1117,14 +1564,22 @@ lab.claim("known combinations are nearly always named, and three of the four new
 
 # %%
 categories = sorted(set(emoji["test"].categories))
-truth = torch.tensor([categories.index(c) for c in emoji["test"].categories])  # (240,)
+# (240,)
+truth = torch.tensor([categories.index(c) for c in emoji["test"].categories])
 with torch.no_grad():
-    scores = heads(pictures["test"], sentences([c.lower() for c in categories]))  # (240, classes)
+    # (240, classes)
+    scores = heads(pictures["test"], sentences([c.lower() for c in categories]))
 zero_shot = (scores.argmax(1) == truth).double().mean().item()
 commonest = torch.bincount(truth).max().item() / len(truth)
-print(f"{len(categories)} categories; always the commonest: {100 * commonest:.1f} %; zero-shot:",
-      lab.measured("06.zero_shot", 100 * zero_shot, "%"))  # fmt: skip
-lab.claim("zero-shot is more than 10 points above the commonest", zero_shot > commonest + 0.1)
+print(
+    f"{len(categories)} categories; always the commonest: {100 * commonest:.1f}"
+    " %; zero-shot:",
+    lab.measured("06.zero_shot", 100 * zero_shot, "%"),
+)
+lab.claim(
+    "zero-shot is more than 10 points above the commonest",
+    zero_shot > commonest + 0.1,
+)
 
 # %% [markdown]
 # ## 9. How many labels does it save?
@@ -1157,56 +1612,125 @@ labels = sorted({run["labels"] for run in runs})
 def accuracies(start, count):
     """Accuracy in per cent of each seed."""
     rows = [r for r in runs if r["start"] == start and r["labels"] == count]
-    return torch.tensor([100 * r["accuracy"] for r in sorted(rows, key=lambda r: r["seed"])])
+    return torch.tensor(
+        [100 * r["accuracy"] for r in sorted(rows, key=lambda r: r["seed"])]
+    )
 
 
 learnt, test_questions = answered("train", 400, seed=100), answered("test", 500)
-usual = {f: learnt.y[learnt.family == f].mode().values for f in learnt.family.unique().tolist()}
-blind = 100 * torch.tensor([(test_questions.y[i] == usual[f]).item() for i, f in
-                            enumerate(test_questions.family.tolist())]).double().mean().item()
+usual = {
+    f: learnt.y[learnt.family == f].mode().values
+    for f in learnt.family.unique().tolist()
+}
+blind = (
+    100
+    * torch.tensor(
+        [
+            (test_questions.y[i] == usual[f]).item()
+            for i, f in enumerate(test_questions.family.tolist())
+        ]
+    )
+    .double()
+    .mean()
+    .item()
+)
 
 # %%
 figure, axis = plt.subplots(figsize=(6.6, 3.6))
 for i, start in enumerate(starts):
-    found = torch.stack([accuracies(start, count) for count in labels])  # (sizes, seeds)
+    # (sizes, seeds)
+    found = torch.stack([accuracies(start, count) for count in labels])
     dash = plots.DASHES[i % len(plots.DASHES)] + "osD^v"[i]
-    axis.errorbar(labels, found.mean(1), found.std(1), fmt=dash, capsize=3, markersize=4,
-                  color=plots.PALETTE[i], label=start)
+    axis.errorbar(
+        labels,
+        found.mean(1),
+        found.std(1),
+        fmt=dash,
+        capsize=3,
+        markersize=4,
+        color=plots.PALETTE[i],
+        label=start,
+    )
 axis.axhline(blind, color="0.4", linestyle=":", label="commonest answers")
-axis.set(xscale="log", xlabel="answered questions", ylabel="right answers (%)",
-         title="Few labels: pairs help. Many: equal compute is better spent on them")
+axis.set(
+    xscale="log",
+    xlabel="answered questions",
+    ylabel="right answers (%)",
+    title="Few labels: pairs help. Many: equal compute is better spent on them",
+)
 axis.set_xticks(labels, labels)
 axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-plots.show(figure, alt="Accuracy over the number of labels from 100 to 6,400 for five starts: the "
-           "checkpoint is highest; equal compute without pretraining passes the short pretraining "
-           "at 6,400 labels; the start from unpaired data stays lowest.")  # fmt: skip
-plots.table([["commonest answer of each family", *([f"{blind:.1f} %"] * len(labels))],
-             *([start, *(lab.mean_spread(accuracies(start, n).tolist(), "%") for n in labels)]
-               for start in starts)], header=["start", *(f"{n} labels" for n in labels)])
+plots.show(
+    figure,
+    alt=(
+        "Accuracy over the number of labels from 100 to 6,400 for five starts:"
+        " the checkpoint is highest; equal compute without pretraining passes"
+        " the short pretraining at 6,400 labels; the start from unpaired data"
+        " stays lowest."
+    ),
+)
+plots.table(
+    [
+        [
+            "commonest answer of each family",
+            *([f"{blind:.1f} %"] * len(labels)),
+        ],
+        *(
+            [
+                start,
+                *(
+                    lab.mean_spread(accuracies(start, n).tolist(), "%")
+                    for n in labels
+                ),
+            ]
+            for start in starts
+        ),
+    ],
+    header=["start", *(f"{n} labels" for n in labels)],
+)
+
 
 # %%
 def area(start, base):
     """The mean gap in points between two curves over the logarithm of the labels, by seed."""
     gaps = [accuracies(start, n) - accuracies(base, n) for n in labels]
     gaps = torch.stack(gaps)  # (sizes, seeds)
-    return (gaps[1:] + gaps[:-1]).mean(0) / 2  # the sizes are evenly spaced on the log axis
+    # the sizes are evenly spaced on the log axis
+    return (gaps[1:] + gaps[:-1]).mean(0) / 2
 
 
-gained = {(start, base): area(start, base) for start, base in (
-    ("pairs", "none, equal compute"), ("pairs", "alone"), ("alone", "none"))}
+gained = {
+    (start, base): area(start, base)
+    for start, base in (
+        ("pairs", "none, equal compute"),
+        ("pairs", "alone"),
+        ("alone", "none"),
+    )
+}
 for (start, base), gap in gained.items():
-    print(f"{start} against {base}: {lab.mean_spread(gap.tolist(), 'points')}, "
-          f"by seed {', '.join(f'{g:+.1f}' for g in gap.tolist())}")
-for n in (400, 1600):  # between the measured numbers of labels the curve is taken as straight
+    print(
+        f"{start} against {base}: {lab.mean_spread(gap.tolist(), 'points')}, "
+        f"by seed {', '.join(f'{g:+.1f}' for g in gap.tolist())}"
+    )
+# between the measured numbers of labels the curve is taken as straight
+for n in (400, 1600):
     reached = accuracies("pairs", n).mean().item()
     curve = [accuracies("none, equal compute", k).mean().item() for k in labels]
     needed = math.exp(np.interp(reached, curve, np.log(labels)))
-    print(f"what pairs reach with {n} labels takes {needed:.0f} at equal compute: "
-          f"{needed / n:.1f} times as many")  # fmt: skip
-lab.claim("against as much compute without pretraining, pairs are ahead with 400 labels and behind "
-          "with 6,400, with every seed",
-          (accuracies("pairs", 400) > accuracies("none, equal compute", 400)).all().item()
-          and (accuracies("pairs", 6400) < accuracies("none, equal compute", 6400)).all().item())
+    print(
+        f"what pairs reach with {n} labels takes {needed:.0f} at equal compute:"
+        f" {needed / n:.1f} times as many"
+    )
+lab.claim(
+    "against as much compute without pretraining, pairs are ahead with 400"
+    " labels and behind with 6,400, with every seed",
+    (accuracies("pairs", 400) > accuracies("none, equal compute", 400))
+    .all()
+    .item()
+    and (accuracies("pairs", 6400) < accuracies("none, equal compute", 6400))
+    .all()
+    .item(),
+)
 
 # %% [markdown]
 # **Pairs save labels where labels are few.** With 100 labels only the starts from pairs are
@@ -1239,36 +1763,62 @@ lab.claim("against as much compute without pretraining, pairs are ahead with 400
 # EfficientNet saw none.)
 
 # %%
-from course_utils.pretraining import grid_features, load_real_pretrained  # noqa: E402
+from course_utils.pretraining import grid_features, load_real_pretrained
 
-real = load_real_pretrained(lab.data_path("checkpoints/real_pretrained.safetensors"))
+real = load_real_pretrained(
+    lab.data_path("checkpoints/real_pretrained.safetensors")
+)
 with torch.no_grad():
     grid = grid_features("emoji-test", emoji["test"].images)  # (240, 16, 1280)
-    x_names, mask_names = encode_texts(wordpiece, emoji["test"].names)  # (240, words) each
-    by_joint = cosine_scores(real.embed_pictures(grid), real.embed_texts(x_names, mask_names))
-    place = ranks(by_joint.T, right["test"].T)  # (240,) of the best right picture
-    scene_grid = grid_features("world-lesson06", told.images[:100])  # (100, 16, 1280)
+    # (240, words) each
+    x_names, mask_names = encode_texts(wordpiece, emoji["test"].names)
+    by_joint = cosine_scores(
+        real.embed_pictures(grid), real.embed_texts(x_names, mask_names)
+    )
+    # (240,) of the best right picture
+    place = ranks(by_joint.T, right["test"].T)
+    # (100, 16, 1280)
+    scene_grid = grid_features("world-lesson06", told.images[:100])
     hidden = [told.texts[i] for i in own[:100].tolist()]  # captions
-    said = [next(word for word in text.split() if word in COLOURS) for text in hidden]
-    shown = [text.replace(word, "[MASK]", 1) for text, word in zip(hidden, said)]
+    said = [
+        next(word for word in text.split() if word in COLOURS)
+        for text in hidden
+    ]
+    shown = [
+        text.replace(word, "[MASK]", 1) for text, word in zip(hidden, said)
+    ]
     x_real, mask_real = encode_texts(wordpiece, shown)  # (100, words) each
     at = (x_real == wordpiece.token_to_id("[MASK]")).nonzero()  # (100, 2)
     guessed = {}
-    for name, v in (("its picture", scene_grid), ("another picture", scene_grid.roll(1, 0)),
-                    ("no picture", None)):  # fmt: skip
+    for name, v in (
+        ("its picture", scene_grid),
+        ("another picture", scene_grid.roll(1, 0)),
+        ("no picture", None),
+    ):
         h = real.encoder(x_real, v, mask_real)[at[:, 0], at[:, 1]]  # (100, dim)
         best = real.words[real.word_logits(h).argmax(1)].tolist()  # token ids
         guessed[name] = torch.tensor(
-            [wordpiece.id_to_token(i) == word for i, word in zip(best, said)])  # (100,)
-print(f"unseen emoji names, joint encoder, contrast alone: R@1 {share(place <= 1)}, "
-      f"R@10 {share(place <= 10)}")
-print("masked colours of the world guessed:",
-      ", ".join(f"{share(hit)} with {name}" for name, hit in guessed.items()),
-      f"(chance {100 / len(COLOURS):.1f} %)")  # fmt: skip
+            [wordpiece.id_to_token(i) == word for i, word in zip(best, said)]
+        )  # (100,)
+print(
+    "unseen emoji names, joint encoder, contrast alone: R@1"
+    f" {share(place <= 1)}, R@10 {share(place <= 10)}"
+)
+print(
+    "masked colours of the world guessed:",
+    ", ".join(f"{share(hit)} with {name}" for name, hit in guessed.items()),
+    f"(chance {100 / len(COLOURS):.1f} %)",
+)
 for name, model in (("two heads", heads), ("joint encoder", real)):
-    print(f"{name}: {sum(p.numel() for p in model.parameters() if p.requires_grad):,} weights")
-lab.claim("with its picture it guesses more than twice as many colours as with none",
-          guessed["its picture"].sum() > 2 * guessed["no picture"].sum())  # fmt: skip
+    print(
+        f"{name}:"
+        f" {sum(p.numel() for p in model.parameters() if p.requires_grad):,}"
+        " weights"
+    )
+lab.claim(
+    "with its picture it guesses more than twice as many colours as with none",
+    guessed["its picture"].sum() > 2 * guessed["no picture"].sum(),
+)
 
 # %% [markdown]
 # By contrast alone the joint encoder finds less than the two heads. Several things differ, and we
@@ -1312,23 +1862,49 @@ lab.claim("with its picture it guesses more than twice as many colours as with n
 # - Pairs save labels where labels are few. Captions are supervision too: somebody wrote them.
 
 # %%
-quiz([
-    ("A contrastive loss of 4.1: good or bad?",
-     "It depends on the batch: guessing gives ln n. For n = 64 that is 4.16, so nothing has been "
-     "learnt; for n = 4096 it is 8.3."),
-    ("What does a lower temperature change?",
-     "The push goes to the most similar wrong texts: two of them compare as e to the power of "
-     "their gap over the temperature."),
-    ("Another caption of the batch is true of the picture as well. What does that do?",
-     "It is taken for wrong where it is right: the loss pushes a true pair apart. (An exact copy "
-     "of the own caption only raises the floor of the loss; its gradient is the same.)"),
-    ("Why did the English encoder fail in Chinese, whatever the head?",
-     "Most characters become the same unknown token, so different names get nearly the same "
-     "vector; no head can undo that."),
-    ("You mask 15 % of all words at random. What is wasted?",
-     "Words that the text alone can guess, such as 'a' and 'of': their loss is small without any "
-     "picture."),
-])  # fmt: skip
+quiz(
+    [
+        (
+            "A contrastive loss of 4.1: good or bad?",
+            (
+                "It depends on the batch: guessing gives ln n. For n = 64 that"
+                " is 4.16, so nothing has been learnt; for n = 4096 it is 8.3."
+            ),
+        ),
+        (
+            "What does a lower temperature change?",
+            (
+                "The push goes to the most similar wrong texts: two of them"
+                " compare as e to the power of their gap over the temperature."
+            ),
+        ),
+        (
+            (
+                "Another caption of the batch is true of the picture as well."
+                " What does that do?"
+            ),
+            (
+                "It is taken for wrong where it is right: the loss pushes a"
+                " true pair apart. (An exact copy of the own caption only"
+                " raises the floor of the loss; its gradient is the same.)"
+            ),
+        ),
+        (
+            "Why did the English encoder fail in Chinese, whatever the head?",
+            (
+                "Most characters become the same unknown token, so different"
+                " names get nearly the same vector; no head can undo that."
+            ),
+        ),
+        (
+            "You mask 15 % of all words at random. What is wasted?",
+            (
+                "Words that the text alone can guess, such as 'a' and 'of':"
+                " their loss is small without any picture."
+            ),
+        ),
+    ]
+)
 
 # %% [markdown]
 # **Papers.** Van den Oord et al. 2018, *Representation Learning with Contrastive Predictive

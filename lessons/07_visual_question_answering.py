@@ -28,17 +28,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw
-from torch import nn
-from transformers import BertConfig, BertForQuestionAnswering
-
 from course_utils import lab, plots, recipes, widgets, yes_no_runs
 from course_utils.baselines import majority, mode_per_question
-from course_utils.checks import check, compare_prediction, hint, quiz
+from course_utils.checks import check, compare_prediction, quiz
 from course_utils.datasets import load_easy_vqa, loader
 from course_utils.evaluation import evaluate
 from course_utils.text import encode
 from course_utils.training import FitConfig, fit
+from PIL import Image, ImageDraw
+from torch import nn
+from transformers import BertConfig, BertForQuestionAnswering
 
 # %% [markdown]
 # ## 1. The question
@@ -51,7 +50,11 @@ from course_utils.training import FitConfig, fit
 train_all = load_easy_vqa("train")
 test = load_easy_vqa("test", train_all.tokenizer, train_all.answers)
 train, validation = train_all.split_by_image(0.1, seed=0)
-for name, data in (("train", train), ("validation", validation), ("test", test)):
+for name, data in (
+    ("train", train),
+    ("validation", validation),
+    ("test", test),
+):
     print(f"{name:10}  {len(data.images):5} pictures  {len(data):6} questions")
 print("answers:", ", ".join(train.answers))
 
@@ -59,7 +62,12 @@ print("answers:", ", ".join(train.answers))
 rows = [train.image_index.tolist().index(i) + 2 for i in (10, 11, 12, 13)]
 titles = [f"{train.questions[r]}\n{train.answers[train.y[r]]}" for r in rows]
 figure = plots.images_grid(train.images[train.image_index[rows]], titles)
-plots.show(figure, alt="Four pictures with one coloured shape each, a question and its answer.")
+plots.show(
+    figure,
+    alt=(
+        "Four pictures with one coloured shape each, a question and its answer."
+    ),
+)
 
 # %% [markdown]
 # The validation pictures are taken from the *training* pictures: 400 of 4,000, with all their
@@ -76,12 +84,23 @@ model = recipes.easy_vqa_model(train)
 untrained = evaluate(model, test)
 blind = mode_per_question(train, test)
 plots.table(
-    [["chance: one of 13 answers", f"{100 / 13:.1f} %"],
-     ["untrained joint Transformer", lab.measured("07.untrained", 100 * untrained.accuracy, "%")],
-     ["always the commonest answer", f"{100 * majority(train, test).accuracy:.1f} %"],
-     ["the commonest answer to each question, blind", f"{100 * blind.accuracy:.1f} %"]],
+    [
+        ["chance: one of 13 answers", f"{100 / 13:.1f} %"],
+        [
+            "untrained joint Transformer",
+            lab.measured("07.untrained", 100 * untrained.accuracy, "%"),
+        ],
+        [
+            "always the commonest answer",
+            f"{100 * majority(train, test).accuracy:.1f} %",
+        ],
+        [
+            "the commonest answer to each question, blind",
+            f"{100 * blind.accuracy:.1f} %",
+        ],
+    ],
     header=["on the 9,673 test questions", "right"],
-)  # fmt: skip
+)
 
 # %% [markdown]
 # A model without training knows nothing. It gives nearly always the same few answers, and if these
@@ -171,6 +190,7 @@ print(f"largest difference {(z_leaf.grad - (p - y)).abs().max():.0e}")
 # exactly where training needs the gradient most. Watch the plain formula there: $y = 0$, and the
 # logit grows.
 
+
 # %%
 def plain_bce(z, y):
     p = 1 / (1 + torch.exp(-z))  # (), rounds to 0 or 1 where |z| is large
@@ -183,7 +203,9 @@ for value in (5.0, 10.0, 20.0, 100.0):
         z_one, no = torch.tensor(value, requires_grad=True), torch.tensor(0.0)
         loss = loss_of(z_one, no)
         loss.backward()
-        row.append(f"loss {loss.item():8.4f}, gradient {z_one.grad.item():6.4f}")
+        row.append(
+            f"loss {loss.item():8.4f}, gradient {z_one.grad.item():6.4f}"
+        )
     print("   plain: ".join(row[:2]) + "   PyTorch: " + row[2])
 
 # %% [markdown]
@@ -208,6 +230,7 @@ for value in (5.0, 10.0, 20.0, 100.0):
 # > tensor, so that it and its gradient stay finite and right for every logit, 0 included (where
 # > $\max$ and $|z|$ have a corner). Don't call PyTorch's own loss. Stuck? Run `hint("07.1")` in a new cell, and again for a second hint.
 
+
 # %%
 def binary_cross_entropy(z, y):
     """Mean binary cross-entropy of logits z (batch,) with answers y (batch,), stable."""
@@ -221,11 +244,15 @@ def binary_cross_entropy(z, y):
 binary_cross_entropy = check("07.1", binary_cross_entropy)
 
 # %%
-z_random, y_random = torch.randn(1000) * 30, (torch.rand(1000) < 0.5).float()  # (1000,) each
-difference = binary_cross_entropy(z_random, y_random) - F.binary_cross_entropy_with_logits(
+# (1000,) each
+z_random, y_random = torch.randn(1000) * 30, (torch.rand(1000) < 0.5).float()
+difference = binary_cross_entropy(
     z_random, y_random
+) - F.binary_cross_entropy_with_logits(z_random, y_random)
+print(
+    f"difference to PyTorch on 1,000 logits up to {z_random.abs().max():.0f}:"
+    f" {difference:.0e}"
 )
-print(f"difference to PyTorch on 1,000 logits up to {z_random.abs().max():.0f}: {difference:.0e}")
 
 # %% [markdown]
 # ### A bug that raises no error
@@ -238,6 +265,7 @@ print(f"difference to PyTorch on 1,000 logits up to {z_random.abs().max():.0f}: 
 # >
 # > A share `s` of the answers is "yes". What is the smallest mean loss that any model can reach with
 # > this bug, even one that knows every answer? Write it as a function of `s`.
+
 
 # %%
 def smallest_loss_with_the_bug(s):
@@ -257,11 +285,16 @@ smallest_loss_with_the_bug = check("07.2", smallest_loss_with_the_bug)
 yes_no = train.restrict_answers(("no", "yes"))
 share = yes_no.y.double().mean().item()
 print(f"share of yes in training {share:.4f}")
-print(f"with the bug the loss stays above {smallest_loss_with_the_bug(share):.4f}, not above 0")
+print(
+    "with the bug the loss stays above"
+    f" {smallest_loss_with_the_bug(share):.4f}, not above 0"
+)
 counts = {}  # question -> how often its answer was no, yes
 for question, answer in zip(yes_no.questions, yes_no.y.tolist()):
     counts.setdefault(question, [0, 0])[answer] += 1
-blind_loss = -sum(n * math.log(n / sum(row)) for row in counts.values() for n in row if n)
+blind_loss = -sum(
+    n * math.log(n / sum(row)) for row in counts.values() for n in row if n
+)
 blind_loss /= len(yes_no)  # H(Y|Q) of lesson 01, of these questions and in nat
 print(f"the best blind model has a loss of {blind_loss:.3f}")
 
@@ -283,10 +316,12 @@ print(inspect.getsource(recipes.easy_vqa_model))
 # once (`images`), says which picture each question is about (`image_index`), and holds the token ids
 # `x` with a `mask` that is True where there is a word:
 
+
 # %%
 def yes_no_objective(model, batch):
     """Mean binary cross-entropy of one batch."""
-    z = model(batch.images, batch.image_index, batch.x, batch.mask)[:, 0]  # (batch,)
+    # (batch,)
+    z = model(batch.images, batch.image_index, batch.x, batch.mask)[:, 0]
     return binary_cross_entropy(z, batch.y.float())
 
 
@@ -324,38 +359,83 @@ blind_yes_no = mode_per_question(train, test).by_family["yes/no"]
 yes_no_test = test.restrict_answers(("no", "yes"))
 yes_no_result = evaluate(yes_no_model, yes_no_test)
 plots.table(
-    [["blind: commonest answer to each question", f"{100 * blind_yes_no:.1f} %"],
-     ["joint Transformer, trained on yes/no alone",
-      lab.measured("07.yes_no", 100 * yes_no_result.accuracy, "%")]],
+    [
+        [
+            "blind: commonest answer to each question",
+            f"{100 * blind_yes_no:.1f} %",
+        ],
+        [
+            "joint Transformer, trained on yes/no alone",
+            lab.measured("07.yes_no", 100 * yes_no_result.accuracy, "%"),
+        ],
+    ],
     header=["yes/no questions of the test set", "right"],
-)  # fmt: skip
+)
 elsewhere = evaluate(yes_no_model, yes_no_test.shuffle_images(seed=lab.seed))
-same = (elsewhere.predictions == yes_no_result.predictions).double().mean().item()
-compare_prediction("07.yes_no", my_prediction, 100 * yes_no_result.accuracy, "%")
+same = (
+    (elsewhere.predictions == yes_no_result.predictions).double().mean().item()
+)
+compare_prediction(
+    "07.yes_no", my_prediction, 100 * yes_no_result.accuracy, "%"
+)
 
 # %% tags=["varies"]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
 window = min(50, len(history.loss))
-smooth = torch.tensor(history.loss).unfold(0, window, 1).mean(1)  # (updates - window + 1,)
+# (updates - window + 1,)
+smooth = torch.tensor(history.loss).unfold(0, window, 1).mean(1)
 axes[0].plot(history.loss, color="C0", linewidth=0.6, alpha=0.4)
-axes[0].plot(range(window - 1, len(history.loss)), smooth, color="C1", label="mean of 50 updates")
-axes[0].axhline(blind_loss, color="grey", linestyle="--", label="best blind model")
-axes[0].set(xlabel="update", ylabel="binary cross-entropy", title="The loss falls ...")
+axes[0].plot(
+    range(window - 1, len(history.loss)),
+    smooth,
+    color="C1",
+    label="mean of 50 updates",
+)
+axes[0].axhline(
+    blind_loss, color="grey", linestyle="--", label="best blind model"
+)
+axes[0].set(
+    xlabel="update", ylabel="binary cross-entropy", title="The loss falls ..."
+)
 axes[0].legend()
 passes = range(1, len(history.score) + 1)
-axes[1].plot(passes, [100 * s for s in history.score], marker="o", label="joint Transformer")
+axes[1].plot(
+    passes,
+    [100 * s for s in history.score],
+    marker="o",
+    label="joint Transformer",
+)
 blind_validation = mode_per_question(train, validation).by_family["yes/no"]
-axes[1].axhline(100 * blind_validation, color="grey", linestyle="--", label="blind")
-axes[1].set(xlabel="pass over the data", ylabel="right on validation (%)", ylim=(50, 101),
-            xticks=list(passes), title="... and accuracy stays where blind is")  # fmt: skip
+axes[1].axhline(
+    100 * blind_validation, color="grey", linestyle="--", label="blind"
+)
+axes[1].set(
+    xlabel="pass over the data",
+    ylabel="right on validation (%)",
+    ylim=(50, 101),
+    xticks=list(passes),
+    title="... and accuracy stays where blind is",
+)
 axes[1].legend(loc="lower right")
-plots.show(figure, alt="Left: the training loss falls to that of the best blind model. Right: after each of three "
-           "passes the validation accuracy lies on the blind baseline.")  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "Left: the training loss falls to that of the best blind model. Right:"
+        " after each of three passes the validation accuracy lies on the blind"
+        " baseline."
+    ),
+)
 
 # %%
-lab.claim("after three passes over the yes/no questions the model is within 3 points of blind",
-          abs(yes_no_result.accuracy - blind_yes_no) < 0.03)  # fmt: skip
-lab.claim("with exchanged pictures it gives the same answer to 19 of 20 questions", same > 0.95)
+lab.claim(
+    "after three passes over the yes/no questions the model is within 3 points"
+    " of blind",
+    abs(yes_no_result.accuracy - blind_yes_no) < 0.03,
+)
+lab.claim(
+    "with exchanged pictures it gives the same answer to 19 of 20 questions",
+    same > 0.95,
+)
 
 # %% [markdown]
 # The loss fell, so the optimiser did its work. But it fell by learning which *questions* tend to be
@@ -382,13 +462,21 @@ lab.claim("with exchanged pictures it gives the same answer to 19 of 20 question
 # $e^{z_1} / (e^{z_0} + e^{z_1}) = \sigma(z_1 - z_0)$, so the binary loss is the special case in which one of the two logits is fixed at 0:
 
 # %%
-two = torch.tensor([[0.0, 2.0], [0.0, -1.0], [0.0, 0.5]], requires_grad=True)  # (3, 2) no, yes
-target = torch.tensor([1, 0, 0])  # (3,) yes, no, no: the three examples from above
+# (3, 2) no, yes
+two = torch.tensor([[0.0, 2.0], [0.0, -1.0], [0.0, 0.5]], requires_grad=True)
+# (3,) yes, no, no: the three examples from above
+target = torch.tensor([1, 0, 0])
 loss = F.cross_entropy(two, target)
-print(f"softmax over (no, yes) {loss:.4f}, binary cross-entropy {terms.mean():.4f}")
+print(
+    f"softmax over (no, yes) {loss:.4f}, binary cross-entropy"
+    f" {terms.mean():.4f}"
+)
 loss.backward()
 says, truth = two.detach().softmax(1), F.one_hot(target, 2)  # (3, 2) each
-print(f"gradient minus (p - truth) / 3: {(two.grad - (says - truth) / 3).abs().max():.0e}")
+print(
+    "gradient minus (p - truth) / 3:"
+    f" {(two.grad - (says - truth) / 3).abs().max():.0e}"
+)
 
 # %% [markdown]
 # ### Several right answers: soft targets
@@ -402,13 +490,17 @@ print(f"gradient minus (p - truth) / 3: {(two.grad - (says - truth) / 3).abs().m
 # > Write the official score of an answer that `count` of `annotators` people gave, as a float.
 # > It is *not* min(count / 3, 1).
 
+
 # %%
 def vqa_score(count, annotators=10):
     """Mean over leaving each person out of min(agreeing / 3, 1); `count` people agree."""
     ### BEGIN SOLUTION
-    with_one_less = min((count - 1) / 3, 1)  # the person left out gave this answer: count ways
+    # the person left out gave this answer: count ways
+    with_one_less = min((count - 1) / 3, 1)
     with_all = min(count / 3, 1)  # the person left out gave another one
-    return (count * with_one_less + (annotators - count) * with_all) / annotators
+    return (
+        count * with_one_less + (annotators - count) * with_all
+    ) / annotators
     ### END SOLUTION
 
 
@@ -431,13 +523,17 @@ print("min(count/3, 1) ", *[f"{min(c / 3, 1):5.2f}" for c in range(6)])
 # Sum or mean over the answers? The mean is $C$ times smaller, and so is its gradient. VQA v2 models
 # use about $C = 3129$ answers. What does that do to a step of the optimiser?
 
+
 # %%
 def first_step(optimizer, scale, answers=3129):
     """The size of the first update of logits when the loss is the sum times `scale`."""
     logits = nn.Parameter(torch.zeros(1, answers))  # (1, answers)
     soft = torch.zeros(1, answers)  # (1, answers)
     soft[0, :3] = torch.tensor([1.0, 0.6, 0.3])
-    loss = F.binary_cross_entropy_with_logits(logits, soft, reduction="sum") * scale
+    loss = (
+        F.binary_cross_entropy_with_logits(logits, soft, reduction="sum")
+        * scale
+    )
     loss.backward()
     optimizer([logits], lr=0.1).step()
     return loss.item(), logits.detach().norm().item()
@@ -446,7 +542,10 @@ def first_step(optimizer, scale, answers=3129):
 for name, optimizer in (("SGD", torch.optim.SGD), ("Adam", torch.optim.Adam)):
     for scale, what in ((1.0, "sum"), (1 / 3129, "mean")):
         loss, size = first_step(optimizer, scale)
-        print(f"{name:4}  {what:4} over answers   loss {loss:9.4f}   step of length {size:.6f}")
+        print(
+            f"{name:4}  {what:4} over answers   loss {loss:9.4f}   step of"
+            f" length {size:.6f}"
+        )
 
 # %% [markdown]
 # SGD's step shrinks by the factor $C$. Adam divides by the size of the gradient and hardly notices:
@@ -485,8 +584,10 @@ history = fit(
     device=lab.device,
 )
 parameters = sum(p.numel() for p in model.parameters())
-print(f"{parameters:,} weights, {len(history.loss):,} updates of about "
-      f"{len(train) // len(loader(train, recipes.IMAGES_PER_BATCH))} questions")  # fmt: skip
+print(
+    f"{parameters:,} weights, {len(history.loss):,} updates of about "
+    f"{len(train) // len(loader(train, recipes.IMAGES_PER_BATCH))} questions"
+)
 
 # %% [markdown]
 # Now this model on the test set, with the numbers that belong beside each other: what nobody needs a
@@ -494,22 +595,43 @@ print(f"{parameters:,} weights, {len(history.loss):,} updates of about "
 # one.
 
 # %%
-result, shuffled = evaluate(model, test), evaluate(model, test.shuffle_images(seed=lab.seed))
-table = [["blind: commonest answer to each question", f"{100 * blind.accuracy:.1f} %"]
-         + [f"{100 * blind.by_family[f]:.1f} %" for f in test.families]]  # fmt: skip
-for key, name, e in (("untrained", "the model before training", untrained),
-                     ("shuffled", "trained, pictures exchanged", shuffled),
-                     ("test", "trained", result)):  # fmt: skip
+result, shuffled = (
+    evaluate(model, test),
+    evaluate(model, test.shuffle_images(seed=lab.seed)),
+)
+table = [
+    [
+        "blind: commonest answer to each question",
+        f"{100 * blind.accuracy:.1f} %",
+    ]
+    + [f"{100 * blind.by_family[f]:.1f} %" for f in test.families]
+]
+for key, name, e in (
+    ("untrained", "the model before training", untrained),
+    ("shuffled", "trained, pictures exchanged", shuffled),
+    ("test", "trained", result),
+):
     digits = 2 if key == "test" else 1
-    table.append([name, lab.measured(f"07.{key}", 100 * e.accuracy, "%", digits=digits)]
-                 + [lab.measured(f"07.{key}.{f}", 100 * e.by_family[f], "%", digits=digits)
-                    for f in test.families])  # fmt: skip
+    table.append(
+        [name, lab.measured(f"07.{key}", 100 * e.accuracy, "%", digits=digits)]
+        + [
+            lab.measured(
+                f"07.{key}.{f}", 100 * e.by_family[f], "%", digits=digits
+            )
+            for f in test.families
+        ]
+    )
 plots.table(table, header=["test set", "all", *test.families])
 
 # %%
-lab.claim("at least 99.5 % of the test questions are answered correctly", result.accuracy >= 0.995)
-lab.claim("with exchanged pictures the model is worse than the blind baseline",
-          shuffled.accuracy < blind.accuracy)  # fmt: skip
+lab.claim(
+    "at least 99.5 % of the test questions are answered correctly",
+    result.accuracy >= 0.995,
+)
+lab.claim(
+    "with exchanged pictures the model is worse than the blind baseline",
+    shuffled.accuracy < blind.accuracy,
+)
 
 # %% [markdown]
 # With exchanged pictures the trained model loses more than a third of its answers. It does not even fall
@@ -529,16 +651,36 @@ passes = range(1, len(by_pass) + 1)
 blind_by_family = mode_per_question(train, validation).by_family
 for i, family in enumerate(validation.families):
     colour = plots.PALETTE[i]
-    axis.plot(passes, [100 * found[family] for found in by_pass], "os^"[i] + "-", color=colour,
-              label=family)  # fmt: skip
-    axis.axhline(100 * blind_by_family[family], color=colour, linestyle="--", linewidth=1)
-axis.set(xlabel="pass over the data", ylabel="right on validation (%)", ylim=(0, 103),
-         title="Each family leaves its blind line (dashed)")  # fmt: skip
+    axis.plot(
+        passes,
+        [100 * found[family] for found in by_pass],
+        "os^"[i] + "-",
+        color=colour,
+        label=family,
+    )
+    axis.axhline(
+        100 * blind_by_family[family], color=colour, linestyle="--", linewidth=1
+    )
+axis.set(
+    xlabel="pass over the data",
+    ylabel="right on validation (%)",
+    ylim=(0, 103),
+    title="Each family leaves its blind line (dashed)",
+)
 axis.legend()
-plots.show(figure, alt="Validation accuracy of yes/no, colour and shape questions after each pass, "
-           "each with its blind baseline as a dashed line; close to 100 per cent at the end.")
+plots.show(
+    figure,
+    alt=(
+        "Validation accuracy of yes/no, colour and shape questions after each"
+        " pass, each with its blind baseline as a dashed line; close to 100 per"
+        " cent at the end."
+    ),
+)
 for i, found in enumerate(by_pass[:3], start=1):
-    print(f"after pass {i}:", ", ".join(f"{f} {100 * share:.1f} %" for f, share in found.items()))
+    print(
+        f"after pass {i}:",
+        ", ".join(f"{f} {100 * share:.1f} %" for f, share in found.items()),
+    )
 
 # %% [markdown]
 # The families leave their blind lines one after the other. Colours and shapes are far above theirs after
@@ -553,21 +695,41 @@ for i, found in enumerate(by_pass[:3], start=1):
 
 # %% tags=["varies"]
 figure = plots.confusion(result.confusion, test.answers)
-figure.axes[0].set_title(f"{int((~result.right).sum())} mistakes in {len(test):,} questions")
-plots.show(figure, alt="Confusion matrix of the 13 answers: nearly everything on the diagonal.")
+figure.axes[0].set_title(
+    f"{int((~result.right).sum())} mistakes in {len(test):,} questions"
+)
+plots.show(
+    figure,
+    alt=(
+        "Confusion matrix of the 13 answers: nearly everything on the diagonal."
+    ),
+)
 
 # %% tags=["varies"]
 figure = plots.confusion(shuffled.confusion, test.answers)
 figure.axes[0].set_title("pictures exchanged: wrong answers of the right kind")
-plots.show(figure, alt="Confusion matrix with exchanged pictures: colours are taken for colours, "
-           "shapes for shapes, yes for no; hardly anything outside these blocks.")  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "Confusion matrix with exchanged pictures: colours are taken for"
+        " colours, shapes for shapes, yes for no; hardly anything outside these"
+        " blocks."
+    ),
+)
 
 # %%
-kinds = {"yes": 0, "no": 0, "circle": 1, "rectangle": 1, "triangle": 1}  # 2: a colour
-kind = torch.tensor([kinds.get(answer, 2) for answer in test.answers])  # (answers,)
-crossed = (kind[shuffled.predictions.cpu()] != kind[test.y]).double().mean().item()
-lab.claim("with exchanged pictures fewer than 1 in 100 answers are of another kind than the question",
-          crossed < 0.01)  # fmt: skip
+# 2: a colour
+kinds = {"yes": 0, "no": 0, "circle": 1, "rectangle": 1, "triangle": 1}
+# (answers,)
+kind = torch.tensor([kinds.get(answer, 2) for answer in test.answers])
+crossed = (
+    (kind[shuffled.predictions.cpu()] != kind[test.y]).double().mean().item()
+)
+lab.claim(
+    "with exchanged pictures fewer than 1 in 100 answers are of another kind"
+    " than the question",
+    crossed < 0.01,
+)
 
 # %% [markdown]
 # ## 6. What does it look at?
@@ -578,18 +740,24 @@ lab.claim("with exchanged pictures fewer than 1 in 100 answers are of another ki
 # are coarse pointers: each of the 16 features has seen 46x46 pixels around its patch.
 
 # %% tags=["varies"]
-rows = [next(i for i in range(start, len(test)) if test.family[i] == f)
-        for start, f in ((0, 0), (200, 1), (400, 2), (600, 0))]  # fmt: skip
+rows = [
+    next(i for i in range(start, len(test)) if test.family[i] == f)
+    for start, f in ((0, 0), (200, 1), (400, 2), (600, 0))
+]
 figure, axes = plt.subplots(1, 4, figsize=(11, 3.2))
 for axis, row in zip(axes, rows):
     batch = test[row]
     with torch.no_grad():
         inputs = [part.to(lab.device) for part in batch[:4]]
-        weights = model.attention(*inputs)[-1]  # (1, heads, positions, positions)
+        # (1, heads, positions, positions)
+        weights = model.attention(*inputs)[-1]
         logits = model(*inputs)  # (1, answers)
-    to_patches = weights[0, :, 0, batch.x.shape[1] :].mean(0).view(4, 4).cpu()  # (4, 4)
+    # (4, 4)
+    to_patches = weights[0, :, 0, batch.x.shape[1] :].mean(0).view(4, 4).cpu()
     plots.heat_over_image(axis, batch.images[0], to_patches)
-    axis.set_title(f"{test.questions[row]}\n{test.answers[logits.argmax()]}", fontsize=9)
+    axis.set_title(
+        f"{test.questions[row]}\n{test.answers[logits.argmax()]}", fontsize=9
+    )
 plots.show(figure, alt="Attention of the answer position over four pictures.")
 
 # %% [markdown]
@@ -598,30 +766,52 @@ plots.show(figure, alt="Attention of the answer position over four pictures.")
 # of them.
 
 # %% tags=["varies"]
-first = [test.image_index.tolist().index(i) for i in range(len(test.images))]  # a row a picture
-ground = test.images[:, :, :1, :1].float()  # (pictures, 3, 1, 1) the colour of the corner
-differs = (test.images.float() - ground).abs().amax(1) > 60  # (pictures, 64, 64) the shape
-holds = F.max_pool2d(differs[:, None].float(), 16)[:, 0].flatten(1).bool()  # (pictures, 16)
+# a row a picture
+first = [test.image_index.tolist().index(i) for i in range(len(test.images))]
+# (pictures, 3, 1, 1) the colour of the corner
+ground = test.images[:, :, :1, :1].float()
+# (pictures, 64, 64) the shape
+differs = (test.images.float() - ground).abs().amax(1) > 60
+# (pictures, 16)
+holds = F.max_pool2d(differs[:, None].float(), 16)[:, 0].flatten(1).bool()
 brightest, on_patches = [], []
-for batch in loader(test.select(torch.tensor(first)), images_per_batch=100, shuffle=False):
+for batch in loader(
+    test.select(torch.tensor(first)), images_per_batch=100, shuffle=False
+):
     with torch.no_grad():
-        weights = model.attention(*(part.to(lab.device) for part in batch[:4]))[-1]
+        weights = model.attention(*(part.to(lab.device) for part in batch[:4]))[
+            -1
+        ]
     seen = weights[:, :, 0, batch.x.shape[1] :].mean(1).cpu()  # (questions, 16)
     brightest.append(seen.argmax(1))
     on_patches.append(seen.sum(1))
-brightest, on_patches = torch.cat(brightest), torch.cat(on_patches)  # (pictures,) each
+# (pictures,) each
+brightest, on_patches = torch.cat(brightest), torch.cat(on_patches)
 plots.table(
-    [["a random patch", f"{100 * holds.double().mean():.0f} %"],
-     ["the best fixed patch", f"{100 * holds.double().mean(0).max():.0f} %"],
-     ["the patch with the largest weight",
-      f"{100 * holds[torch.arange(len(holds)), brightest].double().mean():.0f} %"]],
-    header=[f"holds a part of the shape ({len(holds):,} test pictures)", ""])  # fmt: skip
-print(f"weight on all patches together: {on_patches.mean():.2f}; the rest lies on the words")
+    [
+        ["a random patch", f"{100 * holds.double().mean():.0f} %"],
+        ["the best fixed patch", f"{100 * holds.double().mean(0).max():.0f} %"],
+        [
+            "the patch with the largest weight",
+            (
+                f"{100 * holds[torch.arange(len(holds)), brightest].double().mean():.0f} %"
+            ),
+        ],
+    ],
+    header=[f"holds a part of the shape ({len(holds):,} test pictures)", ""],
+)
+print(
+    f"weight on all patches together: {on_patches.mean():.2f}; the rest lies on"
+    " the words"
+)
 
 # %%
 points = holds[torch.arange(len(holds)), brightest].double().mean()
-lab.claim("the patch with the largest weight holds the shape 20 points more often than any fixed patch",
-          points > holds.double().mean(0).max() + 0.2)  # fmt: skip
+lab.claim(
+    "the patch with the largest weight holds the shape 20 points more often"
+    " than any fixed patch",
+    points > holds.double().mean(0).max() + 0.2,
+)
 
 # %% [markdown]
 # In nearly all pictures the patch with the largest weight holds a part of the shape, far more often
@@ -641,32 +831,52 @@ lab.claim("the patch with the largest weight holds the shape 20 points more ofte
 # - a question that presumes something false, such as "what color is the circle?" over a triangle.
 
 # %%
-COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "black": (0, 0, 0),
-           "gray": (128, 128, 128), "teal": (0, 128, 128), "brown": (165, 42, 42),
-           "yellow": (255, 255, 0)}  # fmt: skip
+COLOURS = {
+    "red": (255, 0, 0),
+    "green": (0, 255, 0),
+    "blue": (0, 0, 255),
+    "black": (0, 0, 0),
+    "gray": (128, 128, 128),
+    "teal": (0, 128, 128),
+    "brown": (165, 42, 42),
+    "yellow": (255, 255, 0),
+}
 
 
-def draw(shape="circle", colour="red", size=24, cx=32, cy=32, ground=(240, 240, 240)):
+def draw(
+    shape="circle", colour="red", size=24, cx=32, cy=32, ground=(240, 240, 240)
+):
     """A picture (3, 64, 64) uint8 with one shape of `size` pixels around (cx, cy)."""
     image = Image.new("RGB", (64, 64), ground)
     half = size / 2
     box = (cx - half, cy - half, cx + half, cy + half)
     pen = ImageDraw.Draw(image)
     if shape == "triangle":
-        pen.polygon([(cx, box[1]), (box[0], box[3]), (box[2], box[3])], fill=COLOURS[colour])
+        pen.polygon(
+            [(cx, box[1]), (box[0], box[3]), (box[2], box[3])],
+            fill=COLOURS[colour],
+        )
     else:
-        {"circle": pen.ellipse, "rectangle": pen.rectangle}[shape](box, fill=COLOURS[colour])
+        {"circle": pen.ellipse, "rectangle": pen.rectangle}[shape](
+            box, fill=COLOURS[colour]
+        )
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)  # (3, 64, 64)
 
 
 def ask(picture, question):
     """Probabilities (answers,) and attention over the patches (4, 4) for one picture."""
     x, mask = encode(test.tokenizer, [question])
-    inputs = (picture[None].float() / 255, torch.zeros(1, dtype=torch.long), x, mask)
+    inputs = (
+        picture[None].float() / 255,
+        torch.zeros(1, dtype=torch.long),
+        x,
+        mask,
+    )
     with torch.no_grad():
         inputs = [part.to(lab.device) for part in inputs]
         p = model(*inputs).softmax(1)[0].cpu()  # (answers,)
-        weights = model.attention(*inputs)[-1]  # (1, heads, positions, positions)
+        # (1, heads, positions, positions)
+        weights = model.attention(*inputs)[-1]
     return p, weights[0, :, 0, x.shape[1] :].mean(0).view(4, 4).cpu()
 
 
@@ -675,26 +885,54 @@ widgets.compose_and_ask(
     draw,
     ask,
     test.answers,
-    choices={"shape": ("circle", "rectangle", "triangle"), "colour": tuple(COLOURS)},
+    choices={
+        "shape": ("circle", "rectangle", "triangle"),
+        "colour": tuple(COLOURS),
+    },
     sliders={"size": (6, 60, 24), "cx": (0, 63, 32), "cy": (0, 63, 32)},
     question="what color is the shape?",
 )
 
 # %% tags=["varies"]
 cases = [
-    ("as in training", draw("circle", "teal", 26, 30, 34), "what color is the shape?"),
-    ("false premise", draw("triangle", "red", 30, 32, 32), "what color is the circle?"),
-    ("unknown word", draw("rectangle", "blue", 30, 32, 32), "is there a purple shape?"),
-    ("nothing there", draw("circle", "red", 0, -20, -20), "what shape is in the image?"),
+    (
+        "as in training",
+        draw("circle", "teal", 26, 30, 34),
+        "what color is the shape?",
+    ),
+    (
+        "false premise",
+        draw("triangle", "red", 30, 32, 32),
+        "what color is the circle?",
+    ),
+    (
+        "unknown word",
+        draw("rectangle", "blue", 30, 32, 32),
+        "is there a purple shape?",
+    ),
+    (
+        "nothing there",
+        draw("circle", "red", 0, -20, -20),
+        "what shape is in the image?",
+    ),
 ]
 figure, axes = plt.subplots(1, 4, figsize=(11, 3.6))
 for axis, (name, picture, question) in zip(axes, cases):
     probabilities, attention = ask(picture, question)
     plots.heat_over_image(axis, picture, attention)
     best = probabilities.argmax()
-    axis.set_title(f"{name}\n{question}\n{test.answers[best]} ({100 * probabilities[best]:.0f} %)",
-                   fontsize=9)  # fmt: skip
-plots.show(figure, alt="Four composed pictures with attention, question and the model's answer.")
+    axis.set_title(
+        f"{name}\n{question}\n{test.answers[best]}"
+        f" ({100 * probabilities[best]:.0f} %)",
+        fontsize=9,
+    )
+plots.show(
+    figure,
+    alt=(
+        "Four composed pictures with attention, question and the model's"
+        " answer."
+    ),
+)
 
 # %% [markdown]
 # The model has no way to say "there is no circle". Softmax spreads a probability of 1 over the 13
@@ -708,33 +946,62 @@ plots.show(figure, alt="Four composed pictures with attention, question and the 
 # questions, with the pictures changed. A person would hardly mind most of these changes (grey does
 # hide colours). Before you run it, guess which change hurts most, and which kind of question.
 
+
 # %% tags=["varies"]
 def changed(data, change):
     """The data with `change` applied to its pictures, as floats in [0, 1]."""
-    images = change(data.images.float() / 255).clamp(0, 1)  # (images, 3, 64, 64)
+    # (images, 3, 64, 64)
+    images = change(data.images.float() / 255).clamp(0, 1)
     return replace(data, images=(images * 255).round().byte())
 
 
-noise = torch.randn(test.images.shape, generator=torch.Generator().manual_seed(0))
+noise = torch.randn(
+    test.images.shape, generator=torch.Generator().manual_seed(0)
+)
 changes = {
     "unchanged": lambda p: p,
     "upside down": lambda p: p.flip(2),
     "a little darker (times 0.7)": lambda p: 0.7 * p,
     "noise (standard deviation 0.1)": lambda p: p + 0.1 * noise,
     "grey": lambda p: p.mean(1, keepdim=True).expand_as(p),
-    "half the size": lambda p: F.pad(F.avg_pool2d(p, 2), (16,) * 4, mode="replicate"),
+    "half the size": lambda p: F.pad(
+        F.avg_pool2d(p, 2), (16,) * 4, mode="replicate"
+    ),
 }
-rows = [["blind, whatever the picture", *(f"{100 * s:.0f} %" for s in blind.by_family.values())]]
+rows = [
+    [
+        "blind, whatever the picture",
+        *(f"{100 * s:.0f} %" for s in blind.by_family.values()),
+    ]
+]
 for name, change in changes.items():
     e = evaluate(model, changed(test, change))
     key = name.split()[0]
-    rows.append([name, *(lab.measured(f"07.break.{key}.{f}", 100 * share, "%", digits=0)
-                         for f, share in e.by_family.items())])  # fmt: skip
+    rows.append(
+        [
+            name,
+            *(
+                lab.measured(f"07.break.{key}.{f}", 100 * share, "%", digits=0)
+                for f, share in e.by_family.items()
+            ),
+        ]
+    )
     if key == "upside":
-        by_shape = {shape: 100 * e.right[test.y == test.answers.index(shape)].double().mean().item()
-                    for shape in ("circle", "rectangle", "triangle")}  # fmt: skip
+        by_shape = {
+            shape: (
+                100
+                * e.right[test.y == test.answers.index(shape)]
+                .double()
+                .mean()
+                .item()
+            )
+            for shape in ("circle", "rectangle", "triangle")
+        }
 plots.table(rows, header=["pictures", *test.families])
-print("upside down,", ", ".join(f"{shape} {share:.0f} %" for shape, share in by_shape.items()))
+print(
+    "upside down,",
+    ", ".join(f"{shape} {share:.0f} %" for shape, share in by_shape.items()),
+)
 
 # %% [markdown]
 # Compare each row with the blind one. Upside down, circles and rectangles are what they were, and of the
@@ -770,21 +1037,43 @@ print(kept["made"]["command"])
 rows = [["blind", f"{100 * blind_yes_no:.1f} %", "", ""]]
 for kind in yes_no_runs.KINDS:
     runs = [r for r in kept["runs"] if r["kind"] == kind]
-    rows.append([kind, lab.mean_spread([100 * r["test"] for r in runs], "%"),
-                 ", ".join(f"{100 * r['test']:.1f}" for r in runs),
-                 lab.mean_spread([100 * r["exchanged"] for r in runs], "%")])  # fmt: skip
-plots.table(rows, header=["trained on yes/no questions", "right on test", "seeds 0, 1, 2",
-                          "pictures exchanged"])  # fmt: skip
+    rows.append(
+        [
+            kind,
+            lab.mean_spread([100 * r["test"] for r in runs], "%"),
+            ", ".join(f"{100 * r['test']:.1f}" for r in runs),
+            lab.mean_spread([100 * r["exchanged"] for r in runs], "%"),
+        ]
+    )
+plots.table(
+    rows,
+    header=[
+        "trained on yes/no questions",
+        "right on test",
+        "seeds 0, 1, 2",
+        "pictures exchanged",
+    ],
+)
 for r in kept["runs"]:
-    print(f"{r['kind']}, seed {r['seed']}, validation after each pass:",
-          *(f"{100 * s:.1f}" for s in r["validation"]))  # fmt: skip
+    print(
+        f"{r['kind']}, seed {r['seed']}, validation after each pass:",
+        *(f"{100 * s:.1f}" for s in r["validation"]),
+    )
 
 # %%
-longer, prepared = ([r["test"] for r in kept["runs"] if r["kind"] == kind]
-                    for kind in yes_no_runs.KINDS)  # fmt: skip
-lab.claim("every one of these runs ends 2 points above blind", min(longer + prepared) > blind_yes_no + 0.02)
-lab.claim("each run that learnt colours and shapes first, in six passes together, is ahead of each run "
-          "with seven passes of yes/no", min(prepared) > max(longer))  # fmt: skip
+longer, prepared = (
+    [r["test"] for r in kept["runs"] if r["kind"] == kind]
+    for kind in yes_no_runs.KINDS
+)
+lab.claim(
+    "every one of these runs ends 2 points above blind",
+    min(longer + prepared) > blind_yes_no + 0.02,
+)
+lab.claim(
+    "each run that learnt colours and shapes first, in six passes together, is"
+    " ahead of each run with seven passes of yes/no",
+    min(prepared) > max(longer),
+)
 
 # %% [markdown]
 # Both explanations hold a part. With seven passes each run leaves the blind line, though only in the
@@ -803,12 +1092,14 @@ lab.claim("each run that learnt colours and shapes first, in six passes together
 # > `encoded` lists the ids of the other split's answers, in order, with -1, which no
 # > prediction can equal, where an answer is unknown.
 
+
 # %%
 def encode_answers(train_answers, other_answers):
     """Answer ids from the training split, and the other split's answers as ids."""
     ### BEGIN SOLUTION
     ids = {name: i for i, name in enumerate(sorted(set(train_answers)))}
-    return ids, [ids.get(name, -1) for name in other_answers]  # -1: always counted as wrong
+    # -1: always counted as wrong
+    return ids, [ids.get(name, -1) for name in other_answers]
     ### END SOLUTION
 
 
@@ -816,9 +1107,14 @@ def encode_answers(train_answers, other_answers):
 encode_answers = check("07.5", encode_answers)
 
 # %%
-_, encoded = encode_answers(["no", "yes", "no", "red"], ["red", "purple", "no", "purple"])
+_, encoded = encode_answers(
+    ["no", "yes", "no", "red"], ["red", "purple", "no", "purple"]
+)
 print("answers red, purple, no, purple ->", encoded)
-print("the best possible accuracy here:", sum(i >= 0 for i in encoded) / len(encoded))
+print(
+    "the best possible accuracy here:",
+    sum(i >= 0 for i in encoded) / len(encoded),
+)
 
 # %% [markdown]
 # Answers that training never saw stay in the denominator. Leaving their questions out would measure
@@ -832,12 +1128,15 @@ print("the best possible accuracy here:", sum(i >= 0 for i in encoded) / len(enc
 # > (batch, answers) and answers `y` (batch,). Below they are compared on four rows made for the
 # > purpose.
 
+
 # %%
 def accuracies(logits, y):
     """(accuracy by threshold at 0.5, accuracy by argmax) as two floats."""
     ### BEGIN SOLUTION
     one_hot = F.one_hot(y, logits.shape[1]).bool()  # (batch, answers)
-    by_threshold = ((logits.sigmoid() > 0.5) == one_hot).all(1).double().mean().item()
+    by_threshold = (
+        ((logits.sigmoid() > 0.5) == one_hot).all(1).double().mean().item()
+    )
     by_argmax = (logits.argmax(1) == y).double().mean().item()
     return by_threshold, by_argmax
     ### END SOLUTION
@@ -847,8 +1146,13 @@ def accuracies(logits, y):
 accuracies = check("07.6", accuracies)
 
 # %%
-logits = torch.tensor([[2.0, 1.0, -3.0], [-0.2, -0.9, -1.0], [0.4, 3.0, -2.0], [-4.0, -5.0, 1.5]])
-print("by threshold %.2f, by argmax %.2f" % tuple(accuracies(logits, torch.tensor([0, 0, 1, 2]))))
+logits = torch.tensor(
+    [[2.0, 1.0, -3.0], [-0.2, -0.9, -1.0], [0.4, 3.0, -2.0], [-4.0, -5.0, 1.5]]
+)
+print(
+    "by threshold %.2f, by argmax %.2f"
+    % tuple(accuracies(logits, torch.tensor([0, 0, 1, 2])))
+)
 
 # %% [markdown]
 # The same logits, two very different numbers. Only one answer is right, so thresholds throw away what
@@ -887,10 +1191,16 @@ print("by threshold %.2f, by argmax %.2f" % tuple(accuracies(logits, torch.tenso
 # the downloaded one, and prints what happens.
 
 # %%
-small = BertConfig(vocab_size=50, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
-                   intermediate_size=64)  # fmt: skip
+small = BertConfig(
+    vocab_size=50,
+    hidden_size=32,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=64,
+)
 bert = BertForQuestionAnswering(small).eval()
-ids, pixels = torch.randint(0, 50, (1, 8)), torch.rand(1, 3, 224, 224)  # (1, words), a picture
+# (1, words), a picture
+ids, pixels = torch.randint(0, 50, (1, 8)), torch.rand(1, 3, 224, 224)
 
 
 silent = []
@@ -901,7 +1211,8 @@ def show(number, what, run):
     try:
         outcome = f"silent: {run()}"
     except Exception as error:
-        text = str(error).splitlines()[0].partition(" (/")[0]  # without the path of a file
+        # without the path of a file
+        text = str(error).splitlines()[0].partition(" (/")[0]
         outcome = f"{type(error).__name__}: {text}"
     silent.append(outcome.startswith("silent"))
     print(f"{number}. {what}\n     {outcome[:100]}")
@@ -915,8 +1226,14 @@ def no_gradient():
 
 
 def with_pictures():
-    h = [bert(ids, image_features=picture).start_logits for picture in (pixels, 1 - pixels)]
-    return f"accepted and ignored: two pictures, largest difference {(h[0] - h[1]).abs().max():.0f}"
+    h = [
+        bert(ids, image_features=picture).start_logits
+        for picture in (pixels, 1 - pixels)
+    ]
+    return (
+        "accepted and ignored: two pictures, largest difference"
+        f" {(h[0] - h[1]).abs().max():.0f}"
+    )
 
 
 def two_steps():
@@ -925,22 +1242,49 @@ def two_steps():
     for _ in range(2):  # the same batch twice, without zero_grad between
         bert(ids).start_logits.sum().backward()
         norms.append(weight.grad.norm().item())
-    return f"the second gradient is {norms[1] / norms[0]:.1f} times the first, on the same batch"
+    return (
+        f"the second gradient is {norms[1] / norms[0]:.1f} times the first, on"
+        " the same batch"
+    )
 
 
 pooled = torch.randn(1, 32)  # what a pooled state would look like: (1, dim)
-show(1, "AdamW is imported from transformers", lambda: exec("from transformers import AdamW"))
-show(2, "the picture is read by a name that is never imported", lambda: image.load_img("a.png"))
+show(
+    1,
+    "AdamW is imported from transformers",
+    lambda: exec("from transformers import AdamW"),
+)
+show(
+    2,
+    "the picture is read by a name that is never imported",
+    lambda: image.load_img("a.png"),
+)
 show(3, "a text model is given pictures", with_pictures)
 show(4, "its output has no pooled state", lambda: bert(ids).pooler_output)
-show(5, "h[:, 0] of a pooled state is no row of logits",
-     lambda: f"shape {tuple(pooled[:, 0].shape)}: one number, but there are 13 answers")  # fmt: skip
+show(
+    5,
+    "h[:, 0] of a pooled state is no row of logits",
+    lambda: (
+        f"shape {tuple(pooled[:, 0].shape)}: one number, but there are 13"
+        " answers"
+    ),
+)
 show(6, "h comes from no_grad, so no gradient reaches any weight", no_gradient)
-show(7, "the labels were never put into the batch", lambda: {"logits": pooled}["labels"])
+show(
+    7,
+    "the labels were never put into the batch",
+    lambda: {"logits": pooled}["labels"],
+)
 show(8, "train_dataset is never made", lambda: train_dataset)
-show(9, "the loss is a method that does not exist", lambda: bert.loss(ids, logits=None))
+show(
+    9,
+    "the loss is a method that does not exist",
+    lambda: bert.loss(ids, logits=None),
+)
 show(10, "the gradients are never set to zero", two_steps)
-print(f"\n{len(silent) - sum(silent)} stop the program, {sum(silent)} say nothing")
+print(
+    f"\n{len(silent) - sum(silent)} stop the program, {sum(silent)} say nothing"
+)
 
 # %% [markdown]
 # Most of them stop the program, one after the other, as soon as the one before is mended. The worst
@@ -949,14 +1293,27 @@ print(f"\n{len(silent) - sum(silent)} stop the program, {sum(silent)} say nothin
 
 # %%
 other = BertForQuestionAnswering(small)
-shared = {id(p) for p in bert.parameters()} & {id(p) for p in other.parameters()}
-print(f"11. weights shared by the model that makes h and the one that is optimised: {len(shared)}")
+shared = {id(p) for p in bert.parameters()} & {
+    id(p) for p in other.parameters()
+}
+print(
+    "11. weights shared by the model that makes h and the one that is"
+    f" optimised: {len(shared)}"
+)
 longest = BertConfig().max_position_embeddings
-print(f"12. positions computed for a question of 8 words with padding='max_length': {longest}")
+print(
+    "12. positions computed for a question of 8 words with"
+    f" padding='max_length': {longest}"
+)
 pictures, questions = len(train.images), len(train)
-print(f"13. models loaded in one pass: {questions:,}; pictures read: {questions:,}, "
-      f"distinct ones: {pictures:,}")  # fmt: skip
-print(f"14. questions that the score is computed on: 1, and it was trained on, of {questions:,}")
+print(
+    f"13. models loaded in one pass: {questions:,}; pictures read:"
+    f" {questions:,}, distinct ones: {pictures:,}"
+)
+print(
+    "14. questions that the score is computed on: 1, and it was trained on, of"
+    f" {questions:,}"
+)
 
 # %% [markdown]
 # Fourteen, and a strict reader finds more: the attention mask is never passed, so padding counts as
@@ -1001,18 +1358,51 @@ print(f"14. questions that the score is computed on: 1, and it was trained on, o
 # - Choose on validation pictures, report on test pictures, and split by picture.
 
 # %%
-quiz([
-    ("Why do we minimise the mean of -log p, and not maximise the product of the p?",
-     "The logarithm turns the product into a sum without moving the maximum; nothing underflows."),
-    ("A model says yes with p = 0.9 and the answer is no. What is the gradient of the loss by z?",
-     "p - y = 0.9."),
-    ("A model reaches 67 % on easy-VQA. What has it learnt about pictures?",
-     "Nothing that shows: blind reaches the same. Look at each family, and exchange the pictures."),
-    ("With exchanged pictures a model keeps its accuracy. What follows?",
-     "It does not use the pictures. A model that does loses much of its accuracy."),
-    ("Three of ten people gave an answer. What is its official score?",
-     "0.9: three times out of ten one of the three is left out, which leaves two, scored 2/3."),
-])  # fmt: skip
+quiz(
+    [
+        (
+            (
+                "Why do we minimise the mean of -log p, and not maximise the"
+                " product of the p?"
+            ),
+            (
+                "The logarithm turns the product into a sum without moving the"
+                " maximum; nothing underflows."
+            ),
+        ),
+        (
+            (
+                "A model says yes with p = 0.9 and the answer is no. What is"
+                " the gradient of the loss by z?"
+            ),
+            "p - y = 0.9.",
+        ),
+        (
+            (
+                "A model reaches 67 % on easy-VQA. What has it learnt about"
+                " pictures?"
+            ),
+            (
+                "Nothing that shows: blind reaches the same. Look at each"
+                " family, and exchange the pictures."
+            ),
+        ),
+        (
+            "With exchanged pictures a model keeps its accuracy. What follows?",
+            (
+                "It does not use the pictures. A model that does loses much of"
+                " its accuracy."
+            ),
+        ),
+        (
+            "Three of ten people gave an answer. What is its official score?",
+            (
+                "0.9: three times out of ten one of the three is left out,"
+                " which leaves two, scored 2/3."
+            ),
+        ),
+    ]
+)
 
 # %% [markdown]
 # **Papers.** Antol et al. 2015, *VQA: Visual Question Answering*

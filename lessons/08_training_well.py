@@ -36,21 +36,35 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.stats import t as student
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
-
 from course_utils import freezing, lab, plots, small_runs, two_processes
 from course_utils.activation_memory import checkpoint_layers, saved_bytes
-from course_utils.checks import check, hint, quiz
+from course_utils.checks import check, quiz
 from course_utils.datasets import loader
-from course_utils.models.transformer import TransformerConfig, TransformerEncoder
+from course_utils.models.transformer import (
+    TransformerConfig,
+    TransformerEncoder,
+)
 from course_utils.optimizers import SGD, Adam, AdamConfig, SGDConfig
 from course_utils.recipes import answer_objective
 from course_utils.search import best_so_far, search
-from course_utils.small_runs import Features, SmallConfig, accuracy, features, train_small
+from course_utils.small_runs import (
+    Features,
+    SmallConfig,
+    accuracy,
+    features,
+    train_small,
+)
 from course_utils.tracking import read_tensorboard, read_wandb
-from course_utils.training import FitConfig, fit, parameter_groups, train_mode, warmup_cosine
+from course_utils.training import (
+    FitConfig,
+    fit,
+    parameter_groups,
+    train_mode,
+    warmup_cosine,
+)
+from scipy.stats import t as student
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 # %% [markdown]
 # ## 1. A valley
@@ -76,7 +90,8 @@ CURVES = torch.tensor([1.0, 25.0], dtype=torch.float64)  # (weights,)
 
 def path(make, steps=100):
     """The weights after each step, (steps + 1, 2), from (10, 2)."""
-    w = nn.Parameter(torch.tensor([10.0, 2.0], dtype=torch.float64))  # (weights,)
+    # (weights,)
+    w = nn.Parameter(torch.tensor([10.0, 2.0], dtype=torch.float64))
     optimizer, places = make([w]), [w.detach().clone()]
     for _ in range(steps):
         optimizer.zero_grad()
@@ -89,36 +104,61 @@ def path(make, steps=100):
 paths = {
     "SGD, rate 0.07": path(lambda p: SGD(p, SGDConfig(0.07))),
     "SGD, rate 0.081": path(lambda p: SGD(p, SGDConfig(0.081))),
-    "momentum 0.6, rate 0.07": path(lambda p: SGD(p, SGDConfig(0.07, momentum=0.6))),
+    "momentum 0.6, rate 0.07": path(
+        lambda p: SGD(p, SGDConfig(0.07, momentum=0.6))
+    ),
     "Adam, rate 0.5": path(lambda p: Adam(p, AdamConfig(0.5))),
 }
 
 # %%
 figure, axes = plt.subplots(1, 4, figsize=(11, 2.9), sharey=True)
-first, second = torch.meshgrid(torch.linspace(-4, 11, 80), torch.linspace(-3, 3, 80), indexing="xy")
+first, second = torch.meshgrid(
+    torch.linspace(-4, 11, 80), torch.linspace(-3, 3, 80), indexing="xy"
+)
 for axis, (name, places) in zip(axes, paths.items()):
-    axis.contour(first, second, 0.5 * (first**2 + 25 * second**2), levels=12, cmap="Greys",
-                 linewidths=0.6)  # fmt: skip
+    axis.contour(
+        first,
+        second,
+        0.5 * (first**2 + 25 * second**2),
+        levels=12,
+        cmap="Greys",
+        linewidths=0.6,
+    )
     axis.plot(places[:40, 0], places[:40, 1], "-o", ms=2.5, lw=1)
     axis.set(title=name, xlim=(-4, 11), ylim=(-3, 3), xlabel="$w_1$ (flat)")
 axes[0].set_ylabel("$w_2$ (steep)")
-figure.suptitle("One valley, four ways down: a rate just above the limit never arrives",
-                fontsize=11)
-plots.show(figure, alt="Forty steps in a narrow valley. SGD at 0.07 zigzags and creeps; at 0.081 "
-           "it jumps further each time; momentum swings along the valley; Adam goes down in a "
-           "curve.")
+figure.suptitle(
+    "One valley, four ways down: a rate just above the limit never arrives",
+    fontsize=11,
+)
+plots.show(
+    figure,
+    alt=(
+        "Forty steps in a narrow valley. SGD at 0.07 zigzags and creeps; at"
+        " 0.081 it jumps further each time; momentum swings along the valley;"
+        " Adam goes down in a curve."
+    ),
+)
 
 # %%
 start_length = paths["SGD, rate 0.07"][0].norm()
 for name, places in paths.items():
     near = (places.norm(dim=1) < 0.01 * start_length).nonzero()
-    arrived = f"first within 1 % of the distance after {int(near[0])} steps" if len(near) else (
-        "never within 1 % of the distance in 100 steps")  # fmt: skip
+    arrived = (
+        f"first within 1 % of the distance after {int(near[0])} steps"
+        if len(near)
+        else ("never within 1 % of the distance in 100 steps")
+    )
     print(f"{name:24} {arrived}")
 w1 = paths["SGD, rate 0.07"][:, 0]  # (steps + 1,)
-lab.claim("in the flat direction each step multiplies by 0.93, to 1e-12",
-          (w1[1:] / w1[:-1] - 0.93).abs().max() < 1e-12)
-lab.claim("above 2/25 the steep direction grows", paths["SGD, rate 0.081"][-1, 1].abs() > 2)
+lab.claim(
+    "in the flat direction each step multiplies by 0.93, to 1e-12",
+    (w1[1:] / w1[:-1] - 0.93).abs().max() < 1e-12,
+)
+lab.claim(
+    "above 2/25 the steep direction grows",
+    paths["SGD, rate 0.081"][-1, 1].abs() > 2,
+)
 
 # %% [markdown]
 # The ratio $\kappa = \lambda_2/\lambda_1$ is the **condition number**. At the best rate, $\eta = 2
@@ -159,6 +199,7 @@ lab.claim("above 2/25 the steep direction grows", paths["SGD, rate 0.081"][-1, 1
 # 2000$ it is $\eta$ as well. **The first step of Adam is as long as the learning rate, whatever
 # the gradient.**
 
+
 # %%
 def after_one_step(make, scale):
     """How far one step moves a weight of 1 whose gradient is 2 * scale."""
@@ -168,9 +209,13 @@ def after_one_step(make, scale):
     return 1 - w.item()
 
 
-rows = [[name, *(f"{after_one_step(make, scale):.4f}" for scale in (1, 10, 1000))]
-        for name, make in (("SGD, rate 0.01", lambda p: SGD(p, SGDConfig(0.01))),
-                           ("Adam, rate 0.01", lambda p: Adam(p, AdamConfig(0.01))))]  # fmt: skip
+rows = [
+    [name, *(f"{after_one_step(make, scale):.4f}" for scale in (1, 10, 1000))]
+    for name, make in (
+        ("SGD, rate 0.01", lambda p: SGD(p, SGDConfig(0.01))),
+        ("Adam, rate 0.01", lambda p: Adam(p, AdamConfig(0.01))),
+    )
+]
 plots.table(rows, ["moved by one step, gradient:", "2", "20", "2000"])
 
 # %% [markdown]
@@ -193,11 +238,13 @@ plots.table(rows, ["moved by one step, gradient:", "2", "20", "2000"])
 # >
 # > One step of AdamW for one tensor. Return new tensors; `t` is 1 in the first step.
 
+
 # %%
 def adamw_step(w, g, m, v, t, lr, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.01):
     """w, g, m, v: tensors of one shape -> (new w, new m, new v)."""
     ### BEGIN SOLUTION
-    w = w * (1 - lr * decay)  # as w: decoupled, before the step and without the gradient
+    # as w: decoupled, before the step and without the gradient
+    w = w * (1 - lr * decay)
     m = beta1 * m + (1 - beta1) * g  # as w
     v = beta2 * v + (1 - beta2) * g**2  # as w
     m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)  # as w
@@ -211,12 +258,14 @@ adamw_step = check("08.1", adamw_step)
 # %% [markdown]
 # Now a small network: 200 steps of that function against 200 of `torch.optim.AdamW`.
 
+
 # %%
 def train_on_noise(model, step, count, dtype=torch.float64):
     """`count` steps on the same random regression; `step()` is called when gradients are there."""
     generator = torch.Generator().manual_seed(1)
     for _ in range(count):
-        x = torch.randn(16, 6, generator=generator).to(dtype)  # (batch, features)
+        # (batch, features)
+        x = torch.randn(16, 6, generator=generator).to(dtype)
         model.zero_grad()
         (model(x) - x[:, :2].sin()).square().mean().backward()
         step()
@@ -224,7 +273,10 @@ def train_on_noise(model, step, count, dtype=torch.float64):
 
 def by_hand(model):
     """AdamW by `adamw_step` for all parameters of a model."""
-    memory = {p: (torch.zeros_like(p), torch.zeros_like(p)) for p in model.parameters()}
+    memory = {
+        p: (torch.zeros_like(p), torch.zeros_like(p))
+        for p in model.parameters()
+    }
     t = 0
 
     @torch.no_grad()
@@ -232,32 +284,48 @@ def by_hand(model):
         nonlocal t
         t += 1
         for p in model.parameters():
-            new, *memory[p] = adamw_step(p.detach(), p.grad, *memory[p], t, lr=0.01)
+            new, *memory[p] = adamw_step(
+                p.detach(), p.grad, *memory[p], t, lr=0.01
+            )
             p.copy_(new)
 
     return step
 
 
 def largest_difference(one, other):
-    return max((a - b).abs().max().item() for a, b in zip(one.parameters(), other.parameters()))
+    return max(
+        (a - b).abs().max().item()
+        for a, b in zip(one.parameters(), other.parameters())
+    )
 
 
 # %%
-for dtype, count, bound in ((torch.float64, 200, 1e-12), (torch.float32, 10, 1e-6)):
+for dtype, count, bound in (
+    (torch.float64, 200, 1e-12),
+    (torch.float32, 10, 1e-6),
+):
     torch.manual_seed(0)
-    ours = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 2)).to(dtype)
+    ours = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 2)).to(
+        dtype
+    )
     theirs = copy.deepcopy(ours)
     train_on_noise(ours, by_hand(ours), count, dtype)
-    train_on_noise(theirs, torch.optim.AdamW(theirs.parameters(), 0.01).step, count, dtype)
+    train_on_noise(
+        theirs, torch.optim.AdamW(theirs.parameters(), 0.01).step, count, dtype
+    )
     name = str(dtype).removeprefix("torch.")
-    lab.claim(f"after {count} steps in {name} the weights differ from torch's by less than {bound}",
-              largest_difference(ours, theirs) < bound)
+    lab.claim(
+        f"after {count} steps in {name} the weights differ from torch's by less"
+        f" than {bound}",
+        largest_difference(ours, theirs) < bound,
+    )
 
 # %% [markdown]
 # The package has them all in `optimizers`, written to be read; its tests hold SGD, momentum
 # (Nesterov's too), Adam with L2 and AdamW to torch's in the same way. Now decay itself. Two
 # weights of 1, one with gradients of 10 and one with gradients of 0.01, their sign changing in
 # every step, 20 steps:
+
 
 # %%
 def shrunk(make, decay):
@@ -268,7 +336,11 @@ def shrunk(make, decay):
         optimizer = make([w], amount)
         for step in range(20):
             optimizer.zero_grad()
-            (w * torch.tensor([10.0, 0.01], dtype=torch.float64) * (-1) ** step).sum().backward()
+            (
+                w
+                * torch.tensor([10.0, 0.01], dtype=torch.float64)
+                * (-1) ** step
+            ).sum().backward()
             optimizer.step()
         ends.append(w.detach())
     return 100 * (ends[0] - ends[1])  # (weights,)
@@ -276,16 +348,28 @@ def shrunk(make, decay):
 
 kinds = {
     "SGD, L2": lambda p, d: SGD(p, SGDConfig(0.01, weight_decay=d)),
-    "Adam, L2": lambda p, d: Adam(p, AdamConfig(0.01, weight_decay=d, decoupled=False)),
+    "Adam, L2": lambda p, d: Adam(
+        p, AdamConfig(0.01, weight_decay=d, decoupled=False)
+    ),
     "AdamW, decoupled": lambda p, d: Adam(p, AdamConfig(0.01, weight_decay=d)),
 }
 found = {name: shrunk(make, 0.5) for name, make in kinds.items()}
-plots.table([[name, *(f"{s:.1f} %" for s in both.tolist())] for name, both in found.items()],
-            ["decay 0.5", "large gradients", "small gradients"])
-lab.claim("under Adam, L2 does less than a fifth of decoupled decay where gradients are large",
-          found["Adam, L2"][0] < 0.2 * found["AdamW, decoupled"][0])
-lab.claim("decoupled decay shrinks both weights alike, to a tenth of a point",
-          (found["AdamW, decoupled"][0] - found["AdamW, decoupled"][1]).abs() < 0.1)
+plots.table(
+    [
+        [name, *(f"{s:.1f} %" for s in both.tolist())]
+        for name, both in found.items()
+    ],
+    ["decay 0.5", "large gradients", "small gradients"],
+)
+lab.claim(
+    "under Adam, L2 does less than a fifth of decoupled decay where gradients"
+    " are large",
+    found["Adam, L2"][0] < 0.2 * found["AdamW, decoupled"][0],
+)
+lab.claim(
+    "decoupled decay shrinks both weights alike, to a tenth of a point",
+    (found["AdamW, decoupled"][0] - found["AdamW, decoupled"][1]).abs() < 0.1,
+)
 
 # %%
 torch.manual_seed(0)
@@ -301,10 +385,15 @@ def decay_then_step():
     plain.step()
 
 
-train_on_noise(l2, SGD(l2.parameters(), SGDConfig(0.05, weight_decay=0.1)).step, 200)
+train_on_noise(
+    l2, SGD(l2.parameters(), SGDConfig(0.05, weight_decay=0.1)).step, 200
+)
 train_on_noise(decoupled, decay_then_step, 200)
-lab.claim("under plain SGD, L2 and decay by 1 - lr * decay agree after 200 steps to 1e-12",
-          largest_difference(l2, decoupled) < 1e-12)
+lab.claim(
+    "under plain SGD, L2 and decay by 1 - lr * decay agree after 200 steps to"
+    " 1e-12",
+    largest_difference(l2, decoupled) < 1e-12,
+)
 
 # %% [markdown]
 # ### What should decay
@@ -320,34 +409,49 @@ lab.claim("under plain SGD, L2 and decay by 1 - lr * decay agree after 200 steps
 # > set. An embedding is an `nn.Embedding`; a bare `nn.Parameter` of two or more dimensions decays.
 # > Frozen ones belong to no group.
 
+
 # %%
 def decaying(model):
     """model -> set of names of parameters."""
     ### BEGIN SOLUTION
-    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    return {name for name, p in model.named_parameters()
-            if p.requires_grad and p.ndim > 1 and id(p) not in embeddings}  # fmt: skip
+    embeddings = {
+        id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)
+    }
+    return {
+        name
+        for name, p in model.named_parameters()
+        if p.requires_grad and p.ndim > 1 and id(p) not in embeddings
+    }
     ### END SOLUTION
 
 
 # %%
 decaying = check("08.2", decaying)
 
+
 # %%
 class Small(nn.Module):
     def __init__(self):
         super().__init__()
         self.words, self.conv = nn.Embedding(5, 4), nn.Conv1d(4, 4, 3)
-        self.norm, self.frozen = nn.LayerNorm(4), nn.Linear(4, 4).requires_grad_(False)
+        self.norm, self.frozen = (
+            nn.LayerNorm(4),
+            nn.Linear(4, 4).requires_grad_(False),
+        )
 
 
 small = Small()
 names = {id(p): name for name, p in small.named_parameters()}
 groups = parameter_groups(small, weight_decay=0.01)
 for group in groups:
-    print(f"decay {group['weight_decay']:4}:", ", ".join(names[id(p)] for p in group["params"]))
-lab.claim("the package puts the same names into the group that decays",
-          {names[id(p)] for p in groups[0]["params"]} == decaying(small))
+    print(
+        f"decay {group['weight_decay']:4}:",
+        ", ".join(names[id(p)] for p in group["params"]),
+    )
+lab.claim(
+    "the package puts the same names into the group that decays",
+    {names[id(p)] for p in groups[0]["params"]} == decaying(small),
+)
 
 # %% [markdown]
 # ## 3. The learning rate
@@ -367,34 +471,69 @@ EPOCHS = lab.steps(cpu=8, gpu=8)
 def scores(seeds=3, data=train, **changes):
     """Validation accuracies in per cent of so many trainings with changed settings."""
     config = SmallConfig(**{"epochs": EPOCHS} | changes)
-    return [100 * accuracy(train_small(config, data, 100 * lab.seed + seed), validation)
-            for seed in range(seeds)]  # fmt: skip
+    return [
+        100
+        * accuracy(train_small(config, data, 100 * lab.seed + seed), validation)
+        for seed in range(seeds)
+    ]
 
 
 rates = [10 ** (-4 + i / 2) for i in range(10)]
-sweep = {kind: [scores(lr=rate, optimizer=kind) for rate in rates] for kind in ("sgd", "adamw")}
+sweep = {
+    kind: [scores(lr=rate, optimizer=kind) for rate in rates]
+    for kind in ("sgd", "adamw")
+}
 
 # %%
 figure, axis = plt.subplots(figsize=(6.4, 3.4))
-for i, (kind, name) in enumerate((("sgd", "SGD with momentum 0.9"), ("adamw", "AdamW"))):
+for i, (kind, name) in enumerate(
+    (("sgd", "SGD with momentum 0.9"), ("adamw", "AdamW"))
+):
     values = np.array(sweep[kind])  # (rates, seeds)
-    axis.errorbar(rates, values.mean(1), values.std(1, ddof=1), marker="so"[i], ms=4, capsize=2,
-                  linestyle=plots.DASHES[i], label=name)  # fmt: skip
+    axis.errorbar(
+        rates,
+        values.mean(1),
+        values.std(1, ddof=1),
+        marker="so"[i],
+        ms=4,
+        capsize=2,
+        linestyle=plots.DASHES[i],
+        label=name,
+    )
 axis.axhline(majority, linestyle=":", color="grey", label="commonest answer")
-axis.set(xscale="log", xlabel="learning rate", ylabel="validation accuracy (%)",
-         title="A tenth or ten times the best rate costs more than the optimiser's name")
+axis.set(
+    xscale="log",
+    xlabel="learning rate",
+    ylabel="validation accuracy (%)",
+    title=(
+        "A tenth or ten times the best rate costs more than the optimiser's"
+        " name"
+    ),
+)
 axis.legend(fontsize=8)
-plots.show(figure, alt="Validation accuracy against the learning rate over five decades for SGD "
-           "and AdamW: both rise to a narrow top and fall to the commonest answer; AdamW's top "
-           "lies at a smaller rate.")
-means = {kind: np.array(values).mean(1) for kind, values in sweep.items()}  # (rates,) each
+plots.show(
+    figure,
+    alt=(
+        "Validation accuracy against the learning rate over five decades for"
+        " SGD and AdamW: both rise to a narrow top and fall to the commonest"
+        " answer; AdamW's top lies at a smaller rate."
+    ),
+)
+# (rates,) each
+means = {kind: np.array(values).mean(1) for kind, values in sweep.items()}
 best_rate = {kind: int(m.argmax()) for kind, m in means.items()}
 gap = abs(means["sgd"].max() - means["adamw"].max())
 for kind, i in best_rate.items():
-    print(f"{kind:6} at its best rate {lab.measured(f'08.best_{kind}', means[kind][i], '%')}, "
-          f"at a tenth of it {lab.measured(f'08.tenth_{kind}', means[kind][i - 2], '%')}")
-    lab.claim(f"{kind}: a tenth of the best rate loses more than the two optimisers differ",
-              means[kind][i] - means[kind][i - 2] > 2 * gap)
+    print(
+        f"{kind:6} at its best rate"
+        f" {lab.measured(f'08.best_{kind}', means[kind][i], '%')}, at a tenth"
+        f" of it {lab.measured(f'08.tenth_{kind}', means[kind][i - 2], '%')}"
+    )
+    lab.claim(
+        f"{kind}: a tenth of the best rate loses more than the two optimisers"
+        " differ",
+        means[kind][i] - means[kind][i - 2] > 2 * gap,
+    )
 
 # %% [markdown]
 # Each optimiser has a rate of its own: what is right for AdamW is far too little for SGD here. To
@@ -416,6 +555,7 @@ for kind, i in best_rate.items():
 # > return the smaller of those two. Rates rise, but not evenly. Ignore everything behind the
 # > lowest loss (which itself still counts, and isn't the first).
 
+
 # %%
 def steepest_rate(rates, losses):
     """rates, losses: tensors (n,) -> a float."""
@@ -434,7 +574,9 @@ steepest_rate = check("08.3", steepest_rate)
 def range_test(low=1e-4, high=10.0, updates=120, smooth=0.85):
     """Rates (updates,) and smoothed losses (updates,) of one training with a rising rate."""
     torch.manual_seed(lab.seed)
-    model = small_runs.small_network(train.h.shape[1], train.answers, SmallConfig())
+    model = small_runs.small_network(
+        train.h.shape[1], train.answers, SmallConfig()
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=low)
     tried = torch.logspace(np.log10(low), np.log10(high), updates)  # (updates,)
     mean, losses = 0.0, []
@@ -455,14 +597,31 @@ suggestion = steepest_rate(tried, losses)
 figure, axis = plt.subplots(figsize=(6, 3))
 axis.plot(tried, losses.clamp(max=6))
 axis.axvline(suggestion, linestyle="--", color="C1", label="fastest fall")
-axis.axvline(rates[best_rate["adamw"]], linestyle=":", color="black", label="best of the sweep")
-axis.set(xscale="log", xlabel="learning rate", ylabel="smoothed loss",
-         title="One short run with a rising rate finds the region")
+axis.axvline(
+    rates[best_rate["adamw"]],
+    linestyle=":",
+    color="black",
+    label="best of the sweep",
+)
+axis.set(
+    xscale="log",
+    xlabel="learning rate",
+    ylabel="smoothed loss",
+    title="One short run with a rising rate finds the region",
+)
 axis.legend()
-plots.show(figure, alt="Loss against a rising learning rate: level at first, falling, lowest near "
-           "a tenth, then rising steeply. The dashed line stands shortly before the lowest loss.")
-lab.claim("the suggestion lies within a factor of 10 of the best rate of the sweep",
-          0.1 < suggestion / rates[best_rate["adamw"]] < 10)
+plots.show(
+    figure,
+    alt=(
+        "Loss against a rising learning rate: level at first, falling, lowest"
+        " near a tenth, then rising steeply. The dashed line stands shortly"
+        " before the lowest loss."
+    ),
+)
+lab.claim(
+    "the suggestion lies within a factor of 10 of the best rate of the sweep",
+    0.1 < suggestion / rates[best_rate["adamw"]] < 10,
+)
 
 # %% [markdown]
 # It finds the region, not the rate: differences of neighbours are noisy, so the dashed line
@@ -486,16 +645,40 @@ lab.claim("the suggestion lies within a factor of 10 of the best rate of the swe
 # %%
 updates = 200
 figure = plots.curves(
-    {"once an update": [warmup_cosine(t, 20, updates) for t in range(updates)],
-     "four times an update": [warmup_cosine(4 * t, 20, updates) for t in range(updates)]},
-    "update", "factor of the rate", "Moved on too often, the rate is 0 for most of the training")
-plots.show(figure, alt="Factor of the learning rate over 200 updates: once an update it rises for "
-           "20 and falls to 0 at 200; four times an update it is 0 from update 50 on.")
+    {
+        "once an update": [
+            warmup_cosine(t, 20, updates) for t in range(updates)
+        ],
+        "four times an update": [
+            warmup_cosine(4 * t, 20, updates) for t in range(updates)
+        ],
+    },
+    "update",
+    "factor of the rate",
+    "Moved on too often, the rate is 0 for most of the training",
+)
+plots.show(
+    figure,
+    alt=(
+        "Factor of the learning rate over 200 updates: once an update it rises"
+        " for 20 and falls to 0 at 200; four times an update it is 0 from"
+        " update 50 on."
+    ),
+)
 right_way, too_often = scores(5, lr=0.01), scores(5, lr=0.01, ticks=4)
-print(f"once an update:       {lab.measured('08.ticks_1', np.mean(right_way), '%')}")
-print(f"four times an update: {lab.measured('08.ticks_4', np.mean(too_often), '%')}")
-lab.claim("the schedule that runs four times too fast costs more than ten points here",
-          np.mean(right_way) - np.mean(too_often) > 10)
+print(
+    "once an update:      "
+    f" {lab.measured('08.ticks_1', np.mean(right_way), '%')}"
+)
+print(
+    "four times an update:"
+    f" {lab.measured('08.ticks_4', np.mean(too_often), '%')}"
+)
+lab.claim(
+    "the schedule that runs four times too fast costs more than ten points"
+    " here",
+    np.mean(right_way) - np.mean(too_often) > 10,
+)
 
 # %% [markdown]
 # The loss falls, nothing complains. Others had to mend the same slip, for example in
@@ -508,13 +691,25 @@ lab.claim("the schedule that runs four times too fast costs more than ten points
 # %%
 rows, better = [], {}
 for rate, name in ((0.01, "low"), (0.03, "high")):
-    pair = {kind: np.mean(scores(5, lr=rate, schedule=kind)) for kind in ("constant", "cosine")}
+    pair = {
+        kind: np.mean(scores(5, lr=rate, schedule=kind))
+        for kind in ("constant", "cosine")
+    }
     better[name] = pair["cosine"] - pair["constant"]
-    rows.append([f"{rate:g}", *(lab.measured(f"08.{kind}_{name}", mean, "%")
-                                for kind, mean in pair.items())])  # fmt: skip
+    rows.append(
+        [
+            f"{rate:g}",
+            *(
+                lab.measured(f"08.{kind}_{name}", mean, "%")
+                for kind, mean in pair.items()
+            ),
+        ]
+    )
 plots.table(rows, ["rate", "constant", "warm-up and cosine"])
-lab.claim("the schedule gains at the higher rate and loses at the lower one",
-          better["high"] > 0 > better["low"])
+lab.claim(
+    "the schedule gains at the higher rate and loses at the lower one",
+    better["high"] > 0 > better["low"],
+)
 
 # %% [markdown]
 # It depends on the rate. At the higher one the schedule helps. At the lower one the constant rate
@@ -533,15 +728,27 @@ lab.claim("the schedule gains at the higher rate and loses at the lower one",
 torch.manual_seed(0)
 drop, a = nn.Dropout(0.25), torch.full((100_000,), 3.0)  # (n,)
 kept = drop(a)  # (n,)
-print("values after dropout:", sorted(set(kept.tolist())), f"mean {kept.mean():.2f}")
+print(
+    "values after dropout:",
+    sorted(set(kept.tolist())),
+    f"mean {kept.mean():.2f}",
+)
 print("in eval mode:", set(drop.eval()(a).tolist()))
 few = Features(train.h[:200], train.y[:200], train.answers)
 rows = []
 for p in (0.0, 0.5, 0.8):
     row = [f"{p}"]
     for name, data, count in (("few", few, 40), ("all", train, 16)):
-        mean = np.mean(scores(5, data, lr=0.01, width=256, dropout=p,
-                              epochs=min(count, 5 * EPOCHS)))  # fmt: skip
+        mean = np.mean(
+            scores(
+                5,
+                data,
+                lr=0.01,
+                width=256,
+                dropout=p,
+                epochs=min(count, 5 * EPOCHS),
+            )
+        )
         row.append(lab.measured(f"08.dropout_{name}_{p}", mean, "%"))
     rows.append(row)
 plots.table(rows, ["dropout", "200 answers to learn from", "1,600"])
@@ -557,10 +764,15 @@ plots.table(rows, ["dropout", "200 answers to learn from", "1,600"])
 # With 200 answers the network goes on fitting them long after validation has stopped improving. We
 # watch with `fit`: 40 passes, the loss of both parts.
 
+
 # %%
 def few_loader(seed):
-    return DataLoader(TensorDataset(few.h, few.y), 32, shuffle=True,
-                      generator=torch.Generator().manual_seed(seed))  # fmt: skip
+    return DataLoader(
+        TensorDataset(few.h, few.y),
+        32,
+        shuffle=True,
+        generator=torch.Generator().manual_seed(seed),
+    )
 
 
 def mean_loss(model, data):
@@ -585,21 +797,41 @@ def watched(patience, epochs=lab.steps(cpu=40, gpu=40)):
         return -seen["validation"][-1]
 
     config = FitConfig(epochs=epochs, lr=0.01, patience=patience)
-    history = fit(model, feature_objective, few_loader(lab.seed), score, config, progress=False,
-                  device="cpu")  # fmt: skip
+    history = fit(
+        model,
+        feature_objective,
+        few_loader(lab.seed),
+        score,
+        config,
+        progress=False,
+        device="cpu",
+    )
     return seen, history, model
 
 
 # %%
 seen, history, _ = watched(patience=0)
-figure = plots.curves(seen, "epoch", "loss (nats)",
-                      "Training goes on falling; validation turns round and rises")
+figure = plots.curves(
+    seen,
+    "epoch",
+    "loss (nats)",
+    "Training goes on falling; validation turns round and rises",
+)
 figure.axes[0].axvline(1 + history.best_epoch, linestyle=":", color="grey")
-plots.show(figure, alt="Loss of training and validation over 40 epochs: training falls to near 0, "
-           "validation falls, reaches its lowest value, marked by a line, and rises.")
-lab.claim("at the end validation's loss is a tenth above its lowest, and training's is the lowest",
-          seen["validation"][-1] > 1.1 * min(seen["validation"])
-          and seen["train"][-1] < 1.05 * min(seen["train"]))  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "Loss of training and validation over 40 epochs: training falls to near"
+        " 0, validation falls, reaches its lowest value, marked by a line, and"
+        " rises."
+    ),
+)
+lab.claim(
+    "at the end validation's loss is a tenth above its lowest, and training's"
+    " is the lowest",
+    seen["validation"][-1] > 1.1 * min(seen["validation"])
+    and seen["train"][-1] < 1.05 * min(seen["train"]),
+)
 
 # %% [markdown]
 # So keep the weights of the best epoch, and stop when there was none better for `patience` epochs.
@@ -610,6 +842,7 @@ lab.claim("at the end validation's loss is a tenth above its lowest, and trainin
 # >
 # > Given the validation scores that epochs would have (higher is better), say where training
 # > stops: how many epochs are run, and which was the best, counted from 0.
+
 
 # %%
 def early_stop(scores, patience):
@@ -630,8 +863,10 @@ early_stop = check("08.4", early_stop)
 
 # %%
 stopped, short, _ = watched(patience=5)
-lab.claim("`fit` stops where your function says, and keeps the same epoch",
-          early_stop(history.score, 5) == (len(short.score), short.best_epoch))
+lab.claim(
+    "`fit` stops where your function says, and keeps the same epoch",
+    early_stop(history.score, 5) == (len(short.score), short.best_epoch),
+)
 
 # %% [markdown]
 # ## 5. A score that has chosen is no longer a score
@@ -666,17 +901,25 @@ SIZES = (1, 2, 5, 10, 20, 50, 100)
 
 def reported_and_true(kind, tries, chosen_on_test, repeats=20):
     """Of the best of `tries` runs: score on the test part and on all others, (parts,) each."""
-    right = np.array([run["right"] for run in runs if run["kind"] == kind])  # (runs, parts)
+    # (runs, parts)
+    right = np.array([run["right"] for run in runs if run["kind"] == kind])
     share = 100 * right / small_runs.QUESTIONS
     draw, parts = np.random.default_rng(0), share.shape[1]
     reported, true = np.zeros((parts, repeats)), np.zeros((parts, repeats))
     for test in range(parts):
         chooses = test if chosen_on_test else (test + 1) % parts
-        others = [part for part in range(parts) if part not in (test, (test + 1) % parts)]
+        others = [
+            part
+            for part in range(parts)
+            if part not in (test, (test + 1) % parts)
+        ]
         for k in range(repeats):
             some = draw.choice(len(share), tries, replace=False)
             best = some[share[some, chooses].argmax()]
-            reported[test, k], true[test, k] = share[best, test], share[best][others].mean()
+            reported[test, k], true[test, k] = (
+                share[best, test],
+                share[best][others].mean(),
+            )
     return reported.mean(1), true.mean(1)
 
 
@@ -684,27 +927,52 @@ too_good = {}  # (kind, chosen on): for each size (parts,) how much too high
 for kind in small_runs.KINDS:
     for on_test in (False, True):
         pairs = [reported_and_true(kind, tries, on_test) for tries in SIZES]
-        too_good[kind, on_test] = np.array([reported - true for reported, true in pairs])
+        too_good[kind, on_test] = np.array(
+            [reported - true for reported, true in pairs]
+        )
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.3), sharey=True)
 for axis, kind in zip(axes, reversed(small_runs.KINDS)):
-    for i, (on_test, name) in enumerate(((True, "chosen on the test"),
-                                         (False, "chosen on validation"))):  # fmt: skip
+    for i, (on_test, name) in enumerate(
+        ((True, "chosen on the test"), (False, "chosen on validation"))
+    ):
         values = too_good[kind, on_test]  # (sizes, parts)
         error = values.std(1, ddof=1) / values.shape[1] ** 0.5
-        axis.errorbar(SIZES, values.mean(1), error, marker="os"[i], ms=4, capsize=2,
-                      linestyle=plots.DASHES[i], label=name)  # fmt: skip
+        axis.errorbar(
+            SIZES,
+            values.mean(1),
+            error,
+            marker="os"[i],
+            ms=4,
+            capsize=2,
+            linestyle=plots.DASHES[i],
+            label=name,
+        )
     axis.axhline(0, color="grey", lw=0.8)
-    axis.set(xscale="log", xlabel="runs to choose from", title=kind, xticks=SIZES,
-             xticklabels=SIZES)  # fmt: skip
+    axis.set(
+        xscale="log",
+        xlabel="runs to choose from",
+        title=kind,
+        xticks=SIZES,
+        xticklabels=SIZES,
+    )
     axis.minorticks_off()
 axes[0].set_ylabel("reported minus true (points)")
 axes[0].legend(fontsize=8)
-figure.suptitle("The more runs a test chooses from, the more it flatters the winner", fontsize=11)
-plots.show(figure, alt="Reported minus true accuracy against the number of runs to choose from, "
-           "with standard errors: chosen on the test it rises steadily, chosen on validation it "
-           "stays at 0.")
+figure.suptitle(
+    "The more runs a test chooses from, the more it flatters the winner",
+    fontsize=11,
+)
+plots.show(
+    figure,
+    alt=(
+        "Reported minus true accuracy against the number of runs to choose"
+        " from, with standard errors: chosen on the test it rises steadily,"
+        " chosen on validation it stays at 0."
+    ),
+)
+
 
 # %%
 def interval(values):
@@ -715,14 +983,19 @@ def interval(values):
 
 
 for kind in reversed(small_runs.KINDS):
-    flattery = too_good[kind, True][-1] - too_good[kind, False][-1]  # (parts,), same test part
+    # (parts,), same test part
+    flattery = too_good[kind, True][-1] - too_good[kind, False][-1]
     error = flattery.std(ddof=1) / len(flattery) ** 0.5
     print(f"{kind}: the best of 100 is too good by {interval(flattery)} points")
-    lab.claim("choosing on the test flatters, by more than three standard errors",
-              flattery.mean() > 3 * error)
+    lab.claim(
+        "choosing on the test flatters, by more than three standard errors",
+        flattery.mean() > 3 * error,
+    )
     clean = too_good[kind, False][-1]
-    lab.claim("choosing on validation does not: within three standard errors of 0",
-              abs(clean.mean()) < 3 * clean.std(ddof=1) / len(clean) ** 0.5)
+    lab.claim(
+        "choosing on validation does not: within three standard errors of 0",
+        abs(clean.mean()) < 3 * clean.std(ddof=1) / len(clean) ** 0.5,
+    )
 print(f"predicted: {my_prediction:.1f} points")
 
 # %% [markdown]
@@ -746,14 +1019,25 @@ print(f"predicted: {my_prediction:.1f} points")
 
 # %%
 c_100 = np.random.default_rng(0).normal(size=(20_000, 100)).max(1).mean()
-right = np.array([run["right"] for run in runs if run["kind"] == "only the seed changed"])
+right = np.array(
+    [run["right"] for run in runs if run["kind"] == "only the seed changed"]
+)
 share = 100 * right / small_runs.QUESTIONS  # (runs, parts)
 true = share.mean(1, keepdims=True)  # (runs, 1)
 noise = (share - true - (share - true).mean(0)).std(0, ddof=1).mean()
 between = max(0.0, true.var(ddof=1) - noise**2 / share.shape[1]) ** 0.5
-print(f"largest of 100 normal numbers: {c_100:.2f} standard deviations above the mean")
-print(f"noise s = {noise:.2f} points, true accuracies sigma = {between:.2f} points")
-print(f"flattery by the formula: {c_100 * noise**2 / (noise**2 + between**2) ** 0.5:.1f} points")
+print(
+    f"largest of 100 normal numbers: {c_100:.2f} standard deviations above the"
+    " mean"
+)
+print(
+    f"noise s = {noise:.2f} points, true accuracies sigma = {between:.2f}"
+    " points"
+)
+print(
+    "flattery by the formula:"
+    f" {c_100 * noise**2 / (noise**2 + between**2) ** 0.5:.1f} points"
+)
 
 # %% [markdown]
 # That is near what was measured. The formula also says why *different* settings are flattered
@@ -773,7 +1057,9 @@ print(f"flattery by the formula: {c_100 * noise**2 / (noise**2 + between**2) ** 
 weights = lab.data_path("checkpoints/world_pretrained.safetensors")
 asked = freezing.questions("train", 400, seed=100)
 batch = next(iter(loader(asked, 16, seed=0)))
-STRATEGIES = [name for name in freezing.STRATEGIES if name != "stem frozen, in train mode"]
+STRATEGIES = [
+    name for name in freezing.STRATEGIES if name != "stem frozen, in train mode"
+]
 
 
 def frozen_model(strategy):
@@ -784,14 +1070,33 @@ def frozen_model(strategy):
 
 
 costs = {name: freezing.cost(frozen_model(name), batch) for name in STRATEGIES}
-rows = [[name, f"{sum(p.numel() for p in frozen_model(name).parameters() if p.requires_grad):,}",
-         f"{c['forward'] / 1e6:.0f}", f"{c['backward'] / 1e6:.0f}", f"{c['held'] / 1e6:.2f}"]
-        for name, c in costs.items()]  # fmt: skip
-plots.table(rows, ["", "trained weights", "million operations forward", "and backward",
-                   "MB kept for it"])  # fmt: skip
+rows = [
+    [
+        name,
+        (
+            f"{sum(p.numel() for p in frozen_model(name).parameters() if p.requires_grad):,}"
+        ),
+        f"{c['forward'] / 1e6:.0f}",
+        f"{c['backward'] / 1e6:.0f}",
+        f"{c['held'] / 1e6:.2f}",
+    ]
+    for name, c in costs.items()
+]
+plots.table(
+    rows,
+    [
+        "",
+        "trained weights",
+        "million operations forward",
+        "and backward",
+        "MB kept for it",
+    ],
+)
 every = costs["nothing frozen"]
-lab.claim("backward costs nearly twice forward if nothing is frozen",
-          1.8 < every["backward"] / every["forward"] < 2)
+lab.claim(
+    "backward costs nearly twice forward if nothing is frozen",
+    1.8 < every["backward"] / every["forward"] < 2,
+)
 
 # %% [markdown]
 # Forward costs the same whatever is frozen. Backward costs twice forward: for each matrix $W$ with
@@ -803,6 +1108,7 @@ lab.claim("backward costs nearly twice forward if nothing is frozen",
 #
 # Now time, which depends on the machine, and accuracy: three seeds, each at the learning rate that
 # validation chose (`python -m course_utils.freezing`; the two extremes are from lesson 10's runs).
+
 
 # %%
 def seconds(step, times=lab.steps(cpu=8, gpu=8)):
@@ -817,7 +1123,9 @@ def seconds(step, times=lab.steps(cpu=8, gpu=8)):
 
 
 def stepper(model):
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-3)
+    optimizer = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], 1e-3
+    )
 
     def step():
         optimizer.zero_grad()
@@ -828,32 +1136,65 @@ def stepper(model):
 
 
 # %% tags=["varies"]
-step_time = {name: 1000 * seconds(stepper(frozen_model(name))) for name in STRATEGIES}
-both = [run for name in ("freezing.json", "tuning_curve.json")
-        for run in json.loads(lab.data_path(name).read_text())["runs"]]  # fmt: skip
-tuned = {name: [100 * run["accuracy"] for run in freezing.chosen(both, name)]
-         for name in freezing.STRATEGIES}  # fmt: skip
+step_time = {
+    name: 1000 * seconds(stepper(frozen_model(name))) for name in STRATEGIES
+}
+both = [
+    run
+    for name in ("freezing.json", "tuning_curve.json")
+    for run in json.loads(lab.data_path(name).read_text())["runs"]
+]
+tuned = {
+    name: [100 * run["accuracy"] for run in freezing.chosen(both, name)]
+    for name in freezing.STRATEGIES
+}
 figure, axes = plt.subplots(1, 3, figsize=(10, 2.6), sharey=True)
-for axis, values, label in zip(axes, (
-        step_time.values(), [c["held"] / 1e6 for c in costs.values()],
-        [np.mean(tuned[name]) for name in STRATEGIES]), (
-        "ms an update (this machine)", "MB kept for backward", "test accuracy (%)")):  # fmt: skip
-    errors = [np.std(tuned[n], ddof=1) if "accuracy" in label else 0 for n in STRATEGIES]
+for axis, values, label in zip(
+    axes,
+    (
+        step_time.values(),
+        [c["held"] / 1e6 for c in costs.values()],
+        [np.mean(tuned[name]) for name in STRATEGIES],
+    ),
+    (
+        "ms an update (this machine)",
+        "MB kept for backward",
+        "test accuracy (%)",
+    ),
+):
+    errors = [
+        np.std(tuned[n], ddof=1) if "accuracy" in label else 0
+        for n in STRATEGIES
+    ]
     plots.bars_with_interval(axis, STRATEGIES, list(values), errors)
     axis.set_xlabel(label)
-figure.suptitle("Freezing the stem costs little, if any, accuracy; all but the head costs much",
-                fontsize=11)
-plots.show(figure, alt="Three bar charts for four strategies of freezing: time of an update, "
-           "memory kept for the backward pass, and test accuracy over three seeds.")
+figure.suptitle(
+    "Freezing the stem costs little, if any, accuracy; all but the head costs"
+    " much",
+    fontsize=11,
+)
+plots.show(
+    figure,
+    alt=(
+        "Three bar charts for four strategies of freezing: time of an update, "
+        "memory kept for the backward pass, and test accuracy over three seeds."
+    ),
+)
 
 # %%
-plots.table([[name, lab.mean_spread(values, "%")] for name, values in tuned.items()],
-            ["tuned on 1,600 answers", "test accuracy"])
+plots.table(
+    [[name, lab.mean_spread(values, "%")] for name, values in tuned.items()],
+    ["tuned on 1,600 answers", "test accuracy"],
+)
 for name in ("stem frozen, in train mode", "nothing frozen"):
     gaps = np.subtract(tuned[name], tuned["stem frozen"])  # (seeds,)
     print(f"{name}, minus stem frozen: {interval(gaps)} points")
-lab.claim("at every seed a frozen stem is better than a head alone, by more than ten points",
-          min(np.subtract(tuned["stem frozen"], tuned["all frozen but the head"])) > 10)
+lab.claim(
+    "at every seed a frozen stem is better than a head alone, by more than ten"
+    " points",
+    min(np.subtract(tuned["stem frozen"], tuned["all frozen but the head"]))
+    > 10,
+)
 
 # %% [markdown]
 # **The stem can stay frozen** here: what it learnt about seeing serves for questions as well, and
@@ -880,14 +1221,23 @@ drifted.train()  # as most loops do
 with torch.no_grad():
     for some in loader(asked, 16, seed=lab.seed):
         drifted(some.images, some.image_index, some.x, some.mask)
-same_weights = all(torch.equal(a, b) for a, b in zip(before.parameters(),
-                                                     drifted.stem.parameters()))  # fmt: skip
-moved = [(new - old).abs().max().item() for (name, old), new in zip(
-    before.named_buffers(), drifted.stem.buffers()) if "running" in name]  # fmt: skip
-print(f"the weights of the frozen stem are unchanged: {same_weights}; running statistics that "
-      f"moved: {sum(m > 0 for m in moved)} of {len(moved)}")
-lab.claim("without a single gradient, all running statistics of a frozen stem moved",
-          same_weights and min(moved) > 0)
+same_weights = all(
+    torch.equal(a, b)
+    for a, b in zip(before.parameters(), drifted.stem.parameters())
+)
+moved = [
+    (new - old).abs().max().item()
+    for (name, old), new in zip(before.named_buffers(), drifted.stem.buffers())
+    if "running" in name
+]
+print(
+    f"the weights of the frozen stem are unchanged: {same_weights}; running"
+    f" statistics that moved: {sum(m > 0 for m in moved)} of {len(moved)}"
+)
+lab.claim(
+    "without a single gradient, all running statistics of a frozen stem moved",
+    same_weights and min(moved) > 0,
+)
 
 # %% [markdown]
 # And the damage? We expected some. The table has none: the row "in train mode" is even ahead of
@@ -910,6 +1260,7 @@ lab.claim("without a single gradient, all running statistics of a frozen stem mo
 # >     return optimizer
 # > ```
 
+
 # %%
 def ready(model):
     """Freezes model.stem, makes the rest ready to train; returns an AdamW of what is trained."""
@@ -917,7 +1268,9 @@ def ready(model):
     model.stem.requires_grad_(False)
     model.train()
     model.stem.eval()  # after train(), which reaches every part
-    return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    return torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], lr=1e-3
+    )
     ### END SOLUTION
 
 
@@ -938,32 +1291,47 @@ ready = check("08.6", ready)
 # unequal size the right side is another number: a mean of means. (`fit` says in its docstring what
 # it does with a last group that isn't full.)
 
+
 # %%
 def gradient(norm, pieces):
     """The gradient of one batch of 32, in so many pieces, all parameters in one row."""
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(6, 12), norm(12), nn.GELU(), nn.Linear(12, 1)).double()
+    model = nn.Sequential(
+        nn.Linear(6, 12), norm(12), nn.GELU(), nn.Linear(12, 1)
+    ).double()
     x = torch.randn(32, 6).double()  # (batch, features)
     for piece in x.split(pieces):
         loss = (model(piece)[:, 0] - piece.sum(1).sin()).square().mean()
         (loss / len(x.split(pieces))).backward()
-    return torch.cat([p.grad.flatten() for p in model.parameters()])  # (parameters,)
+    # (parameters,)
+    return torch.cat([p.grad.flatten() for p in model.parameters()])
 
 
 difference = {}
-for name, norm, pieces in (("LayerNorm, four pieces of 8", nn.LayerNorm, 8),
-                           ("GroupNorm, four pieces of 8", lambda n: nn.GroupNorm(3, n), 8),
-                           ("LayerNorm, pieces of 20 and 12", nn.LayerNorm, [20, 12]),
-                           ("BatchNorm, four pieces of 8", nn.BatchNorm1d, 8)):  # fmt: skip
+for name, norm, pieces in (
+    ("LayerNorm, four pieces of 8", nn.LayerNorm, 8),
+    ("GroupNorm, four pieces of 8", lambda n: nn.GroupNorm(3, n), 8),
+    ("LayerNorm, pieces of 20 and 12", nn.LayerNorm, [20, 12]),
+    ("BatchNorm, four pieces of 8", nn.BatchNorm1d, 8),
+):
     whole = gradient(norm, 32)
     off = (gradient(norm, pieces) - whole).norm() / whole.norm()
     difference[name] = off.item()
-    told = "equal to the whole batch, to 1e-12" if off < 1e-12 else f"off by {100 * off:.1f} %"
+    told = (
+        "equal to the whole batch, to 1e-12"
+        if off < 1e-12
+        else f"off by {100 * off:.1f} %"
+    )
     print(f"{name:31} {told}")
-lab.claim("equal pieces with LayerNorm or GroupNorm give the gradient of the whole batch, to 1e-12",
-          max(list(difference.values())[:2]) < 1e-12)
-lab.claim("with unequal pieces, or with BatchNorm, they don't (off by more than 1 %)",
-          min(list(difference.values())[2:]) > 0.01)
+lab.claim(
+    "equal pieces with LayerNorm or GroupNorm give the gradient of the whole"
+    " batch, to 1e-12",
+    max(list(difference.values())[:2]) < 1e-12,
+)
+lab.claim(
+    "with unequal pieces, or with BatchNorm, they don't (off by more than 1 %)",
+    min(list(difference.values())[2:]) > 0.01,
+)
 
 # %% [markdown]
 # Batch normalisation is the exception because it makes each example depend on the others of its
@@ -984,6 +1352,7 @@ lab.claim("with unequal pieces, or with BatchNorm, they don't (off by more than 
 # >         optimizer.step()
 # >         schedule.step()
 # > ```
+
 
 # %%
 def train_epoch(model, batches, optimizer, schedule, accumulate):
@@ -1016,10 +1385,16 @@ train_epoch = check("08.7", train_epoch)
 w = nn.Parameter(torch.zeros(2))  # (weights,)
 w.grad = torch.tensor([3.0, 40.0])  # (weights,)
 norm = nn.utils.clip_grad_norm_([w], max_norm=1.0)
-print(f"norm {norm:.2f}, after clipping by the norm: {[f'{g:.3f}' for g in w.grad.tolist()]}")
+print(
+    f"norm {norm:.2f}, after clipping by the norm:"
+    f" {[f'{g:.3f}' for g in w.grad.tolist()]}"
+)
 w.grad = torch.tensor([3.0, 40.0])  # (weights,)
 nn.utils.clip_grad_value_([w], clip_value=1.0)
-print(f"after clipping each number at 1: {w.grad.tolist()}, which points elsewhere")
+print(
+    f"after clipping each number at 1: {w.grad.tolist()}, which points"
+    " elsewhere"
+)
 
 # %% [markdown]
 # ## 8. Several processes
@@ -1045,12 +1420,20 @@ for norm in ("group", "batch"):
     alone = two_processes.gradients(norm)
     shared = two_processes.launch(2, norm)
     off[norm] = two_processes.furthest(alone, shared)
-in_pieces = two_processes.furthest(two_processes.gradients("group"),
-                                   two_processes.gradients("group", accumulate=4))  # fmt: skip
-lab.claim("two processes with GroupNorm and LayerNorm have the gradients of one, to 1e-10",
-          off["group"] < 1e-10)
+in_pieces = two_processes.furthest(
+    two_processes.gradients("group"),
+    two_processes.gradients("group", accumulate=4),
+)
+lab.claim(
+    "two processes with GroupNorm and LayerNorm have the gradients of one, to"
+    " 1e-10",
+    off["group"] < 1e-10,
+)
 lab.claim("so has `fit` with accumulate=4, to 1e-10", in_pieces < 1e-10)
-lab.claim("with BatchNorm in the stem they differ, by more than a thousandth", off["batch"] > 1e-3)
+lab.claim(
+    "with BatchNorm in the stem they differ, by more than a thousandth",
+    off["batch"] > 1e-3,
+)
 
 # %% [markdown]
 # More processes at the same shard mean a larger batch and fewer updates an epoch. The rate has to
@@ -1073,12 +1456,21 @@ print("1 + 1/256 in bfloat16 is", (one.to(bf16) + 1 / 256).item())
 w16, w32 = one.to(bf16), one.clone()
 for _ in range(1000):
     w16, w32 = w16 - 1e-3, w32 - 1e-3
-print(f"1 minus a thousand times 0.001: bfloat16 {w16.item():.3f}, float32 {w32.item():.3f}")
+print(
+    f"1 minus a thousand times 0.001: bfloat16 {w16.item():.3f}, float32"
+    f" {w32.item():.3f}"
+)
 tiny = torch.tensor(1e-8)
-print(f"1e-8 in float16: {tiny.to(fp16).item()}; times 65536 first: "
-      f"{(tiny * 65536).to(fp16).item() / 65536:.1e}")  # fmt: skip
-print("70000 in float16:", torch.tensor(70000.0).to(fp16).item(), "- in bfloat16:",
-      torch.tensor(70000.0).to(bf16).item())  # fmt: skip
+print(
+    f"1e-8 in float16: {tiny.to(fp16).item()}; times 65536 first: "
+    f"{(tiny * 65536).to(fp16).item() / 65536:.1e}"
+)
+print(
+    "70000 in float16:",
+    torch.tensor(70000.0).to(fp16).item(),
+    "- in bfloat16:",
+    torch.tensor(70000.0).to(bf16).item(),
+)
 
 # %% [markdown]
 # - A small update to a bfloat16 weight is rounded away, and a thousand of them still are. So
@@ -1097,8 +1489,10 @@ times = {}
 for dtype in (torch.float32, bf16):
     a, b = left.to(dtype), other.to(dtype)  # (512, 512) each
     times[dtype] = seconds(lambda: a @ b)
-print(f"512 x 512 product: float32 {1000 * times[torch.float32]:.2f} ms, "
-      f"bfloat16 {1000 * times[bf16]:.2f} ms")
+print(
+    f"512 x 512 product: float32 {1000 * times[torch.float32]:.2f} ms, "
+    f"bfloat16 {1000 * times[bf16]:.2f} ms"
+)
 
 
 def half_step(model, on):
@@ -1119,7 +1513,10 @@ for on, name in ((False, "float32"), (True, "mixed, bfloat16")):
     ms = 1000 * seconds(half_step(model, on))
     with torch.autocast("cpu", dtype=bf16, enabled=on):
         kept = saved_bytes(lambda: answer_objective(model, batch), model)
-    print(f"{name:16} {ms:6.0f} ms an update, {kept / 1e6:5.1f} MB kept for backward")
+    print(
+        f"{name:16} {ms:6.0f} ms an update, {kept / 1e6:5.1f} MB kept for"
+        " backward"
+    )
 
 # %% [markdown]
 # Read the two lines of the update together with the first line. Even where one large product is
@@ -1150,48 +1547,74 @@ billions = check("08.8", billions)
 # happened*? We train 60 updates with dropout, AdamW and a schedule; stop after 30, and go on from
 # a copy in which one thing is missing.
 
+
 # %%
 def interrupted(left_out, stop=30, total=60):
     """The weights after `total` updates, with a break at `stop` after which one thing is new."""
     torch.manual_seed(0)
 
     def fresh():
-        model = small_runs.small_network(64, train.answers, SmallConfig(dropout=0.3))
+        model = small_runs.small_network(
+            64, train.answers, SmallConfig(dropout=0.3)
+        )
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
-        factor = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: warmup_cosine(t, 10, total))
+        factor = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda t: warmup_cosine(t, 10, total)
+        )
         return {"weights": model, "optimiser": optimizer, "schedule": factor}
 
     run, order = fresh(), torch.randperm(len(train.y))  # (questions,)
     for t in range(total):
         if t == stop:  # the process ends; a new one begins
-            kept = {name: copy.deepcopy(part.state_dict()) for name, part in run.items()}
+            kept = {
+                name: copy.deepcopy(part.state_dict())
+                for name, part in run.items()
+            }
             numbers, run = torch.get_rng_state(), fresh()
             for name in kept.keys() - {left_out}:
                 run[name].load_state_dict(kept[name])
             if left_out != "random numbers":
                 torch.set_rng_state(numbers)
             if left_out == "place in the order":
-                order = order.roll(stop * 16)  # begins again with the first example
+                # begins again with the first example
+                order = order.roll(stop * 16)
         rows = order[16 * t % len(order) :][:16]  # (batch,)
         loss = F.cross_entropy(run["weights"](train.h[rows]), train.y[rows])
         run["optimiser"].zero_grad()
         loss.backward()
         run["optimiser"].step()
         run["schedule"].step()
-    return torch.cat([p.detach().flatten() for p in run["weights"].parameters()])
+    return torch.cat(
+        [p.detach().flatten() for p in run["weights"].parameters()]
+    )
 
 
 # %%
 whole = interrupted("nothing")
-things = "nothing", "random numbers", "place in the order", "schedule", "optimiser", "weights"
-found = {name: (interrupted(name) - whole).norm() / whole.norm() for name in things}
+things = (
+    "nothing",
+    "random numbers",
+    "place in the order",
+    "schedule",
+    "optimiser",
+    "weights",
+)
+found = {
+    name: (interrupted(name) - whole).norm() / whole.norm() for name in things
+}
 again = interrupted("nothing", stop=59)
 for name, off in found.items():
     told = "the same weights, to the bit" if off == 0 else "other weights"
     print(f"left out: {name:20} {told}")
-lab.claim("with everything kept the end is the same to the bit, wherever it was interrupted",
-          found["nothing"] == 0 and torch.equal(again, whole))
-lab.claim("with any of the five left out it is another", min(list(found.values())[1:]) > 1e-4)
+lab.claim(
+    "with everything kept the end is the same to the bit, wherever it was"
+    " interrupted",
+    found["nothing"] == 0 and torch.equal(again, whole),
+)
+lab.claim(
+    "with any of the five left out it is another",
+    min(list(found.values())[1:]) > 1e-4,
+)
 
 # %% [markdown]
 # > **Exercise 08.9 · choose and justify** · difficulty 2 of 3 · 5 minutes
@@ -1254,9 +1677,13 @@ save_model(model, str(folder / "end.safetensors"))
 # %%
 def start(folder, kill_at=None):
     """Runs the script; kills it when it reports update `kill_at`. The updates it reported."""
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)], text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                               cwd=Path(small_runs.__file__).parent.parent)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(folder)],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=Path(small_runs.__file__).parent.parent,
+    )
     reported = []
     for line in process.stdout:
         reported.append(int(line))
@@ -1271,17 +1698,31 @@ def start(folder, kill_at=None):
 # %%
 draw = np.random.default_rng(lab.seed)
 kills = sorted(int(k) for k in draw.choice(range(10, 190), 2, replace=False))
-with tempfile.TemporaryDirectory() as calm, tempfile.TemporaryDirectory() as rough:
+with (
+    tempfile.TemporaryDirectory() as calm,
+    tempfile.TemporaryDirectory() as rough,
+):
     all_updates = start(calm)
     for kill_at in kills:
         start(rough, kill_at)
     last = start(rough)
-    ends = [Path(folder, "end.safetensors").read_bytes() for folder in (calm, rough)]
-print(f"undisturbed: {len(all_updates)} updates; killed in updates {kills[0]} and {kills[1]}")
-lab.claim("the last process began where a file was left, not at 0, and reached the last update",
-          0 < last[0] <= kills[1] + 1 and last[-1] == all_updates[-1])
-lab.claim("the weights of the killed run are those of the undisturbed one, byte for byte",
-          ends[0] == ends[1])
+    ends = [
+        Path(folder, "end.safetensors").read_bytes() for folder in (calm, rough)
+    ]
+print(
+    f"undisturbed: {len(all_updates)} updates; killed in updates {kills[0]} and"
+    f" {kills[1]}"
+)
+lab.claim(
+    "the last process began where a file was left, not at 0, and reached the"
+    " last update",
+    0 < last[0] <= kills[1] + 1 and last[-1] == all_updates[-1],
+)
+lab.claim(
+    "the weights of the killed run are those of the undisturbed one, byte for"
+    " byte",
+    ends[0] == ends[1],
+)
 
 # %% [markdown]
 # ## 11. Watching
@@ -1293,23 +1734,46 @@ lab.claim("the weights of the killed run are those of the undisturbed one, byte 
 
 # %%
 temporary = tempfile.TemporaryDirectory()
-RUNS = Path(temporary.name)  # in your own work: a folder that stays, such as runs/
+# in your own work: a folder that stays, such as runs/
+RUNS = Path(temporary.name)
 for tracker in ("tensorboard", "wandb"):
     torch.manual_seed(lab.seed)
     model = small_runs.small_network(64, train.answers, SmallConfig())
-    batches = DataLoader(TensorDataset(train.h, train.y), 64, shuffle=True,
-                         generator=torch.Generator().manual_seed(lab.seed))  # fmt: skip
-    fit(model, feature_objective, batches, lambda m: accuracy(m, validation),
-        FitConfig(epochs=6, lr=0.02, max_steps=lab.step_limit), device="cpu", progress=False,
-        tracker=tracker, run_folder=RUNS / tracker)  # fmt: skip
-curves = {"tensorboard": read_tensorboard(RUNS / "tensorboard"),
-          "wandb": read_wandb(RUNS / "wandb")}  # fmt: skip
+    batches = DataLoader(
+        TensorDataset(train.h, train.y),
+        64,
+        shuffle=True,
+        generator=torch.Generator().manual_seed(lab.seed),
+    )
+    fit(
+        model,
+        feature_objective,
+        batches,
+        lambda m: accuracy(m, validation),
+        FitConfig(epochs=6, lr=0.02, max_steps=lab.step_limit),
+        device="cpu",
+        progress=False,
+        tracker=tracker,
+        run_folder=RUNS / tracker,
+    )
+curves = {
+    "tensorboard": read_tensorboard(RUNS / "tensorboard"),
+    "wandb": read_wandb(RUNS / "wandb"),
+}
 for name, found in curves.items():
-    told = ", ".join(f"{curve} ({len(found[curve])} points)" for curve in sorted(found))
+    told = ", ".join(
+        f"{curve} ({len(found[curve])} points)" for curve in sorted(found)
+    )
     print(f"{name:12}", told)
-lab.claim("both hold the same losses, to float32", all(
-    a[0] == b[0] and abs(a[1] - b[1]) < 1e-6 for a, b in zip(
-        curves["tensorboard"]["loss"], curves["wandb"]["loss"], strict=True)))  # fmt: skip
+lab.claim(
+    "both hold the same losses, to float32",
+    all(
+        a[0] == b[0] and abs(a[1] - b[1]) < 1e-6
+        for a, b in zip(
+            curves["tensorboard"]["loss"], curves["wandb"]["loss"], strict=True
+        )
+    ),
+)
 
 # %% [markdown]
 # In your own copy, set the switch below to True: TensorBoard opens inside the notebook, in
@@ -1322,7 +1786,8 @@ if open_tensorboard:
     from tensorboard import notebook
 
     program = shutil.which("tensorboard", path=str(Path(sys.executable).parent))
-    if program:  # the one that belongs to this Python, also where PATH doesn't hold it
+    # the one that belongs to this Python, also where PATH doesn't hold it
+    if program:
         os.environ["TENSORBOARD_BINARY"] = program
     notebook.start(f"--logdir {RUNS}")
 
@@ -1331,12 +1796,19 @@ if open_tensorboard:
 
 # %% tags=["varies"]
 figure, axes = plt.subplots(1, 4, figsize=(11, 2.4))
-for axis, name in zip(axes, ("loss", "learning_rate", "gradient_norm", "score")):
+for axis, name in zip(
+    axes, ("loss", "learning_rate", "gradient_norm", "score")
+):
     xs, ys = zip(*curves["tensorboard"][name])
     axis.plot(xs, ys)
     axis.set(xlabel="update", title=name.replace("_", " "))
-plots.show(figure, alt="Four curves of a training: the loss falls, the rate rises and falls, the "
-           "norm of the gradient jumps about, the validation score rises.")
+plots.show(
+    figure,
+    alt=(
+        "Four curves of a training: the loss falls, the rate rises and falls,"
+        " the norm of the gradient jumps about, the validation score rises."
+    ),
+)
 
 # %% [markdown]
 # What to look for: a loss that is level from the start (rate too low, or nothing is trained);
@@ -1366,24 +1838,49 @@ def objective(trial):
     return accuracy(train_small(config, train, seed=lab.seed), chooses)
 
 
-studies = {name: search(objective, trials=lab.steps(cpu=24, gpu=24), sampler=name, seed=lab.seed)
-           for name in ("random", "tpe")}  # fmt: skip
-same = [a.params == b.params for a, b in zip(*(study.trials for study in studies.values()))]
-lab.claim("the first ten trials of both are the same", all(same[:10]) and not all(same))
+studies = {
+    name: search(
+        objective, trials=lab.steps(cpu=24, gpu=24), sampler=name, seed=lab.seed
+    )
+    for name in ("random", "tpe")
+}
+same = [
+    a.params == b.params
+    for a, b in zip(*(study.trials for study in studies.values()))
+]
+lab.claim(
+    "the first ten trials of both are the same",
+    all(same[:10]) and not all(same),
+)
 
 # %% tags=["varies"]
 figure, axes = plt.subplots(1, 2, figsize=(8.4, 3), sharey=True)
 for axis, (name, study) in zip(axes, studies.items()):
-    numbers, rates_tried = zip(*((t.number + 1, t.params["lr"]) for t in study.trials))
-    points = axis.scatter(numbers, rates_tried, c=[100 * t.value for t in study.trials], vmin=0,
-                          vmax=80, edgecolor="black", linewidth=0.5)  # fmt: skip
+    numbers, rates_tried = zip(
+        *((t.number + 1, t.params["lr"]) for t in study.trials)
+    )
+    points = axis.scatter(
+        numbers,
+        rates_tried,
+        c=[100 * t.value for t in study.trials],
+        vmin=0,
+        vmax=80,
+        edgecolor="black",
+        linewidth=0.5,
+    )
     axis.axvline(10.5, linestyle=":", color="grey")
     best = 100 * best_so_far(study)[-1]
     axis.set(yscale="log", xlabel="trial", title=f"{name}: best {best:.0f} %")
 axes[0].set_ylabel("learning rate tried")
 figure.colorbar(points, label="validation accuracy (%)")
-plots.show(figure, alt="The learning rate of each of 24 trials, shaded by accuracy: the random "
-           "search goes on trying all rates, TPE turns to rates like those that did well.")
+plots.show(
+    figure,
+    alt=(
+        "The learning rate of each of 24 trials, shaded by accuracy: the random"
+        " search goes on trying all rates, TPE turns to rates like those that"
+        " did well."
+    ),
+)
 
 # %% [markdown]
 # After ten trials (dotted line) TPE keeps near what did well; random search goes on trying rates
@@ -1393,30 +1890,60 @@ plots.show(figure, alt="The learning rate of each of 24 trials, shaded by accura
 
 # %%
 searches = json.loads(lab.data_path("search_study.json").read_text())["runs"]
-judged = {name: 100 * np.array([run["judged"] for run in searches if run["sampler"] == name])
-          for name in ("random", "tpe")}  # (seeds, trials) each
+judged = {
+    name: (
+        100
+        * np.array(
+            [run["judged"] for run in searches if run["sampler"] == name]
+        )
+    )
+    for name in ("random", "tpe")
+}  # (seeds, trials) each
 trials = np.arange(1, judged["tpe"].shape[1] + 1)
 figure, axis = plt.subplots(figsize=(6.2, 3.3))
 for i, (name, label) in enumerate((("random", "random"), ("tpe", "TPE"))):
     mean, n = judged[name].mean(0), len(judged[name])
     error = judged[name].std(0, ddof=1) / n**0.5
-    axis.plot(trials, mean, plots.DASHES[i], color=plots.PALETTE[i], label=label)
-    axis.fill_between(trials, mean - error, mean + error, color=plots.PALETTE[i], alpha=0.2)
+    axis.plot(
+        trials, mean, plots.DASHES[i], color=plots.PALETTE[i], label=label
+    )
+    axis.fill_between(
+        trials, mean - error, mean + error, color=plots.PALETTE[i], alpha=0.2
+    )
 axis.axvline(10, color="grey", linestyle=":", label="TPE begins to learn")
-axis.set(xlabel="trials", ylabel="accuracy of the choice (%)", ylim=(40, 80),
-         title="Same start; then the search that learns is ahead in the mean")
+axis.set(
+    xlabel="trials",
+    ylabel="accuracy of the choice (%)",
+    ylim=(40, 80),
+    title="Same start; then the search that learns is ahead in the mean",
+)
 axis.legend(loc="lower right")
-plots.show(figure, alt="True accuracy of the best settings so far against the number of trials, "
-           "mean of many searches with standard errors, random against TPE.")
+plots.show(
+    figure,
+    alt=(
+        "True accuracy of the best settings so far against the number of"
+        " trials, mean of many searches with standard errors, random against"
+        " TPE."
+    ),
+)
 
 # %%
 rows = []
 for budget in (10, 16, 24, 32, 48):
-    ahead = judged["tpe"][:, budget - 1] - judged["random"][:, budget - 1]  # (seeds,)
-    both = [f"{judged[name][:, budget - 1].mean():.1f} %" for name in ("random", "tpe")]
+    # (seeds,)
+    ahead = judged["tpe"][:, budget - 1] - judged["random"][:, budget - 1]
+    both = [
+        f"{judged[name][:, budget - 1].mean():.1f} %"
+        for name in ("random", "tpe")
+    ]
     rows.append([str(budget), *both, interval(ahead)])
-plots.table(rows, ["trials", "random", "TPE", "TPE ahead (95 % interval), points"])
-print(f"{len(judged['tpe'])} pairs of searches; both have the same first ten trials")
+plots.table(
+    rows, ["trials", "random", "TPE", "TPE ahead (95 % interval), points"]
+)
+print(
+    f"{len(judged['tpe'])} pairs of searches; both have the same first ten"
+    " trials"
+)
 
 # %% [markdown]
 # Up to trial 10 the two are the same by construction. After that TPE is ahead by two or three
@@ -1435,7 +1962,9 @@ print(f"{len(judged['tpe'])} pairs of searches; both have the same first ten tri
 
 # %%
 torch.manual_seed(0)
-encoder = TransformerEncoder(TransformerConfig(dim=64, layers=6, heads=8, mlp_dim=128)).double()
+encoder = TransformerEncoder(
+    TransformerConfig(dim=64, layers=6, heads=8, mlp_dim=128)
+).double()
 h = torch.randn(32, 26, 64).double()  # (batch, positions, dim)
 
 
@@ -1448,17 +1977,29 @@ for on in (False, True):
     checkpoint_layers(encoder, on)
     encoder.zero_grad()
     encoder_loss().backward()
-    found[on] = ([p.grad.clone() for p in encoder.parameters()], saved_bytes(encoder_loss, encoder),
-                 1000 * seconds(lambda: encoder_loss().backward()))  # fmt: skip
+    found[on] = (
+        [p.grad.clone() for p in encoder.parameters()],
+        saved_bytes(encoder_loss, encoder),
+        1000 * seconds(lambda: encoder_loss().backward()),
+    )
 checkpoint_layers(encoder, False)
-off = max((a - b).abs().max().item() for a, b in zip(found[False][0], found[True][0]))
-print(f"kept for backward: {found[False][1] / 1e6:.1f} MB, "
-      f"checkpointed {found[True][1] / 1e6:.1f} MB")
-lab.claim("gradients are the same to 1e-12, and less than a fifth is kept",
-          off < 1e-12 and found[True][1] < 0.2 * found[False][1])
+off = max(
+    (a - b).abs().max().item() for a, b in zip(found[False][0], found[True][0])
+)
+print(
+    f"kept for backward: {found[False][1] / 1e6:.1f} MB, "
+    f"checkpointed {found[True][1] / 1e6:.1f} MB"
+)
+lab.claim(
+    "gradients are the same to 1e-12, and less than a fifth is kept",
+    off < 1e-12 and found[True][1] < 0.2 * found[False][1],
+)
 
 # %% tags=["varies"]
-print(f"forward and backward: {found[False][2]:.0f} ms, checkpointed {found[True][2]:.0f} ms")
+print(
+    f"forward and backward: {found[False][2]:.0f} ms, checkpointed"
+    f" {found[True][2]:.0f} ms"
+)
 
 # %% [markdown]
 # The second forward pass is one part more where there were three (forward one, backward two), so
@@ -1470,28 +2011,47 @@ print(f"forward and backward: {found[False][2]:.0f} ms, checkpointed {found[True
 # for them. That program has to be made first, with a C++ compiler on a CPU. After how many calls
 # has it paid?
 
+
 # %% tags=["varies"]
 def compile_pays():
     """Seconds to make the program, and of a call without and with it (no gradients)."""
     torch.manual_seed(0)
-    plain = nn.Sequential(nn.Linear(64, 256), nn.GELU(), nn.LayerNorm(256), nn.Linear(256, 64))
+    plain = nn.Sequential(
+        nn.Linear(64, 256), nn.GELU(), nn.LayerNorm(256), nn.Linear(256, 64)
+    )
     x = torch.randn(2048, 64)  # (batch, dim)
-    with torch.no_grad(), torch.compiler.config.patch(force_disable_caches=True):
+    with (
+        torch.no_grad(),
+        torch.compiler.config.patch(force_disable_caches=True),
+    ):
         compiled = torch.compile(plain)
         begin = time.perf_counter()
         compiled(x)
         made = time.perf_counter() - begin
-        return made, seconds(lambda: plain(x), 30), seconds(lambda: compiled(x), 30)
+        return (
+            made,
+            seconds(lambda: plain(x), 30),
+            seconds(lambda: compiled(x), 30),
+        )
 
 
 try:
     made, before, after = compile_pays()
     gain = before - after
-    told = f"pays after {made / gain:,.0f} calls" if gain > 0 else "never pays here"
-    print(f"made in {made:.1f} s; a call {1000 * before:.2f} ms, "
-          f"compiled {1000 * after:.2f} ms: {told}")
+    told = (
+        f"pays after {made / gain:,.0f} calls"
+        if gain > 0
+        else "never pays here"
+    )
+    print(
+        f"made in {made:.1f} s; a call {1000 * before:.2f} ms, "
+        f"compiled {1000 * after:.2f} ms: {told}"
+    )
 except Exception as error:  # no C++ compiler, for one
-    print("torch.compile doesn't run here:", str(error).strip().splitlines()[0][:80])
+    print(
+        "torch.compile doesn't run here:",
+        str(error).strip().splitlines()[0][:80],
+    )
 
 # %% [markdown]
 # If it says *never*, there was nothing to win: each of these four layers is one call of a fast
@@ -1527,23 +2087,56 @@ except Exception as error:  # no C++ compiler, for one
 # - A run that keeps all its state can be killed at any time.
 
 # %%
-quiz([
-    ("You multiply the loss by 1000. What changes under SGD, and what under Adam?",
-     "Under SGD every step is 1000 times as long. Under Adam nothing but the role of epsilon: it "
-     "divides by the root of the mean square."),
-    ("Why does L2 hardly act under Adam where gradients are large?",
-     "Its term goes through the division by the root of v, which is large there."),
-    ("Somebody trains 30 seeds and reports the best test score. What is wrong?",
-     "The largest of 30 noisy scores is too good. Choose the seed on validation, or report mean "
-     "and spread."),
-    ("You freeze the top half of a network. What do you save?",
-     "Only the gradients of its matrices. The backward pass still has to go through it, and "
-     "everything that needs is kept."),
-    ("Accumulation over four batches, and the result differs from one large batch. Name three "
-     "causes.",
-     "Batch normalisation (or another layer that mixes examples), dropout, unequal batches; or a "
-     "loss that isn't divided, or gradients zeroed in between."),
-])  # fmt: skip
+quiz(
+    [
+        (
+            (
+                "You multiply the loss by 1000. What changes under SGD, and"
+                " what under Adam?"
+            ),
+            (
+                "Under SGD every step is 1000 times as long. Under Adam nothing"
+                " but the role of epsilon: it divides by the root of the mean"
+                " square."
+            ),
+        ),
+        (
+            "Why does L2 hardly act under Adam where gradients are large?",
+            (
+                "Its term goes through the division by the root of v, which is"
+                " large there."
+            ),
+        ),
+        (
+            (
+                "Somebody trains 30 seeds and reports the best test score. What"
+                " is wrong?"
+            ),
+            (
+                "The largest of 30 noisy scores is too good. Choose the seed on"
+                " validation, or report mean and spread."
+            ),
+        ),
+        (
+            "You freeze the top half of a network. What do you save?",
+            (
+                "Only the gradients of its matrices. The backward pass still"
+                " has to go through it, and everything that needs is kept."
+            ),
+        ),
+        (
+            (
+                "Accumulation over four batches, and the result differs from"
+                " one large batch. Name three causes."
+            ),
+            (
+                "Batch normalisation (or another layer that mixes examples),"
+                " dropout, unequal batches; or a loss that isn't divided, or"
+                " gradients zeroed in between."
+            ),
+        ),
+    ]
+)
 
 # %% [markdown]
 # **Papers.** Kingma and Ba 2014, *Adam* ([arXiv 1412.6980](https://arxiv.org/abs/1412.6980)).

@@ -27,16 +27,19 @@ import json
 
 import matplotlib.pyplot as plt
 import torch
-from sklearn import metrics as sklearn_metrics
-from torchmetrics.classification import MulticlassCalibrationError
-
 from course_utils import generalisation, lab, metrics, plots, widgets
-from course_utils.checks import check, hint, quiz
+from course_utils.checks import check, quiz
 from course_utils.evaluation import predict_logits
 from course_utils.intervals import (
-    bootstrap, mcnemar, paired_difference, standard_error, wilson,
-)  # fmt: skip
+    bootstrap,
+    mcnemar,
+    paired_difference,
+    standard_error,
+    wilson,
+)
 from course_utils.recipes import load_weights, world_data, world_model
+from sklearn import metrics as sklearn_metrics
+from torchmetrics.classification import MulticlassCalibrationError
 
 # %% [markdown]
 # ## 1. Right in 95 % of the cases
@@ -51,29 +54,43 @@ from course_utils.recipes import load_weights, world_data, world_model
 
 # %%
 test = world_data("test", 2000)
-names = [f"world_{fusion}_{seed}" for fusion in ("joint", "late", "cross") for seed in range(3)]
+names = [
+    f"world_{fusion}_{seed}"
+    for fusion in ("joint", "late", "cross")
+    for seed in range(3)
+]
 logits = {}  # of every question, by every model
 for name in names:
     model = world_model(test, name.split("_")[1])
     load_weights(model, lab.data_path(f"checkpoints/{name}.safetensors"))
     logits[name] = predict_logits(model, test)  # (questions, answers)
-right = {name: logits[name].argmax(1) == test.y for name in names}  # (questions,) bool each
+# (questions,) bool each
+right = {name: logits[name].argmax(1) == test.y for name in names}
 YES, NO = (test.answers.index(word) for word in ("yes", "no"))
 is_there = test.family == test.families.index("exists")  # (questions,)
 no = (is_there & (test.y == NO)).nonzero()[:, 0]
 yes = (is_there & (test.y == YES)).nonzero()[: len(no) // 19, 0]
 room = torch.cat([no, yes])  # question numbers
 there = test.y[room] == YES  # (room,)
-score = (logits["world_joint_1"][room, YES] - logits["world_joint_1"][room, NO])  # (room,)
-alarm = {"always no": torch.zeros(len(room), dtype=torch.bool), "the model": score > 0}
+# (room,)
+score = logits["world_joint_1"][room, YES] - logits["world_joint_1"][room, NO]
+alarm = {
+    "always no": torch.zeros(len(room), dtype=torch.bool),
+    "the model": score > 0,
+}
 for name, said in alarm.items():
-    print(f"{name:10} right in {100 * metrics.accuracy(said.long(), there.long()):.1f} % of "
-          f"{len(room)} cases; "
-          f"finds {int((said & there).sum())} of {int(there.sum())}")  # fmt: skip
+    print(
+        f"{name:10} right in"
+        f" {100 * metrics.accuracy(said.long(), there.long()):.1f} % of"
+        f" {len(room)} cases; finds {int((said & there).sum())} of"
+        f" {int(there.sum())}"
+    )
 
-lab.claim("by accuracy the model that never looks beats this one", metrics.accuracy(
-    alarm["always no"].long(), there.long()) > metrics.accuracy(alarm["the model"].long(),
-                                                                there.long()))  # fmt: skip
+lab.claim(
+    "by accuracy the model that never looks beats this one",
+    metrics.accuracy(alarm["always no"].long(), there.long())
+    > metrics.accuracy(alarm["the model"].long(), there.long()),
+)
 
 # %% [markdown]
 # By accuracy the model that never looks beats this one, and by far. What a model is *for* is not
@@ -81,9 +98,13 @@ lab.claim("by accuracy the model that never looks beats this one", metrics.accur
 
 # %%
 table = metrics.confusion_matrix(alarm["the model"].long(), there.long(), 2)
-plots.table([["nothing there", str(int(table[0, 0])), str(int(table[0, 1]))],
-             ["something there", str(int(table[1, 0])), str(int(table[1, 1]))]],
-            ["the model says", "no", "yes"])  # fmt: skip
+plots.table(
+    [
+        ["nothing there", str(int(table[0, 0])), str(int(table[0, 1]))],
+        ["something there", str(int(table[1, 0])), str(int(table[1, 1]))],
+    ],
+    ["the model says", "no", "yes"],
+)
 
 # %% [markdown]
 # Of what it called "yes", how much is? That is **precision**. Of what is "yes", how much did it
@@ -101,11 +122,17 @@ plots.table([["nothing there", str(int(table[0, 0])), str(int(table[0, 1]))],
 
 # %%
 mine = metrics.precision_recall(alarm["the model"].long(), there.long(), 2)
-theirs = sklearn_metrics.precision_recall_fscore_support(there, alarm["the model"])
-print(f"precision {100 * mine.precision[1]:.1f} %, recall {100 * mine.recall[1]:.1f} %, "
-      f"F1 {100 * mine.f1[1]:.1f} %")
-lab.claim("precision, recall and F1 equal scikit-learn's to 1e-12",
-          all(abs(torch.tensor(b) - a).max() < 1e-12 for a, b in zip(mine, theirs)))
+theirs = sklearn_metrics.precision_recall_fscore_support(
+    there, alarm["the model"]
+)
+print(
+    f"precision {100 * mine.precision[1]:.1f} %, recall"
+    f" {100 * mine.recall[1]:.1f} %, F1 {100 * mine.f1[1]:.1f} %"
+)
+lab.claim(
+    "precision, recall and F1 equal scikit-learn's to 1e-12",
+    all(abs(torch.tensor(b) - a).max() < 1e-12 for a, b in zip(mine, theirs)),
+)
 
 # %% [markdown]
 # 156 false alarms: is it a bad model? It was trained where half of these questions are answered
@@ -148,6 +175,7 @@ the_metric = check("09.1", the_metric)
 # > Macro $F_1$ from a confusion matrix: the $F_1$ of each class, then their mean. For one class,
 # > all others together are "not this class".
 
+
 # %%
 def macro_f1(table):
     """table (classes, classes) counts, row: true, column: said -> a number from 0 to 1."""
@@ -165,9 +193,15 @@ macro_f1 = check("09.2", macro_f1)
 for name, said in alarm.items():
     counts = metrics.confusion_matrix(said.long(), there.long(), 2)  # (2, 2)
     theirs = sklearn_metrics.f1_score(there, said, average="macro")
-    print(f"{name:10} macro F1 {100 * macro_f1(counts):.1f} %, micro F1 = accuracy "
-          f"{100 * metrics.f1_score(said.long(), there.long(), 2, 'micro'):.1f} %")
-    lab.claim("macro F1 equals scikit-learn's to 1e-6", abs(macro_f1(counts) - theirs) < 1e-6)
+    print(
+        f"{name:10} macro F1 {100 * macro_f1(counts):.1f} %, micro F1 ="
+        " accuracy "
+        f"{100 * metrics.f1_score(said.long(), there.long(), 2, 'micro'):.1f} %"
+    )
+    lab.claim(
+        "macro F1 equals scikit-learn's to 1e-6",
+        abs(macro_f1(counts) - theirs) < 1e-6,
+    )
 
 # %% [markdown]
 # Macro and micro put the two models in opposite orders.
@@ -205,12 +239,15 @@ for name, said in alarm.items():
 # >
 # > AUC by either formula. Mind equal scores.
 
+
 # %%
 def area_under_roc(scores, positive):
     """scores (n,) float, positive (n,) bool -> a number from 0 to 1."""
     ### BEGIN SOLUTION
-    a, b = scores[positive][:, None], scores[~positive]  # (positives, 1), (negatives,)
-    return ((a > b).double() + 0.5 * (a == b)).mean().item()  # over (positives, negatives)
+    # (positives, 1), (negatives,)
+    a, b = scores[positive][:, None], scores[~positive]
+    # over (positives, negatives)
+    return ((a > b).double() + 0.5 * (a == b)).mean().item()
     ### END SOLUTION
 
 
@@ -221,26 +258,61 @@ area_under_roc = check("09.3", area_under_roc)
 figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.6))
 for i, name in enumerate(("world_joint_1", "world_late_0", "world_cross_0")):
     s = logits[name][room, YES] - logits[name][room, NO]  # (room,)
-    roc, pr = metrics.roc_curve(s, there), metrics.precision_recall_curve(s, there)
-    area, average = area_under_roc(s, there), metrics.average_precision(s, there)
-    axes[0].plot(100 * roc.x, 100 * roc.y, plots.DASHES[i], color=plots.PALETTE[i], label=name)
-    axes[1].plot(100 * pr.x, 100 * pr.y, plots.DASHES[i], color=plots.PALETTE[i], label=name)
+    roc, pr = (
+        metrics.roc_curve(s, there),
+        metrics.precision_recall_curve(s, there),
+    )
+    area, average = (
+        area_under_roc(s, there),
+        metrics.average_precision(s, there),
+    )
+    axes[0].plot(
+        100 * roc.x,
+        100 * roc.y,
+        plots.DASHES[i],
+        color=plots.PALETTE[i],
+        label=name,
+    )
+    axes[1].plot(
+        100 * pr.x,
+        100 * pr.y,
+        plots.DASHES[i],
+        color=plots.PALETTE[i],
+        label=name,
+    )
     best = max(((s > t) == there).double().mean().item() for t in s.unique())
-    print(f"{name:14} AUC {area:.3f}, average precision {average:.3f}, accuracy at the best "
-          f"threshold {100 * best:.1f} %")
-    lab.claim("both equal scikit-learn's to 1e-9", max(
-        abs(area - sklearn_metrics.roc_auc_score(there, s)),
-        abs(average - sklearn_metrics.average_precision_score(there, s))) < 1e-9)
-axes[0].set(xlabel="false alarms of all negatives (%)", ylabel="found of all positives (%)",
-            title="ROC")
-axes[1].set(xlabel="recall (%)", ylabel="precision (%)", title="precision and recall")
+    print(
+        f"{name:14} AUC {area:.3f}, average precision {average:.3f}, accuracy"
+        f" at the best threshold {100 * best:.1f} %"
+    )
+    lab.claim(
+        "both equal scikit-learn's to 1e-9",
+        max(
+            abs(area - sklearn_metrics.roc_auc_score(there, s)),
+            abs(average - sklearn_metrics.average_precision_score(there, s)),
+        )
+        < 1e-9,
+    )
+axes[0].set(
+    xlabel="false alarms of all negatives (%)",
+    ylabel="found of all positives (%)",
+    title="ROC",
+)
+axes[1].set(
+    xlabel="recall (%)", ylabel="precision (%)", title="precision and recall"
+)
 axes[0].plot([0, 100], [0, 100], color="grey", linewidth=1, label="chance")
 axes[1].axhline(100 * there.double().mean(), color="grey", linewidth=1)
 axes[0].legend(fontsize=8)
 figure.tight_layout()
-plots.show(figure, alt="Left: ROC curves of three models, all near the upper left corner. Right: "
-           "precision against recall for the same models: two fall off early, one stays at the "
-           "top. A grey line in each is chance.")
+plots.show(
+    figure,
+    alt=(
+        "Left: ROC curves of three models, all near the upper left corner."
+        " Right: precision against recall for the same models: two fall off"
+        " early, one stays at the top. A grey line in each is chance."
+    ),
+)
 
 # %% [markdown]
 # The same scores, two pictures. With 19 negatives for each positive, a false-alarm rate of 5 %
@@ -276,14 +348,20 @@ my_width = check("09.4", my_width)
 some = test.image_index < 125  # (questions,)
 few, groups = right["world_late_0"][some].double(), test.image_index[some]
 p = few.mean().item()
-alone, together = 200 * standard_error(few), 200 * standard_error(few, groups)  # points
+# points
+alone, together = 200 * standard_error(few), 200 * standard_error(few, groups)
 print(f"predicted:          ± {my_width:.1f} points")
 print(f"{len(few)} questions about 125 pictures, {100 * p:.1f} % right")
 print(f"as if independent:  ± {alone:.1f} points")
-print(f"by picture:         ± {together:.1f} points; the square is {(together / alone) ** 2:.1f} "
-      "times as large")  # fmt: skip
+print(
+    f"by picture:         ± {together:.1f} points; the square is"
+    f" {(together / alone) ** 2:.1f} times as large"
+)
 found = wilson(int(few.sum()), len(few))
-print(f"Wilson's interval, as if independent: {100 * found.low:.1f} to {100 * found.high:.1f} %")
+print(
+    f"Wilson's interval, as if independent: {100 * found.low:.1f} to"
+    f" {100 * found.high:.1f} %"
+)
 
 # %% [markdown]
 # Two standard errors of 500 independent answers, 80 % right, would be 3.6 points. The line "by
@@ -314,6 +392,7 @@ print(f"Wilson's interval, as if independent: {100 * found.low:.1f} to {100 * fo
 # > drawn twice counts twice. Return the share of right answers of each round. Pictures have
 # > different numbers of questions, in any order, and picture numbers may have gaps.
 
+
 # %%
 def bootstrap_means(right, picture, draws, generator):
     """right (n,) bool, picture (n,) number of each question's picture -> float tensor (draws,)."""
@@ -321,8 +400,12 @@ def bootstrap_means(right, picture, draws, generator):
     rows = [(picture == number).nonzero()[:, 0] for number in picture.unique()]
     means = []
     for _ in range(draws):
-        picked = torch.randint(len(rows), (len(rows),), generator=generator).tolist()
-        means.append(right[torch.cat([rows[i] for i in picked])].double().mean())
+        picked = torch.randint(
+            len(rows), (len(rows),), generator=generator
+        ).tolist()
+        means.append(
+            right[torch.cat([rows[i] for i in picked])].double().mean()
+        )
     return torch.stack(means)  # (draws,)
     ### END SOLUTION
 
@@ -331,14 +414,19 @@ def bootstrap_means(right, picture, draws, generator):
 bootstrap_means = check("09.5", bootstrap_means)
 
 # %%
-drawn = bootstrap_means(few, groups, 1000, torch.Generator().manual_seed(0))  # (draws,)
+# (draws,)
+drawn = bootstrap_means(few, groups, 1000, torch.Generator().manual_seed(0))
 low, high = (100 * drawn.quantile(share).item() for share in (0.025, 0.975))
-print(f"the 500 questions again, bootstrap by picture: ± {(high - low) / 2:.1f} points")
+print(
+    f"the 500 questions again, bootstrap by picture: ± {(high - low) / 2:.1f}"
+    " points"
+)
 
 # %% [markdown]
 # Does such an interval keep its promise? Only a world in which the truth is known can tell. Forty
 # pictures with ten questions each; each picture has its own ease, drawn between 0 and 1; the true
 # accuracy is 50 %. Two hundred such tests, a 95 % interval for each, by question and by picture:
+
 
 # %%
 def covered(by_picture, tests=200):
@@ -346,19 +434,34 @@ def covered(by_picture, tests=200):
     generator, hits, half = torch.Generator().manual_seed(0), 0, 0.0
     picture = torch.arange(40).repeat_interleave(10)  # (400,)
     for test_number in range(tests):
-        ease = torch.rand(40, generator=generator).repeat_interleave(10)  # (400,)
-        answers = (torch.rand(400, generator=generator) < ease).double()  # (400,)
-        found = bootstrap(answers, picture if by_picture else None, draws=300, seed=test_number)
+        # (400,)
+        ease = torch.rand(40, generator=generator).repeat_interleave(10)
+        # (400,)
+        answers = (torch.rand(400, generator=generator) < ease).double()
+        found = bootstrap(
+            answers,
+            picture if by_picture else None,
+            draws=300,
+            seed=test_number,
+        )
         hits += found.low <= 0.5 <= found.high
         half += 100 * found.half / tests
     return hits, half
 
 
-coverage = {name: covered(flag) for name, flag in (("by question", False), ("by picture", True))}
+coverage = {
+    name: covered(flag)
+    for name, flag in (("by question", False), ("by picture", True))
+}
 for name, (hits, half) in coverage.items():
-    print(f"{name}: {hits} of 200 intervals hold the truth; half width {half:.1f} points")
-lab.claim("by question fewer than 160 of 200, by picture more than 175",
-          coverage["by question"][0] < 160 and coverage["by picture"][0] > 175)  # fmt: skip
+    print(
+        f"{name}: {hits} of 200 intervals hold the truth; half width {half:.1f}"
+        " points"
+    )
+lab.claim(
+    "by question fewer than 160 of 200, by picture more than 175",
+    coverage["by question"][0] < 160 and coverage["by picture"][0] > 175,
+)
 
 # %% [markdown]
 # An interval that ignores the pictures promises 95 % and delivers far less. **Draw again what was
@@ -368,20 +471,31 @@ lab.claim("by question fewer than 160 of 200, by picture more than 175",
 #
 # Now the average precision of section 2, which rests on 66 positives:
 
+
 # %%
 def precision_of(column):
     """The average precision of the scores in a column, of rows with `there` in column 2."""
-    return lambda rows: metrics.average_precision(rows[:, column], rows[:, 2] > 0)
+    return lambda rows: metrics.average_precision(
+        rows[:, column], rows[:, 2] > 0
+    )
 
 
-pair = [logits[name][room, YES] - logits[name][room, NO]
-        for name in ("world_joint_1", "world_late_0")]  # fmt: skip
+pair = [
+    logits[name][room, YES] - logits[name][room, NO]
+    for name in ("world_joint_1", "world_late_0")
+]
 rows = torch.stack([*pair, there], 1).double()  # (room, 3)
 about = test.image_index[room]  # (room,)
-for name, statistic in (("world_joint_1", precision_of(0)), ("world_late_0", precision_of(1)),
-                        ("late - joint", lambda r: precision_of(1)(r) - precision_of(0)(r))):
+for name, statistic in (
+    ("world_joint_1", precision_of(0)),
+    ("world_late_0", precision_of(1)),
+    ("late - joint", lambda r: precision_of(1)(r) - precision_of(0)(r)),
+):
     found = bootstrap(rows, about, statistic, draws=200)
-    print(f"{name:14} average precision {found.value:+.2f} ({found.low:+.2f} to {found.high:+.2f})")
+    print(
+        f"{name:14} average precision {found.value:+.2f} ({found.low:+.2f} to"
+        f" {found.high:+.2f})"
+    )
 
 # %% [markdown]
 # Each of the two is known to about 0.1 only, and the two intervals overlap. The third line draws
@@ -400,14 +514,20 @@ for name, statistic in (("world_joint_1", precision_of(0)), ("world_late_0", pre
 # did: 0.05 means one time in twenty. It is *not* the probability that the models are equal. (It
 # takes questions for independent; the interval by picture doesn't need to.)
 
+
 # %%
 def compare(a, b, rows):
     """Difference of two models on some questions, in points, with its interval by picture."""
-    found = paired_difference(right[a][rows], right[b][rows], test.image_index[rows])
+    found = paired_difference(
+        right[a][rows], right[b][rows], test.image_index[rows]
+    )
     p = mcnemar(right[a][rows], right[b][rows])
     ends = f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"
     verdict = "0 is inside" if found.low <= 0 <= found.high else "0 is outside"
-    print(f"{a} - {b}: {100 * found.value:+.1f} points ({ends}), {verdict}; McNemar's p = {p:.2g}")
+    print(
+        f"{a} - {b}: {100 * found.value:+.1f} points ({ends}), {verdict};"
+        f" McNemar's p = {p:.2g}"
+    )
     return found
 
 
@@ -419,12 +539,19 @@ for rows, found in ((first, small), (everything, large)):
     for other in ("world_joint_1", "world_late_0"):
         found[other] = compare("world_joint_0", other, rows)
 apart = bootstrap(right["world_joint_0"].double(), test.image_index)
-print(f"for one of them alone: ± {100 * apart.half:.1f} points, for the last difference: "
-      f"± {100 * large['world_late_0'].half:.1f}")
-lab.claim("on the first 400 questions one seed of the recipe looks better, on all 8,000 it doesn't",
-          small["world_joint_1"].low > 0 > large["world_joint_1"].low)
-lab.claim("with fewer questions the interval of a difference is wider",
-          all(small[other].half > large[other].half for other in small))
+print(
+    f"for one of them alone: ± {100 * apart.half:.1f} points, for the last"
+    f" difference: ± {100 * large['world_late_0'].half:.1f}"
+)
+lab.claim(
+    "on the first 400 questions one seed of the recipe looks better, on all"
+    " 8,000 it doesn't",
+    small["world_joint_1"].low > 0 > large["world_joint_1"].low,
+)
+lab.claim(
+    "with fewer questions the interval of a difference is wider",
+    all(small[other].half > large[other].half for other in small),
+)
 
 # %% [markdown]
 # `world_joint_0` and `world_joint_1` are two trainings of one recipe, with two seeds. On the first
@@ -447,14 +574,22 @@ lab.claim("with fewer questions the interval of a difference is wider",
 # %%
 means = {}
 for fusion in ("joint", "late", "cross"):
-    shares = [100 * right[f"world_{fusion}_{seed}"].double().mean().item() for seed in range(3)]
+    shares = [
+        100 * right[f"world_{fusion}_{seed}"].double().mean().item()
+        for seed in range(3)
+    ]
     spread, means[fusion] = torch.tensor(shares).std().item(), sum(shares) / 3
     error = 100 * standard_error(right[f"world_{fusion}_0"], test.image_index)
-    print(f"{fusion:6} seeds 0, 1, 2: {', '.join(f'{s:.1f}' for s in shares)} %, mean "
-          f"{means[fusion]:.1f}; standard deviation {spread:.1f}, "
-          f"standard error of one {error:.1f}")
-lab.claim("the file joint_0 is better than the file late_0, but the recipe's mean isn't higher",
-          large["world_late_0"].low > 0 and means["joint"] < means["late"])
+    print(
+        f"{fusion:6} seeds 0, 1, 2: {', '.join(f'{s:.1f}' for s in shares)} %,"
+        f" mean {means[fusion]:.1f}; standard deviation {spread:.1f}, standard"
+        f" error of one {error:.1f}"
+    )
+lab.claim(
+    "the file joint_0 is better than the file late_0, but the recipe's mean"
+    " isn't higher",
+    large["world_late_0"].low > 0 and means["joint"] < means["late"],
+)
 
 # %% [markdown]
 # Two uncertainties, two questions. *Is this file better than that file on questions like these?*
@@ -478,20 +613,40 @@ errors, BINS = {}, 15
 for axis, name in zip(axes, ("world_joint_0", "world_late_0", "world_cross_0")):
     confidence, said = logits[name].softmax(1).max(1)  # (questions,) each
     bins = metrics.calibration(confidence, right[name], BINS)
-    errors[name] = metrics.expected_calibration_error(confidence, right[name], BINS)
+    errors[name] = metrics.expected_calibration_error(
+        confidence, right[name], BINS
+    )
     axis.plot([0, 100], [0, 100], color="grey", linewidth=1)
-    axis.scatter(100 * bins.confidence, 100 * bins.accuracy, 4 + bins.count / 20,
-                 color=plots.PALETTE[0])
-    axis.set(xlabel="confidence (%)", title=f"{name}: ECE {100 * errors[name]:.1f} %, {BINS} bins",
-             xlim=(0, 106), ylim=(-6, 112))
+    axis.scatter(
+        100 * bins.confidence,
+        100 * bins.accuracy,
+        4 + bins.count / 20,
+        color=plots.PALETTE[0],
+    )
+    axis.set(
+        xlabel="confidence (%)",
+        title=f"{name}: ECE {100 * errors[name]:.1f} %, {BINS} bins",
+        xlim=(0, 106),
+        ylim=(-6, 112),
+    )
     axis.title.set_size(9)
-    reference = MulticlassCalibrationError(len(test.answers), n_bins=BINS, norm="l1")
-    same = abs(reference(logits[name].softmax(1), test.y).item() - errors[name]) < 1e-4
+    reference = MulticlassCalibrationError(
+        len(test.answers), n_bins=BINS, norm="l1"
+    )
+    same = (
+        abs(reference(logits[name].softmax(1), test.y).item() - errors[name])
+        < 1e-4
+    )
     lab.claim(f"{name}: ECE equals torchmetrics' (in float32) to 1e-4", same)
 axes[0].set_ylabel("right (%); area: number of answers")
 figure.tight_layout()
-plots.show(figure, alt="Reliability diagrams of three models: points of up to fifteen bins of "
-           "confidence near the diagonal, their area the number of answers.")
+plots.show(
+    figure,
+    alt=(
+        "Reliability diagrams of three models: points of up to fifteen bins of "
+        "confidence near the diagonal, their area the number of answers."
+    ),
+)
 
 # %% [markdown]
 # Two traps. First, a small ECE isn't a good model: one that always answers "no" to the camera of
@@ -504,15 +659,27 @@ plots.show(figure, alt="Reliability diagrams of three models: points of up to fi
 
 # %%
 generator, chance_ece = torch.Generator().manual_seed(0), {}
-for name, n in (("world_late_0", 100), ("world_late_0", 400), ("world_late_0", 2000),
-                *((other, 8000) for other in errors)):  # fmt: skip
-    confidence, values = logits[name].softmax(1).max(1).values, []  # (questions,)
+for name, n in (
+    ("world_late_0", 100),
+    ("world_late_0", 400),
+    ("world_late_0", 2000),
+    *((other, 8000) for other in errors),
+):
+    # (questions,)
+    confidence, values = logits[name].softmax(1).max(1).values, []
     for _ in range(100):
-        claimed = confidence[torch.randint(len(confidence), (n,), generator=generator)]  # (n,)
+        claimed = confidence[
+            torch.randint(len(confidence), (n,), generator=generator)
+        ]  # (n,)
         true = torch.rand(n, generator=generator) < claimed  # (n,)
-        values.append(100 * metrics.expected_calibration_error(claimed, true, BINS))
+        values.append(
+            100 * metrics.expected_calibration_error(claimed, true, BINS)
+        )
     chance_ece[name] = lab.mean_spread(values)  # the last one stays: of 8,000
-    print(f"as sure as {name}, but calibrated, {n:4} answers: ECE {chance_ece[name]} %")
+    print(
+        f"as sure as {name}, but calibrated, {n:4} answers: ECE"
+        f" {chance_ece[name]} %"
+    )
 
 # %% [markdown]
 # An ECE of a few per cent on some hundred answers may be nothing but this. Say the number of
@@ -529,13 +696,34 @@ for name in ("world_joint_0", "world_late_0", "world_cross_0"):
     model = world_model(test, name.split("_")[1])
     load_weights(model, lab.data_path(f"checkpoints/{name}.safetensors"))
     held = predict_logits(model, validation)  # (questions, answers)
-    tau = min((0.5 + 0.05 * k for k in range(50)), key=lambda tau: float(
-        torch.nn.functional.cross_entropy(held / tau, validation.y)))
-    after = metrics.expected_calibration_error((logits[name] / tau).softmax(1).max(1).values,
-                                               right[name], BINS)
-    rows.append([name, f"{tau:.2f}", f"{100 * errors[name]:.1f}", f"{100 * after:.1f}",
-                 chance_ece[name]])  # fmt: skip
-plots.table(rows, ["model", "temperature", "ECE before (%)", "ECE after (%)", "by chance (%)"])
+    tau = min(
+        (0.5 + 0.05 * k for k in range(50)),
+        key=lambda tau: float(
+            torch.nn.functional.cross_entropy(held / tau, validation.y)
+        ),
+    )
+    after = metrics.expected_calibration_error(
+        (logits[name] / tau).softmax(1).max(1).values, right[name], BINS
+    )
+    rows.append(
+        [
+            name,
+            f"{tau:.2f}",
+            f"{100 * errors[name]:.1f}",
+            f"{100 * after:.1f}",
+            chance_ece[name],
+        ]
+    )
+plots.table(
+    rows,
+    [
+        "model",
+        "temperature",
+        "ECE before (%)",
+        "ECE after (%)",
+        "by chance (%)",
+    ],
+)
 
 # %% [markdown]
 # Little to repair here: on data like their training data, these small models are within reach of
@@ -564,8 +752,11 @@ runs = json.loads(lab.data_path("generalisation.json").read_text())["runs"]
 
 def shares(setting, part, what="right"):
     """Per cent of right answers, one a seed."""
-    return [100 * row[what] / row["questions"] for row in runs
-            if (row["setting"], row["part"]) == (setting, part)]  # fmt: skip
+    return [
+        100 * row[what] / row["questions"]
+        for row in runs
+        if (row["setting"], row["part"]) == (setting, part)
+    ]
 
 
 kind, objects = generalisation.chance_of_new(), generalisation.objects_left()
@@ -573,42 +764,107 @@ rows, drops, new = [], {}, {}
 for count in (0, 2, 8, 16):
     setting = f"pairs {count}"
     seen, new[count] = shares(setting, "seen"), shares(setting, "new")
-    row = [f"{count} of 32", f"{objects[count]:.1f}",
-           lab.mean_spread(shares(setting, "seen", "blind")), lab.mean_spread(seen), "–", "–", "–"]
+    row = [
+        f"{count} of 32",
+        f"{objects[count]:.1f}",
+        lab.mean_spread(shares(setting, "seen", "blind")),
+        lab.mean_spread(seen),
+        "–",
+        "–",
+        "–",
+    ]
     if count:
         drops[count] = [a - b for a, b in zip(seen, new[count])]
-        row[4:] = [lab.mean_spread(values) for values in
-                   ([100 * share for share in kind[count]], new[count], drops[count])]
+        row[4:] = [
+            lab.mean_spread(values)
+            for values in (
+                [100 * share for share in kind[count]],
+                new[count],
+                drops[count],
+            )
+        ]
     rows.append(row)
-plots.table(rows, ["held out", "objects in a training picture", "seen: blind (%)",
-                   "seen: model (%)", "new: guess of the right kind (%)", "new: model (%)",
-                   "drop (points)"])  # fmt: skip
-print("16 held out, new, run by run:", ", ".join(f"{value:.1f} %" for value in new[16]))
+plots.table(
+    rows,
+    [
+        "held out",
+        "objects in a training picture",
+        "seen: blind (%)",
+        "seen: model (%)",
+        "new: guess of the right kind (%)",
+        "new: model (%)",
+        "drop (points)",
+    ],
+)
+print(
+    "16 held out, new, run by run:",
+    ", ".join(f"{value:.1f} %" for value in new[16]),
+)
 
 # %%
 figure, axis = plt.subplots(figsize=(6, 3.2))
-for i, (part, label) in enumerate((("seen", "combinations that were trained on"),
-                                   ("new", "combinations that were held out"))):
+for i, (part, label) in enumerate(
+    (
+        ("seen", "combinations that were trained on"),
+        ("new", "combinations that were held out"),
+    )
+):
     counts = [c for c in (0, 2, 8, 16) if shares(f"pairs {c}", part)]
-    values = torch.tensor([shares(f"pairs {c}", part) for c in counts])  # (counts, seeds)
-    axis.errorbar(counts, values.mean(1), values.std(1), marker="o", capsize=3, label=label,
-                  color=plots.PALETTE[i], linestyle=plots.DASHES[i])
+    # (counts, seeds)
+    values = torch.tensor([shares(f"pairs {c}", part) for c in counts])
+    axis.errorbar(
+        counts,
+        values.mean(1),
+        values.std(1),
+        marker="o",
+        capsize=3,
+        label=label,
+        color=plots.PALETTE[i],
+        linestyle=plots.DASHES[i],
+    )
 guess = [100 * sum(kind[c]) / len(kind[c]) for c in counts]
-axis.plot(counts, guess, color="grey", label="guess of the right kind, held out")
-axis.set(xlabel="combinations held out, of 32", ylim=(0, 100), xticks=(0, 2, 8, 16),
-         ylabel="right (%), ± std of 3 runs",
-         title="What was never shown together is answered far worse")
+axis.plot(
+    counts, guess, color="grey", label="guess of the right kind, held out"
+)
+axis.set(
+    xlabel="combinations held out, of 32",
+    ylim=(0, 100),
+    xticks=(0, 2, 8, 16),
+    ylabel="right (%), ± std of 3 runs",
+    title="What was never shown together is answered far worse",
+)
 axis.legend(loc="lower left", fontsize=8)
-plots.show(figure, alt="Accuracy on seen and on held-out combinations against the number held out: "
-           "the held-out curve lies far below, with 16 held out near a guess.")
+plots.show(
+    figure,
+    alt=(
+        "Accuracy on seen and on held-out combinations against the number held"
+        " out: the held-out curve lies far below, with 16 held out near a"
+        " guess."
+    ),
+)
 
 # %%
-lab.claim("held-out combinations are answered worse in every one of the nine runs",
-          all(drop > 0 for values in drops.values() for drop in values))
-lab.claim("with 2 or 8 held out, all six runs are 15 points above a guess of the right kind",
-          all(value - 100 * share > 15 for c in (2, 8) for value, share in zip(new[c], kind[c])))
-lab.claim("with all combinations, each run is below those with 2 and with 8 held out, on 'seen'",
-          all(a < min(b, c) for a, b, c in zip(*(shares(f"pairs {n}", "seen") for n in (0, 2, 8)))))
+lab.claim(
+    "held-out combinations are answered worse in every one of the nine runs",
+    all(drop > 0 for values in drops.values() for drop in values),
+)
+lab.claim(
+    "with 2 or 8 held out, all six runs are 15 points above a guess of the"
+    " right kind",
+    all(
+        value - 100 * share > 15
+        for c in (2, 8)
+        for value, share in zip(new[c], kind[c])
+    ),
+)
+lab.claim(
+    "with all combinations, each run is below those with 2 and with 8 held out,"
+    " on 'seen'",
+    all(
+        a < min(b, c)
+        for a, b, c in zip(*(shares(f"pairs {n}", "seen") for n in (0, 2, 8)))
+    ),
+)
 
 # %% [markdown]
 # The test on combinations that were seen promises nearly everything; on new ones, made of a shape
@@ -641,17 +897,38 @@ lab.claim("with all combinations, each run is below those with 2 and with 8 held
 
 # %%
 rows = []
-for part, told in (("validation", "prior as in training"), ("test", "prior turned round")):
-    rows.append([told, lab.mean_spread(shares("prior", part, "blind"), "%"),
-                 lab.mean_spread(shares("prior", part), "%")])  # fmt: skip
-plots.table(rows, ["answers", "blind: favourite answer of the question", "model"])
+for part, told in (
+    ("validation", "prior as in training"),
+    ("test", "prior turned round"),
+):
+    rows.append(
+        [
+            told,
+            lab.mean_spread(shares("prior", part, "blind"), "%"),
+            lab.mean_spread(shares("prior", part), "%"),
+        ]
+    )
+plots.table(
+    rows, ["answers", "blind: favourite answer of the question", "model"]
+)
 
 # %%
-fall = [a - b for a, b in zip(shares("prior", "validation"), shares("prior", "test"))]
+fall = [
+    a - b
+    for a, b in zip(shares("prior", "validation"), shares("prior", "test"))
+]
 print(f"the model falls by {lab.mean_spread(fall, 'points')}")
-lab.claim("the favourite answers are worth more with the prior of training, in every run",
-          all(a > b for a, b in zip(shares("prior", "validation", "blind"),
-                                    shares("prior", "test", "blind"))))  # fmt: skip
+lab.claim(
+    "the favourite answers are worth more with the prior of training, in"
+    " every run",
+    all(
+        a > b
+        for a, b in zip(
+            shares("prior", "validation", "blind"),
+            shares("prior", "test", "blind"),
+        )
+    ),
+)
 lab.claim("the model falls in every run", min(fall) > 0)
 
 # %% [markdown]
@@ -672,6 +949,7 @@ lab.claim("the model falls in every run", min(fall) > 0)
 # > `round(fraction * pictures)` *pictures*, drawn with `generator`, go to the test part. Picture
 # > numbers may have gaps.
 
+
 # %%
 def split(picture, fraction, generator):
     """picture (n,) number of each question's picture -> bool tensor (n,), True for test."""
@@ -689,11 +967,17 @@ split = check("09.6", split)
 # %%
 generator = torch.Generator().manual_seed(0)
 by_question = torch.rand(len(test), generator=generator) < 0.2  # (questions,)
-for name, part in (("by question", by_question), ("by picture", split(test.image_index, 0.2,
-                                                                      generator))):  # fmt: skip
-    shared = torch.isin(test.image_index[part].unique(), test.image_index[~part])
-    print(f"split {name}: {100 * shared.double().mean():.1f} % of the test pictures are also in "
-          "training")  # fmt: skip
+for name, part in (
+    ("by question", by_question),
+    ("by picture", split(test.image_index, 0.2, generator)),
+):
+    shared = torch.isin(
+        test.image_index[part].unique(), test.image_index[~part]
+    )
+    print(
+        f"split {name}: {100 * shared.double().mean():.1f} % of the test"
+        " pictures are also in training"
+    )
 
 # %% [markdown]
 # Lesson 01 measured what such a leak is worth to a mere memory. Other leaks are harder to see: the
@@ -712,15 +996,34 @@ families = [i for i in range(len(test.families)) if (test.family == i).any()]
 for place, i in enumerate(families):
     rows = test.family == i  # (questions,)
     found = bootstrap(right[name][rows].double(), test.image_index[rows])
-    axis.errorbar(100 * found.value, place, fmt="o", color=plots.PALETTE[0], capsize=3,
-                  xerr=[[100 * (found.value - found.low)], [100 * (found.high - found.value)]])
-    print(f"{test.families[i]:8} {100 * found.value:.1f} % ({100 * found.low:.1f} to "
-          f"{100 * found.high:.1f}), {int(rows.sum())} questions")
-axis.set(yticks=range(len(families)), yticklabels=[test.families[i] for i in families],
-         xlabel="right answers (%), with 95 % interval by picture",
-         title=f"{name}: colours and shapes are its weak side")
-plots.show(figure, alt="Accuracy of one model by question family with 95 % intervals: exists is "
-           "best, colour and shape are lowest.")
+    axis.errorbar(
+        100 * found.value,
+        place,
+        fmt="o",
+        color=plots.PALETTE[0],
+        capsize=3,
+        xerr=[
+            [100 * (found.value - found.low)],
+            [100 * (found.high - found.value)],
+        ],
+    )
+    print(
+        f"{test.families[i]:8} {100 * found.value:.1f} % ({100 * found.low:.1f}"
+        f" to {100 * found.high:.1f}), {int(rows.sum())} questions"
+    )
+axis.set(
+    yticks=range(len(families)),
+    yticklabels=[test.families[i] for i in families],
+    xlabel="right answers (%), with 95 % interval by picture",
+    title=f"{name}: colours and shapes are its weak side",
+)
+plots.show(
+    figure,
+    alt=(
+        "Accuracy of one model by question family with 95 % intervals: exists"
+        " is best, colour and shape are lowest."
+    ),
+)
 
 # %% [markdown]
 # And then look at the mistakes themselves. Choose a family, and move through what this model got
@@ -733,23 +1036,37 @@ wrong = (~right[name]).nonzero()[:, 0].tolist()
 
 def told(i):
     said = int(chance[i].argmax())
-    return (f"{test.questions[i]}\nsays {test.answers[said]} ({100 * chance[i, said]:.0f} %), "
-            f"right: {test.answers[test.y[i]]}")  # fmt: skip
+    return (
+        f"{test.questions[i]}\nsays {test.answers[said]}"
+        f" ({100 * chance[i, said]:.0f} %), right: {test.answers[test.y[i]]}"
+    )
 
 
 def picture_of(i):
     return test.images[test.image_index[i]].float() / 255  # (3, height, width)
 
 
-browser = widgets.mistakes({test.families[k]: [(picture_of(i), told(i)) for i in wrong
-                                               if test.family[i] == k][:40] for k in families})
+browser = widgets.mistakes(
+    {
+        test.families[k]: [
+            (picture_of(i), told(i)) for i in wrong if test.family[i] == k
+        ][:40]
+        for k in families
+    }
+)
 browser  # noqa: B018
 
 # %%
 chosen = wrong[:: max(1, len(wrong) // 6)][:6]
-plots.show(plots.images_grid(torch.stack([picture_of(i) for i in chosen]),
-                             [told(i) for i in chosen], columns=3, size=2.8),
-           alt="Six pictures with a question that the model answers wrongly.")  # fmt: skip
+plots.show(
+    plots.images_grid(
+        torch.stack([picture_of(i) for i in chosen]),
+        [told(i) for i in chosen],
+        columns=3,
+        size=2.8,
+    ),
+    alt="Six pictures with a question that the model answers wrongly.",
+)
 
 # %% [markdown]
 # In five of these six (all but the first) the model names something that is in the picture, but
@@ -783,20 +1100,55 @@ plots.show(plots.images_grid(torch.stack([picture_of(i) for i in chosen]),
 #   can't be right there is no bar.
 
 # %%
-quiz([
-    ("95 % of cases are negative. Model A has 95.0 % accuracy, model B 93.8 %. Which is better?",
-     "Can't be said: A may never find a positive. Look at precision and recall of the positives."),
-    ("What is an AUC of 0.5, and of 0.2?",
-     "0.5: positives rank before negatives as often as not. 0.2: it ranks them the wrong way round; "
-     "turn the sign and it is 0.8."),
-    ("Ten questions a picture, 1,000 questions. How many independent things were measured?",
-     "Between 100 and 1,000, nearer to 100 the more the answers about a picture go together."),
-    ("Two intervals overlap. Are the models equally good?",
-     "That doesn't follow: the difference on the same questions has an interval of its own, which "
-     "is often narrower than the two suggest."),
-    ("Accuracy on the test set 99 %, on new combinations 60 %. Was the test wrong?",
-     "It was right about data like the training data. It was never asked about anything else."),
-])  # fmt: skip
+quiz(
+    [
+        (
+            (
+                "95 % of cases are negative. Model A has 95.0 % accuracy, model"
+                " B 93.8 %. Which is better?"
+            ),
+            (
+                "Can't be said: A may never find a positive. Look at precision"
+                " and recall of the positives."
+            ),
+        ),
+        (
+            "What is an AUC of 0.5, and of 0.2?",
+            (
+                "0.5: positives rank before negatives as often as not. 0.2: it"
+                " ranks them the wrong way round; turn the sign and it is 0.8."
+            ),
+        ),
+        (
+            (
+                "Ten questions a picture, 1,000 questions. How many independent"
+                " things were measured?"
+            ),
+            (
+                "Between 100 and 1,000, nearer to 100 the more the answers"
+                " about a picture go together."
+            ),
+        ),
+        (
+            "Two intervals overlap. Are the models equally good?",
+            (
+                "That doesn't follow: the difference on the same questions has"
+                " an interval of its own, which is often narrower than the two"
+                " suggest."
+            ),
+        ),
+        (
+            (
+                "Accuracy on the test set 99 %, on new combinations 60 %. Was"
+                " the test wrong?"
+            ),
+            (
+                "It was right about data like the training data. It was never"
+                " asked about anything else."
+            ),
+        ),
+    ]
+)
 
 # %% [markdown]
 # **Papers.** Naeini et al. 2015, *Obtaining well calibrated probabilities using Bayesian binning*

@@ -32,19 +32,30 @@ import matplotlib.pyplot as plt
 import peft
 import torch
 import torch.nn.functional as F
-from torch import nn
-
 from course_utils import baselines, lab, plots, tuning_curve
-from course_utils.checks import check, hint, quiz
+from course_utils.checks import check, quiz
 from course_utils.datasets import load_emoji
 from course_utils.intervals import paired_difference, standard_error
 from course_utils.models.attention import MultiHeadAttention
 from course_utils.models.pretrained import load_minilm
 from course_utils.models.text import encode_texts, sentence_embedding
 from course_utils.peft import (
-    AdapterConfig, LoRAConfig, PrefixConfig, RankAllocator, add_adapters, add_lora, add_prefix,
-    count_parameters, freeze_base, load_tuning, merge, ranks, save_tuning, unmerge,
-)  # fmt: skip
+    AdapterConfig,
+    LoRAConfig,
+    PrefixConfig,
+    RankAllocator,
+    add_adapters,
+    add_lora,
+    add_prefix,
+    count_parameters,
+    freeze_base,
+    load_tuning,
+    merge,
+    ranks,
+    save_tuning,
+    unmerge,
+)
+from torch import nn
 
 # %% [markdown]
 # ## 1. A model that has never been asked
@@ -62,18 +73,35 @@ from course_utils.peft import (
 
 # %%
 weights = lab.data_path("checkpoints/world_pretrained.safetensors")
-train = tuning_curve.questions("train", tuning_curve.LABELS // 4, seed=100 + lab.seed)
+train = tuning_curve.questions(
+    "train", tuning_curve.LABELS // 4, seed=100 + lab.seed
+)
 validation = tuning_curve.questions("validation", 100)
 test = tuning_curve.questions("test", 500)
-print(f"{len(train)} questions to learn from, {len(test)} to test, {len(test.answers)} answers")
-some = [int((test.family == family).nonzero()[30 * k])
-        for k, family in enumerate(test.family.unique())]  # fmt: skip
-english = tuning_curve.questions("test", 500, language="en").questions  # the same, to read
+print(
+    f"{len(train)} questions to learn from, {len(test)} to test,"
+    f" {len(test.answers)} answers"
+)
+some = [
+    int((test.family == family).nonzero()[30 * k])
+    for k, family in enumerate(test.family.unique())
+]
+# the same, to read
+english = tuning_curve.questions("test", 500, language="en").questions
 titles = [f"{english[i]}\n{test.answers[test.y[i]]}" for i in some]
 for i in some:
-    print(f"  {test.questions[i]} ({english[i]})  ->  {test.answers[test.y[i]]}")
-plots.show(plots.images_grid(test.images[test.image_index[some]].float() / 255, titles, columns=4),
-           alt="Four pictures of the test part, with a question in English and its answer.")
+    print(
+        f"  {test.questions[i]} ({english[i]})  ->  {test.answers[test.y[i]]}"
+    )
+plots.show(
+    plots.images_grid(
+        test.images[test.image_index[some]].float() / 255, titles, columns=4
+    ),
+    alt=(
+        "Four pictures of the test part, with a question in English and its"
+        " answer."
+    ),
+)
 
 # %% [markdown]
 # Four kinds of weights are in the model. The stem sees, the encoder joins, the embeddings know the
@@ -81,17 +109,32 @@ plots.show(plots.images_grid(test.images[test.image_index[some]].float() / 255, 
 
 # %%
 model = tuning_curve.base_model(len(train.answers), weights, lab.seed)
-parts = {"stem": model.stem, "embeddings": model.encoder.embedding, "layers": model.encoder.encoder,
-         "head (new)": model.head}  # fmt: skip
+parts = {
+    "stem": model.stem,
+    "embeddings": model.encoder.embedding,
+    "layers": model.encoder.encoder,
+    "head (new)": model.head,
+}
 for name, part in parts.items():
     print(f"{name:12} {sum(p.numel() for p in part.parameters()):8,} weights")
 print(f"{'together':12} {count_parameters(model).total:8,}")
-commonest, blind = baselines.majority(train, test), baselines.mode_per_question(train, test)
-print(f"without pictures: the commonest answer is right in {100 * commonest.accuracy:.1f} % of the "
-      f"test questions, the favourite answer of each question in {100 * blind.accuracy:.1f} %")
-print("test questions:", ", ".join(f"{int((test.family == i).sum())} {name}"
-                                   for i, name in enumerate(test.families)
-                                   if (test.family == i).any()))
+commonest, blind = (
+    baselines.majority(train, test),
+    baselines.mode_per_question(train, test),
+)
+print(
+    "without pictures: the commonest answer is right in"
+    f" {100 * commonest.accuracy:.1f} % of the test questions, the favourite"
+    f" answer of each question in {100 * blind.accuracy:.1f} %"
+)
+print(
+    "test questions:",
+    ", ".join(
+        f"{int((test.family == i).sum())} {name}"
+        for i, name in enumerate(test.families)
+        if (test.family == i).any()
+    ),
+)
 
 # %% [markdown]
 # > **Exercise 10.1 · predict** · difficulty 1 of 3 · 3 minutes
@@ -121,8 +164,10 @@ def accuracies(method):
 for method in ("head only", "all weights"):
     print(f"{method:12} {lab.mean_spread(accuracies(method), '%')}")
 print(f"the prediction for the head alone: {my_prediction:.0f} %")
-lab.claim("tuning all weights beats the head alone at every seed",
-          min(accuracies("all weights")) > max(accuracies("head only")))
+lab.claim(
+    "tuning all weights beats the head alone at every seed",
+    min(accuracies("all weights")) > max(accuracies("head only")),
+)
 
 # %% [markdown]
 # These numbers come from `python -m course_utils.tuning_curve`, which trains each method at three
@@ -154,6 +199,7 @@ lab.claim("tuning all weights beats the head alone at every seed",
 # >
 # > The forward pass of a matrix with LoRA. Rows of `x` are examples, and `linear` is a frozen
 # > `nn.Linear`. Gradients must reach $A$ and $B$; `linear` itself stays as it is.
+
 
 # %%
 def lora_forward(x, linear, A, B, scale):
@@ -189,7 +235,11 @@ lora_forward = check("10.2", lora_forward)
 x = torch.tensor([[1.0, 2.0]])  # (batch, in)
 G = torch.tensor([[1.0, -1.0]])  # (batch, out)
 frozen = nn.Linear(2, 2).requires_grad_(False)
-for name, a, b in (("B = 0", 1.0, 0.0), ("A = 0", 0.0, 1.0), ("both 0", 0.0, 0.0)):
+for name, a, b in (
+    ("B = 0", 1.0, 0.0),
+    ("A = 0", 0.0, 1.0),
+    ("both 0", 0.0, 0.0),
+):
     A = torch.full((1, 2), a, requires_grad=True)  # (rank, in)
     B = torch.tensor([[b], [2 * b]], requires_grad=True)  # (out, rank)
     (lora_forward(x, frozen, A, B, 1.0) * G).sum().backward()
@@ -226,25 +276,37 @@ best_start = check("10.3", best_start)
 
 # %%
 tuned = copy.deepcopy(model)
-places = add_lora(tuned, LoRAConfig(rank=4, alpha=4.0, targets=("qkv", "out", "mlp.0", "mlp.2"),
-                                    parts="qkv"))  # fmt: skip
+places = add_lora(
+    tuned,
+    LoRAConfig(
+        rank=4, alpha=4.0, targets=("qkv", "out", "mlp.0", "mlp.2"), parts="qkv"
+    ),
+)
 print("\n".join(places))
 counts = freeze_base(tuned, keep=("head",))
-print(f"trained: {counts.trainable:,} of {counts.total:,} ({100 * counts.share:.1f} %)")
+print(
+    f"trained: {counts.trainable:,} of {counts.total:,}"
+    f" ({100 * counts.share:.1f} %)"
+)
 head = sum(p.numel() for p in model.head.parameters())
 factors = counts.trainable - head
-print(f"of these the new head {head:,}; the factors alone {factors:,} "
-      f"({100 * factors / counts.total:.1f} %)")
+print(
+    f"of these the new head {head:,}; the factors alone {factors:,} "
+    f"({100 * factors / counts.total:.1f} %)"
+)
 batch = next(iter(tuning_curve.loader(test, 4, shuffle=False)))
 inputs = batch.images, batch.image_index, batch.x, batch.mask
 with torch.no_grad():
     same = torch.equal(model.eval()(*inputs), tuned.eval()(*inputs))
-lab.claim("with B = 0 the outputs are those of the pretrained model, to the bit", same)
+lab.claim(
+    "with B = 0 the outputs are those of the pretrained model, to the bit", same
+)
 
 # %% [markdown]
 # > **Exercise 10.4 · write it** · difficulty 2 of 3 · 10 minutes
 # >
 # > How many weights does LoRA train? `shapes` lists (out, in) of the matrices that get factors.
+
 
 # %%
 def lora_parameters(shapes, rank):
@@ -258,13 +320,19 @@ def lora_parameters(shapes, rank):
 lora_parameters = check("10.4", lora_parameters)
 
 # %%
-layer = [(64, 64)] * 3 + [(64, 64), (128, 64), (64, 128)]  # q, k, v, out, mlp.0, mlp.2
+# q, k, v, out, mlp.0, mlp.2
+layer = [(64, 64)] * 3 + [(64, 64), (128, 64), (64, 128)]
 whole = 2 * sum(out * into for out, into in layer)
 for rank in (1, 4, 16, 64):
     n = lora_parameters(2 * layer, rank)
-    print(f"rank {rank:2}: {n:6,} weights in factors, {100 * n / whole:6.1f} % of the matrices")
-lab.claim("the count for rank 4, with the head, is the one above",
-          lora_parameters(2 * layer, 4) + head == counts.trainable)
+    print(
+        f"rank {rank:2}: {n:6,} weights in factors, {100 * n / whole:6.1f} % of"
+        " the matrices"
+    )
+lab.claim(
+    "the count for rank 4, with the head, is the one above",
+    lora_parameters(2 * layer, 4) + head == counts.trainable,
+)
 
 # %% [markdown]
 # At rank 64 the factors are larger than the matrices that they change. Low rank saves only when
@@ -276,6 +344,7 @@ lab.claim("the count for rank 4, with the head, is the one above",
 #
 # `peft` is the common library. The same two matrices, the same **non-zero** factors
 # (at $B = 0$ any two programs agree), twenty updates of AdamW on the same data:
+
 
 # %%
 class TwoLayers(nn.Module):
@@ -289,8 +358,10 @@ class TwoLayers(nn.Module):
 
 torch.manual_seed(0)
 ours = TwoLayers().double()
-theirs = peft.get_peft_model(copy.deepcopy(ours), peft.LoraConfig(
-    r=4, lora_alpha=8, target_modules=["first", "second"]))  # fmt: skip
+theirs = peft.get_peft_model(
+    copy.deepcopy(ours),
+    peft.LoraConfig(r=4, lora_alpha=8, target_modules=["first", "second"]),
+)
 add_lora(ours, LoRAConfig(4, 8.0, ("first", "second")))
 freeze_base(ours, keep=())
 for name in ("first", "second"):
@@ -300,8 +371,10 @@ for name in ("first", "second"):
         other.lora_A.default.weight.copy_(mine.A[0])
         other.lora_B.default.weight.copy_(mine.B[0])
 xs, ys = torch.randn(20, 16, 10).double(), torch.randn(20, 16, 6).double()
-optimizers = [torch.optim.AdamW([p for p in m.parameters() if p.requires_grad], lr=1e-2)
-              for m in (ours, theirs)]  # fmt: skip
+optimizers = [
+    torch.optim.AdamW([p for p in m.parameters() if p.requires_grad], lr=1e-2)
+    for m in (ours, theirs)
+]
 furthest = 0.0
 for x, y in zip(xs, ys):
     losses = [F.mse_loss(m(x), y) for m in (ours, theirs)]
@@ -310,7 +383,10 @@ for x, y in zip(xs, ys):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-lab.claim("20 losses in float64 differ from peft's by less than 1e-12", furthest < 1e-12)
+lab.claim(
+    "20 losses in float64 differ from peft's by less than 1e-12",
+    furthest < 1e-12,
+)
 
 # %% [markdown]
 # The tests of the package hold gradients, merging, rank-stabilised scaling and a whole training of
@@ -324,6 +400,7 @@ lab.claim("20 losses in float64 differ from peft's by less than 1e-12", furthest
 # > **Exercise 10.5 · write it** · difficulty 1 of 3 · 8 minutes
 # >
 # > Return a *new* weight; whoever has the old one may still need it.
+
 
 # %%
 def merged_weight(W, A, B, scale):
@@ -347,8 +424,14 @@ with torch.no_grad():
     unmerge(tuned)
     again = tuned(*inputs)  # (batch, answers)
 print(f"largest difference after merging: {(before - after).abs().max():.0e}")
-lab.claim("merged and unmerged answers agree to 1e-4", (before - after).abs().max() < 1e-4)
-lab.claim("unmerging gives the first answers back to the bit", torch.equal(before, again))
+lab.claim(
+    "merged and unmerged answers agree to 1e-4",
+    (before - after).abs().max() < 1e-4,
+)
+lab.claim(
+    "unmerging gives the first answers back to the bit",
+    torch.equal(before, again),
+)
 
 # %% [markdown]
 # Unmerging by *subtracting* $sBA$ would leave rounding errors, a few more each time. The package
@@ -365,18 +448,23 @@ lab.claim("unmerging gives the first answers back to the bit", torch.equal(befor
 # times. Which is it? That depends on the inputs: we try inputs that have nothing in common, and
 # inputs that share one direction.
 
+
 # %%
 def moved(rank, stabilised, common, dim=256):
     """Root mean square of what the first update of Adam adds to the output, over three seeds."""
     squares = []
     for seed in range(3):
         torch.manual_seed(seed)
-        x, target = torch.randn(512, dim), torch.randn(512, dim)  # (batch, dim) each
-        x = x + common * torch.randn(1, dim)  # (batch, dim): one direction in all of them
+        # (batch, dim) each
+        x, target = torch.randn(512, dim), torch.randn(512, dim)
+        # (batch, dim): one direction in all of them
+        x = x + common * torch.randn(1, dim)
         net = nn.Sequential(nn.Linear(dim, dim))
         add_lora(net, LoRAConfig(rank, 8.0, ("0",), rank_stabilised=stabilised))
         freeze_base(net, keep=())
-        optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=1e-3)
+        optimizer = torch.optim.Adam(
+            [p for p in net.parameters() if p.requires_grad], lr=1e-3
+        )
         before = net(x)  # (batch, dim)
         F.mse_loss(before, target).backward()
         optimizer.step()
@@ -387,19 +475,43 @@ def moved(rank, stabilised, common, dim=256):
 sizes = [2, 4, 8, 16, 32, 64, 128]
 figure, axis = plt.subplots(figsize=(6.4, 3.6))
 for stabilised, common in ((False, 0), (True, 0), (False, 2), (True, 2)):
-    name = f"alpha / {'sqrt(r)' if stabilised else 'r'}, {'shared' if common else 'no'} direction"
+    name = (
+        f"alpha / {'sqrt(r)' if stabilised else 'r'},"
+        f" {'shared' if common else 'no'} direction"
+    )
     far = [moved(rank, stabilised, common) for rank in sizes]
-    axis.loglog(sizes, far, "-o" if stabilised else "--s", color=plots.PALETTE[common // 2],
-                label=name)
-    print(f"{name:31} rank 2: {far[0]:.4f}, rank 128: {far[-1]:.4f}, ratio {far[-1] / far[0]:.2f}")
+    axis.loglog(
+        sizes,
+        far,
+        "-o" if stabilised else "--s",
+        color=plots.PALETTE[common // 2],
+        label=name,
+    )
+    print(
+        f"{name:31} rank 2: {far[0]:.4f}, rank 128: {far[-1]:.4f}, ratio"
+        f" {far[-1] / far[0]:.2f}"
+    )
 steps = [0.0005, 0.002, 0.01, 0.05, 0.1]
-axis.set(xlabel="rank r", ylabel="output moved (RMS)", xticks=sizes, xticklabels=sizes,
-         yticks=steps, yticklabels=steps, title="Which factor keeps the first step depends on x")
+axis.set(
+    xlabel="rank r",
+    ylabel="output moved (RMS)",
+    xticks=sizes,
+    xticklabels=sizes,
+    yticks=steps,
+    yticklabels=steps,
+    title="Which factor keeps the first step depends on x",
+)
 axis.minorticks_off()
 axis.legend(fontsize=8)
-plots.show(figure, alt="How far the first update moves the output against the rank. Inputs without "
-           "a shared direction: alpha over r falls, alpha over the root of r stays level. With one: "
-           "alpha over r stays level, alpha over the root of r rises.")
+plots.show(
+    figure,
+    alt=(
+        "How far the first update moves the output against the rank. Inputs"
+        " without a shared direction: alpha over r falls, alpha over the root"
+        " of r stays level. With one: alpha over r stays level, alpha over the"
+        " root of r rises."
+    ),
+)
 
 # %% [markdown]
 # With nothing in common, divided by $r$ the step shrinks about like $1/\sqrt r$: the printed ratio
@@ -421,9 +533,16 @@ def moved_logits(rank, stabilised, seed):
     """As `moved`, for the pretrained model and questions about sixteen pictures."""
     net = copy.deepcopy(model).eval()
     torch.manual_seed(seed)
-    add_lora(net, LoRAConfig(rank, 8.0, tuning_curve.MATRICES, "qkv", rank_stabilised=stabilised))
+    add_lora(
+        net,
+        LoRAConfig(
+            rank, 8.0, tuning_curve.MATRICES, "qkv", rank_stabilised=stabilised
+        ),
+    )
     freeze_base(net, keep=())
-    optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=1e-4)
+    optimizer = torch.optim.Adam(
+        [p for p in net.parameters() if p.requires_grad], lr=1e-4
+    )
     before = net(*asked)  # (batch, answers)
     F.cross_entropy(before, sixteen.y).backward()
     optimizer.step()
@@ -431,9 +550,14 @@ def moved_logits(rank, stabilised, seed):
 
 
 for stabilised, name in ((False, "alpha / r"), (True, "alpha / sqrt(r)")):
-    ratios = [moved_logits(64, stabilised, seed) / moved_logits(2, stabilised, seed)
-              for seed in range(3)]  # fmt: skip
-    print(f"{name:15} rank 64 moves the logits {lab.mean_spread(ratios)} times as far as rank 2")
+    ratios = [
+        moved_logits(64, stabilised, seed) / moved_logits(2, stabilised, seed)
+        for seed in range(3)
+    ]
+    print(
+        f"{name:15} rank 64 moves the logits {lab.mean_spread(ratios)} times as"
+        " far as rank 2"
+    )
 
 # %% [markdown]
 # Here $\alpha / r$ nearly keeps the step, and $\alpha / \sqrt r$ makes it several times as large:
@@ -461,11 +585,16 @@ adapted = copy.deepcopy(model)
 for place in add_adapters(adapted, AdapterConfig(width=8)):
     print(place)
 total = count_parameters(model).total
-print(f"{total:,} weights before, {count_parameters(adapted).total:,} with adapters")
+print(
+    f"{total:,} weights before, {count_parameters(adapted).total:,} with"
+    " adapters"
+)
 with torch.no_grad():
     same = torch.equal(adapted.eval()(*inputs), model(*inputs))
-lab.claim("adapters add weights, and change nothing at first",
-          same and count_parameters(adapted).total > total)
+lab.claim(
+    "adapters add weights, and change nothing at first",
+    same and count_parameters(adapted).total > total,
+)
 
 # %% [markdown]
 # ## 5. Prefixes
@@ -487,11 +616,13 @@ torch.manual_seed(0)
 attention = MultiHeadAttention(dim=8, heads=1).requires_grad_(False)
 h = torch.randn(1, 5, 8)  # (batch, positions, dim)
 holder = nn.ModuleDict({"attention": copy.deepcopy(attention)})
-add_prefix(holder, PrefixConfig(length=3, hidden=0))  # learned directly, without a network
+# learned directly, without a network
+add_prefix(holder, PrefixConfig(length=3, hidden=0))
 with_prefix = holder["attention"]
 q, k, v = attention.qkv(h)[0].chunk(3, -1)  # (positions, dim) each
 # a prefix keeps the keys and values of all layers side by side; those of the first are
-keys, values = with_prefix.prefix.layer(0).chunk(2, dim=-1)  # (length, dim) each
+# (length, dim) each
+keys, values = with_prefix.prefix.layer(0).chunk(2, dim=-1)
 Z = (q @ k.T / math.sqrt(8)).exp()  # (positions, positions)
 Z_prefix = (q @ keys.T / math.sqrt(8)).exp()  # (positions, length)
 share = Z_prefix.sum(1) / (Z.sum(1) + Z_prefix.sum(1))  # (positions,)
@@ -499,9 +630,14 @@ old = Z @ v / Z.sum(1, keepdim=True)  # (positions, dim)
 new = Z_prefix @ values / Z_prefix.sum(1, keepdim=True)  # (positions, dim)
 mixed = (1 - share)[:, None] * old + share[:, None] * new  # (positions, dim)
 by_hand = attention.out(mixed)  # (positions, dim)
-print("share of the prefix at each position:", [f"{s:.2f}" for s in share.tolist()])
-lab.claim("the mixture is what attention with a prefix computes, to 1e-6",
-          (by_hand - with_prefix(h)[0][0]).abs().max() < 1e-6)
+print(
+    "share of the prefix at each position:",
+    [f"{s:.2f}" for s in share.tolist()],
+)
+lab.claim(
+    "the mixture is what attention with a prefix computes, to 1e-6",
+    (by_hand - with_prefix(h)[0][0]).abs().max() < 1e-6,
+)
 
 # %% [markdown]
 # Three keys of nearly nothing beside five real ones take about a third of the attention: with all
@@ -543,6 +679,7 @@ lab.claim("the mixture is what attention with a prefix computes, to 1e-6",
 # $\lambda$ that was set to 0 before it) and before the gradients are zeroed. Here is a whole
 # training of it, with the ranks written down as it goes:
 
+
 # %%
 def adalora_run(allocate):
     """Trained model, and the ranks of all matrices at every tenth update."""
@@ -556,24 +693,47 @@ def adalora_run(allocate):
         if step % 10 == 0:
             story.append(ranks(model))
 
-    tuning_curve.tune(model, "AdaLoRA 6 to 4", train, None, 1e-2, lab.seed, after_update,
-                      updates=lab.steps(cpu=400, gpu=400))  # fmt: skip
+    tuning_curve.tune(
+        model,
+        "AdaLoRA 6 to 4",
+        train,
+        None,
+        1e-2,
+        lab.seed,
+        after_update,
+        updates=lab.steps(cpu=400, gpu=400),
+    )
     return model, story
 
 
 adalora, story = adalora_run(allocate=True)
 names = list(story[0])
-grid = torch.tensor([[ranks_now[name] for ranks_now in story] for name in names])  # (matrices, t)
+grid = torch.tensor(
+    [[ranks_now[name] for ranks_now in story] for name in names]
+)  # (matrices, t)
 figure, axis = plt.subplots(figsize=(7, 3.6))
-picture = axis.imshow(grid, aspect="auto", cmap="viridis", extent=(0, 400, len(names), 0), vmin=0)
-short = [name.replace("encoder.encoder.layers.", "layer ").replace(".attention", "")
-         for name in names]  # fmt: skip
-axis.set(yticks=[i + 0.5 for i in range(len(names))], yticklabels=short, xlabel="update",
-         title="AdaLoRA takes ranks away: all matrices start at 6, and end apart")
+picture = axis.imshow(
+    grid, aspect="auto", cmap="viridis", extent=(0, 400, len(names), 0), vmin=0
+)
+short = [
+    name.replace("encoder.encoder.layers.", "layer ").replace(".attention", "")
+    for name in names
+]
+axis.set(
+    yticks=[i + 0.5 for i in range(len(names))],
+    yticklabels=short,
+    xlabel="update",
+    title="AdaLoRA takes ranks away: all matrices start at 6, and end apart",
+)
 axis.tick_params(axis="y", labelsize=7)
 figure.colorbar(picture, label="rank")
-plots.show(figure, alt="Rank of each matrix over 400 updates: all start at six; after update 50 the "
-           "ranks fall, in some matrices much further than in others.")
+plots.show(
+    figure,
+    alt=(
+        "Rank of each matrix over 400 updates: all start at six; after update"
+        " 50 the ranks fall, in some matrices much further than in others."
+    ),
+)
 
 # %% tags=["varies"]
 kept = grid[:, -1]
@@ -582,8 +742,10 @@ print("ranks at the end, in the order of the figure:", kept.tolist())
 # %%
 totals = grid.sum(0)
 print(f"triplets at first {totals[0]}, at the end {totals[-1]}")
-lab.claim("the ranks that are left add up to 4 a matrix, and matrices differ",
-          totals[-1] == 4 * len(names) and kept.max() > kept.min())
+lab.claim(
+    "the ranks that are left add up to 4 a matrix, and matrices differ",
+    totals[-1] == 4 * len(names) and kept.max() > kept.min(),
+)
 
 # %% [markdown]
 # What the budget does here is to take ranks away, from some matrices more than from others.
@@ -596,12 +758,24 @@ lab.claim("the ranks that are left add up to 4 a matrix, and matrices differ",
 # %%
 forgotten = tuning_curve.base_model(len(train.answers), weights, lab.seed)
 tuning_curve.prepare(forgotten, "AdaLoRA 6, no allocation")
-tuning_curve.tune(forgotten, "AdaLoRA 6, no allocation", train, None, 1e-2, lab.seed,
-                  updates=lab.steps(cpu=200, gpu=200))  # fmt: skip
-print(f"triplets after 200 updates: with the call {totals[20 if len(totals) > 20 else -1]}, "
-      f"without it {sum(ranks(forgotten).values())}")
-lab.claim("without the call every matrix still has its first rank",
-          set(ranks(forgotten).values()) == {6})
+tuning_curve.tune(
+    forgotten,
+    "AdaLoRA 6, no allocation",
+    train,
+    None,
+    1e-2,
+    lab.seed,
+    updates=lab.steps(cpu=200, gpu=200),
+)
+print(
+    "triplets after 200 updates: with the call"
+    f" {totals[20 if len(totals) > 20 else -1]}, without it"
+    f" {sum(ranks(forgotten).values())}"
+)
+lab.claim(
+    "without the call every matrix still has its first rank",
+    set(ranks(forgotten).values()) == {6},
+)
 
 # %% [markdown]
 # ## 7. All of them
@@ -613,39 +787,85 @@ lab.claim("without the call every matrix still has its first rank",
 # AdaLoRA "6 to 4" starts with rank 6. First the accuracy at the rate that validation chose; then
 # what the rate did.
 
+
 # %%
 def trainable(method):
     return next(run["trainable"] for run in runs if run["method"] == method)
 
 
 order = sorted(tuning_curve.METHODS, key=trainable)
-rows = [[f"{i}  {method}", f"{trainable(method):,}", lab.mean_spread(accuracies(method), "%")]
-        for i, method in enumerate(order, 1)]  # fmt: skip
+rows = [
+    [
+        f"{i}  {method}",
+        f"{trainable(method):,}",
+        lab.mean_spread(accuracies(method), "%"),
+    ]
+    for i, method in enumerate(order, 1)
+]
 means = {method: sum(accuracies(method)) / 3 for method in order}
-plots.table(rows, ["method", f"trained weights (head: {head:,})", "test accuracy"])
+plots.table(
+    rows, ["method", f"trained weights (head: {head:,})", "test accuracy"]
+)
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 4))
 for method in order:
     values = torch.tensor(accuracies(method))
-    kind = next((i for i, word in enumerate(("LoRA", "AdaLoRA", "adapters", "prefix"))
-                 if method.startswith(word)), 4)  # fmt: skip
-    axis.errorbar(trainable(method), values.mean(), values.std(), fmt="osD^v"[kind], capsize=3,
-                  color=plots.PALETTE[kind % len(plots.PALETTE)], markersize=6)
-for i, name in enumerate(("LoRA", "AdaLoRA", "adapters", "prefix", "head only; all weights")):
-    axis.plot([], [], "osD^v"[i], color=plots.PALETTE[i % len(plots.PALETTE)], label=name)
+    kind = next(
+        (
+            i
+            for i, word in enumerate(("LoRA", "AdaLoRA", "adapters", "prefix"))
+            if method.startswith(word)
+        ),
+        4,
+    )
+    axis.errorbar(
+        trainable(method),
+        values.mean(),
+        values.std(),
+        fmt="osD^v"[kind],
+        capsize=3,
+        color=plots.PALETTE[kind % len(plots.PALETTE)],
+        markersize=6,
+    )
+for i, name in enumerate(
+    ("LoRA", "AdaLoRA", "adapters", "prefix", "head only; all weights")
+):
+    axis.plot(
+        [],
+        [],
+        "osD^v"[i],
+        color=plots.PALETTE[i % len(plots.PALETTE)],
+        label=name,
+    )
 for i, method in enumerate(order, 1):
-    axis.annotate(i, (trainable(method), means[method]), (6 if i % 2 else -6, -3), fontsize=8,
-                  textcoords="offset points", ha="left" if i % 2 else "right")
-axis.set(xscale="log", xlim=(9e3, 3e5), xticks=(1e4, 2e4, 5e4, 1.5e5),
-         xticklabels=("10,000", "20,000", "50,000", "150,000"),
-         xlabel=f"trained weights, the head's {head:,} included",
-         ylabel="test accuracy (%), ± std of 3 seeds",
-         title="A few thousand weights beside the head do most of it")
+    axis.annotate(
+        i,
+        (trainable(method), means[method]),
+        (6 if i % 2 else -6, -3),
+        fontsize=8,
+        textcoords="offset points",
+        ha="left" if i % 2 else "right",
+    )
+axis.set(
+    xscale="log",
+    xlim=(9e3, 3e5),
+    xticks=(1e4, 2e4, 5e4, 1.5e5),
+    xticklabels=("10,000", "20,000", "50,000", "150,000"),
+    xlabel=f"trained weights, the head's {head:,} included",
+    ylabel="test accuracy (%), ± std of 3 seeds",
+    title="A few thousand weights beside the head do most of it",
+)
 axis.minorticks_off()
 axis.legend(fontsize=8, loc="lower right")
-plots.show(figure, alt="Test accuracy of each method, numbered as in the table, against its number "
-           "of trained weights, with standard deviations over three seeds; head only is lowest.")
+plots.show(
+    figure,
+    alt=(
+        "Test accuracy of each method, numbered as in the table, against its"
+        " number of trained weights, with standard deviations over three seeds;"
+        " head only is lowest."
+    ),
+)
 
 # %% [markdown]
 # Now the same runs, sorted by learning rate instead of by name.
@@ -654,34 +874,64 @@ plots.show(figure, alt="Test accuracy of each method, numbered as in the table, 
 rates = tuning_curve.RATES
 rows, spans = [], {}
 for method in order:
-    by_rate = [[100 * run["accuracy"] for run in runs
-                if run["method"] == method and run["rate"] == rate] for rate in rates]
+    by_rate = [
+        [
+            100 * run["accuracy"]
+            for run in runs
+            if run["method"] == method and run["rate"] == rate
+        ]
+        for rate in rates
+    ]
     middle = [sum(values) / len(values) for values in by_rate]
     spans[method] = max(middle) - min(middle)
     rows.append([method, *(lab.mean_spread(values) for values in by_rate)])
-plots.table(rows, ["test accuracy (%) at rate", *(f"{rate:g}" for rate in rates)])
+plots.table(
+    rows, ["test accuracy (%) at rate", *(f"{rate:g}" for rate in rates)]
+)
 
 # %%
-fair = [method for method in order if method not in ("head only", "all weights")]
+fair = [
+    method for method in order if method not in ("head only", "all weights")
+]
 between = [means[method] for method in fair]
-print(f"between the {len(fair)} methods that add a piece, each at its chosen rate: "
-      f"{max(between) - min(between):.1f} points")
-print(f"between the rates of one of them, mean over these: "
-      f"{sum(spans[m] for m in fair) / len(fair):.1f} points; of all weights "
-      f"{spans['all weights']:.1f}")
-edge = [m for m in order if max(rates, key=lambda rate: sum(
-    r["accuracy"] for r in runs if (r["method"], r["rate"]) == (m, rate))) == max(rates)]
+print(
+    f"between the {len(fair)} methods that add a piece, each at its chosen"
+    f" rate: {max(between) - min(between):.1f} points"
+)
+print(
+    "between the rates of one of them, mean over these: "
+    f"{sum(spans[m] for m in fair) / len(fair):.1f} points; of all weights "
+    f"{spans['all weights']:.1f}"
+)
+edge = [
+    m
+    for m in order
+    if max(
+        rates,
+        key=lambda rate: sum(
+            r["accuracy"] for r in runs if (r["method"], r["rate"]) == (m, rate)
+        ),
+    )
+    == max(rates)
+]
 print("best at the highest rate of all:", "; ".join(edge))
 print("differences in points, seed by seed:")
-for one, other in (("all weights", "LoRA 4"), ("LoRA 4, queries and values", "LoRA 1"),
-                   ("LoRA 16, alpha 1, rank-stabilised", "LoRA 16, alpha 1"),
-                   ("prefix of 8, by a network", "prefix of 8"), ("LoRA 4", "AdaLoRA 6 to 4")):
+for one, other in (
+    ("all weights", "LoRA 4"),
+    ("LoRA 4, queries and values", "LoRA 1"),
+    ("LoRA 16, alpha 1, rank-stabilised", "LoRA 16, alpha 1"),
+    ("prefix of 8, by a network", "prefix of 8"),
+    ("LoRA 4", "AdaLoRA 6 to 4"),
+):
     gaps = [a - b for a, b in zip(accuracies(one), accuracies(other))]
     print(f"  {one} - {other}: {', '.join(f'{gap:+.1f}' for gap in gaps)}")
 
-lab.claim("LoRA 4 keeps at least four fifths of what all weights gain over the head alone",
-          means["LoRA 4"] - means["head only"]
-          > 0.8 * (means["all weights"] - means["head only"]))  # fmt: skip
+lab.claim(
+    "LoRA 4 keeps at least four fifths of what all weights gain over the head"
+    " alone",
+    means["LoRA 4"] - means["head only"]
+    > 0.8 * (means["all weights"] - means["head only"]),
+)
 
 # %% [markdown]
 # **A few thousand weights do most of it.** LoRA of rank 4 on every matrix trains 7,168 weights
@@ -741,14 +991,18 @@ lab.claim("LoRA 4 keeps at least four fifths of what all weights gain over the h
 # >     return optimizer
 # > ```
 
+
 # %%
 def prepare(model):
     """Puts LoRA of rank 2 into the model's qkv; returns an AdamW of what has to be trained."""
     ### BEGIN SOLUTION
     add_lora(model, LoRAConfig(rank=2))
-    freeze_base(model, keep=("head",))  # the head is new: it has to be trained too
+    # the head is new: it has to be trained too
+    freeze_base(model, keep=("head",))
     # an optimiser that is built before has never heard of the factors
-    return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    return torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], lr=1e-3
+    )
     ### END SOLUTION
 
 
@@ -768,8 +1022,10 @@ prepare = check("10.6", prepare)
 # %%
 names = {part: load_emoji(part) for part in ("train", "test")}
 kinds = sorted(set(names["train"].categories))
-label = {part: torch.tensor([kinds.index(c) for c in data.categories])  # (n,)
-         for part, data in names.items()}  # fmt: skip
+label = {
+    part: torch.tensor([kinds.index(c) for c in data.categories])  # (n,)
+    for part, data in names.items()
+}
 
 
 class NameClassifier(nn.Module):
@@ -782,8 +1038,10 @@ class NameClassifier(nn.Module):
 
     def embed(self, texts):
         x, mask = encode_texts(self.tokenizer, texts)  # (batch, words) each
-        unit = sentence_embedding(self.encoder(x, mask), mask)  # (batch, 384) of length 1
-        return 8 * unit  # entries of about 0.4 instead of 0.05: the head learns faster
+        # (batch, 384) of length 1
+        unit = sentence_embedding(self.encoder(x, mask), mask)
+        # entries of about 0.4 instead of 0.05: the head learns faster
+        return 8 * unit
 
     def forward(self, texts):
         return self.head(self.embed(texts))  # (batch, kinds)
@@ -792,16 +1050,23 @@ class NameClassifier(nn.Module):
 @torch.no_grad()
 def names_right(model):
     """Which of the 240 test names get their category: (240,) bool."""
-    guesses = [model.eval()(names["test"].names[i : i + 60]).argmax(1) for i in range(0, 240, 60)]
+    guesses = [
+        model.eval()(names["test"].names[i : i + 60]).argmax(1)
+        for i in range(0, 240, 60)
+    ]
     return torch.cat(guesses) == label["test"]
 
 
 def train_names(model, logits_of, passes, rate):
     """AdamW over the names in batches of 32; `logits_of` gets the numbers of the names."""
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate)
+    optimizer = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], lr=rate
+    )
     generator = torch.Generator().manual_seed(lab.seed)
     for _ in range(passes):
-        for rows in torch.randperm(len(label["train"]), generator=generator).split(32):
+        for rows in torch.randperm(
+            len(label["train"]), generator=generator
+        ).split(32):
             loss = F.cross_entropy(logits_of(rows), label["train"][rows])
             optimizer.zero_grad()
             loss.backward()
@@ -814,30 +1079,59 @@ name_model = NameClassifier()
 freeze_base(name_model, keep=("head",))
 texts = names["train"].names
 with torch.no_grad():  # frozen: embedded once
-    embedded = torch.cat([name_model.embed(texts[i : i + 64]) for i in range(0, len(texts), 64)])
-train_names(name_model, lambda rows: name_model.head(embedded[rows]), passes=40, rate=3e-3)
+    embedded = torch.cat(
+        [name_model.embed(texts[i : i + 64]) for i in range(0, len(texts), 64)]
+    )
+train_names(
+    name_model,
+    lambda rows: name_model.head(embedded[rows]),
+    passes=40,
+    rate=3e-3,
+)
 head_right = names_right(name_model)  # (240,)
-commonest = (label["test"] == label["train"].bincount().argmax()).double().mean()
+commonest = (
+    (label["test"] == label["train"].bincount().argmax()).double().mean()
+)
 print(f"commonest category: {100 * commonest:.1f} % right")
-print(f"head only: {lab.measured('10.names_head', 100 * head_right.double().mean().item(), '%')} "
-      f"right, {count_parameters(name_model).trainable:,} weights")
-longer = copy.deepcopy(name_model)  # the control: four more passes of the head alone
-train_names(longer, lambda rows: longer.head(embedded[rows]), passes=4, rate=2e-3)
+print(
+    "head only:"
+    f" {lab.measured('10.names_head', 100 * head_right.double().mean().item(), '%')}"
+    f" right, {count_parameters(name_model).trainable:,} weights"
+)
+# the control: four more passes of the head alone
+longer = copy.deepcopy(name_model)
+train_names(
+    longer, lambda rows: longer.head(embedded[rows]), passes=4, rate=2e-3
+)
 
 # %%
 add_lora(name_model, LoRAConfig(rank=8, alpha=16.0))
 counts = freeze_base(name_model, keep=("head",))
-train_names(name_model, lambda rows: name_model([texts[i] for i in rows.tolist()]),
-            passes=lab.steps(cpu=4, gpu=4), rate=2e-3)  # fmt: skip
+train_names(
+    name_model,
+    lambda rows: name_model([texts[i] for i in rows.tolist()]),
+    passes=lab.steps(cpu=4, gpu=4),
+    rate=2e-3,
+)
 lora_right = names_right(name_model)  # (240,)
-print(f"LoRA 8:    {lab.measured('10.names_lora', 100 * lora_right.double().mean().item(), '%')} "
-      f"right, {counts.trainable:,} weights, {100 * counts.share:.2f} % of {counts.total:,}")
-print("standard error of such a share of 240 names:",
-      f"{100 * standard_error(lora_right.double()):.0f} points")
-lab.claim("LoRA in a third of a per cent of the weights beats the head, also the one that trained "
-          "on: the intervals of the paired differences lie above 0",
-          all(paired_difference(lora_right, other).low > 0
-              for other in (head_right, names_right(longer))))  # fmt: skip
+print(
+    "LoRA 8:   "
+    f" {lab.measured('10.names_lora', 100 * lora_right.double().mean().item(), '%')}"
+    f" right, {counts.trainable:,} weights, {100 * counts.share:.2f} % of"
+    f" {counts.total:,}"
+)
+print(
+    "standard error of such a share of 240 names:",
+    f"{100 * standard_error(lora_right.double()):.0f} points",
+)
+lab.claim(
+    "LoRA in a third of a per cent of the weights beats the head, also the one"
+    " that trained on: the intervals of the paired differences lie above 0",
+    all(
+        paired_difference(lora_right, other).low > 0
+        for other in (head_right, names_right(longer))
+    ),
+)
 
 # %% [markdown]
 # The numbers are of this run; the $\pm$ is the standard deviation over five trainings, and doesn't
@@ -857,12 +1151,17 @@ lab.claim("LoRA in a third of a per cent of the weights beats the head, also the
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "names.safetensors"
     save_tuning(name_model, path)
-    base = 4 * sum(p.numel() for p in load_minilm()[0].parameters()) / 1e6  # float32
-    print(f"{path.stat().st_size / 1e3:,.0f} kB, beside {base:.0f} MB of MiniLM")
+    # float32
+    base = 4 * sum(p.numel() for p in load_minilm()[0].parameters()) / 1e6
+    print(
+        f"{path.stat().st_size / 1e3:,.0f} kB, beside {base:.0f} MB of MiniLM"
+    )
     fresh = NameClassifier()
     load_tuning(fresh, path)
     with torch.no_grad():
-        same = torch.equal(fresh(["red apple"]), name_model.eval()(["red apple"]))
+        same = torch.equal(
+            fresh(["red apple"]), name_model.eval()(["red apple"])
+        )
     lab.claim("the loaded model answers as the saved one, to the bit", same)
     other = NameClassifier()
     with torch.no_grad():
@@ -913,7 +1212,7 @@ highest_rank = check("10.7", highest_rank)
 
 # %%
 from course_utils import own_example, own_pictures  # noqa: E402
-from course_utils.datasets.rows import by_picture, frequent_answers, read_rows  # noqa: E402
+from course_utils.datasets.rows import by_picture, frequent_answers, read_rows
 
 with tempfile.TemporaryDirectory() as folder:
     own_example.write_example(Path(folder) / "example")
@@ -924,17 +1223,27 @@ with tempfile.TemporaryDirectory() as folder:
     own_answers = frequent_answers(learnt, at_least=1)
     own_train, own_validation, own_test = (
         own_pictures.questions_data(part, own_answers, progress=False)
-        for part in (learnt, chosen_rows, asked))  # fmt: skip
+        for part in (learnt, chosen_rows, asked)
+    )
 for row in own_rows[60:62]:
     print(row.picture.name, "|", row.question, "|", *row.scores)
 torch.manual_seed(lab.seed)
 own_model = own_pictures.tunable(len(own_answers), "lora")
-own_pictures.tune(own_model, own_train, own_validation, seed=lab.seed, device=lab.device,
-                  progress=False)  # fmt: skip
+own_pictures.tune(
+    own_model,
+    own_train,
+    own_validation,
+    seed=lab.seed,
+    device=lab.device,
+    progress=False,
+)
 own = own_pictures.score(own_model.cpu(), own_test)
 own_blind = own_pictures.blind_score(own_train, own_test)
-print(f"{len(learnt)} examples learnt from: {lab.measured('10.own', 100 * own.all, '%')} of "
-      f"{own.questions} test questions right; without pictures {100 * own_blind.all:.1f} %")
+print(
+    f"{len(learnt)} examples learnt from:"
+    f" {lab.measured('10.own', 100 * own.all, '%')} of {own.questions} test"
+    f" questions right; without pictures {100 * own_blind.all:.1f} %"
+)
 
 # %% [markdown]
 # One training, and what it gives is mostly luck: the $\pm$ over five seeds (other examples,
@@ -947,26 +1256,64 @@ found = json.loads(lab.data_path("own_pictures.json").read_text())
 figure, axis = plt.subplots(figsize=(6.6, 3.6))
 for i, (name, sizes) in enumerate(found["accuracy"].items()):
     values = 100 * torch.tensor(list(sizes.values()))  # (sizes, seeds)
-    where = torch.tensor(found["examples"]) * 1.04 ** (i - 3)  # side by side, not on one another
-    axis.errorbar(where, values.mean(1), values.std(1), label=name, capsize=2, marker="o", ms=4,
-                  linestyle=plots.DASHES[i % len(plots.DASHES)], color=plots.PALETTE[i % 8])
-    print(f"{name:15}", "  ".join(f"{n}: {lab.mean_spread(v.tolist(), '%')}"
-                                  for n, v in zip(found["examples"], values)))  # fmt: skip
+    # side by side, not on one another
+    where = torch.tensor(found["examples"]) * 1.04 ** (i - 3)
+    axis.errorbar(
+        where,
+        values.mean(1),
+        values.std(1),
+        label=name,
+        capsize=2,
+        marker="o",
+        ms=4,
+        linestyle=plots.DASHES[i % len(plots.DASHES)],
+        color=plots.PALETTE[i % 8],
+    )
+    print(
+        f"{name:15}",
+        "  ".join(
+            f"{n}: {lab.mean_spread(v.tolist(), '%')}"
+            for n, v in zip(found["examples"], values)
+        ),
+    )
 for n in ("80", "320"):
-    gaps = [100 * (a - b) for a, b in zip(found["accuracy"]["full tuning"][n],
-                                          found["accuracy"]["not pretrained"][n])]
-    print(f"all weights, pretrained minus not, {n}: {lab.mean_spread(gaps, 'points')}")
-lab.claim("with 320 every way of tuning is above 'not pretrained', at each seed", all(
-    min(sizes["320"]) > max(found["accuracy"]["not pretrained"]["320"])
-    for name, sizes in found["accuracy"].items() if name not in ("blind", "not pretrained")))
-axis.set(xscale="log", xlabel="examples (a fifth of them chooses the epoch)",
-         ylabel="test accuracy (%), ± std of 3 seeds", xticks=found["examples"],
-         xticklabels=found["examples"],
-         title="Own pictures: twenty examples are too few, 320 help")
+    gaps = [
+        100 * (a - b)
+        for a, b in zip(
+            found["accuracy"]["full tuning"][n],
+            found["accuracy"]["not pretrained"][n],
+        )
+    ]
+    print(
+        f"all weights, pretrained minus not, {n}:"
+        f" {lab.mean_spread(gaps, 'points')}"
+    )
+lab.claim(
+    "with 320 every way of tuning is above 'not pretrained', at each seed",
+    all(
+        min(sizes["320"]) > max(found["accuracy"]["not pretrained"]["320"])
+        for name, sizes in found["accuracy"].items()
+        if name not in ("blind", "not pretrained")
+    ),
+)
+axis.set(
+    xscale="log",
+    xlabel="examples (a fifth of them chooses the epoch)",
+    ylabel="test accuracy (%), ± std of 3 seeds",
+    xticks=found["examples"],
+    xticklabels=found["examples"],
+    title="Own pictures: twenty examples are too few, 320 help",
+)
 axis.minorticks_off()
 axis.legend(fontsize=7, ncols=2)
-plots.show(figure, alt="Test accuracy on the worked example against 20, 80 and 320 examples, for "
-           "the blind baseline, a model without pretraining, and five ways of tuning.")
+plots.show(
+    figure,
+    alt=(
+        "Test accuracy on the worked example against 20, 80 and 320 examples,"
+        " for the blind baseline, a model without pretraining, and five ways of"
+        " tuning."
+    ),
+)
 
 # %% [markdown]
 # (Fitted to all weights of the same network, with random ones at first, on the same frozen
@@ -1013,20 +1360,51 @@ plots.show(figure, alt="Test accuracy on the worked example against 20, 80 and 3
 # - A new head has to be trained, whatever the method; and the optimiser is built last.
 
 # %%
-quiz([
-    ("Why does B start at 0 and A not?",
-     "BA is 0 then, so nothing changes, and B gets a gradient through A. With both at 0 no gradient "
-     "ever reaches either."),
-    ("You go from rank 8 to rank 64 and nothing gets better. What do you check first?",
-     "The factor and the rate: with alpha / r the same alpha may take smaller steps at the higher "
-     "rank. Choose the rate anew."),
-    ("Which of LoRA, adapters and prefixes cost time after training?",
-     "Adapters and prefixes: they stay in the forward pass. LoRA can be merged into the weights."),
-    ("What is AdaLoRA without `update_and_allocate`?",
-     "A fixed-rank method with more weights than the target rank, and an orthogonality penalty."),
-    ("The loss falls, but the accuracy of a new task stays at chance. First suspicion?",
-     "The head is frozen, or the optimiser was built before the new parts were put in."),
-])  # fmt: skip
+quiz(
+    [
+        (
+            "Why does B start at 0 and A not?",
+            (
+                "BA is 0 then, so nothing changes, and B gets a gradient"
+                " through A. With both at 0 no gradient ever reaches either."
+            ),
+        ),
+        (
+            (
+                "You go from rank 8 to rank 64 and nothing gets better. What do"
+                " you check first?"
+            ),
+            (
+                "The factor and the rate: with alpha / r the same alpha may"
+                " take smaller steps at the higher rank. Choose the rate anew."
+            ),
+        ),
+        (
+            "Which of LoRA, adapters and prefixes cost time after training?",
+            (
+                "Adapters and prefixes: they stay in the forward pass. LoRA can"
+                " be merged into the weights."
+            ),
+        ),
+        (
+            "What is AdaLoRA without `update_and_allocate`?",
+            (
+                "A fixed-rank method with more weights than the target rank,"
+                " and an orthogonality penalty."
+            ),
+        ),
+        (
+            (
+                "The loss falls, but the accuracy of a new task stays at"
+                " chance. First suspicion?"
+            ),
+            (
+                "The head is frozen, or the optimiser was built before the new"
+                " parts were put in."
+            ),
+        ),
+    ]
+)
 
 # %% [markdown]
 # **Papers.** Houlsby et al. 2019 ([arXiv 1902.00751](https://arxiv.org/abs/1902.00751)): adapters

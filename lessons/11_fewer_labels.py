@@ -31,11 +31,18 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
-
 from course_utils import (
-    active, consolidation, continual, detectors, drift, lab, plots, prompt_runs, semi_supervised,
-)  # fmt: skip
-from course_utils.checks import check, hint, quiz
+    active,
+    consolidation,
+    continual,
+    detectors,
+    drift,
+    lab,
+    plots,
+    prompt_runs,
+    semi_supervised,
+)
+from course_utils.checks import check, quiz
 from course_utils.datasets import load_world
 from course_utils.datasets.pairs import caption_words, pair_tokenizer
 from course_utils.intervals import standard_error
@@ -57,8 +64,10 @@ from course_utils.world import COLOURS, SHAPES
 
 # %%
 tokenizer = pair_tokenizer()
-model = load_weights(world_pretraining_model(tokenizer),
-                     lab.data_path("checkpoints/world_pretrained.safetensors"))  # fmt: skip
+model = load_weights(
+    world_pretraining_model(tokenizer),
+    lab.data_path("checkpoints/world_pretrained.safetensors"),
+)
 colour_ids = torch.tensor([tokenizer.token_to_id(c) for c in COLOURS])  # (8,)
 
 
@@ -66,20 +75,37 @@ class Asked:
     """Pictures of a part with the shape that is asked about, and the colour that is right."""
 
     def __init__(self, part, count):
-        data = load_world("iid", part, 1000, 4, ("colour",), tokenizer=tokenizer)
-        short = [i for i, text in enumerate(data.questions) if len(text.split()) == 5]
+        data = load_world(
+            "iid", part, 1000, 4, ("colour",), tokenizer=tokenizer
+        )
+        short = [
+            i for i, text in enumerate(data.questions) if len(text.split()) == 5
+        ]
         self.data = data.select(torch.tensor(short[:count]))
         with torch.no_grad():
-            v = torch.cat([model.stem(some.float() / 255) for some in self.data.images.split(100)])
+            v = torch.cat(
+                [
+                    model.stem(some.float() / 255)
+                    for some in self.data.images.split(100)
+                ]
+            )
         self.v = v[self.data.image_index]  # (count, patches, dim)
-        self.shapes = [text.split()[-1].rstrip("?") for text in self.data.questions]
+        self.shapes = [
+            text.split()[-1].rstrip("?") for text in self.data.questions
+        ]
         names = [self.data.answers[i] for i in self.data.y]
-        self.y = torch.tensor([list(COLOURS).index(name) for name in names])  # (count,)
+        # (count,)
+        self.y = torch.tensor([list(COLOURS).index(name) for name in names])
 
     def right(self, template, v=None):
         """Which guesses are right (count,) bool; the template has {} for the shape."""
         texts = [template.format(shape) for shape in self.shapes]
-        logits = guess(model, self.v if v is None else v, *fill_in(tokenizer, texts), colour_ids)
+        logits = guess(
+            model,
+            self.v if v is None else v,
+            *fill_in(tokenizer, texts),
+            colour_ids,
+        )
         return logits.argmax(1) == self.y  # (count,)
 
     def share(self, right):
@@ -90,34 +116,66 @@ class Asked:
 
 validation, test = Asked("validation", 300), Asked("test", 400)
 some = validation.data.image_index[[0, 5, 9, 14]]  # (4,)
-plots.show(plots.images_grid(validation.data.images[some].float() / 255,
-                             [f"a ___ {validation.shapes[i]}" for i in (0, 5, 9, 14)], size=2.0),
-           alt="Four scenes, each with a sentence that has a blank for the colour of one object.")
+plots.show(
+    plots.images_grid(
+        validation.data.images[some].float() / 255,
+        [f"a ___ {validation.shapes[i]}" for i in (0, 5, 9, 14)],
+        size=2.0,
+    ),
+    alt=(
+        "Four scenes, each with a sentence that has a blank for the colour of"
+        " one object."
+    ),
+)
 
 # %% [markdown]
 # A sentence can be worded in many ways. All of these mean the same to us. Of all words only the
 # eight colours compete, so one guess in eight is right by chance.
 
 # %%
-WORDINGS = ("___ {}", "a ___ {}", "the ___ {}", "there is a ___ {}", "is there a ___ {}",
-            "a large ___ {}", "a ___ {} left of a red circle", "what colour is the {} ___")
-right = {part: {w: asked.right(w) for w in WORDINGS}
-         for part, asked in (("validation", validation), ("test", test))}  # fmt: skip
-far = int(test.data.image_index.bincount().max())  # so many questions further is another picture
+WORDINGS = (
+    "___ {}",
+    "a ___ {}",
+    "the ___ {}",
+    "there is a ___ {}",
+    "is there a ___ {}",
+    "a large ___ {}",
+    "a ___ {} left of a red circle",
+    "what colour is the {} ___",
+)
+right = {
+    part: {w: asked.right(w) for w in WORDINGS}
+    for part, asked in (("validation", validation), ("test", test))
+}
+# so many questions further is another picture
+far = int(test.data.image_index.bincount().max())
 assert (test.data.image_index != test.data.image_index.roll(far)).all()
-other = test.right("a ___ {}", test.v.roll(far, 0))  # (400,) each with another picture
+# (400,) each with another picture
+other = test.right("a ___ {}", test.v.roll(far, 0))
 commonest = test.y.bincount().max().item() / len(test.y)
-rows = [["always the commonest colour", "", f"{100 * commonest:.1f} %"],
-        ["a ___ {}, another picture", "", test.share(other)]]
-rows += [[w, validation.share(right["validation"][w]), test.share(right["test"][w])]
-         for w in WORDINGS]  # fmt: skip
+rows = [
+    ["always the commonest colour", "", f"{100 * commonest:.1f} %"],
+    ["a ___ {}, another picture", "", test.share(other)],
+]
+rows += [
+    [w, validation.share(right["validation"][w]), test.share(right["test"][w])]
+    for w in WORDINGS
+]
 best = max(WORDINGS, key=lambda w: right["validation"][w].sum())
-plots.table(rows, ["wording ({}: the shape)", "validation", "test"], best=2 + WORDINGS.index(best))
+plots.table(
+    rows,
+    ["wording ({}: the shape)", "validation", "test"],
+    best=2 + WORDINGS.index(best),
+)
 means = {w: right["test"][w].double().mean().item() for w in WORDINGS}
-lab.claim("between the worst and the best wording lie more than 25 points",
-          max(means.values()) > min(means.values()) + 0.25)  # fmt: skip
-lab.claim("the wording that validation chooses is a caption's",
-          best in ("a ___ {}", "the ___ {}", "there is a ___ {}", "a large ___ {}"))
+lab.claim(
+    "between the worst and the best wording lie more than 25 points",
+    max(means.values()) > min(means.values()) + 0.25,
+)
+lab.claim(
+    "the wording that validation chooses is a caption's",
+    best in ("a ___ {}", "the ___ {}", "there is a ___ {}", "a large ___ {}"),
+)
 
 # %% [markdown]
 # (The $\pm$ here is a standard error by picture: there is one checkpoint.) With another picture
@@ -131,7 +189,10 @@ lab.claim("the wording that validation chooses is a caption's",
 # word:
 
 # %%
-x, mask = tokenizer.encode("a [MASK] circle").ids, fill_in(tokenizer, ["a ___ circle"])[0][0]
+x, mask = (
+    tokenizer.encode("a [MASK] circle").ids,
+    fill_in(tokenizer, ["a ___ circle"])[0][0],
+)
 print("typed: ", [tokenizer.id_to_token(i) for i in x])
 print("filled:", [tokenizer.id_to_token(i) for i in mask.tolist()])
 
@@ -167,13 +228,23 @@ my_guess = check("11.1", my_guess)
 # %%
 pairs = [f"a {colour} {shape}" for colour in COLOURS for shape in SHAPES]
 generator = torch.Generator().manual_seed(lab.seed)
-sets = [[pairs[i] for i in torch.randperm(len(pairs), generator=generator)[:4]] for _ in range(5)]
+sets = [
+    [pairs[i] for i in torch.randperm(len(pairs), generator=generator)[:4]]
+    for _ in range(5)
+]
 in_front, behind, changed = {0: [[right["test"]["a ___ {}"]]]}, {}, {}
 for k in range(1, 5):
-    orders = [list(itertools.permutations(chosen[:k]))[:: 4 if k == 4 else 1] for chosen in sets]
-    in_front[k] = [[test.right(" ".join(order) + " a ___ {}") for order in some]
-                   for some in orders]  # sets x orders of (400,) bool  # fmt: skip
-    behind[k] = [test.right("a ___ {} " + " ".join(chosen[:k])) for chosen in sets]
+    orders = [
+        list(itertools.permutations(chosen[:k]))[:: 4 if k == 4 else 1]
+        for chosen in sets
+    ]
+    in_front[k] = [
+        [test.right(" ".join(order) + " a ___ {}") for order in some]
+        for some in orders
+    ]  # sets x orders of (400,) bool
+    behind[k] = [
+        test.right("a ___ {} " + " ".join(chosen[:k])) for chosen in sets
+    ]
 
 
 def percent_right(answers):
@@ -182,31 +253,65 @@ def percent_right(answers):
 
 rows = [["0", test.share(in_front[0][0][0]), "", "", ""]]
 for k in range(1, 5):
-    each = [[percent_right(r) for r in some] for some in in_front[k]]  # sets x orders
-    rows.append([str(k), lab.mean_spread([np.mean(some) for some in each], "%"),
-                 lab.mean_spread([max(some) for some in each], "%") if k > 1 else "",
-                 lab.mean_spread([min(some) for some in each], "%") if k > 1 else "",
-                 lab.mean_spread([percent_right(r) for r in behind[k]], "%")])  # fmt: skip
-plots.table(rows, ["examples", "in front", "best order", "worst order", "behind"])
-print("± in the first row: standard error by picture; in the others: spread over five sets")
+    # sets x orders
+    each = [[percent_right(r) for r in some] for some in in_front[k]]
+    rows.append(
+        [
+            str(k),
+            lab.mean_spread([np.mean(some) for some in each], "%"),
+            lab.mean_spread([max(some) for some in each], "%") if k > 1 else "",
+            lab.mean_spread([min(some) for some in each], "%") if k > 1 else "",
+            lab.mean_spread([percent_right(r) for r in behind[k]], "%"),
+        ]
+    )
+plots.table(
+    rows, ["examples", "in front", "best order", "worst order", "behind"]
+)
+print(
+    "± in the first row: standard error by picture; in the others: spread over"
+    " five sets"
+)
 
 # %%
-gap = [max(map(percent_right, some)) - min(map(percent_right, some)) for some in in_front[3]]
-turned = [100 * (torch.stack(some).any(0) & ~torch.stack(some).all(0)).double().mean().item()
-          for some in in_front[3]]  # fmt: skip
-print(f"three examples: best order minus worst {lab.mean_spread(gap, 'points')}; "
-      f"right in some order and wrong in another: {lab.mean_spread(turned, '%')} of the questions")
+gap = [
+    max(map(percent_right, some)) - min(map(percent_right, some))
+    for some in in_front[3]
+]
+turned = [
+    100
+    * (torch.stack(some).any(0) & ~torch.stack(some).all(0))
+    .double()
+    .mean()
+    .item()
+    for some in in_front[3]
+]
+print(
+    f"three examples: best order minus worst {lab.mean_spread(gap, 'points')};"
+    f" right in some order and wrong in another: {lab.mean_spread(turned, '%')}"
+    " of the questions"
+)
 longest = max(len(tokenizer.encode(text).ids) for text in caption_words("en"))
 for k in (3, 4):
     x, _, at = fill_in(tokenizer, [" ".join(sets[0][:k]) + " a ___ circle"])
-    print(f"{k} examples: the blank is token {int(at) + 1}; "
-          f"the longest English caption has {longest}")  # fmt: skip
-mean_at = {k: np.mean([[percent_right(r) for r in some] for some in in_front[k]]) for k in in_front}
+    print(
+        f"{k} examples: the blank is token {int(at) + 1}; "
+        f"the longest English caption has {longest}"
+    )
+mean_at = {
+    k: np.mean([[percent_right(r) for r in some] for some in in_front[k]])
+    for k in in_front
+}
 print(f"predicted for four examples: {my_guess:.0f} %")
-lab.claim("examples in front never help here, and four of them cost more than 25 points",
-          mean_at[0] > max(mean_at[k] for k in range(1, 5)) and mean_at[4] < mean_at[0] - 25)
-lab.claim("with the same four behind the sentence more answers are right",
-          np.mean([percent_right(r) for r in behind[4]]) > mean_at[4] + 10)
+lab.claim(
+    "examples in front never help here, and four of them cost more than 25"
+    " points",
+    mean_at[0] > max(mean_at[k] for k in range(1, 5))
+    and mean_at[4] < mean_at[0] - 25,
+)
+lab.claim(
+    "with the same four behind the sentence more answers are right",
+    np.mean([percent_right(r) for r in behind[4]]) > mean_at[4] + 10,
+)
 
 # %% [markdown]
 # **Examples do not teach this model.** Each one costs some right answers; perhaps because it talks
@@ -231,7 +336,10 @@ lab.claim("with the same four behind the sentence more answers are right",
 # %%
 found = read_runs(lab.data_path("prompt_runs.json"))
 templates = [r for r in found if r["kind"] == "template"]
-print(f"{len(prompt_runs.TEMPLATES)} templates, {len(prompt_runs.WORDINGS)} wordings of classes:")
+print(
+    f"{len(prompt_runs.TEMPLATES)} templates, {len(prompt_runs.WORDINGS)}"
+    " wordings of classes:"
+)
 for name, words in prompt_runs.WORDINGS.items():
     print(f"  {name}: {', '.join(words)}")
 seeds = sorted({r["seed"] for r in found})
@@ -239,18 +347,31 @@ seeds = sorted({r["seed"] for r in found})
 
 def accuracy_of(wording, template, part="test"):
     """In per cent, one a seed of the heads."""
-    return [100 * r[part] for r in templates
-            if (r["wording"], r["template"]) == (wording, template)]  # fmt: skip
+    return [
+        100 * r[part]
+        for r in templates
+        if (r["wording"], r["template"]) == (wording, template)
+    ]
 
 
 rows = []
 for template in (*prompt_runs.TEMPLATES, "all"):
     name = "all of them together" if template == "all" else template
-    rows.append([name, *(lab.mean_spread(accuracy_of(w, template)) for w in prompt_runs.WORDINGS)])
+    rows.append(
+        [
+            name,
+            *(
+                lab.mean_spread(accuracy_of(w, template))
+                for w in prompt_runs.WORDINGS
+            ),
+        ]
+    )
 plots.table(rows, ["test accuracy (%) in the template", *prompt_runs.WORDINGS])
 _, y_test = prompt_runs.labelled("test")
-print(f"{len(y_test)} test pictures; always the commonest class: "
-      f"{100 * y_test.bincount().max() / len(y_test):.1f} %")  # fmt: skip
+print(
+    f"{len(y_test)} test pictures; always the commonest class: "
+    f"{100 * y_test.bincount().max() / len(y_test):.1f} %"
+)
 
 # %% [markdown]
 # The $\pm$ is the standard deviation over three trainings of the heads. (The test has few
@@ -276,11 +397,13 @@ print(f"{len(y_test)} test pictures; always the commonest class: "
 # > `validation` and `test` are lists of accuracies, one a sentence, in the same order. What may be
 # > reported for "the sentence that we chose"? (If two are equally good, take the first.)
 
+
 # %%
 def accuracy_to_report(validation, test):
     """Two lists of accuracies -> the accuracy to report."""
     ### BEGIN SOLUTION
-    chosen = max(range(len(validation)), key=lambda i: validation[i])  # the first of the best
+    # the first of the best
+    chosen = max(range(len(validation)), key=lambda i: validation[i])
     return test[chosen]
     ### END SOLUTION
 
@@ -291,17 +414,30 @@ accuracy_to_report = check("11.2", accuracy_to_report)
 # %%
 told, honest, together = [], [], []
 for seed in seeds:
-    single = [r for r in templates if r["seed"] == seed and r["template"] != "all"]
+    single = [
+        r for r in templates if r["seed"] == seed and r["template"] != "all"
+    ]
     tests = [100 * r["test"] for r in single]
     told.append(max(tests))
     honest.append(accuracy_to_report([r["validation"] for r in single], tests))
-    both = [r for r in templates if r["seed"] == seed and r["template"] == "all"]
-    together.append(accuracy_to_report([r["validation"] for r in both],
-                                       [100 * r["test"] for r in both]))  # fmt: skip
+    both = [
+        r for r in templates if r["seed"] == seed and r["template"] == "all"
+    ]
+    together.append(
+        accuracy_to_report(
+            [r["validation"] for r in both], [100 * r["test"] for r in both]
+        )
+    )
 print(f"chosen on test:       {lab.mean_spread(told, '%')}")
 print(f"chosen on validation: {lab.mean_spread(honest, '%')}")
-print(f"optimism:             {lab.mean_spread(np.subtract(told, honest).tolist(), 'points')}")
-print(f"all templates together, wording chosen on validation: {lab.mean_spread(together, '%')}")
+print(
+    "optimism:            "
+    f" {lab.mean_spread(np.subtract(told, honest).tolist(), 'points')}"
+)
+print(
+    "all templates together, wording chosen on validation:"
+    f" {lab.mean_spread(together, '%')}"
+)
 
 # %% [markdown]
 # What was chosen on the test looks better, in every run; a maximum always does. The difference has
@@ -325,31 +461,49 @@ print(f"all templates together, wording chosen on validation: {lab.mean_spread(t
 # %%
 minilm, wordpiece = load_minilm()
 minilm.requires_grad_(False)
-ids = torch.tensor(wordpiece.encode("a picture of", add_special_tokens=False).ids)  # (3,)
+ids = torch.tensor(
+    wordpiece.encode("a picture of", add_special_tokens=False).ids
+)  # (3,)
 with torch.no_grad():
-    names = encode_texts(wordpiece, ["a dog", "food & drink"])  # x, mask (2, words) each
-    as_vectors = sentence_embedding(*with_prompt(minilm, minilm.token(ids), *names))  # (2, 384)
-    x, mask = encode_texts(wordpiece, ["a picture of a dog", "a picture of food & drink"])
+    # x, mask (2, words) each
+    names = encode_texts(wordpiece, ["a dog", "food & drink"])
+    as_vectors = sentence_embedding(
+        *with_prompt(minilm, minilm.token(ids), *names)
+    )  # (2, 384)
+    x, mask = encode_texts(
+        wordpiece, ["a picture of a dog", "a picture of food & drink"]
+    )
     as_words = sentence_embedding(minilm(x, mask), mask)  # (2, 384)
 print(f"largest difference: {(as_vectors - as_words).abs().max():.0e}")
-lab.claim("a prompt made of words' vectors equals the words, to 1e-5",
-          (as_vectors - as_words).abs().max() < 1e-5)
+lab.claim(
+    "a prompt made of words' vectors equals the words, to 1e-5",
+    (as_vectors - as_words).abs().max() < 1e-5,
+)
 
 # %%
 prompt = minilm.token(ids).clone().requires_grad_()  # (3, 384)
 vectors = sentence_embedding(*with_prompt(minilm, prompt, *names))  # (2, 384)
 (vectors[0] @ vectors[1]).backward()
-print(f"gradient of the prompt: {tuple(prompt.grad.shape)}, "
-      f"largest entry {prompt.grad.abs().max():.3f}")  # fmt: skip
+print(
+    f"gradient of the prompt: {tuple(prompt.grad.shape)}, "
+    f"largest entry {prompt.grad.abs().max():.3f}"
+)
 step = torch.zeros_like(prompt)
 step[1, 7] = 1e-2
 with torch.no_grad():
-    ends = [sentence_embedding(*with_prompt(minilm, prompt + sign * step, *names))
-            for sign in (1, -1)]  # fmt: skip
+    ends = [
+        sentence_embedding(*with_prompt(minilm, prompt + sign * step, *names))
+        for sign in (1, -1)
+    ]
     slope = ((ends[0][0] @ ends[0][1]) - (ends[1][0] @ ends[1][1])) / 2e-2
-lab.claim("it agrees with a difference quotient to 5 %",
-          abs(slope - prompt.grad[1, 7]) < 0.05 * abs(slope))
-print(f"{prompt.numel():,} numbers are trained, of {sum(p.numel() for p in minilm.parameters()):,}")
+lab.claim(
+    "it agrees with a difference quotient to 5 %",
+    abs(slope - prompt.grad[1, 7]) < 0.05 * abs(slope),
+)
+print(
+    f"{prompt.numel():,} numbers are trained, of"
+    f" {sum(p.numel() for p in minilm.parameters()):,}"
+)
 
 # %% [markdown]
 # ## 5. A few examples
@@ -362,11 +516,13 @@ print(f"{prompt.numel():,} numbers are trained, of {sum(p.numel() for p in minil
 # >
 # > The mean of each class, one tensor. Every class below `classes` occurs in `y`, in any order.
 
+
 # %%
 def class_means(v, y, classes):
     """v (n, dim), y (n,) class numbers below `classes` -> (classes, dim)."""
     ### BEGIN SOLUTION
-    return torch.stack([v[y == c].mean(0) for c in range(classes)])  # (classes, dim)
+    # (classes, dim)
+    return torch.stack([v[y == c].mean(0) for c in range(classes)])
     ### END SOLUTION
 
 
@@ -374,14 +530,21 @@ def class_means(v, y, classes):
 class_means = check("11.3", class_means)
 
 # %%
-features = {part: prompt_runs.labelled(part) for part in ("train", "test")}  # v (n, 1280), y (n,)
+# v (n, 1280), y (n,)
+features = {part: prompt_runs.labelled(part) for part in ("train", "test")}
 v, y = features["train"]
 mean, std = v.mean(0), v.std(0) + 1e-3  # (1280,) each
 for k in (1, 50):
     chosen = torch.cat([(y == c).nonzero()[:k, 0] for c in range(6)])  # (6 k,)
     means = class_means((v[chosen] - mean) / std, y[chosen], 6)  # (6, 1280)
-    hit = nearest((features["test"][0] - mean) / std, means) == features["test"][1]
-    print(f"{k:2} of each class, one draw: {100 * hit.double().mean():.1f} % right")
+    hit = (
+        nearest((features["test"][0] - mean) / std, means)
+        == features["test"][1]
+    )
+    print(
+        f"{k:2} of each class, one draw: {100 * hit.double().mean():.1f} %"
+        " right"
+    )
 
 # %% [markdown]
 # That was one draw of the examples, and the draw matters. Below are three trainings of the heads,
@@ -400,32 +563,90 @@ def shots(kind, k):
 figure, axis = plt.subplots(figsize=(6.8, 3.6))
 for i, kind in enumerate(kinds):
     ks = [k for k in prompt_runs.SHOTS if shots(kind, k)]
-    axis.errorbar(np.array(ks) * 1.03 ** (i - 1.5), [np.mean(shots(kind, k)) for k in ks],
-                  [np.std(shots(kind, k), ddof=1) for k in ks], marker="o", capsize=3,
-                  linestyle=plots.DASHES[i % 3], color=plots.PALETTE[i], label=kind)
-plain = [np.mean([100 * r["test"] for r in templates if r["seed"] == seed and r["template"] != "all"])
-         for seed in seeds]  # the mean over all 36 sentences: nothing was chosen  # fmt: skip
-axis.axhline(np.mean(plain), linestyle=":", color="grey", label="no examples: mean of 36 sentences")
-axis.set(xscale="log", xlabel="examples of each of six classes", ylabel="test accuracy (%)",
-         title="A sentence is worth eight to sixteen examples of each class",
-         xticks=prompt_runs.SHOTS, xticklabels=prompt_runs.SHOTS)
+    axis.errorbar(
+        np.array(ks) * 1.03 ** (i - 1.5),
+        [np.mean(shots(kind, k)) for k in ks],
+        [np.std(shots(kind, k), ddof=1) for k in ks],
+        marker="o",
+        capsize=3,
+        linestyle=plots.DASHES[i % 3],
+        color=plots.PALETTE[i],
+        label=kind,
+    )
+plain = [
+    np.mean(
+        [
+            100 * r["test"]
+            for r in templates
+            if r["seed"] == seed and r["template"] != "all"
+        ]
+    )
+    for seed in seeds
+]  # the mean over all 36 sentences: nothing was chosen
+axis.axhline(
+    np.mean(plain),
+    linestyle=":",
+    color="grey",
+    label="no examples: mean of 36 sentences",
+)
+axis.set(
+    xscale="log",
+    xlabel="examples of each of six classes",
+    ylabel="test accuracy (%)",
+    title="A sentence is worth eight to sixteen examples of each class",
+    xticks=prompt_runs.SHOTS,
+    xticklabels=prompt_runs.SHOTS,
+)
 axis.minorticks_off()
 axis.legend(fontsize=8)
-plots.show(figure, alt="Accuracy over the number of examples a class: means and a linear head "
-           "start far below the zero-shot line and reach it at about sixteen.")
+plots.show(
+    figure,
+    alt=(
+        "Accuracy over the number of examples a class: means and a linear head "
+        "start far below the zero-shot line and reach it at about sixteen."
+    ),
+)
 ks = prompt_runs.SHOTS
-rows = [["no examples: mean over all 36 sentences", lab.mean_spread(plain), *[""] * (len(ks) - 1)],
-        ["a sentence chosen on validation", lab.mean_spread(honest), *[""] * (len(ks) - 1)]]
-rows += [[kind, *(lab.mean_spread(shots(kind, k)) if shots(kind, k) else "" for k in ks)]
-         for kind in kinds]  # fmt: skip
+rows = [
+    [
+        "no examples: mean over all 36 sentences",
+        lab.mean_spread(plain),
+        *[""] * (len(ks) - 1),
+    ],
+    [
+        "a sentence chosen on validation",
+        lab.mean_spread(honest),
+        *[""] * (len(ks) - 1),
+    ],
+]
+rows += [
+    [
+        kind,
+        *(
+            lab.mean_spread(shots(kind, k)) if shots(kind, k) else ""
+            for k in ks
+        ),
+    ]
+    for kind in kinds
+]
 plots.table(rows, ["test accuracy (%)", *(f"k = {k}" for k in ks)])
 
 # %%
-lab.claim("with one or two examples a class every way is worse than the sentence, in the mean",
-          all(np.mean(shots(kind, k)) < np.mean(plain) for kind in kinds for k in (1, 2)
-              if shots(kind, k)))  # fmt: skip
-lab.claim("with four examples the mean in the space is ahead of the mean of features",
-          np.mean(shots("mean in the space", 4)) > np.mean(shots("mean of features", 4)))
+lab.claim(
+    "with one or two examples a class every way is worse than the sentence, in"
+    " the mean",
+    all(
+        np.mean(shots(kind, k)) < np.mean(plain)
+        for kind in kinds
+        for k in (1, 2)
+        if shots(kind, k)
+    ),
+)
+lab.claim(
+    "with four examples the mean in the space is ahead of the mean of features",
+    np.mean(shots("mean in the space", 4))
+    > np.mean(shots("mean of features", 4)),
+)
 
 # %% [markdown]
 # **A sentence is worth many examples**, because two encoders have learnt from a great deal of data
@@ -462,13 +683,26 @@ lab.claim("with four examples the mean in the space is ahead of the mean of feat
 # %%
 some = semi_supervised.questions("validation", 3)
 pictures = some.images.float() / 255  # (3, 3, 64, 64)
-views = {"as it is": lambda v, g: v, "weak": semi_supervised.weak_view,
-         "strong": semi_supervised.strong_view,
-         "colours mixed": semi_supervised.harmful_view}  # fmt: skip
-shown = [view(pictures[k : k + 1], torch.Generator().manual_seed(k + 3))[0].clamp(0, 1)
-         for k in range(2) for view in views.values()]  # fmt: skip
-plots.show(plots.images_grid(shown, list(views) * 2, columns=4, size=2.0),
-           alt="Two pictures, each as it is, in a weak view, in a strong one, with mixed colours.")
+views = {
+    "as it is": lambda v, g: v,
+    "weak": semi_supervised.weak_view,
+    "strong": semi_supervised.strong_view,
+    "colours mixed": semi_supervised.harmful_view,
+}
+shown = [
+    view(pictures[k : k + 1], torch.Generator().manual_seed(k + 3))[0].clamp(
+        0, 1
+    )
+    for k in range(2)
+    for view in views.values()
+]
+plots.show(
+    plots.images_grid(shown, list(views) * 2, columns=4, size=2.0),
+    alt=(
+        "Two pictures, each as it is, in a weak view, in a strong one, with"
+        " mixed colours."
+    ),
+)
 
 # %% [markdown]
 # ### The loss
@@ -499,6 +733,7 @@ plots.show(plots.images_grid(shown, list(views) * 2, columns=4, size=2.0),
 # > The loss without answers, from the logits of both views: 0 if nothing is let in. No gradient
 # > may reach `weak`.
 
+
 # %%
 def consistency(weak, strong, threshold):
     """weak, strong: logits (n, answers) -> scalar tensor: the loss over n questions."""
@@ -514,19 +749,34 @@ consistency = check("11.4", consistency)
 
 # %%
 weak = torch.tensor([[0.9, 0.1], [0.4, 0.6]]).log()  # (n, answers)
-strong = torch.tensor([[0.5, 0.5], [0.75, 0.25]]).log().requires_grad_()  # (n, answers)
+# (n, answers)
+strong = torch.tensor([[0.5, 0.5], [0.75, 0.25]]).log().requires_grad_()
 loss = consistency(weak, strong, 0.8)
 loss.backward()
-by_hand = torch.tensor([[0.5 - 1, 0.5 - 0], [0.0, 0.0]]) / 2  # 1/n [.] (q - e), (n, answers)
+# 1/n [.] (q - e), (n, answers)
+by_hand = torch.tensor([[0.5 - 1, 0.5 - 0], [0.0, 0.0]]) / 2
 print(f"loss {loss.item():.4f}, by hand {0.5 * np.log(2):.4f}")
-print(f"gradient: largest difference from the formula {(strong.grad - by_hand).abs().max():.0e}")
-logits = 2 * torch.randn(2, 200, 21, generator=torch.Generator().manual_seed(0))  # (2, n, answers)
+print(
+    "gradient: largest difference from the formula"
+    f" {(strong.grad - by_hand).abs().max():.0e}"
+)
+# (2, n, answers)
+logits = 2 * torch.randn(2, 200, 21, generator=torch.Generator().manual_seed(0))
 package = semi_supervised.fixmatch_loss(*logits, 0.3)
 print(f"let in: {int(package.accepted.sum())} of 200; loss {package.loss:.4f}")
 p, q = logits.double().softmax(-1)  # (n, answers) each
-one_by_one = sum(-q[i, p[i].argmax()].log() for i in range(200) if p[i].max() >= 0.3) / 200
-lab.claim("exercise and package equal a loop over the questions in float64, to 1e-6",
-          max(abs(consistency(*logits, 0.3) - one_by_one), abs(package.loss - one_by_one)) < 1e-6)
+one_by_one = (
+    sum(-q[i, p[i].argmax()].log() for i in range(200) if p[i].max() >= 0.3)
+    / 200
+)
+lab.claim(
+    "exercise and package equal a loop over the questions in float64, to 1e-6",
+    max(
+        abs(consistency(*logits, 0.3) - one_by_one),
+        abs(package.loss - one_by_one),
+    )
+    < 1e-6,
+)
 
 # %% [markdown]
 # ### What it is measured against
@@ -560,19 +810,45 @@ def last_look(method, what):
 
 rows, base = [], np.array(percent("5 %, pictures as they are"))
 for method, config in semi_supervised.METHODS.items():
-    gain = (np.array(percent(method)) - base).tolist()  # by seed: the same labelled pictures
-    looks = [lab.mean_spread(last_look(method, what)) if config.weight else ""
-             for what in ("accepted", "precision")]  # fmt: skip
-    rows.append([method, lab.mean_spread(percent(method)),
-                 lab.mean_spread(gain) if any(gain) else "", *looks])  # fmt: skip
-plots.table(rows, ["method", "test accuracy (%)", "against the first row", "let in at the end (%)",
-                   "of these right (%)"])  # fmt: skip
-lab.claim("without a threshold FixMatch is more than 3 points below answers alone, with every seed",
-          (np.array(percent("FixMatch, threshold 0")) < base - 3).all())
-lab.claim("so it is, by more than 2 points, with strong views of the labelled pictures alone",
-          (np.array(percent("5 %, strong views")) < base - 2).all())
-lab.claim("at 0.95 fewer than 90 % of what is let in at the end is right, with every seed",
-          max(last_look("FixMatch, threshold 0.95", "precision")) < 90)
+    # by seed: the same labelled pictures
+    gain = (np.array(percent(method)) - base).tolist()
+    looks = [
+        lab.mean_spread(last_look(method, what)) if config.weight else ""
+        for what in ("accepted", "precision")
+    ]
+    rows.append(
+        [
+            method,
+            lab.mean_spread(percent(method)),
+            lab.mean_spread(gain) if any(gain) else "",
+            *looks,
+        ]
+    )
+plots.table(
+    rows,
+    [
+        "method",
+        "test accuracy (%)",
+        "against the first row",
+        "let in at the end (%)",
+        "of these right (%)",
+    ],
+)
+lab.claim(
+    "without a threshold FixMatch is more than 3 points below answers alone,"
+    " with every seed",
+    (np.array(percent("FixMatch, threshold 0")) < base - 3).all(),
+)
+lab.claim(
+    "so it is, by more than 2 points, with strong views of the labelled"
+    " pictures alone",
+    (np.array(percent("5 %, strong views")) < base - 2).all(),
+)
+lab.claim(
+    "at 0.95 fewer than 90 % of what is let in at the end is right, with every"
+    " seed",
+    max(last_look("FixMatch, threshold 0.95", "precision")) < 90,
+)
 
 # %% [markdown]
 # **FixMatch does not help here.** We had expected that consistency would gain something where one
@@ -595,17 +871,33 @@ lab.claim("at 0.95 fewer than 90 % of what is let in at the end is right, with e
 # %% tags=["varies"]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
 looks = [str(n) for n in semi_supervised.LOOKS]
-for axis, what, title in zip(axes, ("accepted", "precision"),
-                             ("More and more pseudo-labels are let in ...",
-                              "... and a smaller share of them is right")):
+for axis, what, title in zip(
+    axes,
+    ("accepted", "precision"),
+    (
+        "More and more pseudo-labels are let in ...",
+        "... and a smaller share of them is right",
+    ),
+):
     series = {}
     for method in ("FixMatch, threshold 0.7", "FixMatch, threshold 0.95"):
-        each = [[run["looks"][n][what] for n in looks[1:]] for run in chosen_runs(method)]
-        series[method] = ([int(n) for n in looks[1:]], (100 * np.mean(each, axis=0)).tolist())
+        each = [
+            [run["looks"][n][what] for n in looks[1:]]
+            for run in chosen_runs(method)
+        ]
+        series[method] = (
+            [int(n) for n in looks[1:]],
+            (100 * np.mean(each, axis=0)).tolist(),
+        )
     label = "let in (%)" if what == "accepted" else "right, of those let in (%)"
     plots.curves(series, "updates", label, title, axis=axis)
-plots.show(figure, alt="Over the updates, the share of pseudo-labels that are let in and the "
-           "share of right ones among them, at two thresholds.")
+plots.show(
+    figure,
+    alt=(
+        "Over the updates, the share of pseudo-labels that are let in and the "
+        "share of right ones among them, at two thresholds."
+    ),
+)
 
 # %% [markdown]
 # > **Exercise 11.5 · write it** · difficulty 2 of 3 · 8 minutes
@@ -613,6 +905,7 @@ plots.show(figure, alt="Over the updates, the share of pseudo-labels that are le
 # > A threshold can be *measured* instead of believed. On validation we know confidences and which
 # > answers are right. Return the lowest confidence $t$ such that, of the answers with confidence
 # > $\ge t$, at least a share `precision` is right; None if there is none.
+
 
 # %%
 def lowest_threshold(confidence, right, precision):
@@ -632,13 +925,25 @@ lowest_threshold = check("11.5", lowest_threshold)
 sure = torch.tensor([0.55, 0.7, 0.8, 0.93, 0.97, 0.99])  # (n,) confidences
 was_right = torch.tensor([False, True, False, True, False, True])  # (n,)
 for wanted in (0.5, 0.6, 0.99):
-    print(f"precision {wanted}: threshold {lowest_threshold(sure, was_right, wanted):.2f}")
+    print(
+        f"precision {wanted}: threshold"
+        f" {lowest_threshold(sure, was_right, wanted):.2f}"
+    )
 rows = []
 for t in map(str, semi_supervised.THRESHOLDS):
     at_last = [run["at_last"][t] for run in chosen_runs("5 %, weak views")]
-    rows.append([t, *(lab.mean_spread([100 * a[what] for a in at_last])
-                      for what in ("accepted", "precision"))])  # fmt: skip
-plots.table(rows, ["threshold, 5 % weak views", "let in (%)", "of these right (%)"])
+    rows.append(
+        [
+            t,
+            *(
+                lab.mean_spread([100 * a[what] for a in at_last])
+                for what in ("accepted", "precision")
+            ),
+        ]
+    )
+plots.table(
+    rows, ["threshold, 5 % weak views", "let in (%)", "of these right (%)"]
+)
 
 # %% [markdown]
 # ### Confirmation bias
@@ -651,17 +956,45 @@ plots.table(rows, ["threshold, 5 % weak views", "let in (%)", "of these right (%
 
 # %%
 rows = []
-for method in ("5 %, pictures as they are", "5 %, weak views", "FixMatch, threshold 0",
-               "FixMatch, threshold 0.7", "FixMatch, threshold 0.95"):  # fmt: skip
+for method in (
+    "5 %, pictures as they are",
+    "5 %, weak views",
+    "FixMatch, threshold 0",
+    "FixMatch, threshold 0.7",
+    "FixMatch, threshold 0.95",
+):
     kept = [run["kept_of_all"] for run in chosen_runs(method)]
-    rates = ", ".join(sorted({f"{run['rate']:g}" for run in chosen_runs(method)}))
-    rows.append([method, rates, lab.mean_spread([100 * k["same"] for k in kept]),
-                 lab.mean_spread([100 * k["mended"] for k in kept])])  # fmt: skip
-plots.table(rows, ["wrong after 200 updates (%)", "rate", "the same wrong answer at the end",
-                   "put right"])  # fmt: skip
-for method in ("5 %, weak views", "FixMatch, threshold 0.95", "FixMatch 0.95, colours mixed"):
-    told = {f: lab.mean_spread([100 * run["by_family"][f] for run in chosen_runs(method)], "%")
-            for f in ("colour", "shape")}  # fmt: skip
+    rates = ", ".join(
+        sorted({f"{run['rate']:g}" for run in chosen_runs(method)})
+    )
+    rows.append(
+        [
+            method,
+            rates,
+            lab.mean_spread([100 * k["same"] for k in kept]),
+            lab.mean_spread([100 * k["mended"] for k in kept]),
+        ]
+    )
+plots.table(
+    rows,
+    [
+        "wrong after 200 updates (%)",
+        "rate",
+        "the same wrong answer at the end",
+        "put right",
+    ],
+)
+for method in (
+    "5 %, weak views",
+    "FixMatch, threshold 0.95",
+    "FixMatch 0.95, colours mixed",
+):
+    told = {
+        f: lab.mean_spread(
+            [100 * run["by_family"][f] for run in chosen_runs(method)], "%"
+        )
+        for f in ("colour", "shape")
+    }
     print(f"{method:30} colour {told['colour']}, shape {told['shape']}")
 
 # %% [markdown]
@@ -715,11 +1048,18 @@ good_view = check("11.6", good_view)
 p = torch.tensor([[0.5, 0.5, 1e-9], [0.6, 0.2, 0.2]])  # (questions, answers)
 print("entropy:", [f"{e:.3f}" for e in active.entropy(p.log()).tolist()])
 print("1 - margin:", [f"{m:.3f}" for m in active.margin(p.log()).tolist()])
-points = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.9, 0.1], [0.0, 3.0], [4.0, 0.0]])  # (n, dim)
+points = torch.tensor(
+    [[0.0, 0.0], [1.0, 0.0], [0.9, 0.1], [0.0, 3.0], [4.0, 0.0]]
+)  # (n, dim)
 bought = torch.tensor([True, False, False, False, False])
-print("k-centre from the first point:", active.farthest(points, bought, ~bought, 3).tolist())
-lab.claim("entropy and margin disagree here",
-          active.entropy(p.log()).argmax() != active.margin(p.log()).argmax())
+print(
+    "k-centre from the first point:",
+    active.farthest(points, bought, ~bought, 3).tolist(),
+)
+lab.claim(
+    "entropy and margin disagree here",
+    active.entropy(p.log()).argmax() != active.margin(p.log()).argmax(),
+)
 
 # %% [markdown]
 # ### The trap
@@ -736,6 +1076,7 @@ lab.claim("entropy and margin disagree here",
 # >
 # > Let it choose at most one question of each group (the one with the highest score), and still
 # > `count` in all, the highest score first. There are enough groups.
+
 
 # %%
 def pick(scores, groups, count):
@@ -760,23 +1101,40 @@ pick = check("11.7", pick)
 # of one scene counts once?
 
 # %%
-pool, original = active.filmed_pool(lab.seed)  # original (n,): which question each is a copy of
-print(f"{len(pool)} questions in the pool, {len(original.unique())} different ones")
+# original (n,): which question each is a copy of
+pool, original = active.filmed_pool(lab.seed)
+print(
+    f"{len(pool)} questions in the pool, {len(original.unique())} different"
+    " ones"
+)
 generator = torch.Generator().manual_seed(lab.seed)
 first = torch.randperm(len(pool), generator=generator)[: active.FIRST]
-doubting = active.base_model(len(pool.answers),
-                             lab.data_path("checkpoints/world_pretrained.safetensors"), lab.seed)
-active.tune(doubting, pool.select(first), rate=1e-3, seed=lab.seed,
-            updates=lab.steps(cpu=100, gpu=100))  # fmt: skip
+doubting = active.base_model(
+    len(pool.answers),
+    lab.data_path("checkpoints/world_pretrained.safetensors"),
+    lab.seed,
+)
+active.tune(
+    doubting,
+    pool.select(first),
+    rate=1e-3,
+    seed=lab.seed,
+    updates=lab.steps(cpu=100, gpu=100),
+)
 scores = active.entropy(active.predict_logits(doubting, pool))  # (n,)
 scores[first] = -1.0  # bought already
 anyhow = torch.randperm(len(pool), generator=generator)  # (n,)
-for name, rows in (("80 at random", anyhow[~torch.isin(anyhow, first)][:80]),
-                   ("the 80 highest", pick(scores, torch.arange(len(pool)), 80)),
-                   ("one a picture", pick(scores, pool.image_index, 80)),
-                   ("one an original question", pick(scores, original, 80))):  # fmt: skip
+for name, rows in (
+    ("80 at random", anyhow[~torch.isin(anyhow, first)][:80]),
+    ("the 80 highest", pick(scores, torch.arange(len(pool)), 80)),
+    ("one a picture", pick(scores, pool.image_index, 80)),
+    ("one an original question", pick(scores, original, 80)),
+):
     different = len(original[rows].unique())
-    print(f"{name:25} {lab.measured('11.different.' + name, different, digits=0)} different ones")
+    print(
+        f"{name:25} {lab.measured('11.different.' + name, different, digits=0)}"
+        " different ones"
+    )
 
 # %% [markdown]
 # One a picture is not enough for a film: every frame is another picture. Who knows the scene (its
@@ -797,7 +1155,9 @@ active_runs = read_runs(lab.data_path("active.json"))
 def bought_curve(pool, strategy, what="accuracy"):
     """(seeds, rounds): test accuracy in per cent, or another list of the runs."""
     rows = active.chosen(active_runs, pool, strategy)
-    return np.array([r[what] for r in rows]) * (100 if what == "accuracy" else 1)
+    return np.array([r[what] for r in rows]) * (
+        100 if what == "accuracy" else 1
+    )
 
 
 answers = active_runs[0]["answers"]
@@ -805,57 +1165,144 @@ for pool_name, (_, strategies) in active.POOLS.items():
     rows = []
     for strategy in strategies:
         curve = bought_curve(pool_name, strategy)  # (seeds, rounds)
-        gain = curve[:, 1:].mean(1) - bought_curve(pool_name, "random")[:, 1:].mean(1)  # (seeds,)
-        rows.append([strategy, *(lab.mean_spread(c.tolist()) for c in curve.T),
-                     lab.mean_spread(gain.tolist()) if strategy != "random" else "",
-                     lab.mean_spread(bought_curve(pool_name, strategy, "different")[:, -1].tolist(),
-                                     digits=0)])  # fmt: skip
-    plots.table(rows, [f"pool {pool_name}: accuracy (%) at", *(f"{n} answers" for n in answers),
-                       "against random", "different"])  # fmt: skip
+        gain = curve[:, 1:].mean(1) - bought_curve(pool_name, "random")[
+            :, 1:
+        ].mean(1)  # (seeds,)
+        rows.append(
+            [
+                strategy,
+                *(lab.mean_spread(c.tolist()) for c in curve.T),
+                lab.mean_spread(gain.tolist()) if strategy != "random" else "",
+                lab.mean_spread(
+                    bought_curve(pool_name, strategy, "different")[
+                        :, -1
+                    ].tolist(),
+                    digits=0,
+                ),
+            ]
+        )
+    plots.table(
+        rows,
+        [
+            f"pool {pool_name}: accuracy (%) at",
+            *(f"{n} answers" for n in answers),
+            "against random",
+            "different",
+        ],
+    )
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), sharey=True)
 for axis, (pool_name, (_, strategies)) in zip(axes, active.POOLS.items()):
     for i, strategy in enumerate(strategies):
         curve = bought_curve(pool_name, strategy)  # (seeds, rounds)
-        axis.errorbar(np.array(answers) + 3 * i, curve.mean(0), curve.std(0, ddof=1), marker="o",
-                      ms=4, capsize=2, linestyle=plots.DASHES[i % 3], label=strategy,
-                      color=plots.PALETTE[list(active.STRATEGIES).index(strategy)])  # fmt: skip
-    axis.set(xlabel="answers bought", title=f"pool: {pool_name}", xticks=answers)
+        axis.errorbar(
+            np.array(answers) + 3 * i,
+            curve.mean(0),
+            curve.std(0, ddof=1),
+            marker="o",
+            ms=4,
+            capsize=2,
+            linestyle=plots.DASHES[i % 3],
+            label=strategy,
+            color=plots.PALETTE[list(active.STRATEGIES).index(strategy)],
+        )
+    axis.set(
+        xlabel="answers bought", title=f"pool: {pool_name}", xticks=answers
+    )
 axes[0].set(ylabel="test accuracy (%)")
 axes[0].legend(fontsize=7)
-plots.show(figure, alt="Test accuracy over the number of bought answers for several ways to "
-           "choose, in a pool of single pictures and in one that is half a film.")
-rows = [[strategy, *(lab.mean_spread([100 * r["families"][-1][f] / r["answers"][-1]
-                                      for r in active.chosen(active_runs, "pictures", strategy)])
-                     for f in active.WORLD_FAMILIES)]
-        for strategy in active.STRATEGIES]  # fmt: skip
-for name, data in (("(the pool)", active.plain_pool(0)[0]),
-                   ("(the test)", active.questions("test", 500, 4, 0))):  # fmt: skip
-    rows.append([name, *(f"{100 * (data.family == data.families.index(f)).double().mean():.1f}"
-                         for f in active.WORLD_FAMILIES)])  # fmt: skip
+plots.show(
+    figure,
+    alt=(
+        "Test accuracy over the number of bought answers for several ways to "
+        "choose, in a pool of single pictures and in one that is half a film."
+    ),
+)
+rows = [
+    [
+        strategy,
+        *(
+            lab.mean_spread(
+                [
+                    100 * r["families"][-1][f] / r["answers"][-1]
+                    for r in active.chosen(active_runs, "pictures", strategy)
+                ]
+            )
+            for f in active.WORLD_FAMILIES
+        ),
+    ]
+    for strategy in active.STRATEGIES
+]
+for name, data in (
+    ("(the pool)", active.plain_pool(0)[0]),
+    ("(the test)", active.questions("test", 500, 4, 0)),
+):
+    rows.append(
+        [
+            name,
+            *(
+                f"{100 * (data.family == data.families.index(f)).double().mean():.1f}"
+                for f in active.WORLD_FAMILIES
+            ),
+        ]
+    )
 plots.table(rows, ["of the answers bought (%)", *active.WORLD_FAMILIES])
+
 
 # %%
 def ahead(pool_name, strategy):
     """Mean over the three rounds of its accuracy minus random's, in points, one a seed."""
-    return (bought_curve(pool_name, strategy) - bought_curve(pool_name, "random"))[:, 1:].mean(1)
+    return (
+        bought_curve(pool_name, strategy) - bought_curve(pool_name, "random")
+    )[:, 1:].mean(1)
 
 
-lab.claim("with every seed, every strategy is ahead of random in the mean over rounds",
-          all(ahead("pictures", s).min() > 0 for s in active.STRATEGIES if s != "random"))
-lab.claim("with every seed, equal families without any look at the model are ahead of entropy",
-          (ahead("pictures", "random, families evenly") > ahead("pictures", "entropy")).all())
+lab.claim(
+    "with every seed, every strategy is ahead of random in the mean over"
+    " rounds",
+    all(
+        ahead("pictures", s).min() > 0
+        for s in active.STRATEGIES
+        if s != "random"
+    ),
+)
+lab.claim(
+    "with every seed, equal families without any look at the model are ahead of"
+    " entropy",
+    (
+        ahead("pictures", "random, families evenly")
+        > ahead("pictures", "entropy")
+    ).all(),
+)
 for strategy in ("k-centre", "entropy, then k-centre"):
-    lab.claim(f"with every seed, {strategy} is ahead of both",
-              (ahead("pictures", strategy) > ahead("pictures", "random, families evenly")).all())
-lab.claim("in the film entropy with variety is 5 points ahead of all others, with every seed",
-          all((ahead("film", "entropy, then k-centre") > ahead("film", other) + 5).all()
-              for other in ("random", "random, families evenly", "entropy")))
-different = {s: bought_curve("film", s, "different")[:, -1] for s in active.POOLS["film"][1]}
-lab.claim("there more than 300 of its 320 answers are different, with the others fewer than 260",
-          min(different.pop("entropy, then k-centre")) > 300
-          and max(map(max, different.values())) < 260)  # fmt: skip
+    lab.claim(
+        f"with every seed, {strategy} is ahead of both",
+        (
+            ahead("pictures", strategy)
+            > ahead("pictures", "random, families evenly")
+        ).all(),
+    )
+lab.claim(
+    "in the film entropy with variety is 5 points ahead of all others, with"
+    " every seed",
+    all(
+        (
+            ahead("film", "entropy, then k-centre") > ahead("film", other) + 5
+        ).all()
+        for other in ("random", "random, families evenly", "entropy")
+    ),
+)
+different = {
+    s: bought_curve("film", s, "different")[:, -1]
+    for s in active.POOLS["film"][1]
+}
+lab.claim(
+    "there more than 300 of its 320 answers are different, with the others"
+    " fewer than 260",
+    min(different.pop("entropy, then k-centre")) > 300
+    and max(map(max, different.values())) < 260,
+)
 
 # %% [markdown]
 # **Every strategy beats random, and that proves less than it seems.** Look at the last table: the
@@ -896,31 +1343,56 @@ families = continual.WORLD_FAMILIES
 
 def matrices(method, key="matrix"):
     """R of each seed, in per cent: (seeds, stages, families)."""
-    return 100 * np.array([run[key] for run in continual.chosen(continual_runs, method)])
+    return 100 * np.array(
+        [run[key] for run in continual.chosen(continual_runs, method)]
+    )
 
 
 def show_matrix(axis, R, title):
     """A matrix with its numbers, stages from top to bottom."""
     axis.imshow(R, cmap="cividis", vmin=0, vmax=100)
     for i, j in np.ndindex(R.shape):
-        axis.text(j, i, f"{R[i, j]:.0f}", ha="center", va="center",
-                  color="white" if R[i, j] < 50 else "black")
+        axis.text(
+            j,
+            i,
+            f"{R[i, j]:.0f}",
+            ha="center",
+            va="center",
+            color="white" if R[i, j] < 50 else "black",
+        )
     axis.set_xticks(range(4), families)
     axis.set_yticks(range(4), [f"after {f}" for f in families])
     axis.set_title(title)
 
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.6))
-for axis, method, title in zip(axes, ("naive", "replay"),
-                               ("naive: only the last family is left", "replay of 5 %")):
+for axis, method, title in zip(
+    axes,
+    ("naive", "replay"),
+    ("naive: only the last family is left", "replay of 5 %"),
+):
     show_matrix(axis, matrices(method).mean(0), title)
-plots.show(figure, alt="Accuracy (%) on four families after each of four stages. Naive: large on "
-           "the diagonal, about 0 below it. Replay: below the diagonal too.")
+plots.show(
+    figure,
+    alt=(
+        "Accuracy (%) on four families after each of four stages. Naive: large"
+        " on the diagonal, about 0 below it. Replay: below the diagonal too."
+    ),
+)
 naive, replay = matrices("naive"), matrices("replay")
-lab.claim("naive: after the last stage no old family keeps a fifth of what it had just reached",
-          (naive[:, -1, :-1] < 0.2 * naive[:, [0, 1, 2], [0, 1, 2]]).all())
-lab.claim("replay of one picture in twenty keeps more than half of it, in the mean over families",
-          (replay[:, -1, :-1].mean(1) > 0.5 * replay[:, [0, 1, 2], [0, 1, 2]].mean(1)).all())
+lab.claim(
+    "naive: after the last stage no old family keeps a fifth of what it had"
+    " just reached",
+    (naive[:, -1, :-1] < 0.2 * naive[:, [0, 1, 2], [0, 1, 2]]).all(),
+)
+lab.claim(
+    "replay of one picture in twenty keeps more than half of it, in the mean"
+    " over families",
+    (
+        replay[:, -1, :-1].mean(1)
+        > 0.5 * replay[:, [0, 1, 2], [0, 1, 2]].mean(1)
+    ).all(),
+)
 
 # %% [markdown]
 # ### Three numbers for a matrix
@@ -943,6 +1415,7 @@ lab.claim("replay of one picture in twenty keeps more than half of it, in the me
 # >
 # > Forgetting, Fgt of the formula, from a matrix: a number, which may be negative.
 
+
 # %%
 def forgetting(R):
     """R (stages, families) -> mean fall of all families but the last from their best."""
@@ -955,9 +1428,12 @@ def forgetting(R):
 forgetting = check("11.8", forgetting)
 
 # %%
-R = torch.tensor([[0.9, 0.1, 0.2], [0.6, 0.8, 0.3], [0.7, 0.5, 0.9]])  # (stages, families)
-print(f"ACC {consolidation.average_accuracy(R):.2f}, BWT {consolidation.backward_transfer(R):.2f}, "
-      f"forgetting {forgetting(R):.2f}")
+# (stages, families)
+R = torch.tensor([[0.9, 0.1, 0.2], [0.6, 0.8, 0.3], [0.7, 0.5, 0.9]])
+print(
+    f"ACC {consolidation.average_accuracy(R):.2f}, BWT"
+    f" {consolidation.backward_transfer(R):.2f}, forgetting {forgetting(R):.2f}"
+)
 
 # %% [markdown]
 # ### Three ways to keep what was learnt
@@ -1007,6 +1483,7 @@ print(f"ACC {consolidation.average_accuracy(R):.2f}, BWT {consolidation.backward
 # > p_c$, squared, times $p_c$; summed over answers, a mean over items. (Not by the formula: with
 # > that it is compared below.)
 
+
 # %%
 def fisher(W, items):
     """W (answers, dim) with requires_grad, items (n, dim) -> (answers, dim)."""
@@ -1015,7 +1492,8 @@ def fisher(W, items):
     for x in items:  # (dim,)
         logp = (W @ x).log_softmax(-1)  # (answers,)
         for c, share in enumerate(logp.detach().exp()):
-            (grad,) = torch.autograd.grad(logp[c], W, retain_graph=True)  # (answers, dim)
+            # (answers, dim)
+            (grad,) = torch.autograd.grad(logp[c], W, retain_graph=True)
             total += share * grad.square()
     return total / len(items)
     ### END SOLUTION
@@ -1026,27 +1504,46 @@ fisher = check("11.9", fisher)
 
 # %%
 W = torch.zeros(2, 2, requires_grad=True)
-print("by hand 0.25 and 1 in each row:", fisher(W, torch.tensor([[1.0, 2.0]])).tolist())
+print(
+    "by hand 0.25 and 1 in each row:",
+    fisher(W, torch.tensor([[1.0, 2.0]])).tolist(),
+)
 generator = torch.Generator().manual_seed(0)
 W = torch.randn(4, 3, generator=generator, requires_grad=True)  # (answers, dim)
 items = torch.randn(50, 3, generator=generator)  # (n, dim)
 p = (items @ W.T).softmax(-1).detach()  # (n, answers)
-closed = torch.einsum("nk,nj->kj", p * (1 - p), items.square()) / len(items)  # (answers, dim)
+# (answers, dim)
+closed = torch.einsum("nk,nj->kj", p * (1 - p), items.square()) / len(items)
 
 
 def mean_kl(changed):
     """KL(p || p with other weights), a mean over the items."""
-    return (p * (p.log() - (items @ changed.T).log_softmax(-1))).sum(1).mean()  # ()
+    # ()
+    return (p * (p.log() - (items @ changed.T).log_softmax(-1))).sum(1).mean()
 
 
 hessian = torch.autograd.functional.hessian(mean_kl, W.detach())  # (4, 3, 4, 3)
 curvature = torch.einsum("kjkj->kj", hessian)  # (answers, dim)
-mean = torch.autograd.grad(-(p * (items @ W.T).log_softmax(-1)).sum(1).mean(), W)[0]
-print(f"largest difference from the formula {(fisher(W, items) - closed).abs().max():.0e}, "
-      f"from the second derivative of the KL {(curvature - closed).abs().max():.0e}")
-print(f"the square of the mean gradient instead: at most {mean.square().max():.0e}")
-lab.claim("formula, autograd and the curvature of the KL agree to 1e-5",
-          max((fisher(W, items) - closed).abs().max(), (curvature - closed).abs().max()) < 1e-5)
+mean = torch.autograd.grad(
+    -(p * (items @ W.T).log_softmax(-1)).sum(1).mean(), W
+)[0]
+print(
+    "largest difference from the formula"
+    f" {(fisher(W, items) - closed).abs().max():.0e}, from the second"
+    f" derivative of the KL {(curvature - closed).abs().max():.0e}"
+)
+print(
+    "the square of the mean gradient instead: at most"
+    f" {mean.square().max():.0e}"
+)
+lab.claim(
+    "formula, autograd and the curvature of the KL agree to 1e-5",
+    max(
+        (fisher(W, items) - closed).abs().max(),
+        (curvature - closed).abs().max(),
+    )
+    < 1e-5,
+)
 
 # %% [markdown]
 # The square of the *mean* gradient is another thing. With answers weighted by the model's own $p$
@@ -1064,25 +1561,49 @@ lab.claim("formula, autograd and the curvature of the KL agree to 1e-5",
 # %%
 rows = []
 for method in continual.TRIES:
-    R_of = [torch.tensor(R) for R in matrices(method)]  # (stages, families) each
+    # (stages, families) each
+    R_of = [torch.tensor(R) for R in matrices(method)]
     told = [lab.mean_spread([R[-1].mean().item() for R in R_of])]
     if method != "joint":
-        told += [lab.mean_spread([measure(R) for R in R_of])
-                 for measure in (consolidation.backward_transfer, forgetting)]
-    kept = [lab.mean_spread(matrices(method, key)[:, -1, :-1].mean(1).tolist())
-            for key in ("matrix", "among")]  # fmt: skip
+        told += [
+            lab.mean_spread([measure(R) for R in R_of])
+            for measure in (consolidation.backward_transfer, forgetting)
+        ]
+    kept = [
+        lab.mean_spread(matrices(method, key)[:, -1, :-1].mean(1).tolist())
+        for key in ("matrix", "among")
+    ]
     rows.append([method, *told, *[""] * (3 - len(told)), *kept])
-plots.table(rows, ["method", "ACC (%)", "BWT (points)", "forgetting (points)",
-                   "old families (%)", "among their own answers (%)"])  # fmt: skip
-last = {m: matrices(m)[:, -1] for m in continual.TRIES}  # (seeds, families) after the last stage
-own = {m: matrices(m, "among")[:, -1, :-1].mean(1) for m in continual.TRIES}  # (seeds,)
-lab.claim("with every seed, replay ends less than ten points below joint",
-          (last["joint"].mean(1) - last["replay"].mean(1)).max() < 10)
-lab.claim("with every seed, among their own answers distillation keeps 25 points more than naive",
-          (own["distillation"] - own["naive"]).min() > 25)
-lab.claim("with every seed, EWC forgets less than naive and learns the last family worse",
-          (last["EWC"][:, :-1].mean(1) > last["naive"][:, :-1].mean(1)).all()
-          and (last["EWC"][:, -1] < last["naive"][:, -1]).all())
+plots.table(
+    rows,
+    [
+        "method",
+        "ACC (%)",
+        "BWT (points)",
+        "forgetting (points)",
+        "old families (%)",
+        "among their own answers (%)",
+    ],
+)
+# (seeds, families) after the last stage
+last = {m: matrices(m)[:, -1] for m in continual.TRIES}
+# (seeds,)
+own = {m: matrices(m, "among")[:, -1, :-1].mean(1) for m in continual.TRIES}
+lab.claim(
+    "with every seed, replay ends less than ten points below joint",
+    (last["joint"].mean(1) - last["replay"].mean(1)).max() < 10,
+)
+lab.claim(
+    "with every seed, among their own answers distillation keeps 25 points more"
+    " than naive",
+    (own["distillation"] - own["naive"]).min() > 25,
+)
+lab.claim(
+    "with every seed, EWC forgets less than naive and learns the last family"
+    " worse",
+    (last["EWC"][:, :-1].mean(1) > last["naive"][:, :-1].mean(1)).all()
+    and (last["EWC"][:, -1] < last["naive"][:, -1]).all(),
+)
 
 # %% [markdown]
 # (*Old families*: all but the last, after the last stage. *Among their own answers*: each question
@@ -1130,7 +1651,9 @@ lab.claim("with every seed, EWC forgets less than naive and learns the last fami
 # $z = (1, -2, 2, 2)$ and $k = \frac12$: $S = (0.5,\ 0,\ 1.5,\ 3)$.
 
 # %%
-print(detectors.cusum(torch.tensor([[1.0, -2.0, 2.0, 2.0]]), slack=0.5).tolist())
+print(
+    detectors.cusum(torch.tensor([[1.0, -2.0, 2.0, 2.0]]), slack=0.5).tolist()
+)
 
 # %% [markdown]
 # The threshold $b$ is set where nothing has changed, on validation pictures: so high that only one
@@ -1141,31 +1664,61 @@ print(detectors.cusum(torch.tensor([[1.0, -2.0, 2.0, 2.0]]), slack=0.5).tolist()
 
 # %%
 _, watched, usual = drift.watched(lab.seed % 3, lab.data_path("checkpoints"))
-alarms = {side: watched[name].detector(both) for side, (name, both) in drift.SIDES.items()}
+alarms = {
+    side: watched[name].detector(both)
+    for side, (name, both) in drift.SIDES.items()
+}
 unusual, streams = {}, {}
 for change in ("noisy camera", "dim light"):
     data = drift.CHANGES[change]("test", drift.PICTURES, 10 + lab.seed % 3)
     for name, watch in watched.items():
         unusual[change, name] = watch.values(data)  # (pictures, dim)
-        halves = [watch.stream(usual[name], drift.BEFORE, 1, 1),
-                  watch.stream(unusual[change, name], drift.AFTER, 2, 1)]  # fmt: skip
+        halves = [
+            watch.stream(usual[name], drift.BEFORE, 1, 1),
+            watch.stream(unusual[change, name], drift.AFTER, 2, 1),
+        ]
         streams[change, name] = torch.cat(halves, dim=1)  # (1, batches)
 for change in ("noisy camera", "dim light"):
-    was, now = (values["doubt"].mean().item() for values in
-                (usual, {"doubt": unusual[change, "doubt"]}))  # fmt: skip
-    print(f"{change}: mean doubt {100 * was:.1f} % before, {100 * now:.1f} % after")
+    was, now = (
+        values["doubt"].mean().item()
+        for values in (usual, {"doubt": unusual[change, "doubt"]})
+    )
+    print(
+        f"{change}: mean doubt {100 * was:.1f} % before, {100 * now:.1f} %"
+        " after"
+    )
 
 # %% tags=["varies"]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
-titles = ("noisy camera: every alarm rings", "dim light: the shift of h rings at once")
+titles = (
+    "noisy camera: every alarm rings",
+    "dim light: the shift of h rings at once",
+)
 for axis, change, title in zip(axes, ("noisy camera", "dim light"), titles):
-    levels = {side: (alarm.level(streams[change, drift.SIDES[side][0]])[0] / alarm.threshold)
-              for side, alarm in alarms.items()}  # fmt: skip
-    plots.curves({n: v.clamp(max=4).tolist() for n, v in levels.items()}, "batch",
-                 "S / threshold (cut at 4)", title, ("alarm", 1.0), axis)
+    levels = {
+        side: (
+            alarm.level(streams[change, drift.SIDES[side][0]])[0]
+            / alarm.threshold
+        )
+        for side, alarm in alarms.items()
+    }
+    plots.curves(
+        {n: v.clamp(max=4).tolist() for n, v in levels.items()},
+        "batch",
+        "S / threshold (cut at 4)",
+        title,
+        ("alarm", 1.0),
+        axis,
+    )
     axis.axvline(drift.BEFORE + 0.5, color="grey", linewidth=0.8)
-plots.show(figure, alt="CUSUM of doubt, watched on one side and on both, and of the shift of h, "
-           "over 80 batches. After batch 30 the shift of h crosses the threshold in both panels.")
+plots.show(
+    figure,
+    alt=(
+        "CUSUM of doubt, watched on one side and on both, and of the shift of"
+        " h, over 80 batches. After batch 30 the shift of h crosses the"
+        " threshold in both panels."
+    ),
+)
 
 # %% [markdown]
 # Over three models, with thousands of streams each (drawn from the same 600 test pictures, so what
@@ -1180,28 +1733,66 @@ drift_runs = read_runs(lab.data_path("drift.json"))
 def detection(change, side):
     """Share of streams in which it never rang after the change, and the slowest median delay."""
     found = [r[side] for r in drift_runs if r["change"] == change]
-    delays, missed = [f["delay"] for f in found], [100 * f["missed"] for f in found]
+    delays, missed = (
+        [f["delay"] for f in found],
+        [100 * f["missed"] for f in found],
+    )
     slowest = "-" if None in delays else max(delays)
-    return f"{lab.mean_spread(missed, '%', 0) if any(missed) else 'none'}, {slowest}"
+    return (
+        f"{lab.mean_spread(missed, '%', 0) if any(missed) else 'none'},"
+        f" {slowest}"
+    )
 
 
-plots.table([[change, *(detection(change, side) for side in drift.SIDES)]
-             for change in drift.CHANGES], ["change", *drift.SIDES])  # fmt: skip
+plots.table(
+    [
+        [change, *(detection(change, side) for side in drift.SIDES)]
+        for change in drift.CHANGES
+    ],
+    ["change", *drift.SIDES],
+)
 for side in drift.SIDES:
     control = [r[side] for r in drift_runs if r["change"] == "nothing"]
     rings = [100 * (1 - (1 - c["early"]) * c["missed"]) for c in control]
-    print(f"{side}: rings in {lab.mean_spread(rings, '%')} of the unchanged streams")
-seen = [r["shift of h"] for r in drift_runs
-        if r["change"] in ("noisy camera", "dim light", "another family")]  # fmt: skip
-lab.claim("the shift of h finds every change of the inputs, in every stream and model, within five "
-          "batches (median)", all(f["missed"] == 0 and f["delay"] <= 5 for f in seen))
-lab.claim("doubt on one side misses dim light and the new family with two models of three",
-          all(sum(r["doubt, one side"]["missed"] > 0.9 for r in drift_runs if r["change"] == change)
-              == 2 for change in ("dim light", "another family")))  # fmt: skip
-by_change = {c: [{side: r[side] for side in drift.SIDES} for r in drift_runs if r["change"] == c]
-             for c in ("nothing", "another meaning")}  # fmt: skip
-lab.claim("another meaning looks to every detector exactly as nothing does",
-          by_change["nothing"] == by_change["another meaning"])
+    print(
+        f"{side}: rings in {lab.mean_spread(rings, '%')} of the unchanged"
+        " streams"
+    )
+seen = [
+    r["shift of h"]
+    for r in drift_runs
+    if r["change"] in ("noisy camera", "dim light", "another family")
+]
+lab.claim(
+    "the shift of h finds every change of the inputs, in every stream and"
+    " model, within five batches (median)",
+    all(f["missed"] == 0 and f["delay"] <= 5 for f in seen),
+)
+lab.claim(
+    "doubt on one side misses dim light and the new family with two models of"
+    " three",
+    all(
+        sum(
+            r["doubt, one side"]["missed"] > 0.9
+            for r in drift_runs
+            if r["change"] == change
+        )
+        == 2
+        for change in ("dim light", "another family")
+    ),
+)
+by_change = {
+    c: [
+        {side: r[side] for side in drift.SIDES}
+        for r in drift_runs
+        if r["change"] == c
+    ]
+    for c in ("nothing", "another meaning")
+}
+lab.claim(
+    "another meaning looks to every detector exactly as nothing does",
+    by_change["nothing"] == by_change["another meaning"],
+)
 
 # %% [markdown]
 # (In the table: the share of streams in which it never rang after the change, mean and spread over
@@ -1230,34 +1821,78 @@ lab.claim("another meaning looks to every detector exactly as nothing does",
 # with replay of old questions, and without. The learning rate and the number of updates are the
 # same for every change; nothing was chosen here.
 
+
 # %%
 def repaired(change, model, when):
-    return lab.mean_spread([100 * r["accuracy"][model][when]
-                            for r in drift_runs if r["change"] == change], "%")  # fmt: skip
+    return lab.mean_spread(
+        [
+            100 * r["accuracy"][model][when]
+            for r in drift_runs
+            if r["change"] == change
+        ],
+        "%",
+    )
 
 
-plots.table([[change, repaired(change, "as it was", "after"), repaired(change, "tuned", "after"),
-              repaired(change, "tuned with replay", "after"), repaired(change, "tuned", "before"),
-              repaired(change, "tuned with replay", "before")] for change in drift.CHANGES],
-            ["change", "new data: as it was", "tuned", "with replay",
-             "old data: tuned", "with replay"])  # fmt: skip
+plots.table(
+    [
+        [
+            change,
+            repaired(change, "as it was", "after"),
+            repaired(change, "tuned", "after"),
+            repaired(change, "tuned with replay", "after"),
+            repaired(change, "tuned", "before"),
+            repaired(change, "tuned with replay", "before"),
+        ]
+        for change in drift.CHANGES
+    ],
+    [
+        "change",
+        "new data: as it was",
+        "tuned",
+        "with replay",
+        "old data: tuned",
+        "with replay",
+    ],
+)
 
 
 # %%
 def gains(change, model, when):
     """Accuracy after tuning minus that of the model as it was, in points, one number a seed."""
-    return np.array([100 * (r["accuracy"][model][when] - r["accuracy"]["as it was"][when])
-                     for r in drift_runs if r["change"] == change])  # fmt: skip
+    return np.array(
+        [
+            100
+            * (r["accuracy"][model][when] - r["accuracy"]["as it was"][when])
+            for r in drift_runs
+            if r["change"] == change
+        ]
+    )
 
 
-for change in ("noisy camera", "dim light", "another family", "another meaning"):
-    lab.claim(f"{change}: 160 answers raise accuracy on the new data with every model",
-              min(gains(change, "tuned with replay", "after")) > 4)
-    lab.claim(f"{change}: without replay tuning loses more of the old data with every model",
-              (gains(change, "tuned", "before")
-               < gains(change, "tuned with replay", "before") - 2).all())
-lab.claim("after a false alarm tuning harms, with replay too, with every model",
-          max(gains("nothing", "tuned with replay", "after")) < 0)
+for change in (
+    "noisy camera",
+    "dim light",
+    "another family",
+    "another meaning",
+):
+    lab.claim(
+        f"{change}: 160 answers raise accuracy on the new data with every"
+        " model",
+        min(gains(change, "tuned with replay", "after")) > 4,
+    )
+    lab.claim(
+        f"{change}: without replay tuning loses more of the old data with every"
+        " model",
+        (
+            gains(change, "tuned", "before")
+            < gains(change, "tuned with replay", "before") - 2
+        ).all(),
+    )
+lab.claim(
+    "after a false alarm tuning harms, with replay too, with every model",
+    max(gains("nothing", "tuned with replay", "after")) < 0,
+)
 
 # %% [markdown]
 # 160 answers bring back a part, and not the same part everywhere. For the new family the gain
@@ -1272,21 +1907,40 @@ lab.claim("after a false alarm tuning harms, with replay too, with every model",
 
 # %% tags=["varies"]
 change = "noisy camera"
-alarm = int(detectors.first_alarm(alarms["shift of h"](streams[change, "shift of h"]))[0])
-row = next(r for r in drift_runs if r["change"] == change and r["seed"] == lab.seed % 3)
+alarm = int(
+    detectors.first_alarm(alarms["shift of h"](streams[change, "shift of h"]))[
+        0
+    ]
+)
+row = next(
+    r for r in drift_runs if r["change"] == change and r["seed"] == lab.seed % 3
+)
 
 
 def expected(name, t):
     """Accuracy in batch t (from 0), in per cent, if `name` is in use from five batches after."""
     model = name if t >= alarm + 5 else "as it was"
-    return 100 * row["accuracy"][model]["before" if t < drift.BEFORE else "after"]
+    return (
+        100 * row["accuracy"][model]["before" if t < drift.BEFORE else "after"]
+    )
 
 
-over_time = {name: [expected(name, t) for t in range(drift.BEFORE + drift.AFTER)]
-             for name in ("as it was", "tuned", "tuned with replay")}  # fmt: skip
-plots.show(plots.curves(over_time, "batch", "expected accuracy (%)",
-                        "noisy camera: an alarm and 160 answers win most of it back"),
-           alt="Accuracy over 80 batches: it falls at batch 31; with tuning it rises again soon.")
+over_time = {
+    name: [expected(name, t) for t in range(drift.BEFORE + drift.AFTER)]
+    for name in ("as it was", "tuned", "tuned with replay")
+}
+plots.show(
+    plots.curves(
+        over_time,
+        "batch",
+        "expected accuracy (%)",
+        "noisy camera: an alarm and 160 answers win most of it back",
+    ),
+    alt=(
+        "Accuracy over 80 batches: it falls at batch 31; with tuning it rises"
+        " again soon."
+    ),
+)
 
 # %% [markdown]
 # ## 10. On a GPU, at full scale
@@ -1315,21 +1969,55 @@ plots.show(plots.curves(over_time, "batch", "expected accuracy (%)",
 # - Changes of the inputs can be noticed without answers; changes of the meaning can't.
 
 # %%
-quiz([
-    ("Your best of 50 prompts has 83 % on the test. What do you report?",
-     "Nothing yet: choose on validation, and report the test accuracy of that one. The maximum "
-     "over 50 is partly luck."),
-    ("Why is the loss of the pseudo-labels divided by all n questions?",
-     "So that it weighs little while few are let in. Divided by the accepted, ten lucky ones would "
-     "count as much as a whole batch."),
-    ("Entropy buys 80 answers and the model hardly gets better. First suspicion?",
-     "They are copies of each other: frames of one scene, or many questions about one picture."),
-    ("BWT is -30 points and forgetting 30. What does it say that they are opposite?",
-     "Each family was best just after its own stage: no later stage helped an earlier one."),
-    ("A detector that watches doubt is silent, and accuracy has fallen. Name two ways.",
-     "The model is surer than before and only one side is watched; or the meaning of the answers "
-     "changed at equal inputs."),
-])  # fmt: skip
+quiz(
+    [
+        (
+            "Your best of 50 prompts has 83 % on the test. What do you report?",
+            (
+                "Nothing yet: choose on validation, and report the test"
+                " accuracy of that one. The maximum over 50 is partly luck."
+            ),
+        ),
+        (
+            "Why is the loss of the pseudo-labels divided by all n questions?",
+            (
+                "So that it weighs little while few are let in. Divided by the"
+                " accepted, ten lucky ones would count as much as a whole"
+                " batch."
+            ),
+        ),
+        (
+            (
+                "Entropy buys 80 answers and the model hardly gets better."
+                " First suspicion?"
+            ),
+            (
+                "They are copies of each other: frames of one scene, or many"
+                " questions about one picture."
+            ),
+        ),
+        (
+            (
+                "BWT is -30 points and forgetting 30. What does it say that"
+                " they are opposite?"
+            ),
+            (
+                "Each family was best just after its own stage: no later stage"
+                " helped an earlier one."
+            ),
+        ),
+        (
+            (
+                "A detector that watches doubt is silent, and accuracy has"
+                " fallen. Name two ways."
+            ),
+            (
+                "The model is surer than before and only one side is watched;"
+                " or the meaning of the answers changed at equal inputs."
+            ),
+        ),
+    ]
+)
 
 # %% [markdown]
 # **Papers.** Zhou et al. 2021, *CoOp* ([arXiv 2109.01134](https://arxiv.org/abs/2109.01134)):

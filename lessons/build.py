@@ -25,7 +25,8 @@ from nbgrader.preprocessors import ClearSolutions
 from lessons.heads import ROOT, chosen, head, header, setup_cell
 
 FOLDERS = ("solutions", "notebooks")
-REFERENCE = {"COURSE_REFERENCE": "1", "OMP_NUM_THREADS": "1"}  # one thread, CPU, seed 0
+# one thread, CPU, seed 0
+REFERENCE = {"COURSE_REFERENCE": "1", "OMP_NUM_THREADS": "1"}
 BLANK_IN_FUNCTION = "# Your code here\nraise NotImplementedError"
 BLANK_VALUE = "# Your answer here"
 
@@ -34,12 +35,19 @@ def clear(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """The notebook with every solution replaced by a blank, by nbgrader's ClearSolutions."""
     nb = copy.deepcopy(nb)
     for index, cell in enumerate(nb.cells):
-        indents = {len(line) - len(line.lstrip()) > 0 for line in cell.source.splitlines()
-                   if "BEGIN SOLUTION" in line}
+        indents = {
+            len(line) - len(line.lstrip()) > 0
+            for line in cell.source.splitlines()
+            if "BEGIN SOLUTION" in line
+        }
         if len(indents) > 1:
-            raise ValueError(f"an exercise is a function or a value, not both:\n{cell.source}")
+            raise ValueError(
+                f"an exercise is a function or a value, not both:\n{cell.source}"
+            )
         stub = BLANK_IN_FUNCTION if True in indents else BLANK_VALUE
-        step = ClearSolutions(enforce_metadata=False, code_stub={"python": stub})
+        step = ClearSolutions(
+            enforce_metadata=False, code_stub={"python": stub}
+        )
         if indents:
             step.preprocess_cell(cell, {"language": "python"}, index)
     return nb
@@ -57,21 +65,40 @@ def mark_for_nbgrader(cells: list) -> None:
         elif found and answers:
             exercise = "-".join(found.groups())
             for number, answer in enumerate(answers, start=1):
-                name = f"answer-{exercise}" if number == 1 else f"answer-{exercise}-{number}"
+                name = (
+                    f"answer-{exercise}"
+                    if number == 1
+                    else f"answer-{exercise}-{number}"
+                )
                 answer.metadata.nbgrader = {
-                    "schema_version": 3, "grade_id": name,
-                    "solution": True, "grade": False, "locked": False, "task": False}
+                    "schema_version": 3,
+                    "grade_id": name,
+                    "solution": True,
+                    "grade": False,
+                    "locked": False,
+                    "task": False,
+                }
             cell.metadata.nbgrader = {
-                "schema_version": 3, "grade_id": f"check-{exercise}", "points": 1,
-                "solution": False, "grade": True, "locked": True, "task": False}
+                "schema_version": 3,
+                "grade_id": f"check-{exercise}",
+                "points": 1,
+                "solution": False,
+                "grade": True,
+                "locked": True,
+                "task": False,
+            }
             answers = []
 
 
-def compose(source: Path, root: Path = ROOT) -> dict[str, nbformat.NotebookNode]:
+def compose(
+    source: Path, root: Path = ROOT
+) -> dict[str, nbformat.NotebookNode]:
     """Both notebooks of a lesson without outputs: {"solutions": ..., "notebooks": ...}."""
     cells = jupytext.read(source, fmt="py:percent").cells
     if not cells or cells[0].cell_type != "markdown":
-        raise ValueError(f"{source.name}: the first cell must be markdown: what it teaches")
+        raise ValueError(
+            f"{source.name}: the first cell must be markdown: what it teaches"
+        )
     cells[0].source = f"{head(source, root)}\n\n{cells[0].source}"
     cells.insert(1, nbformat.v4.new_code_cell(setup_cell(root)))
     for position, cell in enumerate(cells):
@@ -79,18 +106,35 @@ def compose(source: Path, root: Path = ROOT) -> dict[str, nbformat.NotebookNode]
         key = f"{position}\n{cell.cell_type}\n{cell.source}"
         cell.id = hashlib.sha256(key.encode()).hexdigest()[:12]
     mark_for_nbgrader(cells)
-    solved = nbformat.v4.new_notebook(cells=cells, metadata={
-        "course": header(source),
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"}})
+    solved = nbformat.v4.new_notebook(
+        cells=cells,
+        metadata={
+            "course": header(source),
+            "kernelspec": {
+                "display_name": "Python 3",
+                "language": "python",
+                "name": "python3",
+            },
+            "language_info": {
+                "name": "python",
+                "file_extension": ".py",
+                "mimetype": "text/x-python",
+            },
+        },
+    )
     return {"solutions": solved, "notebooks": clear(solved)}
 
 
-def execute(nb: nbformat.NotebookNode, folder: Path, env: dict, **options) -> None:
+def execute(
+    nb: nbformat.NotebookNode, folder: Path, env: dict, **options
+) -> None:
     """Run a notebook in place, in `folder`. Raises nbclient's CellExecutionError."""
     folder.mkdir(exist_ok=True)
-    client = NotebookClient(nb, resources={"metadata": {"path": str(folder)}},
-                            **({"timeout": 3600, "kernel_name": "python3"} | options))
+    client = NotebookClient(
+        nb,
+        resources={"metadata": {"path": str(folder)}},
+        **({"timeout": 3600, "kernel_name": "python3"} | options),
+    )
     client.execute(env={**os.environ, **env})
 
 
@@ -108,22 +152,39 @@ def tidy(nb: nbformat.NotebookNode, metadata: dict) -> None:
         if "outputs" in cell:
             cell.outputs = kept
     widgets = nb.metadata.get("widgets")
-    nb.metadata = nbformat.from_dict(metadata | ({"widgets": widgets} if widgets else {}))
-    if widgets:  # widget ids are random: number them in the order in which they were made
+    nb.metadata = nbformat.from_dict(
+        metadata | ({"widgets": widgets} if widgets else {})
+    )
+    # widget ids are random: number them in the order in which they were made
+    if widgets:
         text = nbformat.writes(nb)
-        for number, key in enumerate(widgets["application/vnd.jupyter.widget-state+json"]["state"]):
+        for number, key in enumerate(
+            widgets["application/vnd.jupyter.widget-state+json"]["state"]
+        ):
             text = text.replace(key, f"{number:032x}")
         nb.update(nbformat.reads(text, as_version=4))
 
 
 def keep_outputs(nb: nbformat.NotebookNode, path: Path) -> None:
     """Take the outputs of a built notebook over. Raises ValueError where its code is another."""
-    old = nbformat.read(path, as_version=4) if path.exists() else nbformat.v4.new_notebook()
-    new_code, old_code = ([c for c in n.cells if c.cell_type == "code"] for n in (nb, old))
-    if [c.source for c in old_code[1:]] != [c.source for c in new_code[1:]]:  # 0 is the set-up cell
-        raise ValueError(f"{path} isn't built from its source: make lesson N={path.name[:2]}")
+    old = (
+        nbformat.read(path, as_version=4)
+        if path.exists()
+        else nbformat.v4.new_notebook()
+    )
+    new_code, old_code = (
+        [c for c in n.cells if c.cell_type == "code"] for n in (nb, old)
+    )
+    # 0 is the set-up cell
+    if [c.source for c in old_code[1:]] != [c.source for c in new_code[1:]]:
+        raise ValueError(
+            f"{path} isn't built from its source: make lesson N={path.name[:2]}"
+        )
     for cell, before in zip(new_code, old_code):
-        cell.outputs, cell.execution_count = before.outputs, before.execution_count
+        cell.outputs, cell.execution_count = (
+            before.outputs,
+            before.execution_count,
+        )
     if "widgets" in old.metadata:
         nb.metadata.widgets = old.metadata.widgets
 
@@ -145,8 +206,14 @@ def build(source: Path, root: Path = ROOT, heads: bool = False) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("lessons", nargs="*", help="numbers such as 07; none means all")
-    parser.add_argument("--heads", action="store_true", help="keep the outputs, renew heads and prose")
+    parser.add_argument(
+        "lessons", nargs="*", help="numbers such as 07; none means all"
+    )
+    parser.add_argument(
+        "--heads",
+        action="store_true",
+        help="keep the outputs, renew heads and prose",
+    )
     options = parser.parse_args()
     for source in chosen(options.lessons):
         build(source, heads=options.heads)

@@ -13,7 +13,7 @@ import jupytext
 
 ROOT = Path(__file__).resolve().parent.parent
 
-SETUP = '''\
+SETUP = """\
 # Set-up, the same in every lesson: it installs the course only where it is missing.
 import importlib.util, os, subprocess, sys
 if importlib.util.find_spec("course_utils") is None:
@@ -26,7 +26,7 @@ if importlib.util.find_spec("course_utils") is None:
     home = (f"course-utils[pretrained] @ git+{home}" if "://" in home else f"{home}[pretrained]")
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", home, *keep], check=True)
     importlib.invalidate_caches()
-from course_utils import lab; lab.start()'''
+from course_utils import lab; lab.start()"""
 
 
 def sources(root: Path = ROOT) -> list[Path]:
@@ -39,14 +39,22 @@ def chosen(numbers: list[str]) -> list[Path]:
     known = {path.name[:2]: path for path in sources()}
     unknown = sorted(set(numbers) - set(known))
     if unknown:
-        sys.exit(f"no lesson {', '.join(unknown)}; there are {', '.join(known) or 'none'}")
+        sys.exit(
+            f"no lesson {', '.join(unknown)}; there are {', '.join(known) or 'none'}"
+        )
     return [known[number] for number in numbers or known]
 
 
 def repository(root: Path = ROOT) -> str:
     """The address of the course, set in pyproject.toml and nowhere else; "" until it is set."""
-    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    return settings["tool"]["course"]["repository"].removesuffix(".git").rstrip("/")
+    settings = tomllib.loads(
+        (root / "pyproject.toml").read_text(encoding="utf-8")
+    )
+    return (
+        settings["tool"]["course"]["repository"]
+        .removesuffix(".git")
+        .rstrip("/")
+    )
 
 
 def header(source: Path) -> dict:
@@ -54,19 +62,37 @@ def header(source: Path) -> dict:
     course = jupytext.read(source, fmt="py:percent").metadata.get("course", {})
     for key, kind in {"title": str, "minutes": int, "needs": list}.items():
         if not isinstance(course.get(key), kind):
-            raise ValueError(f"{source.name}: the header needs `{key}` ({kind.__name__}) under "
-                             f"`course`, got {course.get(key)!r}")
-    needs = [f"{int(need):02d}" if str(need).isdigit() else str(need) for need in course["needs"]]
-    return {"title": course["title"], "minutes": course["minutes"], "needs": needs}
+            raise ValueError(
+                f"{source.name}: the header needs `{key}` ({kind.__name__}) under "
+                f"`course`, got {course.get(key)!r}"
+            )
+    needs = [
+        f"{int(need):02d}" if str(need).isdigit() else str(need)
+        for need in course["needs"]
+    ]
+    return {
+        "title": course["title"],
+        "minutes": course["minutes"],
+        "needs": needs,
+    }
 
 
 def computing_time(lesson: str, root: Path = ROOT) -> str:
     """What data/timings.json knows: "40 s on one CPU core, GPU not measured", for example."""
     path = root / "data" / "timings.json"
-    times = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    cpu, gpu = (times.get(kind, {}).get("notebooks", {}).get(lesson) for kind in ("cpu", "gpu"))
-    return ", ".join([f"{cpu:.0f} s on one CPU core" if cpu else "CPU not measured",
-                      f"{gpu:.0f} s on a GPU" if gpu else "GPU not measured"])
+    times = (
+        json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    )
+    cpu, gpu = (
+        times.get(kind, {}).get("notebooks", {}).get(lesson)
+        for kind in ("cpu", "gpu")
+    )
+    return ", ".join(
+        [
+            f"{cpu:.0f} s on one CPU core" if cpu else "CPU not measured",
+            f"{gpu:.0f} s on a GPU" if gpu else "GPU not measured",
+        ]
+    )
 
 
 def colab(name: str, root: Path = ROOT) -> str:
@@ -82,9 +108,14 @@ def head(source: Path, root: Path) -> str:
     """The head line of a lesson, put over the author's first cell."""
     course, name = header(source), source.stem
     files = {path.name[:2]: path.stem for path in sources(root)}
-    needs = [f"[{n}]({files[n]}.ipynb)" if n in files else n for n in course["needs"]]
-    facts = [f"**{course['minutes']} minutes**", f"needs {', '.join(needs)}" if needs else
-             "needs no other lesson", f"computing time {computing_time(name[:2], root)}"]
+    needs = [
+        f"[{n}]({files[n]}.ipynb)" if n in files else n for n in course["needs"]
+    ]
+    facts = [
+        f"**{course['minutes']} minutes**",
+        f"needs {', '.join(needs)}" if needs else "needs no other lesson",
+        f"computing time {computing_time(name[:2], root)}",
+    ]
     link = colab(name, root)
     if link:
         facts.insert(0, f"[Open in Colab]({link})")
@@ -98,12 +129,20 @@ def setup_cell(root: Path = ROOT) -> str:
 
 def table(root: Path = ROOT, solved: bool = True) -> str:
     """The table of lessons in Markdown, one row each."""
-    rows = ["| lesson | needs | minutes | computing time | Colab |", "|---|---|--:|---|---|"]
+    rows = [
+        "| lesson | needs | minutes | computing time | Colab |",
+        "|---|---|--:|---|---|",
+    ]
     for source in sources(root):
         course, name = header(source), source.stem
-        link, answers = colab(name, root), f" ([solved](solutions/{name}.ipynb))" if solved else ""
+        link, answers = (
+            colab(name, root),
+            f" ([solved](solutions/{name}.ipynb))" if solved else "",
+        )
         button = f"[open]({link})" if link else "–"
-        rows.append(f"| [{name[:2]} {course['title']}](notebooks/{name}.ipynb){answers} "
-                    f"| {', '.join(course['needs']) or '–'} | {course['minutes']} "
-                    f"| {computing_time(name[:2], root)} | {button} |")
+        rows.append(
+            f"| [{name[:2]} {course['title']}](notebooks/{name}.ipynb){answers} "
+            f"| {', '.join(course['needs']) or '–'} | {course['minutes']} "
+            f"| {computing_time(name[:2], root)} | {button} |"
+        )
     return "\n".join(rows)

@@ -93,13 +93,16 @@ def compare_text(new: str, old: str) -> str:
     for index in range(0, min(len(new_words), len(old_words)), 3):
         if new_words[index] != old_words[index]:
             return f"expected {old_words[index]!r}, got {new_words[index]!r}"
-        new_pair, old_pair = new_words[index + 1:index + 3], old_words[index + 1:index + 3]
+        new_pair, old_pair = new_words[index + 1 : index + 3], old_words[index + 1 : index + 3]
         if not new_pair or not old_pair:
             break
         if (new_pair[1] is None) != (old_pair[1] is None):
             return f"expected {old_pair}, got {new_pair}: one has a spread (±), the other doesn't"
-        problem = (compare_number(new_pair[0], old_pair[0]) if old_pair[1] is None
-                   else compare_measured(tuple(new_pair), tuple(old_pair)))
+        problem = (
+            compare_number(new_pair[0], old_pair[0])
+            if old_pair[1] is None
+            else compare_measured(tuple(new_pair), tuple(old_pair))
+        )
         if problem:
             return problem
     if len(new_words) != len(old_words):
@@ -122,8 +125,10 @@ def picture(data: str) -> tuple[Image.Image | None, str]:
 
 def difference(new: Image.Image, old: Image.Image) -> float:
     """The mean difference of two pictures after shrinking, in grey levels (0 to 255)."""
-    small = [np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=float)
-             for image in (new, old)]  # (SIDE, SIDE, 3)
+    small = [
+        np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=float)
+        for image in (new, old)
+    ]  # (SIDE, SIDE, 3)
     return float(np.abs(small[0] - small[1]).mean())
 
 
@@ -138,8 +143,14 @@ def compare_picture(new: str, old: str, varies: bool) -> str:
     if max(abs(a - b) / b for a, b in zip(new_image.size, old_image.size)) > 0.05:
         return f"the figure has size {new_image.size}, the reference {old_image.size}"
     gap = difference(new_image, old_image)
-    return "" if gap <= ALIKE else (f"the figure looks different: shrunk, {gap:.1f} grey levels "
-                                    f"from the reference, allowed are {ALIKE}")
+    return (
+        ""
+        if gap <= ALIKE
+        else (
+            f"the figure looks different: shrunk, {gap:.1f} grey levels "
+            f"from the reference, allowed are {ALIKE}"
+        )
+    )
 
 
 def kinds(output: dict) -> list[str]:
@@ -150,9 +161,15 @@ def kinds(output: dict) -> list[str]:
 def parts(output: dict) -> dict[str, str]:
     """The texts in an output, by name, that are to be compared."""
     data = output.get("data", {})
-    texts = {key: html.unescape(content) if key == "text/html" else
-             content if isinstance(content, str) else json.dumps(content, sort_keys=True)
-             for key, content in data.items() if key not in (*PICTURES, WIDGET)}
+    texts = {
+        key: html.unescape(content)
+        if key == "text/html"
+        else content
+        if isinstance(content, str)
+        else json.dumps(content, sort_keys=True)
+        for key, content in data.items()
+        if key not in (*PICTURES, WIDGET)
+    }
     if any(key in data for key in PICTURES):
         texts.pop("text/plain", None)  # <Figure size 640x480 with 1 Axes>
     texts |= {key: output[key] for key in ("text", "ename", "evalue") if key in output}
@@ -186,8 +203,11 @@ def compare_output(new: dict, old: dict, varies: bool = False) -> str:
 
 def shown(outputs: list[dict]) -> list[dict]:
     """The outputs that are compared: all but stderr, and but streams without text."""
-    return [output for output in outputs
-            if output.get("name") != "stderr" and output.get("text", "x") != ""]
+    return [
+        output
+        for output in outputs
+        if output.get("name") != "stderr" and output.get("text", "x") != ""
+    ]
 
 
 def compare_outputs(new: list[dict], old: list[dict], varies: bool = False) -> str:
@@ -198,12 +218,13 @@ def compare_outputs(new: list[dict], old: list[dict], varies: bool = False) -> s
             return f"output {number}: {problem}"
     if len(new) != len(old):
         extra, which = (new, "unexpected") if len(new) > len(old) else (old, "missing")
-        rest = [kinds(output) for output in extra[min(len(new), len(old)):]]
+        rest = [kinds(output) for output in extra[min(len(new), len(old)) :]]
         return f"{which} outputs: {rest}"
     return ""
 
 
 # --- nbval's cells and files, with this comparison in place of the textual one
+
 
 def compare_cell(cell: IPyNbCell, new: list[dict], old: list[dict], skip_compare=None) -> bool:
     problem = compare_outputs(new, old, "varies" in cell.cell.metadata.get("tags", []))

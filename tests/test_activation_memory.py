@@ -9,8 +9,9 @@ from torch import nn
 from course_utils.activation_memory import checkpoint_layers, saved_bytes
 from course_utils.models.joint import JointConfig, JointEncoder
 
-CONFIG = JointConfig(dim=16, layers=3, heads=2, mlp_dim=32, vocab_size=9, visual_dim=8, patches=4,
-                     dropout=0.3)  # fmt: skip
+CONFIG = JointConfig(
+    dim=16, layers=3, heads=2, mlp_dim=32, vocab_size=9, visual_dim=8, patches=4, dropout=0.3
+)
 
 
 def inputs():

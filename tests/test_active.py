@@ -45,8 +45,10 @@ def test_farthest_is_the_greedy_choice():
     free = ~bought & (torch.arange(30) != 17)
     centres, want = [0, 1, 2], []
     for _ in range(8):
-        best = max((i for i in range(30) if free[i] and i not in want),
-                   key=lambda i: min((points[i] - points[c]).norm().item() for c in centres))  # fmt: skip
+        best = max(
+            (i for i in range(30) if free[i] and i not in want),
+            key=lambda i: min((points[i] - points[c]).norm().item() for c in centres),
+        )
         want.append(best)
         centres.append(best)
     assert active.farthest(points, bought, free, 8).tolist() == want
@@ -71,7 +73,8 @@ def test_a_film_has_copies_of_pictures_and_questions():
     other = film.images[0].float() - film.images[-1].float()
     assert 0 < same.abs().mean() < 0.5 * other.abs().mean()
     assert torch.bincount(original)[data.image_index == 0].tolist() == [5] * int(
-        (data.image_index == 0).sum())  # fmt: skip
+        (data.image_index == 0).sum()
+    )
 
 
 def test_a_film_of_too_many_scenes_is_refused():

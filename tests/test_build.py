@@ -60,8 +60,9 @@ def compose(course, text=LESSON):
 def test_blanks_stand_for_solutions_and_nothing_else_changes(course):
     made = compose(course)
     solved, blank = ([cell.source for cell in made[name].cells] for name in build.FOLDERS)
-    assert blank[2] == ('def double(x):\n    """Twice x."""\n    # Your code here\n'
-                        "    raise NotImplementedError")
+    assert blank[2] == (
+        'def double(x):\n    """Twice x."""\n    # Your code here\n    raise NotImplementedError'
+    )
     assert blank[4] == "guess = None\n# Your answer here"
     assert "return 2 * x" in solved[2] and "guess = 3" in solved[4]
     assert [index for index in range(len(solved)) if solved[index] != blank[index]] == [2, 4]
@@ -74,35 +75,51 @@ def test_blanks_stand_for_solutions_and_nothing_else_changes(course):
 def test_composing_twice_gives_the_same_bytes_and_ids_depend_on_position(course):
     first, second = compose(course), compose(course)
     assert {k: nbformat.writes(v) for k, v in first.items()} == {
-        k: nbformat.writes(v) for k, v in second.items()}
+        k: nbformat.writes(v) for k, v in second.items()
+    }
     ids = [cell.id for cell in first["notebooks"].cells]
     assert len(set(ids)) == len(ids)
     assert ids == [cell.id for cell in first["solutions"].cells]
 
 
 def test_head_names_minutes_needs_and_time_once_measured(course):
-    assert compose(course)["notebooks"].cells[0].source.startswith(
-        "# 07 A sample\n\n**30 minutes** · needs [03](03_other.ipynb), a little Python · "
-        "computing time CPU not measured, GPU not measured\n\nIn this lesson")
+    assert (
+        compose(course)["notebooks"]
+        .cells[0]
+        .source.startswith(
+            "# 07 A sample\n\n**30 minutes** · needs [03](03_other.ipynb), a little Python · "
+            "computing time CPU not measured, GPU not measured\n\nIn this lesson"
+        )
+    )
     (course / "data" / "timings.json").write_text('{"cpu": {"notebooks": {"07": 41.6}}}')
     assert "42 s on one CPU core, GPU not measured" in compose(course)["notebooks"].cells[0].source
 
 
 def test_nbgrader_knows_answers_and_checks(course):
     cells = compose(course)["notebooks"].cells
-    known = {cell.metadata.nbgrader.grade_id: cell.metadata.nbgrader
-             for cell in cells if "nbgrader" in cell.metadata}
+    known = {
+        cell.metadata.nbgrader.grade_id: cell.metadata.nbgrader
+        for cell in cells
+        if "nbgrader" in cell.metadata
+    }
     assert list(known) == ["answer-07-1", "check-07-1", "answer-07-2", "check-07-2"]
     assert known["answer-07-1"].solution and not known["answer-07-1"].grade
     assert known["check-07-1"].grade and known["check-07-1"].points == 1
 
 
-@pytest.mark.parametrize("old, new, message", [
-    ("#     minutes: 30\n", "", "minutes"),
-    ("needs: [3,", "needs: 3 #", "needs"),
-    ("# %% [markdown]\n# In", "# %%\n# In", "markdown"),
-    ("guess = None\n", "def f():\n    ### BEGIN SOLUTION\n    pass\n    ### END SOLUTION\n", "both"),
-])
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("#     minutes: 30\n", "", "minutes"),
+        ("needs: [3,", "needs: 3 #", "needs"),
+        ("# %% [markdown]\n# In", "# %%\n# In", "markdown"),
+        (
+            "guess = None\n",
+            "def f():\n    ### BEGIN SOLUTION\n    pass\n    ### END SOLUTION\n",
+            "both",
+        ),
+    ],
+)
 def test_faulty_sources_give_one_clear_error(course, old, new, message):
     assert old in LESSON
     with pytest.raises(ValueError, match=message):
@@ -115,11 +132,23 @@ def test_tidy_joins_streams_drops_stderr_and_numbers_widgets():
 
     model = "0123456789abcdef0123456789abcdef"
     view = {"application/vnd.jupyter.widget-view+json": {"model_id": model}}
-    cell = nbformat.v4.new_code_cell("f()", execution_count=1, outputs=[
-        stream("stdout", "a"), stream("stderr", "12 %"), stream("stdout", "b"),
-        nbformat.v4.new_output("display_data", view)], metadata={"execution": {"x": "now"}})
-    nb = nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {
-        "application/vnd.jupyter.widget-state+json": {"state": {model: {"a": 1}}}}})
+    cell = nbformat.v4.new_code_cell(
+        "f()",
+        execution_count=1,
+        outputs=[
+            stream("stdout", "a"),
+            stream("stderr", "12 %"),
+            stream("stdout", "b"),
+            nbformat.v4.new_output("display_data", view),
+        ],
+        metadata={"execution": {"x": "now"}},
+    )
+    nb = nbformat.v4.new_notebook(
+        cells=[cell],
+        metadata={
+            "widgets": {"application/vnd.jupyter.widget-state+json": {"state": {model: {"a": 1}}}}
+        },
+    )
     nb.metadata.language_info = {"name": "python", "version": "3.11.7"}
     build.tidy(nb, {"language_info": {"name": "python"}})
     (cell,) = nb.cells
@@ -131,14 +160,18 @@ def test_tidy_joins_streams_drops_stderr_and_numbers_widgets():
 def test_address_is_set_in_one_place_and_reaches_heads_without_running(course):
     source = course / "lessons" / "07_sample.py"
     for folder, nb in build.compose(source, course).items():
-        nb.cells[2].outputs, nb.cells[2].execution_count = [
-            nbformat.v4.new_output("stream", name="stdout", text="kept")], 3
+        nb.cells[2].outputs, nb.cells[2].execution_count = (
+            [nbformat.v4.new_output("stream", name="stdout", text="kept")],
+            3,
+        )
         nbformat.write(nb, course / folder / "07_sample.ipynb")
     assert "Colab" not in (course / "notebooks" / "07_sample.ipynb").read_text()
     repository.set_address("https://github.com/owner/name.git", course)
     build.build(source, course, heads=True)
     nb = nbformat.read(course / "notebooks" / "07_sample.ipynb", 4)
-    button = "https://colab.research.google.com/github/owner/name/blob/main/notebooks/07_sample.ipynb"
+    button = (
+        "https://colab.research.google.com/github/owner/name/blob/main/notebooks/07_sample.ipynb"
+    )
     assert button in nb.cells[0].source
     assert '"https://github.com/owner/name"' in nb.cells[1].source
     assert nb.cells[2].outputs[0].text == "kept" and nb.cells[2].execution_count == 3
@@ -187,7 +220,9 @@ def test_release_has_no_solutions(course):
     assert release.main(course) == target  # again, over the old one
     files = [path for path in target.rglob("*") if path.is_file()]
     assert {path.name for path in (target / "notebooks").iterdir()} == {
-        "03_other.ipynb", "07_sample.ipynb"}
+        "03_other.ipynb",
+        "07_sample.ipynb",
+    }
     assert not (target / "solutions").exists() and not (target / "lessons").exists()
     assert not any("2 * x" in path.read_text() or "SOLUTION" in path.read_text() for path in files)
     assert "| 30 |" in (target / "README.md").read_text()

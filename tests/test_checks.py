@@ -15,10 +15,21 @@ import torch
 import course_utils.checks as checks
 from course_utils import lab
 from course_utils.checks import (
-    Exercise, Feedback, call, check, choice, compare, compare_prediction, hint, prediction,
-    progress, quiz, value,
-)  # fmt: skip
+    Exercise,
+    Feedback,
+    call,
+    check,
+    choice,
+    compare,
+    compare_prediction,
+    hint,
+    prediction,
+    progress,
+    quiz,
+    value,
+)
 from course_utils.checks.feedback import alike
+
 GOES_ON = " The lesson goes on with the course's own.\n"
 
 
@@ -31,9 +42,19 @@ def _test_double(function):
         compare(call(function, x), 2 * x, "the result")
 
 
-SAMPLE = Exercise("Double", 5, 1, double, _test_double, ("Multiply.", "2 * x."),
-                  mistakes=((lambda x: x + 2, "You added 2."), (lambda x: x[:1], "Only one."),
-                            (lambda x: x.nothing, "There is nothing.")))  # fmt: skip
+SAMPLE = Exercise(
+    "Double",
+    5,
+    1,
+    double,
+    _test_double,
+    ("Multiply.", "2 * x."),
+    mistakes=(
+        (lambda x: x + 2, "You added 2."),
+        (lambda x: x[:1], "Only one."),
+        (lambda x: x.nothing, "There is nothing."),
+    ),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -195,17 +216,30 @@ def test_an_error_is_told_in_one_line_with_the_line_of_the_cell(capsys):
     exec(compile(source, "/tmp/ipykernel_12/345.py", "exec"), names)
     text, _ = said(capsys, names["broken"])
     assert text.removeprefix("Exercise 99.1: not yet. ") == (
-        "It raised ValueError: first line (line 4 of your cell). The lesson goes on with the course's own.\n")  # fmt: skip
+        "It raised ValueError: first line (line 4 of your cell). The lesson goes on with the course's own.\n"
+    )
 
 
 def test_two_mistakes_that_cannot_be_told_apart_are_both_named(monkeypatch, capsys):
-    twice = Exercise("Double", 5, 1, double, _test_double, ("Multiply.", "2 * x."),
-                     mistakes=((lambda x: x + 2, "You added."), (lambda x: 2 + x, "A sum."),
-                               (lambda x: x + 3, "You added 3."),
-                               (7, "That is a number.")))  # fmt: skip
+    twice = Exercise(
+        "Double",
+        5,
+        1,
+        double,
+        _test_double,
+        ("Multiply.", "2 * x."),
+        mistakes=(
+            (lambda x: x + 2, "You added."),
+            (lambda x: 2 + x, "A sum."),
+            (lambda x: x + 3, "You added 3."),
+            (7, "That is a number."),
+        ),
+    )
     monkeypatch.setattr(checks, "exercise", lambda number: twice)
     assert said(capsys, lambda x: x + 2)[0].removesuffix(GOES_ON).endswith("You added. Or: A sum.")
-    assert said(capsys, 7)[0].removesuffix(GOES_ON).endswith("got a whole number. That is a number.")
+    assert (
+        said(capsys, 7)[0].removesuffix(GOES_ON).endswith("got a whole number. That is a number.")
+    )
     assert said(capsys, lambda x: x**2)[0].removesuffix(GOES_ON).endswith(" at index (3,).")
 
 
@@ -265,12 +299,21 @@ def test_compare_accepts_equals_in_other_clothes():
     compare(1_000_000.0 + 0.5, 1_000_000.0)  # relative to the size of what is wanted
 
 
-@pytest.mark.parametrize("one, other, same", [
-    (torch.ones(2), torch.ones(2), True), (torch.ones(2), 1 + 1e-6 * torch.ones(2), True),
-    (torch.ones(2), torch.zeros(2), False), (torch.ones(2), torch.ones(2, 1), False),
-    (None, None, True), (None, 1, False), (double, double, True), (double, len, False),
-    (SimpleNamespace(a=1), SimpleNamespace(a=2), False)])
-def test_alike(one, other, same):  # fmt: skip
+@pytest.mark.parametrize(
+    "one, other, same",
+    [
+        (torch.ones(2), torch.ones(2), True),
+        (torch.ones(2), 1 + 1e-6 * torch.ones(2), True),
+        (torch.ones(2), torch.zeros(2), False),
+        (torch.ones(2), torch.ones(2, 1), False),
+        (None, None, True),
+        (None, 1, False),
+        (double, double, True),
+        (double, len, False),
+        (SimpleNamespace(a=1), SimpleNamespace(a=2), False),
+    ],
+)
+def test_alike(one, other, same):
     assert alike(one, other) == same
 
 
@@ -300,9 +343,13 @@ def test_values_choices_and_predictions():
         prediction(0, 100, "%", below_1=True)(answer)
 
 
-@pytest.mark.parametrize("unit, expected", [
-    ("%", "Predicted: 95.0 %, measured: 82.4 ± 0.5 %."),
-    ("", "Predicted: 95.0, measured: 82.4 ± 0.5.")])
+@pytest.mark.parametrize(
+    "unit, expected",
+    [
+        ("%", "Predicted: 95.0 %, measured: 82.4 ± 0.5 %."),
+        ("", "Predicted: 95.0, measured: 82.4 ± 0.5."),
+    ],
+)
 def test_a_prediction_stands_beside_the_measurement(monkeypatch, tmp_path, capsys, unit, expected):
     path = tmp_path / "spreads.json"
     path.write_text('{"99.a": {"std": 0.5}}')
@@ -364,8 +411,9 @@ EXERCISES = [
     (number, exercise)
     for lesson in checks.lessons()
     for number, exercise in importlib.import_module(
-        f"course_utils.checks.lesson{lesson}").EXERCISES.items()
-]  # fmt: skip
+        f"course_utils.checks.lesson{lesson}"
+    ).EXERCISES.items()
+]
 
 
 @pytest.mark.parametrize("number, exercise", EXERCISES, ids=[n for n, _ in EXERCISES])
@@ -380,8 +428,10 @@ def test_plausible_mistakes_are_refused_each_with_its_reason(monkeypatch, capsys
     monkeypatch.setattr(checks, "exercise", lambda _: exercise)
     for wrong, reason in exercise.mistakes:
         given = check(number, wrong)
-        assert given is exercise.reference or type(given) in (checks._CourseText,
-                                                              checks._CourseNumber)
+        assert given is exercise.reference or type(given) in (
+            checks._CourseText,
+            checks._CourseNumber,
+        )
         assert given is exercise.reference or given == exercise.reference
         text = capsys.readouterr().out
         assert "not yet" in text and reason in text

@@ -22,7 +22,9 @@ def accuracy_by_concatenation(batches):
 
 
 def entropy_by_categorical(counts):
-    return torch.distributions.Categorical((counts / counts.sum()).flatten()).entropy() / math.log(2)
+    return torch.distributions.Categorical((counts / counts.sum()).flatten()).entropy() / math.log(
+        2
+    )
 
 
 def information_by_scikit_learn(table):
@@ -46,8 +48,10 @@ def balanced_from_the_end(questions, answers):
     for question in sorted(set(questions)):
         own = {a: n for (q, a), n in pairs.items() if q == question}
         for answer in own if len(own) > 1 else ():
-            rows = [i for i, pair in enumerate(zip(questions, answers)) if pair == (question, answer)]
-            kept.extend(rows[-min(own.values()):])
+            rows = [
+                i for i, pair in enumerate(zip(questions, answers)) if pair == (question, answer)
+            ]
+            kept.extend(rows[-min(own.values()) :])
     return np.array(kept)
 
 
@@ -63,12 +67,18 @@ def shared_by_comparing(first, second):
 
 
 RIGHT = [
-    ("00.1", [32, 25, 64]), ("00.1", torch.zeros(32, 25, 64).shape),
-    ("00.2", accuracy_by_concatenation), ("01.1", 12), ("01.2", entropy_by_categorical),
-    ("01.3", information_by_scikit_learn), ("01.4", mode_by_sorting),
-    ("01.5", balanced_from_the_end), ("01.6", stated_by_slices), ("01.7", shared_by_comparing),
+    ("00.1", [32, 25, 64]),
+    ("00.1", torch.zeros(32, 25, 64).shape),
+    ("00.2", accuracy_by_concatenation),
+    ("01.1", 12),
+    ("01.2", entropy_by_categorical),
+    ("01.3", information_by_scikit_learn),
+    ("01.4", mode_by_sorting),
+    ("01.5", balanced_from_the_end),
+    ("01.6", stated_by_slices),
+    ("01.7", shared_by_comparing),
     ("01.8", lambda bits: bits / math.log2(math.e)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("number, answer", RIGHT)
@@ -125,14 +135,22 @@ WRONG = [
     ("01.5", lambda q, a: set(lesson01.balanced_rows(q, a)), "got a set"),
     ("01.5", lambda q, a: [float(i) for i in lesson01.balanced_rows(q, a)], "got one with"),
     ("01.5", lambda q, a: [i in lesson01.balanced_rows(q, a) for i in range(17)], "a mask"),
-    ("01.5", lambda q, a: [i for i in lesson01.balanced_rows(q, a) if a[i] != "green"],
-     "each answer that it has must stay"),
+    (
+        "01.5",
+        lambda q, a: [i for i in lesson01.balanced_rows(q, a) if a[i] != "green"],
+        "each answer that it has must stay",
+    ),
     ("01.7", lesson01._first_repeated, "in the first"),
     ("01.7", lesson01._by_object, "which object they are"),
     ("01.7", lesson01._by_text, "look alike"),
-    ("01.7", lambda f, s: len({p[0].numpy().tobytes() for p in f}
-                              & {p[0].numpy().tobytes() for p in s}), "too large"),
-    ("01.1", 130, "from 0 to 100"), ("01.1", "many", "from 0 to 100"), ("01.1", -1, "from 0 to"),
+    (
+        "01.7",
+        lambda f, s: len({p[0].numpy().tobytes() for p in f} & {p[0].numpy().tobytes() for p in s}),
+        "too large",
+    ),
+    ("01.1", 130, "from 0 to 100"),
+    ("01.1", "many", "from 0 to 100"),
+    ("01.1", -1, "from 0 to"),
     ("01.2", lesson01._entropy_in_nats, "nats"),
     ("01.2", lesson01._entropy_of_counts, "taken of the counts"),
     ("01.2", lesson01._entropy_without_zeros, "leave out what doesn't occur"),
@@ -169,7 +187,7 @@ WRONG = [
     ("01.8", lambda bits: bits, "isn't in bits"),
     ("01.8", lambda bits: bits / math.log(2), "less than one nat"),
     ("01.8", lambda bits: 2**bits, "equally likely answers"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("number, answer, words", WRONG)

@@ -48,30 +48,83 @@ def corrupt_the_other_tenth(x, chosen, lot, random, mask_id):
     return shown, labels
 
 
-@pytest.mark.parametrize("number, answer", [
-    ("02.1", wordpiece_by_library), ("02.2", largest_by_loop), ("02.3", causal_by_pytorch),
-    ("02.4", masks_by_where), ("02.4", masks_with_large_numbers), ("02.5", perplexity_by_product), ("02.6", 1.02),
-    ("02.7", corrupt_the_other_tenth), ("02.8", "B")])
-def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
+@pytest.mark.parametrize(
+    "number, answer",
+    [
+        ("02.1", wordpiece_by_library),
+        ("02.2", largest_by_loop),
+        ("02.3", causal_by_pytorch),
+        ("02.4", masks_by_where),
+        ("02.4", masks_with_large_numbers),
+        ("02.5", perplexity_by_product),
+        ("02.6", 1.02),
+        ("02.7", corrupt_the_other_tenth),
+        ("02.8", "B"),
+    ],
+)
+def test_right_answers_written_differently_pass(number, answer):
     EXERCISES[number].test(answer)
 
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "02.1": ["longest", "begins with ##", "as a whole", "not in the vocabulary",
-             "never goes back", "can't begin a word"],
-    "02.2": ["over the keys", "you multiplied", "number of keys", "of each query",
-             "both run over", "isn't used", "aren't divided"],
-    "02.3": ["those that follow", "triangle", "may read itself", "one word too far", "too late",
-             "exp\\(0\\) = 1", "root of the width", "turns all axes", "the last axis", "exp\\(-10\\)"],
-    "02.4": ["leave this one out", "wrong way round", "hardly hides", "0 times infinity",
-             "That is `wrong_masks`"],
-    "02.5": ["counted as tokens", "over texts", "sign is missing", "base is e", "That is the loss",
-             "0 times infinity", "same weight"],
-    "02.7": ["Label 0", "must have the label -100", "Only chosen", "became the mask",
-             "stay as they are", "not those shown", "overwrite", "stays as it is"],
+    "02.1": [
+        "longest",
+        "begins with ##",
+        "as a whole",
+        "not in the vocabulary",
+        "never goes back",
+        "can't begin a word",
+    ],
+    "02.2": [
+        "over the keys",
+        "you multiplied",
+        "number of keys",
+        "of each query",
+        "both run over",
+        "isn't used",
+        "aren't divided",
+    ],
+    "02.3": [
+        "those that follow",
+        "triangle",
+        "may read itself",
+        "one word too far",
+        "too late",
+        "exp\\(0\\) = 1",
+        "root of the width",
+        "turns all axes",
+        "the last axis",
+        "exp\\(-10\\)",
+    ],
+    "02.4": [
+        "leave this one out",
+        "wrong way round",
+        "hardly hides",
+        "0 times infinity",
+        "That is `wrong_masks`",
+    ],
+    "02.5": [
+        "counted as tokens",
+        "over texts",
+        "sign is missing",
+        "base is e",
+        "That is the loss",
+        "0 times infinity",
+        "same weight",
+    ],
+    "02.7": [
+        "Label 0",
+        "must have the label -100",
+        "Only chosen",
+        "became the mask",
+        "stay as they are",
+        "not those shown",
+        "overwrite",
+        "stays as it is",
+    ],
     "02.8": ["second column", "only right words", "expected one of"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])

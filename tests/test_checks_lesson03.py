@@ -46,28 +46,68 @@ def patches_by_convolution(images, weight, bias):
     return F.conv2d(images, weight, bias, stride=weight.shape[-1]).flatten(2).mT
 
 
-@pytest.mark.parametrize("number, answer", [
-    ("03.1", side_by_convolution), ("03.2", field_from_the_end), ("03.3", block_by_parts),
-    ("03.4", freeze_by_loops), ("03.5", 100), ("03.6", patches_by_convolution), ("03.7", " C ")])
-def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
+@pytest.mark.parametrize(
+    "number, answer",
+    [
+        ("03.1", side_by_convolution),
+        ("03.2", field_from_the_end),
+        ("03.3", block_by_parts),
+        ("03.4", freeze_by_loops),
+        ("03.5", 100),
+        ("03.6", patches_by_convolution),
+        ("03.7", " C "),
+    ],
+)
+def test_right_answers_written_differently_pass(number, answer):
     EXERCISES[number].test(answer)
 
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "03.1": ["both sides", "plus one", "round down", "spans more pixels", "followed by a gap",
-             "whole number"],
-    "03.2": ["steps multiply", "own stride", "adds K - 1", "multiply them", "begin with 1",
-             "comes first"],
-    "03.3": ["plain network", "never take away", "behind the sum is missing", "are one",
-             "What came into the block", "no ReLU before"],
-    "03.4": ["backbone is in train mode", "backbone is in train mode", "head is in eval mode",
-             "still get gradients", "nothing would be learnt", "itself is in eval mode",
-             "off for everything"],
-    "03.6": ["rows of pixels", "row by row", "channel comes first", "bias is missing",
-             "dim comes last", "rows and columns are exchanged", "doesn't transpose"],
+    "03.1": [
+        "both sides",
+        "plus one",
+        "round down",
+        "spans more pixels",
+        "followed by a gap",
+        "whole number",
+    ],
+    "03.2": [
+        "steps multiply",
+        "own stride",
+        "adds K - 1",
+        "multiply them",
+        "begin with 1",
+        "comes first",
+    ],
+    "03.3": [
+        "plain network",
+        "never take away",
+        "behind the sum is missing",
+        "are one",
+        "What came into the block",
+        "no ReLU before",
+    ],
+    "03.4": [
+        "backbone is in train mode",
+        "backbone is in train mode",
+        "head is in eval mode",
+        "still get gradients",
+        "nothing would be learnt",
+        "itself is in eval mode",
+        "off for everything",
+    ],
+    "03.6": [
+        "rows of pixels",
+        "row by row",
+        "channel comes first",
+        "bias is missing",
+        "dim comes last",
+        "rows and columns are exchanged",
+        "doesn't transpose",
+    ],
     "03.7": ["few for a ViT", "forgotten the places", "four patches"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])

@@ -26,8 +26,15 @@ def attend_by_scores(attention, h, mask):
 
 
 def count_by_building(dim, layers, mlp_dim, vocab_size, max_words, visual_dim, patches):
-    config = JointConfig(dim=dim, layers=layers, mlp_dim=mlp_dim, vocab_size=vocab_size,
-                         max_words=max_words, visual_dim=visual_dim, patches=patches)  # fmt: skip
+    config = JointConfig(
+        dim=dim,
+        layers=layers,
+        mlp_dim=mlp_dim,
+        vocab_size=vocab_size,
+        max_words=max_words,
+        visual_dim=visual_dim,
+        patches=patches,
+    )
     with torch.device("meta"):
         return sum(p.numel() for p in JointEncoder(config).parameters())
 
@@ -36,28 +43,57 @@ def cross_by_sdpa(h, context, w_q, w_k, w_v):
     return F.scaled_dot_product_attention(h @ w_q, context @ w_k, context @ w_v)
 
 
-@pytest.mark.parametrize("number, answer", [
-    ("04.1", std_by_steps), ("04.3", mask_by_pad), ("04.2", attend_by_scores),
-    ("04.4", count_by_building), ("04.5", cross_by_sdpa), ("04.7", 62), ("04.6", ["late", 1.0])])
-def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
+@pytest.mark.parametrize(
+    "number, answer",
+    [
+        ("04.1", std_by_steps),
+        ("04.3", mask_by_pad),
+        ("04.2", attend_by_scores),
+        ("04.4", count_by_building),
+        ("04.5", cross_by_sdpa),
+        ("04.7", 62),
+        ("04.6", ["late", 1.0]),
+    ],
+)
+def test_right_answers_written_differently_pass(number, answer):
     EXERCISES[number].test(answer)
 
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
     "04.1": ["before the division", "variance, not", "sum of dim terms", "spread 1"],
-    "04.3": ["patches come first", "no picture is seen", "expected bool", "positions too",
-             "inverted", "padding may be attended"],
-    "04.2": ["mask is inverted", "still attended to", "exp\\(0\\) is 1",
-             "words still attend"],
-    "04.4": ["biases", "four matrices", "table of types", "normalisations are missing",
-             "two normalisations", "biases of the attention", "biases of the network",
-             "table of places", "bias of the projection"],
-    "04.5": ["attended to themselves", "one vector for each patch", "division by sqrt",
-             "from the right", "not added here", "softmax over the patches is missing",
-             "must add up to 1", "not of the number of keys"],
+    "04.3": [
+        "patches come first",
+        "no picture is seen",
+        "expected bool",
+        "positions too",
+        "inverted",
+        "padding may be attended",
+    ],
+    "04.2": ["mask is inverted", "still attended to", "exp\\(0\\) is 1", "words still attend"],
+    "04.4": [
+        "biases",
+        "four matrices",
+        "table of types",
+        "normalisations are missing",
+        "two normalisations",
+        "biases of the attention",
+        "biases of the network",
+        "table of places",
+        "bias of the projection",
+    ],
+    "04.5": [
+        "attended to themselves",
+        "one vector for each patch",
+        "division by sqrt",
+        "from the right",
+        "not added here",
+        "softmax over the patches is missing",
+        "must add up to 1",
+        "not of the number of keys",
+    ],
     "04.6": ["with early fusion", "with cross fusion", "stored already", "has to be read"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
@@ -80,9 +116,15 @@ def test_a_prediction_must_be_a_percentage(value):
         EXERCISES["04.7"].test(value)
 
 
-@pytest.mark.parametrize("value, message", [
-    ("late", "a pair"), (("two towers", 1), "one of early, late, cross"), (("late", "one"), "whole"),
-    (("late", True), "whole")])  # fmt: skip
+@pytest.mark.parametrize(
+    "value, message",
+    [
+        ("late", "a pair"),
+        (("two towers", 1), "one of early, late, cross"),
+        (("late", "one"), "whole"),
+        (("late", True), "whole"),
+    ],
+)
 def test_a_choice_is_a_fusion_and_a_number(value, message):
     with pytest.raises(Feedback, match=message):
         EXERCISES["04.6"].test(value)

@@ -44,31 +44,84 @@ def simsiam_by_hand(h, h_other, predictor):
     return -(agree(predictor(h), h_other) + agree(predictor(h_other), h)) / 2
 
 
-@pytest.mark.parametrize("number, answer", [
-    ("05.2", gradient_by_autograd), ("05.1", 3), ("05.1", 0.01), ("05.3", share_by_anova),
-    ("05.4", fool_with_clusters), ("05.5", hinge_by_loop), ("05.6", simsiam_by_hand),
-    ("05.7", {question: sorted(names) for question, names in ALLOWED.items()})])
-def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
+@pytest.mark.parametrize(
+    "number, answer",
+    [
+        ("05.2", gradient_by_autograd),
+        ("05.1", 3),
+        ("05.1", 0.01),
+        ("05.3", share_by_anova),
+        ("05.4", fool_with_clusters),
+        ("05.5", hinge_by_loop),
+        ("05.6", simsiam_by_hand),
+        ("05.7", {question: sorted(names) for question, names in ALLOWED.items()}),
+    ],
+)
+def test_right_answers_written_differently_pass(number, answer):
     EXERCISES[number].test(answer)
 
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "05.2": ["factor of 2", "not the mean", "difference comes first", "direction of a step",
-             "is the expectation", "only the diagonal", "square of each row", "nothing is centred"],
-    "05.3": ["words' share", "dimension 0", "don't add up", "correction=0", "tiny dimensions",
-             "averages over the questions", "means of the entries", "whole variance", "don't sum",
-             "not per cent"],
-    "05.4": ["batch_std is 0.00", "share of the variance is 0.9", "share of the variance is 1,",
-             "gives the collapse away", "careful reader", "e-09, not 0.* it is there"],
-    "05.5": ["whole batch", "degree of freedom", "groups' means", "pooled first", "upside down",
-             "not the batch", "root is missing", "hinge of each", "mean is asked", "side by side",
-             "no gradient gets back"],
-    "05.6": ["target moves", "wrong side", "only the predictor learns", "isn't used",
-             "both directions", "sign is wrong", "without the predictor", "guesses itself",
-             "not added", "only one of the two", "each row: dim=-1", "not a copy"],
+    "05.2": [
+        "factor of 2",
+        "not the mean",
+        "difference comes first",
+        "direction of a step",
+        "is the expectation",
+        "only the diagonal",
+        "square of each row",
+        "nothing is centred",
+    ],
+    "05.3": [
+        "words' share",
+        "dimension 0",
+        "don't add up",
+        "correction=0",
+        "tiny dimensions",
+        "averages over the questions",
+        "means of the entries",
+        "whole variance",
+        "don't sum",
+        "not per cent",
+    ],
+    "05.4": [
+        "batch_std is 0.00",
+        "share of the variance is 0.9",
+        "share of the variance is 1,",
+        "gives the collapse away",
+        "careful reader",
+        "e-09, not 0.* it is there",
+    ],
+    "05.5": [
+        "whole batch",
+        "degree of freedom",
+        "groups' means",
+        "pooled first",
+        "upside down",
+        "not the batch",
+        "root is missing",
+        "hinge of each",
+        "mean is asked",
+        "side by side",
+        "no gradient gets back",
+    ],
+    "05.6": [
+        "target moves",
+        "wrong side",
+        "only the predictor learns",
+        "isn't used",
+        "both directions",
+        "sign is wrong",
+        "without the predictor",
+        "guesses itself",
+        "not added",
+        "only one of the two",
+        "each row: dim=-1",
+        "not a copy",
+    ],
     "05.7": ["cut off", "more would leave", "mirror image", "answer itself is changed"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
@@ -91,28 +144,40 @@ def test_a_prediction_must_be_a_percentage(value):
         EXERCISES["05.1"].test(value)
 
 
-@pytest.mark.parametrize("number, value, message", [
-    ("05.2", lambda b, v, o: (2 * b @ (v - o).T @ (v - o) / len(v)).T, "transposed"),
-    ("05.3", lambda h: None, "None"),
-    ("05.4", lambda q, p, d: torch.zeros(q, d), "expected a tensor"),
-    ("05.4", lambda q, p, d: 0, "got a whole number"),
-    ("05.6", 3, "expected a function"),
-    ("05.4", lambda q, p, d: torch.full((q, p, d), torch.nan), "inf or nan"),
-    ("05.4", lambda q, p, d: torch.ones(q, p, d, dtype=torch.complex64), "real numbers"),
-    ("05.6", lambda h, o, p: F.cosine_similarity(p(h), o.detach()), r"shape \(6,\)"),
-    ("05.6", lambda h, o, p: None, "return"),
-    ("05.6", lambda h, o, p: -1.0, "through which gradients flow, got a number"),
-    ("05.6", lambda h, o, p: simsiam_by_hand(h, o.detach_(), p), "leaves its input"),
-    ("05.6", lambda h, o, p: simsiam_by_hand(h, o, p.requires_grad_(False)), "leaves its input"),
-    ("05.6", lambda h, o, p: EXERCISES["05.6"].reference(h, o, p).detach(), "no gradient"),
-    ("05.7", {"noise"}, "expected a dictionary"),
-    ("05.7", ALLOWED | {"what color is it?": {"noise"}}, "'what color is it.' is none of"),
-    ("05.7", {k: ALLOWED[k] for k in list(ALLOWED)[1:]}, "'what colour is the shape.': no entry"),
-    ("05.7", ALLOWED | {"what shape is it?": {"turn"}}, "'turn' is none of"),
-    ("05.7", ALLOWED | {"what shape is it?": [["turn"]]}, "is none of"),
-    ("05.7", ALLOWED | {"what shape is it?": None}, "a set of names, got None"),
-    ("05.7", ALLOWED | {"what shape is it?": {"noise": False}}, "names, got a dictionary"),
-    ("05.7", ALLOWED | {"what shape is it?": "noise"}, "a set of names, got a text")])
-def test_answers_of_another_kind_are_told_so(number, value, message):  # fmt: skip
+@pytest.mark.parametrize(
+    "number, value, message",
+    [
+        ("05.2", lambda b, v, o: (2 * b @ (v - o).T @ (v - o) / len(v)).T, "transposed"),
+        ("05.3", lambda h: None, "None"),
+        ("05.4", lambda q, p, d: torch.zeros(q, d), "expected a tensor"),
+        ("05.4", lambda q, p, d: 0, "got a whole number"),
+        ("05.6", 3, "expected a function"),
+        ("05.4", lambda q, p, d: torch.full((q, p, d), torch.nan), "inf or nan"),
+        ("05.4", lambda q, p, d: torch.ones(q, p, d, dtype=torch.complex64), "real numbers"),
+        ("05.6", lambda h, o, p: F.cosine_similarity(p(h), o.detach()), r"shape \(6,\)"),
+        ("05.6", lambda h, o, p: None, "return"),
+        ("05.6", lambda h, o, p: -1.0, "through which gradients flow, got a number"),
+        ("05.6", lambda h, o, p: simsiam_by_hand(h, o.detach_(), p), "leaves its input"),
+        (
+            "05.6",
+            lambda h, o, p: simsiam_by_hand(h, o, p.requires_grad_(False)),
+            "leaves its input",
+        ),
+        ("05.6", lambda h, o, p: EXERCISES["05.6"].reference(h, o, p).detach(), "no gradient"),
+        ("05.7", {"noise"}, "expected a dictionary"),
+        ("05.7", ALLOWED | {"what color is it?": {"noise"}}, "'what color is it.' is none of"),
+        (
+            "05.7",
+            {k: ALLOWED[k] for k in list(ALLOWED)[1:]},
+            "'what colour is the shape.': no entry",
+        ),
+        ("05.7", ALLOWED | {"what shape is it?": {"turn"}}, "'turn' is none of"),
+        ("05.7", ALLOWED | {"what shape is it?": [["turn"]]}, "is none of"),
+        ("05.7", ALLOWED | {"what shape is it?": None}, "a set of names, got None"),
+        ("05.7", ALLOWED | {"what shape is it?": {"noise": False}}, "names, got a dictionary"),
+        ("05.7", ALLOWED | {"what shape is it?": "noise"}, "a set of names, got a text"),
+    ],
+)
+def test_answers_of_another_kind_are_told_so(number, value, message):
     with pytest.raises(Feedback, match=message):
         EXERCISES[number].test(value)

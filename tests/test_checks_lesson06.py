@@ -59,31 +59,96 @@ def hard_by_rejection(scores, right, generator):
     return chosen
 
 
-@pytest.mark.parametrize("number, answer", [
-    ("06.1", contrastive_by_loop), ("06.2", 5.545), ("06.2", 5.546), ("06.2", torch.tensor(256.0).log().item()),
-    ("06.3", push_by_hand), ("06.4", recall_by_sorting), ("06.6", spread_by_loop),
-    ("06.7", hard_by_rows), ("06.7", hard_by_gumbel), ("06.7", hard_by_rejection), ("06.5", 60)])
-def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
+@pytest.mark.parametrize(
+    "number, answer",
+    [
+        ("06.1", contrastive_by_loop),
+        ("06.2", 5.545),
+        ("06.2", 5.546),
+        ("06.2", torch.tensor(256.0).log().item()),
+        ("06.3", push_by_hand),
+        ("06.4", recall_by_sorting),
+        ("06.6", spread_by_loop),
+        ("06.7", hard_by_rows),
+        ("06.7", hard_by_gumbel),
+        ("06.7", hard_by_rejection),
+        ("06.5", 60),
+    ],
+)
+def test_right_answers_written_differently_pass(number, answer):
     EXERCISES[number].test(answer)
 
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "06.1": ["only the rows", "only the columns", "their mean", "sum over the batch", "logarithm",
-             "only the diagonal", "softmax itself", "temperature already", "yes or no",
-             "not one for the table", "in the denominator", "near 100"],
-    "06.2": ["base 2", "probability", "wrong guesses", "sign", "wrong texts only", "base 10",
-             "averaged"],
-    "06.3": ["include the right", "divided by their sum", "multiply", "isn't used", "no exclusion",
-             "cosine of -1"],
-    "06.4": ["one is enough", "precision", "several", "columns", "lowest", "first right choice",
-             "k . 1", "not per cent", "their share"],
-    "06.6": ["isn't used", "sum to 1", "other way round", "another loss", "not pulled",
-             "target of their own", "right.T by its own", "keepdim", "divergence", "counts once",
-             "rows are missing", "are added"],
-    "06.7": ["own text", "own text", "true of it", "should come up", "should come up",
-             "should come up", "always the same", "should come up", "same generator"],
-}  # fmt: skip
+    "06.1": [
+        "only the rows",
+        "only the columns",
+        "their mean",
+        "sum over the batch",
+        "logarithm",
+        "only the diagonal",
+        "softmax itself",
+        "temperature already",
+        "yes or no",
+        "not one for the table",
+        "in the denominator",
+        "near 100",
+    ],
+    "06.2": [
+        "base 2",
+        "probability",
+        "wrong guesses",
+        "sign",
+        "wrong texts only",
+        "base 10",
+        "averaged",
+    ],
+    "06.3": [
+        "include the right",
+        "divided by their sum",
+        "multiply",
+        "isn't used",
+        "no exclusion",
+        "cosine of -1",
+    ],
+    "06.4": [
+        "one is enough",
+        "precision",
+        "several",
+        "columns",
+        "lowest",
+        "first right choice",
+        "k . 1",
+        "not per cent",
+        "their share",
+    ],
+    "06.6": [
+        "isn't used",
+        "sum to 1",
+        "other way round",
+        "another loss",
+        "not pulled",
+        "target of their own",
+        "right.T by its own",
+        "keepdim",
+        "divergence",
+        "counts once",
+        "rows are missing",
+        "are added",
+    ],
+    "06.7": [
+        "own text",
+        "own text",
+        "true of it",
+        "should come up",
+        "should come up",
+        "should come up",
+        "always the same",
+        "should come up",
+        "same generator",
+    ],
+}
 
 
 @pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
@@ -100,25 +165,41 @@ def test_every_known_mistake_is_tried_above():
             assert len(exercise.mistakes) == len(NAMED[number]) >= 3
 
 
-@pytest.mark.parametrize("number, value, message", [
-    ("06.1", lambda scores: scores, "shape|one number"),
-    ("06.1", lambda scores: EXERCISES["06.1"].reference(scores).detach(), "no gradient"),
-    ("06.1", lambda scores: EXERCISES["06.1"].reference(scores).item(), "expected a tensor"),
-    ("06.2", "many", "number"), ("06.2", 5.54, "close"),
-    ("06.2", math.log(250), "the loss of a model"),
-    ("06.3", lambda s, own, t: torch.zeros(5), "shape"),
-    ("06.4", lambda s, r, k: None, "None"),
-    ("06.4", lambda s, r, k: {1: 0.4, 3: 0.8, 12: 1.0}[k], "recall at"),
-    ("06.4", lambda s, r, k: r.gather(1, s.topk(k, dim=1).indices).any(1), "mean over the queries"),
-    ("06.6", lambda s, r: spread_by_loop(s.detach(), r), "no gradient"),
-    ("06.6", lambda s, r: sum(-(way.softmax(1) + 1e-30).log()[t].mean() for way, t in
-                              ((s, r), (s.T, r.T))) / 2, "the loss"),
-    ("06.7", lambda s, r, g: hard_by_rows(s, r, g).float(), "whole numbers"),
-    ("06.7", lambda s, r, g: hard_by_rows(s, r, g) + 3, "from 0 to 3"),
-    ("06.7", lambda s, r, g: hard_by_rows(s, r, g) - 4, "from 0 to 3"),
-    ("06.7", lambda s, r, g: 3, "one text number"),
-    ("06.7", lambda s, r, g: s.argmax(1, keepdim=True), "one text number"),
-    ("06.5", 0, "from 1 to 240"), ("06.5", "far", "from 1 to 240")])
-def test_answers_of_another_kind_are_told_so(number, value, message):  # fmt: skip
+@pytest.mark.parametrize(
+    "number, value, message",
+    [
+        ("06.1", lambda scores: scores, "shape|one number"),
+        ("06.1", lambda scores: EXERCISES["06.1"].reference(scores).detach(), "no gradient"),
+        ("06.1", lambda scores: EXERCISES["06.1"].reference(scores).item(), "expected a tensor"),
+        ("06.2", "many", "number"),
+        ("06.2", 5.54, "close"),
+        ("06.2", math.log(250), "the loss of a model"),
+        ("06.3", lambda s, own, t: torch.zeros(5), "shape"),
+        ("06.4", lambda s, r, k: None, "None"),
+        ("06.4", lambda s, r, k: {1: 0.4, 3: 0.8, 12: 1.0}[k], "recall at"),
+        (
+            "06.4",
+            lambda s, r, k: r.gather(1, s.topk(k, dim=1).indices).any(1),
+            "mean over the queries",
+        ),
+        ("06.6", lambda s, r: spread_by_loop(s.detach(), r), "no gradient"),
+        (
+            "06.6",
+            lambda s, r: (
+                sum(-(way.softmax(1) + 1e-30).log()[t].mean() for way, t in ((s, r), (s.T, r.T)))
+                / 2
+            ),
+            "the loss",
+        ),
+        ("06.7", lambda s, r, g: hard_by_rows(s, r, g).float(), "whole numbers"),
+        ("06.7", lambda s, r, g: hard_by_rows(s, r, g) + 3, "from 0 to 3"),
+        ("06.7", lambda s, r, g: hard_by_rows(s, r, g) - 4, "from 0 to 3"),
+        ("06.7", lambda s, r, g: 3, "one text number"),
+        ("06.7", lambda s, r, g: s.argmax(1, keepdim=True), "one text number"),
+        ("06.5", 0, "from 1 to 240"),
+        ("06.5", "far", "from 1 to 240"),
+    ],
+)
+def test_answers_of_another_kind_are_told_so(number, value, message):
     with pytest.raises(Feedback, match=message):
         EXERCISES[number].test(value)

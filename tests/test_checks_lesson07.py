@@ -23,8 +23,7 @@ def smallest_by_search(s):
 
 def score_by_counting(count, annotators=10):
     people = [True] * count + [False] * (annotators - count)
-    scores = [min(sum(p for j, p in enumerate(people) if j != i) / 3, 1)
-              for i in range(annotators)]  # fmt: skip
+    scores = [min(sum(p for j, p in enumerate(people) if j != i) / 3, 1) for i in range(annotators)]
     return sum(scores) / annotators
 
 
@@ -44,10 +43,18 @@ def accuracies_by_loop(logits, y):
     return torch.tensor(threshold / len(y)), argmax / len(y)
 
 
-@pytest.mark.parametrize("number, answer", [
-    ("07.1", bce_by_softplus), ("07.2", smallest_by_search), ("07.3", 50),
-    ("07.4", score_by_counting), ("07.5", vocabulary_by_list), ("07.6", accuracies_by_loop)])
-def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
+@pytest.mark.parametrize(
+    "number, answer",
+    [
+        ("07.1", bce_by_softplus),
+        ("07.2", smallest_by_search),
+        ("07.3", 50),
+        ("07.4", score_by_counting),
+        ("07.5", vocabulary_by_list),
+        ("07.6", accuracies_by_loop),
+    ],
+)
+def test_right_answers_written_differently_pass(number, answer):
     EXERCISES[number].test(answer)
 
 
@@ -64,8 +71,10 @@ def test_a_prediction_must_be_a_percentage(value):
 
 def identity_threshold(logits, y):
     one_hot = F.one_hot(y, logits.shape[1]).bool()
-    return (((logits >= 0) == one_hot).all(1).double().mean().item(),
-            (logits.argmax(1) == y).double().mean().item())
+    return (
+        ((logits >= 0) == one_hot).all(1).double().mean().item(),
+        (logits.argmax(1) == y).double().mean().item(),
+    )
 
 
 def one_hot_without_size(logits, y):
@@ -78,22 +87,39 @@ def sorts_in_place(train, other):
     return vocabulary_by_list(train, other)
 
 
-@pytest.mark.parametrize("number, wrong, message", [
-    ("07.1", lambda z, y: F.binary_cross_entropy_with_logits(z, y), "PyTorch's own loss"),
-    ("07.1", torch.nn.BCEWithLogitsLoss(), "PyTorch's own loss"),
-    ("07.1", lambda z, y: F.cross_entropy(torch.stack([0 * z, z], 1), y.long()), "PyTorch's own"),
-    ("07.1", lambda z, y: -(y * (z.sigmoid() + 1e-8).log()
-                            + (1 - y) * (1 - z.sigmoid() + 1e-8).log()).mean(), "An epsilon"),
-    ("07.2", lambda s: 0.31326 * s, "sigma\\(0\\) is 0.5|too small"),
-    ("07.3", 0.93, "Did you mean 93"),
-    ("07.4", lambda count, annotators: score_by_counting(count, annotators), "annotators"),
-    ("07.4", 0.9, "expected a function, got a number"),
-    ("07.5", lambda train, other: (vocabulary_by_list(train, [])[0],
-                                   [vocabulary_by_list(train, [])[0].get(n) for n in other]),
-     "entry 1 is None"),
-    ("07.5", sorts_in_place, "changes its input 1"),
-    ("07.6", identity_threshold, "not above the threshold"),
-])
+@pytest.mark.parametrize(
+    "number, wrong, message",
+    [
+        ("07.1", lambda z, y: F.binary_cross_entropy_with_logits(z, y), "PyTorch's own loss"),
+        ("07.1", torch.nn.BCEWithLogitsLoss(), "PyTorch's own loss"),
+        (
+            "07.1",
+            lambda z, y: F.cross_entropy(torch.stack([0 * z, z], 1), y.long()),
+            "PyTorch's own",
+        ),
+        (
+            "07.1",
+            lambda z, y: (
+                -(y * (z.sigmoid() + 1e-8).log() + (1 - y) * (1 - z.sigmoid() + 1e-8).log()).mean()
+            ),
+            "An epsilon",
+        ),
+        ("07.2", lambda s: 0.31326 * s, "sigma\\(0\\) is 0.5|too small"),
+        ("07.3", 0.93, "Did you mean 93"),
+        ("07.4", lambda count, annotators: score_by_counting(count, annotators), "annotators"),
+        ("07.4", 0.9, "expected a function, got a number"),
+        (
+            "07.5",
+            lambda train, other: (
+                vocabulary_by_list(train, [])[0],
+                [vocabulary_by_list(train, [])[0].get(n) for n in other],
+            ),
+            "entry 1 is None",
+        ),
+        ("07.5", sorts_in_place, "changes its input 1"),
+        ("07.6", identity_threshold, "not above the threshold"),
+    ],
+)
 def test_what_learners_tried_is_refused_with_a_reason(number, wrong, message):
     with pytest.raises((Feedback, TypeError), match=message):
         EXERCISES[number].test(wrong)

@@ -12,8 +12,11 @@ from course_utils.checks.lesson08 import EXERCISES
 def adamw_by_torch(w, g, m, v, t, lr, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.01):
     p = nn.Parameter(w.clone())
     optimizer = torch.optim.AdamW([p], lr, (beta1, beta2), eps, decay)
-    optimizer.state[p] = {"step": torch.tensor(float(t - 1)), "exp_avg": m.clone(),
-                          "exp_avg_sq": v.clone()}  # fmt: skip
+    optimizer.state[p] = {
+        "step": torch.tensor(float(t - 1)),
+        "exp_avg": m.clone(),
+        "exp_avg_sq": v.clone(),
+    }
     p.grad = g
     optimizer.step()
     state = optimizer.state[p]
@@ -24,8 +27,11 @@ def decaying_by_modules(model):
     names = set()
     for place, module in model.named_modules():
         if not isinstance(module, nn.Embedding):
-            names |= {f"{place}.{n}".lstrip(".") for n, p in module.named_parameters(recurse=False)
-                      if p.requires_grad and p.dim() >= 2}  # fmt: skip
+            names |= {
+                f"{place}.{n}".lstrip(".")
+                for n, p in module.named_parameters(recurse=False)
+                if p.requires_grad and p.dim() >= 2
+            }
     return sorted(names)
 
 
@@ -66,33 +72,95 @@ def epoch_by_groups(model, batches, optimizer, schedule, accumulate):
         schedule.step()
 
 
-@pytest.mark.parametrize("number, answer", [
-    ("08.1", adamw_by_torch), ("08.2", decaying_by_modules), ("08.3", steepest_by_loop),
-    ("08.4", early_by_counter), ("08.5", 0), ("08.5", 3.5), ("08.6", ready_by_hand),
-    ("08.7", epoch_by_groups), ("08.8", 5), ("08.9", ["A", "C", "D", "E", "F", "G"]),
-    ("08.9", "acdefg")])
-def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
+@pytest.mark.parametrize(
+    "number, answer",
+    [
+        ("08.1", adamw_by_torch),
+        ("08.2", decaying_by_modules),
+        ("08.3", steepest_by_loop),
+        ("08.4", early_by_counter),
+        ("08.5", 0),
+        ("08.5", 3.5),
+        ("08.6", ready_by_hand),
+        ("08.7", epoch_by_groups),
+        ("08.8", 5),
+        ("08.9", ["A", "C", "D", "E", "F", "G"]),
+        ("08.9", "acdefg"),
+    ],
+)
+def test_right_answers_written_differently_pass(number, answer):
     EXERCISES[number].test(answer)
 
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "08.1": ["Adam with L2", "Nothing decays", "multiplied by the learning rate", "correction",
-             "as they are kept", "root of v", "not under it", "Shrink w first", "eps isn't used"],
-    "08.2": ["Biases, norms and embeddings", "scale of a norm", "embedding is among",
-             "frozen matrix", "other modules", "sit deeper"],
-    "08.3": ["lowest", "not of their logarithms", "evenly spaced", "larger of the two",
-             "doesn't count", "cut one later", "A fall is negative"],
-    "08.4": ["last rise", "too many", "isn't a better", "not the number of the last", "never run",
-             "begins anew", "don't begin at 0"],
-    "08.6": ["in train mode", "rest is in eval", "holds weights of the frozen", "in train mode",
-             "still get gradients", "doesn't hold layers"],
-    "08.7": ["as it was", "belongs to the update", "isn't divided", "only the last one counts",
-             "never zeroed", "count from 1", "step\\(\\) first", "pieces of one update"],
-    "08.8": ["float32 weights alone", "16-bit weights alone", "4 bytes are missing", "not 2",
-             "count bits", "In billions", "2 bytes are missing", "gradient has 16"],
+    "08.1": [
+        "Adam with L2",
+        "Nothing decays",
+        "multiplied by the learning rate",
+        "correction",
+        "as they are kept",
+        "root of v",
+        "not under it",
+        "Shrink w first",
+        "eps isn't used",
+    ],
+    "08.2": [
+        "Biases, norms and embeddings",
+        "scale of a norm",
+        "embedding is among",
+        "frozen matrix",
+        "other modules",
+        "sit deeper",
+    ],
+    "08.3": [
+        "lowest",
+        "not of their logarithms",
+        "evenly spaced",
+        "larger of the two",
+        "doesn't count",
+        "cut one later",
+        "A fall is negative",
+    ],
+    "08.4": [
+        "last rise",
+        "too many",
+        "isn't a better",
+        "not the number of the last",
+        "never run",
+        "begins anew",
+        "don't begin at 0",
+    ],
+    "08.6": [
+        "in train mode",
+        "rest is in eval",
+        "holds weights of the frozen",
+        "in train mode",
+        "still get gradients",
+        "doesn't hold layers",
+    ],
+    "08.7": [
+        "as it was",
+        "belongs to the update",
+        "isn't divided",
+        "only the last one counts",
+        "never zeroed",
+        "count from 1",
+        "step\\(\\) first",
+        "pieces of one update",
+    ],
+    "08.8": [
+        "float32 weights alone",
+        "16-bit weights alone",
+        "4 bytes are missing",
+        "not 2",
+        "count bits",
+        "In billions",
+        "2 bytes are missing",
+        "gradient has 16",
+    ],
     "08.9": ["Weights alone", "are lost", "best epoch", "made anew", "zeroed before"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
@@ -122,13 +190,24 @@ def frozen_head(model):
     return torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=1e-3)
 
 
-@pytest.mark.parametrize("number, value, message", [
-    ("08.1", lambda w, *rest: w, "new w, new m, new v"), ("08.2", lambda model: 3, "expected"),
-    ("08.3", lambda rates, losses: rates, "shape"), ("08.4", lambda s, p: 3, "epochs run"),
-    ("08.5", -1, "0 to 100"), ("08.6", lambda model: None, "optimiser back"),
-    ("08.6", dropout_on, "still deletes"), ("08.6", frozen_head, "doesn't hold layers"),
-    ("08.7", 3, "a function"), ("08.7", lambda *a: None, "moved 0 times"), ("08.8", "x", "number"),
-    ("08.9", 7, "a set of letters"), ("08.9", {"a", "b", "z"}, "should not be there")])
-def test_answers_of_another_kind_are_told_so(number, value, message):  # fmt: skip
+@pytest.mark.parametrize(
+    "number, value, message",
+    [
+        ("08.1", lambda w, *rest: w, "new w, new m, new v"),
+        ("08.2", lambda model: 3, "expected"),
+        ("08.3", lambda rates, losses: rates, "shape"),
+        ("08.4", lambda s, p: 3, "epochs run"),
+        ("08.5", -1, "0 to 100"),
+        ("08.6", lambda model: None, "optimiser back"),
+        ("08.6", dropout_on, "still deletes"),
+        ("08.6", frozen_head, "doesn't hold layers"),
+        ("08.7", 3, "a function"),
+        ("08.7", lambda *a: None, "moved 0 times"),
+        ("08.8", "x", "number"),
+        ("08.9", 7, "a set of letters"),
+        ("08.9", {"a", "b", "z"}, "should not be there"),
+    ],
+)
+def test_answers_of_another_kind_are_told_so(number, value, message):
     with pytest.raises(Feedback, match=message):
         EXERCISES[number].test(value)

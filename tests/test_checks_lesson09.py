@@ -41,27 +41,70 @@ def split_by_threshold(picture, fraction, generator):
     return (luck <= border)[which]
 
 
-@pytest.mark.parametrize("number, answer", [
-    ("09.1", "c"), ("09.2", macro_f1_by_pairs), ("09.3", auc_by_pairs),
-    ("09.5", bootstrap_by_counts), ("09.4", 2), ("09.6", split_by_threshold)])
-def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
+@pytest.mark.parametrize(
+    "number, answer",
+    [
+        ("09.1", "c"),
+        ("09.2", macro_f1_by_pairs),
+        ("09.3", auc_by_pairs),
+        ("09.5", bootstrap_by_counts),
+        ("09.4", 2),
+        ("09.6", split_by_threshold),
+    ],
+)
+def test_right_answers_written_differently_pass(number, answer):
     EXERCISES[number].test(answer)
 
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "09.2": ["micro F1", "mean recall", "mean precision", "First F1 of each", "how often they occur",
-             "Hits count twice", "four times", "last class alone", "one number for each class"],
-    "09.3": ["not a whole", "not nothing", "negative one is higher", "one threshold", "not with all",
-             "share the mean of their ranks", "Ranks start at 1", "below a half"],
-    "09.5": ["no three whole pictures", "with replacement", "many questions count more",
-             "as many pictures as there are", "share from 0 to 1", "with replacement",
-             "counts twice", "that were drawn, not of all", "NaN", "with `generator`",
-             "not per cent"],
-    "09.6": ["a leak", "expected 10 of 50|isn't drawn", "expected 10 of 50", "on one side",
-             "fraction 0.5, expected 20", "not of all numbers", "not of the questions",
-             "with `generator`", "draw each on its own", "draw each on its own"],
-}  # fmt: skip
+    "09.2": [
+        "micro F1",
+        "mean recall",
+        "mean precision",
+        "First F1 of each",
+        "how often they occur",
+        "Hits count twice",
+        "four times",
+        "last class alone",
+        "one number for each class",
+    ],
+    "09.3": [
+        "not a whole",
+        "not nothing",
+        "negative one is higher",
+        "one threshold",
+        "not with all",
+        "share the mean of their ranks",
+        "Ranks start at 1",
+        "below a half",
+    ],
+    "09.5": [
+        "no three whole pictures",
+        "with replacement",
+        "many questions count more",
+        "as many pictures as there are",
+        "share from 0 to 1",
+        "with replacement",
+        "counts twice",
+        "that were drawn, not of all",
+        "NaN",
+        "with `generator`",
+        "not per cent",
+    ],
+    "09.6": [
+        "a leak",
+        "expected 10 of 50|isn't drawn",
+        "expected 10 of 50",
+        "on one side",
+        "fraction 0.5, expected 20",
+        "not of all numbers",
+        "not of the questions",
+        "with `generator`",
+        "draw each on its own",
+        "draw each on its own",
+    ],
+}
 
 
 @pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
@@ -72,9 +115,11 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
         check(number, wrong)
 
 
-@pytest.mark.parametrize("answer, reason", [
-    ("a", "never finds anything"), ("b", "threshold is already"), ("d", "how sure")])
-def test_a_wrong_choice_is_told_why(answer, reason, monkeypatch):  # fmt: skip
+@pytest.mark.parametrize(
+    "answer, reason",
+    [("a", "never finds anything"), ("b", "threshold is already"), ("d", "how sure")],
+)
+def test_a_wrong_choice_is_told_why(answer, reason, monkeypatch):
     monkeypatch.setenv("NBGRADER_EXECUTION", "1")
     with pytest.raises(Feedback, match=f"(?i){reason}"):
         check("09.1", answer)
@@ -86,11 +131,17 @@ def test_every_known_mistake_is_tried_above():
             assert len(exercise.mistakes) == len(NAMED[number]) >= 3
 
 
-@pytest.mark.parametrize("number, value, message", [
-    ("09.2", lambda table: None, "None"), ("09.3", lambda s, p: s, "number|shape"),
-    ("09.5", lambda r, p, d, g: 0.5, "one mean a draw"), ("09.4", "wide", "0 to 50"),
-    ("09.4", 0.036, "Did you mean 3.6"),
-    ("09.6", lambda p, f, g: p, "bool tensor")])
-def test_answers_of_another_kind_are_told_so(number, value, message):  # fmt: skip
+@pytest.mark.parametrize(
+    "number, value, message",
+    [
+        ("09.2", lambda table: None, "None"),
+        ("09.3", lambda s, p: s, "number|shape"),
+        ("09.5", lambda r, p, d, g: 0.5, "one mean a draw"),
+        ("09.4", "wide", "0 to 50"),
+        ("09.4", 0.036, "Did you mean 3.6"),
+        ("09.6", lambda p, f, g: p, "bool tensor"),
+    ],
+)
+def test_answers_of_another_kind_are_told_so(number, value, message):
     with pytest.raises(Feedback, match=message):
         EXERCISES[number].test(value)

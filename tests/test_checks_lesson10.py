@@ -32,27 +32,68 @@ def prepare_by_hand(model):
     return torch.optim.AdamW(filter(lambda p: p.requires_grad, model.parameters()), lr=0.1)
 
 
-@pytest.mark.parametrize("number, answer", [
-    ("10.1", 60), ("10.1", 12.5), ("10.2", forward_by_weight), ("10.3", "a"),
-    ("10.4", count_by_tensors), ("10.5", merged_by_outer), ("10.6", prepare_by_hand),
-    ("10.7", 16.0)])
-def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
+@pytest.mark.parametrize(
+    "number, answer",
+    [
+        ("10.1", 60),
+        ("10.1", 12.5),
+        ("10.2", forward_by_weight),
+        ("10.3", "a"),
+        ("10.4", count_by_tensors),
+        ("10.5", merged_by_outer),
+        ("10.6", prepare_by_hand),
+        ("10.7", 16.0),
+    ],
+)
+def test_right_answers_written_differently_pass(number, answer):
     EXERCISES[number].test(answer)
 
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "10.2": ["`scale` isn't used", "own output is missing", "bias", "Only the detour", "reads x",
-             "A comes first", "not subtracted", "which is frozen", "no gradient reaches"],
+    "10.2": [
+        "`scale` isn't used",
+        "own output is missing",
+        "bias",
+        "Only the detour",
+        "reads x",
+        "A comes first",
+        "not subtracted",
+        "which is frozen",
+        "no gradient reaches",
+    ],
     "10.4": ["matrices themselves", "A only", "B only", "not multiplied", "square"],
-    "10.5": ["change alone", "`scale` isn't used", "transposed", "return a new tensor",
-             "rank x rank", "not subtracted"],
-    "10.6": ["it isn't trained", "built before they", "base isn't frozen", "no LoRA factors",
-             "before the base was frozen", "and nowhere else", "and nowhere else",
-             "no LoRA factors", "not all of it", "changes the pretrained"],
-    "10.7": ["A without B", "four bytes", "four matrices", "24 layers", "there are 100", "Rounded up",
-             "round down", "not 1024 . 1024"],
-}  # fmt: skip
+    "10.5": [
+        "change alone",
+        "`scale` isn't used",
+        "transposed",
+        "return a new tensor",
+        "rank x rank",
+        "not subtracted",
+    ],
+    "10.6": [
+        "it isn't trained",
+        "built before they",
+        "base isn't frozen",
+        "no LoRA factors",
+        "before the base was frozen",
+        "and nowhere else",
+        "and nowhere else",
+        "no LoRA factors",
+        "not all of it",
+        "changes the pretrained",
+    ],
+    "10.7": [
+        "A without B",
+        "four bytes",
+        "four matrices",
+        "24 layers",
+        "there are 100",
+        "Rounded up",
+        "round down",
+        "not 1024 . 1024",
+    ],
+}
 
 
 @pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
@@ -63,9 +104,11 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
         check(number, wrong)
 
 
-@pytest.mark.parametrize("answer, reason", [
-    ("b", "in all that follow"), ("c", "nearly isn't exactly"), ("d", "the base changes")])
-def test_a_wrong_choice_is_told_why(answer, reason, monkeypatch):  # fmt: skip
+@pytest.mark.parametrize(
+    "answer, reason",
+    [("b", "in all that follow"), ("c", "nearly isn't exactly"), ("d", "the base changes")],
+)
+def test_a_wrong_choice_is_told_why(answer, reason, monkeypatch):
     monkeypatch.setenv("NBGRADER_EXECUTION", "1")
     with pytest.raises(Feedback, match=f"(?i){reason}"):
         check("10.3", answer)
@@ -77,18 +120,34 @@ def test_every_known_mistake_is_tried_above():
             assert len(exercise.mistakes) == len(NAMED[number]) >= 3
 
 
-@pytest.mark.parametrize("number, value, message", [
-    ("10.1", 140, "0 to 100"), ("10.2", lambda x, linear, A, B, s: x[:, :2], "shape"),
-    ("10.2", lambda x, linear, A, B, s: None, "None"), ("10.4", lambda s, r: "many", "number"),
-    ("10.6", lambda model: None, "optimiser back"),
-    ("10.6", lambda model: add_lora(model, LoRAConfig(8)) and torch.optim.SGD(
-        model.parameters(), lr=1.0), "expected rank 2, got 8"),
-    ("10.6", 7, "expected a function, got a whole number"),
-    ("10.6", lambda model: torch.optim.SGD(prepare_by_hand(model).param_groups[0]["params"]),
-     "expected an AdamW, got SGD"),
-    ("10.4", lambda s, r: torch.tensor(22.7), "the weights of 1 matrix"),
-    ("10.4", lambda s, r: torch.ones(2), "one number"),
-    ("10.7", 16.02, "round down"), ("10.7", "many", "number"), ("10.7", 17, "the highest rank")])
-def test_answers_of_another_kind_are_told_so(number, value, message):  # fmt: skip
+@pytest.mark.parametrize(
+    "number, value, message",
+    [
+        ("10.1", 140, "0 to 100"),
+        ("10.2", lambda x, linear, A, B, s: x[:, :2], "shape"),
+        ("10.2", lambda x, linear, A, B, s: None, "None"),
+        ("10.4", lambda s, r: "many", "number"),
+        ("10.6", lambda model: None, "optimiser back"),
+        (
+            "10.6",
+            lambda model: (
+                add_lora(model, LoRAConfig(8)) and torch.optim.SGD(model.parameters(), lr=1.0)
+            ),
+            "expected rank 2, got 8",
+        ),
+        ("10.6", 7, "expected a function, got a whole number"),
+        (
+            "10.6",
+            lambda model: torch.optim.SGD(prepare_by_hand(model).param_groups[0]["params"]),
+            "expected an AdamW, got SGD",
+        ),
+        ("10.4", lambda s, r: torch.tensor(22.7), "the weights of 1 matrix"),
+        ("10.4", lambda s, r: torch.ones(2), "one number"),
+        ("10.7", 16.02, "round down"),
+        ("10.7", "many", "number"),
+        ("10.7", 17, "the highest rank"),
+    ],
+)
+def test_answers_of_another_kind_are_told_so(number, value, message):
     with pytest.raises(Feedback, match=message):
         EXERCISES[number].test(value)

@@ -56,29 +56,71 @@ def fisher_by_autograd(W, items):
     return total
 
 
-@pytest.mark.parametrize("number, answer", [
-    ("11.1", 0), ("11.1", 99.5), ("11.2", report_by_sorting), ("11.3", means_by_matrix),
-    ("11.4", consistency_in_a_loop), ("11.5", lowest_by_masks), ("11.6", "b"),
-    ("11.7", one_each_by_removing), ("11.8", forgetting_in_loops), ("11.9", fisher_by_autograd)])
-def test_right_answers_written_differently_pass(number, answer):  # fmt: skip
+@pytest.mark.parametrize(
+    "number, answer",
+    [
+        ("11.1", 0),
+        ("11.1", 99.5),
+        ("11.2", report_by_sorting),
+        ("11.3", means_by_matrix),
+        ("11.4", consistency_in_a_loop),
+        ("11.5", lowest_by_masks),
+        ("11.6", "b"),
+        ("11.7", one_each_by_removing),
+        ("11.8", forgetting_in_loops),
+        ("11.9", fisher_by_autograd),
+    ],
+)
+def test_right_answers_written_differently_pass(number, answer):
     EXERCISES[number].test(answer)
 
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "11.2": ["choose on the test", "too high as well", "mean over all", "take the first",
-             "not its accuracy"],
-    "11.3": ["are the same", "don't divide", "of the \\*class\\*", "not over dimensions",
-             "aren't sorted"],
-    "11.4": ["all n questions", "threshold isn't used", "strong view's own", "to be sure",
-             "not all probabilities", "softmax before", "takes logits", "a mean over", "exchanged"],
+    "11.2": [
+        "choose on the test",
+        "too high as well",
+        "mean over all",
+        "take the first",
+        "not its accuracy",
+    ],
+    "11.3": [
+        "are the same",
+        "don't divide",
+        "of the \\*class\\*",
+        "not over dimensions",
+        "aren't sorted",
+    ],
+    "11.4": [
+        "all n questions",
+        "threshold isn't used",
+        "strong view's own",
+        "to be sure",
+        "not all probabilities",
+        "softmax before",
+        "takes logits",
+        "a mean over",
+        "exchanged",
+    ],
     "11.5": ["highest threshold", "measure it", "let in, not of all", "in together", ">="],
-    "11.7": ["pay several times", "fewer than", "is sure of", "not the first", "come back later",
-             "numbers of groups"],
-    "11.8": ["backward transfer", "leave it out", "turned round", "before the last", "not the sum",
-             "over stages"],
+    "11.7": [
+        "pay several times",
+        "fewer than",
+        "is sure of",
+        "not the first",
+        "come back later",
+        "numbers of groups",
+    ],
+    "11.8": [
+        "backward transfer",
+        "leave it out",
+        "turned round",
+        "before the last",
+        "not the sum",
+        "over stages",
+    ],
     "11.9": ["square of a mean", "weight each", "likeliest alone", "squared too", "not the sum"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
@@ -89,9 +131,10 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
         check(number, wrong)
 
 
-@pytest.mark.parametrize("answer, reason", [
-    ("a", "turns round"), ("c", "above or below"), ("d", "other colours")])
-def test_a_wrong_choice_is_told_why(answer, reason, monkeypatch):  # fmt: skip
+@pytest.mark.parametrize(
+    "answer, reason", [("a", "turns round"), ("c", "above or below"), ("d", "other colours")]
+)
+def test_a_wrong_choice_is_told_why(answer, reason, monkeypatch):
     monkeypatch.setenv("NBGRADER_EXECUTION", "1")
     with pytest.raises(Feedback, match=f"(?i){reason}"):
         check("11.6", answer)
@@ -106,7 +149,9 @@ def test_every_known_mistake_is_tried_above():
 def without_detach(weak, strong, threshold):
     """The right value, by probabilities that let a gradient through."""
     p = weak.softmax(-1).max(-1)
-    each = -strong.log_softmax(-1).gather(1, p.indices[:, None])[:, 0] + p.values - p.values.detach()
+    each = (
+        -strong.log_softmax(-1).gather(1, p.indices[:, None])[:, 0] + p.values - p.values.detach()
+    )
     return (each * (p.values >= threshold)).mean()
 
 
@@ -114,13 +159,22 @@ def detached_strong(weak, strong, threshold):
     return consistency_in_a_loop(weak, strong.detach(), threshold)
 
 
-@pytest.mark.parametrize("number, value, message", [
-    ("11.1", 140, "0 to 100"), ("11.2", lambda v, t: None, "None"),
-    ("11.3", lambda v, y, classes: v, "shape"), ("11.4", without_detach, "is a constant"),
-    ("11.4", detached_strong, "has no gradient"), ("11.4", lambda w, s, t: 0.3, "tensor"),
-    ("11.5", lambda c, r, p: 0.5, "too small"),
-    ("11.6", "e", "expected one of"), ("11.7", lambda s, g, n: s, "."),
-    ("11.8", lambda R: R, "one number"), ("11.9", lambda W, items: W[0], "shape")])
-def test_answers_of_another_kind_are_told_so(number, value, message):  # fmt: skip
+@pytest.mark.parametrize(
+    "number, value, message",
+    [
+        ("11.1", 140, "0 to 100"),
+        ("11.2", lambda v, t: None, "None"),
+        ("11.3", lambda v, y, classes: v, "shape"),
+        ("11.4", without_detach, "is a constant"),
+        ("11.4", detached_strong, "has no gradient"),
+        ("11.4", lambda w, s, t: 0.3, "tensor"),
+        ("11.5", lambda c, r, p: 0.5, "too small"),
+        ("11.6", "e", "expected one of"),
+        ("11.7", lambda s, g, n: s, "."),
+        ("11.8", lambda R: R, "one number"),
+        ("11.9", lambda W, items: W[0], "shape"),
+    ],
+)
+def test_answers_of_another_kind_are_told_so(number, value, message):
     with pytest.raises(Feedback, match=message):
         EXERCISES[number].test(value)

@@ -30,8 +30,12 @@ def packages_without_the_course(folder: Path) -> None:
 
 def clone(folder: Path) -> None:
     """A copy of what git keeps here, changes that aren't committed included."""
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT,
-                            capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     if listed.returncode:
         pytest.skip("this isn't a git repository")
     for name in filter(None, listed.stdout.split("\0")):
@@ -47,16 +51,26 @@ def colab(tmp_path_factory, request):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", base / "env"], check=True)
     python = base / "env" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     packages_without_the_course(base / "packages")
-    here = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-                          capture_output=True, text=True, check=True).stdout.strip()
+    here = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
     (Path(here) / "preinstalled.pth").write_text(f"{base / 'packages'}\n")
     clone(base / "clone")
     (base / "empty").mkdir()
     kernel = base / "jupyter" / "kernels" / "colab"
     kernel.mkdir(parents=True)
-    (kernel / "kernel.json").write_text(json.dumps({
-        "argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-        "display_name": "Colab", "language": "python"}))
+    (kernel / "kernel.json").write_text(
+        json.dumps(
+            {
+                "argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                "display_name": "Colab",
+                "language": "python",
+            }
+        )
+    )
     patch = pytest.MonkeyPatch()
     request.addfinalizer(patch.undo)
     patch.setenv("JUPYTER_PATH", str(base / "jupyter"))
@@ -97,8 +111,9 @@ def test_first_lesson_alone_in_an_empty_folder(colab):
     nb = nbformat.read(base / "clone" / "notebooks" / name, as_version=4)
     assert nb.cells[1].source == setup_cell()
     nb.cells.insert(2, nbformat.v4.new_code_cell(nb.cells[1].source))  # the set-up may run twice
-    build.execute(nb, base / "empty", {"COURSE_REPOSITORY": str(base / "clone")},
-                  kernel_name="colab")
+    build.execute(
+        nb, base / "empty", {"COURSE_REPOSITORY": str(base / "clone")}, kernel_name="colab"
+    )
 
     new = {path.name for path in site_packages.iterdir()} - before
     assert {name.split("-")[0] for name in new} == {"course_utils"}, "more than the course came"

@@ -13,9 +13,7 @@ from course_utils.lab import data_path
 from course_utils.runs import read_runs
 
 WEIGHTS = data_path("checkpoints/world_pretrained.safetensors")
-HAND = [[0.9, 0.1, 0.2],
-        [0.6, 0.8, 0.3],
-        [0.7, 0.5, 0.9]]  # fmt: skip
+HAND = [[0.9, 0.1, 0.2], [0.6, 0.8, 0.3], [0.7, 0.5, 0.9]]
 
 
 # Measures
@@ -218,15 +216,18 @@ def test_replay_keeps_a_few_pictures_of_each_stage_whole(data):
         assert set(data.family[kept].tolist()) == {data.families.index(family)}
         pictures = data.image_index[kept].unique()
         whole = torch.isin(data.image_index, pictures) & torch.isin(
-            torch.arange(len(data)), rows_of(data, family))  # fmt: skip
+            torch.arange(len(data)), rows_of(data, family)
+        )
         assert kept.sort().values.tolist() == whole.nonzero()[:, 0].tolist()
 
 
 def test_replay_adds_the_loss_of_kept_questions(data):
     model, batch = model_for(data), data.__getitems__(list(range(8)))
     memory = data.select(torch.arange(100, 110))
-    plain, kept = (F.cross_entropy(c.logits_of(model, b), b.y)
-                   for b in (batch, memory.__getitems__(list(range(10)))))  # fmt: skip
+    plain, kept = (
+        F.cross_entropy(c.logits_of(model, b), b.y)
+        for b in (batch, memory.__getitems__(list(range(10))))
+    )
     torch.testing.assert_close(c.with_memory(memory, 0, 99)(model, batch), plain + kept)
 
 
@@ -277,13 +278,17 @@ def test_every_setting_and_seed_is_there_once():
         runs = c.chosen(stored(), method)
         assert [r["seed"] for r in runs] == list(c.SEEDS)
         stages = 1 if method == "joint" else 4
-        assert all(len(r[key]) == stages and all(len(row) == 4 for row in r[key])
-                   for r in runs for key in ("matrix", "among"))  # fmt: skip
+        assert all(
+            len(r[key]) == stages and all(len(row) == 4 for row in r[key])
+            for r in runs
+            for key in ("matrix", "among")
+        )
 
 
 def test_the_setting_is_chosen_on_validation_at_the_first_seed():
     row = lambda seed, rate, validation: dict(  # noqa: E731
-        method="a", seed=seed, rate=rate, strength=0.0, validation=validation)  # fmt: skip
+        method="a", seed=seed, rate=rate, strength=0.0, validation=validation
+    )
     runs = [row(0, 1, 0.8), row(0, 2, 0.7), row(1, 1, 0.1), row(1, 2, 0.9)]
     assert [(r["seed"], r["rate"]) for r in c.chosen(runs, "a")] == [(0, 1), (1, 1)]
     with pytest.raises(ValueError, match="expected runs of 'b'"):

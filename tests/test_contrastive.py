@@ -10,9 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import top_k_accuracy_score
 from transformers import (
-    CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig, SiglipConfig, SiglipModel,
-    SiglipTextConfig, SiglipVisionConfig,
-)  # fmt: skip
+    CLIPConfig,
+    CLIPModel,
+    CLIPTextConfig,
+    CLIPVisionConfig,
+    SiglipConfig,
+    SiglipModel,
+    SiglipTextConfig,
+    SiglipVisionConfig,
+)
 
 from course_utils import pretraining
 from course_utils.datasets import load_captions, load_emoji, load_world, pair_loader
@@ -21,8 +27,12 @@ from course_utils.models.joint import JointConfig, JointEncoder
 from course_utils.models.pretraining import patch_pixels
 from course_utils.objectives import pretraining as losses
 from course_utils.objectives.contrastive import (
-    Temperature, contrastive_loss, cosine_scores, hard_negatives, sigmoid_loss,
-)  # fmt: skip
+    Temperature,
+    contrastive_loss,
+    cosine_scores,
+    hard_negatives,
+    sigmoid_loss,
+)
 from course_utils.objectives.language import mask_tokens
 from course_utils.retrieval import chance, ranks, retrieval
 from course_utils.text import encode
@@ -32,18 +42,27 @@ from course_utils.world import HELD_OUT, caption_log_prob, generate
 SMALL = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2)
 
 
-@pytest.mark.parametrize("kinds, loss", [
-    ((CLIPModel, CLIPConfig, CLIPTextConfig, CLIPVisionConfig), contrastive_loss),
-    ((SiglipModel, SiglipConfig, SiglipTextConfig, SiglipVisionConfig), sigmoid_loss)])
-def test_losses_equal_those_of_transformers(kinds, loss):  # fmt: skip
+@pytest.mark.parametrize(
+    "kinds, loss",
+    [
+        ((CLIPModel, CLIPConfig, CLIPTextConfig, CLIPVisionConfig), contrastive_loss),
+        ((SiglipModel, SiglipConfig, SiglipTextConfig, SiglipVisionConfig), sigmoid_loss),
+    ],
+)
+def test_losses_equal_those_of_transformers(kinds, loss):
     model_kind, config_kind, text_kind, vision_kind = kinds
     torch.manual_seed(0)
     ends = dict(bos_token_id=1, eos_token_id=2, pad_token_id=0)
-    config = config_kind(text_config=text_kind(vocab_size=50, **SMALL, **ends).to_dict(),
-                         vision_config=vision_kind(image_size=32, patch_size=16, **SMALL).to_dict())
+    config = config_kind(
+        text_config=text_kind(vocab_size=50, **SMALL, **ends).to_dict(),
+        vision_config=vision_kind(image_size=32, patch_size=16, **SMALL).to_dict(),
+    )
     model = model_kind(config).eval()
-    out = model(input_ids=torch.randint(3, 50, (5, 7)), pixel_values=torch.randn(5, 3, 32, 32),
-                return_loss=True)  # fmt: skip
+    out = model(
+        input_ids=torch.randint(3, 50, (5, 7)),
+        pixel_values=torch.randn(5, 3, 32, 32),
+        return_loss=True,
+    )
     assert loss(out.logits_per_image).item() == pytest.approx(out.loss.item(), abs=1e-6)
     assert contrastive_loss(torch.zeros(7, 7)).item() == pytest.approx(math.log(7))
 
@@ -76,12 +95,16 @@ def test_several_right_answers_have_their_minimum_at_an_even_spread():
     assert pulled.grad[0, 1] < 0  # the other one pulls it
 
 
-@pytest.mark.parametrize("scores, right, message", [
-    (torch.zeros(2, 3), None, "as many texts as pictures"),
-    (torch.zeros(2, 2), torch.ones(2, 3, dtype=torch.bool), "scores' shape"),
-    (torch.zeros(2, 2), torch.eye(2), "expected bool"),
-    (torch.zeros(2, 2), torch.tensor([[True, True], [False, False]]), "for each picture")])
-def test_tables_that_do_not_fit_are_refused(scores, right, message):  # fmt: skip
+@pytest.mark.parametrize(
+    "scores, right, message",
+    [
+        (torch.zeros(2, 3), None, "as many texts as pictures"),
+        (torch.zeros(2, 2), torch.ones(2, 3, dtype=torch.bool), "scores' shape"),
+        (torch.zeros(2, 2), torch.eye(2), "expected bool"),
+        (torch.zeros(2, 2), torch.tensor([[True, True], [False, False]]), "for each picture"),
+    ],
+)
+def test_tables_that_do_not_fit_are_refused(scores, right, message):
     for loss in (contrastive_loss, sigmoid_loss, hard_negatives):
         with pytest.raises(ValueError, match=message):
             loss(scores, right)
@@ -224,7 +247,10 @@ def test_words_alone_and_pictures_alone(model, captions):
     wide = F.pad(batch.x, (0, 3)), F.pad(batch.mask, (0, 3))  # padding changes nothing
     torch.testing.assert_close(
         model.encoder(wide[0], None, wide[1])[:, : batch.x.shape[1]][batch.mask],
-        alone[batch.mask], atol=1e-5, rtol=0)  # fmt: skip
+        alone[batch.mask],
+        atol=1e-5,
+        rtol=0,
+    )
 
 
 def test_patch_pixels_are_the_mean_colours():
@@ -251,18 +277,30 @@ def test_only_words_are_masked_and_random_words_are_words(captions):
     assert all(choices[tokenizer.token_to_id(t)] == -1 for t in ("[PAD]", "[CLS]", "[MASK]"))
     words = (choices >= 0).nonzero()[:, 0]
     x, mask = captions.x[:500], captions.mask[:500]
-    shown, labels = mask_tokens(x, mask & (choices[x] >= 0), 3, len(choices), 0.5,
-                                torch.Generator().manual_seed(0), words=words)  # fmt: skip
+    shown, labels = mask_tokens(
+        x,
+        mask & (choices[x] >= 0),
+        3,
+        len(choices),
+        0.5,
+        torch.Generator().manual_seed(0),
+        words=words,
+    )
     assert (labels[~mask] == -100).all() and (shown[:, 0] == x[:, 0]).all()
     changed = shown != x
     assert set(shown[changed].tolist()) <= {3, *words.tolist()}
     assert (labels[changed] == x[changed]).all()
 
 
-@pytest.mark.parametrize("recipe", [
-    pretraining.Pretraining(), pretraining.Pretraining(match="random", alone=False),
-    pretraining.Pretraining(words=False, contrast=False, match="")])
-def test_each_recipe_learns_something_and_repeats(recipe, captions):  # fmt: skip
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pretraining.Pretraining(),
+        pretraining.Pretraining(match="random", alone=False),
+        pretraining.Pretraining(words=False, contrast=False, match=""),
+    ],
+)
+def test_each_recipe_learns_something_and_repeats(recipe, captions):
     runs = []
     for _ in range(2):
         torch.manual_seed(1)
@@ -273,8 +311,9 @@ def test_each_recipe_learns_something_and_repeats(recipe, captions):  # fmt: ski
             recipe, 3, choices, torch.Generator().manual_seed(0)
         )
         config = FitConfig(epochs=3, lr=3e-3)
-        history = fit(model, objective, pair_loader(captions, 24), config=config, device="cpu",
-                      progress=False)  # fmt: skip
+        history = fit(
+            model, objective, pair_loader(captions, 24), config=config, device="cpu", progress=False
+        )
         runs.append(history.loss)
     assert runs[0] == runs[1]
     assert sum(runs[0][-3:]) < sum(runs[0][:3])

@@ -15,8 +15,10 @@ FOLDER = data_path("checkpoints")
 
 def reference(z, slack):
     """S_t as the highest of all sums of z - slack that end at t, and 0."""
-    return [max(0.0, *(sum(v - slack for v in z[i : t + 1]) for i in range(t + 1)))
-            for t in range(len(z))]  # fmt: skip
+    return [
+        max(0.0, *(sum(v - slack for v in z[i : t + 1]) for i in range(t + 1)))
+        for t in range(len(z))
+    ]
 
 
 def test_cusum_by_hand():
@@ -70,8 +72,10 @@ def test_bad_calibration_is_refused():
 def test_watching_a_clear_change_and_none():
     scores = skewed(1)
     detector, before = t.calibrate(streams(scores, 0)), streams(scores, 1, 30)
-    clear, none, down = (t.rung(detector, before, streams(after, 2, 50))
-                         for after in (scores + 1, scores, scores - 1))  # fmt: skip
+    clear, none, down = (
+        t.rung(detector, before, streams(after, 2, 50))
+        for after in (scores + 1, scores, scores - 1)
+    )
     assert clear["missed"] == 0 and clear["delay"] <= 2 and clear["early"] < 0.05
     assert none["missed"] > 0.9 and none["delay"] is None
     assert down["missed"] == 1
@@ -185,8 +189,9 @@ def test_retuning_leaves_the_deployed_model_as_it_was(model, data, monkeypatch):
     tuned = d.retune(model, data, data, 0)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert any(not torch.equal(v, before[k]) for k, v in tuned.state_dict().items())
-    norms = [(a, b) for a, b in zip(model.modules(), tuned.modules())
-             if isinstance(a, nn.BatchNorm2d)]  # fmt: skip
+    norms = [
+        (a, b) for a, b in zip(model.modules(), tuned.modules()) if isinstance(a, nn.BatchNorm2d)
+    ]
     assert norms and all(torch.equal(a.running_mean, b.running_mean) for a, b in norms)
 
 

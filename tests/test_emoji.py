@@ -39,8 +39,14 @@ def test_sizes_and_forms(everything, parts):
     assert everything.images.shape == (1585, 3, 64, 64) and everything.images.dtype == torch.uint8
     assert len(set(everything.ids)) == 1585
     for data in parts.values():
-        lengths = {len(data.names), len(data.keywords), len(data.ids), len(data.categories),
-                   len(data.images), len(data.family)}  # fmt: skip
+        lengths = {
+            len(data.names),
+            len(data.keywords),
+            len(data.ids),
+            len(data.categories),
+            len(data.images),
+            len(data.family),
+        }
         assert lengths == {len(data)}
     assert sum(f.stat().st_size for f in emoji_folder().rglob("*") if f.is_file()) < 8e6
 
@@ -50,11 +56,25 @@ def test_no_family_is_in_two_parts(parts):
     assert sum(map(len, sets)) == len(set.union(*sets)) == len(parts["train"].families)
 
 
-@pytest.mark.parametrize("pattern", [
-    r"o’clock|-thirty$", r"^keycap", r" skin tone$", r"^\w+ flags?$", r"^\w+ heart$",
-    r" moon( face)?$", r"farmer$", r"astronaut$", r"in tuxedo$", r"^(mermaid|merman|merperson)$",
-    r"^tiger( face)?$", r"^keycap: \d$", r" square$",
-    r"grinning (face|squinting face)"])  # fmt: skip
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"o’clock|-thirty$",
+        r"^keycap",
+        r" skin tone$",
+        r"^\w+ flags?$",
+        r"^\w+ heart$",
+        r" moon( face)?$",
+        r"farmer$",
+        r"astronaut$",
+        r"in tuxedo$",
+        r"^(mermaid|merman|merperson)$",
+        r"^tiger( face)?$",
+        r"^keycap: \d$",
+        r" square$",
+        r"grinning (face|squinting face)",
+    ],
+)
 def test_variants_of_one_thing_are_one_family(everything, pattern):
     rows = [i for i, name in enumerate(everything.names) if re.search(pattern, name)]
     rows = [i for i in rows if everything.names[i] != "anatomical heart"]
@@ -194,17 +214,28 @@ def test_the_script_on_two_small_packages(tmp_path):
         return file.getvalue()
 
     entry = {"category": "Animals & Nature", "subcategory": "animal-mammal"}
-    emoji = [{**entry, "unified": "1F436", "image": "a.png"},
-             {**entry, "unified": "2763-FE0F", "image": "b.png"},
-             {**entry, "unified": "1F431", "image": "none.png"}]  # fmt: skip
-    pictures = archive(tmp_path / "p.tgz", {
-        "emoji.json": json.dumps(emoji).encode(), "img/twitter/64/a.png": png("red"),
-        "img/twitter/64/b.png": png("blue")})  # fmt: skip
-    notes = {text: {"default": ["word"], "tts": [name]}
-             for text, name in (("🐶", "dog face"), ("❣", "cat"), ("🐱", "cow"))}  # fmt: skip
+    emoji = [
+        {**entry, "unified": "1F436", "image": "a.png"},
+        {**entry, "unified": "2763-FE0F", "image": "b.png"},
+        {**entry, "unified": "1F431", "image": "none.png"},
+    ]
+    pictures = archive(
+        tmp_path / "p.tgz",
+        {
+            "emoji.json": json.dumps(emoji).encode(),
+            "img/twitter/64/a.png": png("red"),
+            "img/twitter/64/b.png": png("blue"),
+        },
+    )
+    notes = {
+        text: {"default": ["word"], "tts": [name]}
+        for text, name in (("🐶", "dog face"), ("❣", "cat"), ("🐱", "cow"))
+    }
     content = json.dumps({"annotations": {"annotations": notes}}).encode()
-    names = archive(tmp_path / "n.tgz", {
-        f"annotations/{lang}/annotations.json": content for lang in ("en", "zh")})  # fmt: skip
+    names = archive(
+        tmp_path / "n.tgz",
+        {f"annotations/{lang}/annotations.json": content for lang in ("en", "zh")},
+    )
     images, records = make_emoji.make(pictures, names)
     assert [r["names"]["en"] for r in records] == ["dog face", "cat"], "no picture, no record"
     assert [r["family"] for r in records] == ["dog", "cat"]

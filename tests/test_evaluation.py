@@ -49,8 +49,9 @@ class Oracle(nn.Module):
     def forward(self, images, image_index, x, mask):
         assert not self.training
         means = images.mean((2, 3))
-        y = torch.tensor([self.table[self.key(means[i], q)]
-                          for i, q in zip(image_index.tolist(), x.tolist())])  # fmt: skip
+        y = torch.tensor(
+            [self.table[self.key(means[i], q)] for i, q in zip(image_index.tolist(), x.tolist())]
+        )
         return nn.functional.one_hot(y, self.answers).float()
 
 

@@ -70,9 +70,15 @@ def test_fingerprint_sees_shape_type_and_architecture(images):
     model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
     other = nn.Sequential(nn.Linear(2, 2), nn.GELU())
     other.load_state_dict(model.state_dict())
-    keys = [fingerprint(images), fingerprint(images.view(50, 3, 32, 128)),
-            fingerprint(images.float()), fingerprint(images.view(torch.int8)), fingerprint(images, model),
-            fingerprint(images, other), fingerprint(images, model, "x")]  # fmt: skip
+    keys = [
+        fingerprint(images),
+        fingerprint(images.view(50, 3, 32, 128)),
+        fingerprint(images.float()),
+        fingerprint(images.view(torch.int8)),
+        fingerprint(images, model),
+        fingerprint(images, other),
+        fingerprint(images, model, "x"),
+    ]
     assert len(set(keys)) == len(keys)
     assert fingerprint(images, model) == keys[4]
 
@@ -128,8 +134,12 @@ features.cached_features("f", images, Counting(), folder=Path(sys.argv[1]))
 
 
 def test_a_killed_writer_leaves_nothing_that_is_read(images, tmp_path):
-    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], text=True,
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path)],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     assert writer.stdout.readline() == "writing\n"
     writer.send_signal(signal.SIGKILL)
     assert writer.wait() == -signal.SIGKILL

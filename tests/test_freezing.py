@@ -28,9 +28,13 @@ def model_of(strategy, train):
 
 
 def trained_parts(model):
-    return {name.split(".")[0] if not name.startswith("encoder.encoder") else
-            ".".join(name.split(".")[1:4]) for name, p in model.named_parameters()
-            if p.requires_grad}  # fmt: skip
+    return {
+        name.split(".")[0]
+        if not name.startswith("encoder.encoder")
+        else ".".join(name.split(".")[1:4])
+        for name, p in model.named_parameters()
+        if p.requires_grad
+    }
 
 
 def test_what_is_trained(train):
@@ -58,8 +62,15 @@ def test_the_stem_drifts_in_train_mode_only(train):
 
 def test_costs_fall_with_what_is_frozen(train):
     batch = next(iter(loader(train, 8, seed=0)))
-    costs = [freezing.cost(model_of(name, train), batch) for name in (
-        "all frozen but the head", "top layer and head trained", "stem frozen", "nothing frozen")]
+    costs = [
+        freezing.cost(model_of(name, train), batch)
+        for name in (
+            "all frozen but the head",
+            "top layer and head trained",
+            "stem frozen",
+            "nothing frozen",
+        )
+    ]
     assert len({c["forward"] for c in costs}) == 1
     for what in ("backward", "held"):
         values = [c[what] for c in costs]
@@ -81,17 +92,23 @@ def test_operations_of_one_matrix():
 
 def test_every_run_is_there_once():
     found = read_runs(DATA / "freezing.json")
-    expected = {(s, rate, seed) for s in freezing.MEASURED for rate in freezing.RATES
-                for seed in freezing.SEEDS}  # fmt: skip
+    expected = {
+        (s, rate, seed)
+        for s in freezing.MEASURED
+        for rate in freezing.RATES
+        for seed in freezing.SEEDS
+    }
     assert len(found) == len(expected)
     assert {(r["strategy"], r["rate"], r["seed"]) for r in found} == expected
 
 
 def test_the_rate_is_chosen_on_validation_in_both_files():
-    runs = [dict(strategy="stem frozen", seed=0, rate=1, validation=0.8, accuracy=0.1),
-            dict(strategy="stem frozen", seed=0, rate=2, validation=0.7, accuracy=0.9),
-            dict(method="head only", seed=0, rate=1, validation=0.1, accuracy=0.3),
-            dict(method="head only", seed=0, rate=2, validation=0.2, accuracy=0.2)]  # fmt: skip
+    runs = [
+        dict(strategy="stem frozen", seed=0, rate=1, validation=0.8, accuracy=0.1),
+        dict(strategy="stem frozen", seed=0, rate=2, validation=0.7, accuracy=0.9),
+        dict(method="head only", seed=0, rate=1, validation=0.1, accuracy=0.3),
+        dict(method="head only", seed=0, rate=2, validation=0.2, accuracy=0.2),
+    ]
     assert [r["accuracy"] for r in freezing.chosen(runs, "stem frozen")] == [0.1]
     assert [r["accuracy"] for r in freezing.chosen(runs, "all frozen but the head")] == [0.2]
 
@@ -100,18 +117,24 @@ def test_the_extremes_are_what_the_tuning_curve_trains(train):
     for strategy, method in freezing.IN_TUNING_CURVE.items():
         other = tuning_curve.base_model(len(train.answers), WEIGHTS, 0)
         tuning_curve.prepare(other, method)
-        assert (count_parameters(model_of(strategy, train)).trainable
-                == count_parameters(other).trainable)  # fmt: skip
+        assert (
+            count_parameters(model_of(strategy, train)).trainable
+            == count_parameters(other).trainable
+        )
 
 
 def test_a_few_updates_repeat_and_leave_the_frozen_alone(train):
     torch.set_num_threads(1)
-    ends = [freezing.tune("stem frozen", 3e-3, 0, train, train, WEIGHTS, updates=3)[0]
-            for _ in range(2)]  # fmt: skip
+    ends = [
+        freezing.tune("stem frozen", 3e-3, 0, train, train, WEIGHTS, updates=3)[0] for _ in range(2)
+    ]
     start = model_of("stem frozen", train)
-    for (name, a), b, s in zip(ends[0].state_dict().items(), ends[1].state_dict().values(),
-                               start.state_dict().values()):  # fmt: skip
+    for (name, a), b, s in zip(
+        ends[0].state_dict().items(), ends[1].state_dict().values(), start.state_dict().values()
+    ):
         assert torch.equal(a, b), name
         assert not name.startswith("stem") or torch.equal(a, s), name
-    assert not torch.equal(ends[0].head.state_dict()[next(iter(start.head.state_dict()))],
-                           next(iter(start.head.state_dict().values())))  # fmt: skip
+    assert not torch.equal(
+        ends[0].head.state_dict()[next(iter(start.head.state_dict()))],
+        next(iter(start.head.state_dict().values())),
+    )

@@ -36,8 +36,9 @@ def test_training_data_have_no_held_out_combination():
     data = generalisation.without(pairs, scenes=40, seed=3)
     assert len(data.images) == 40
     clean = set()
-    world = generate("iid", "train", int(40 / max(0.02, 0.5**3.5)), 4,
-                     generalisation.WORLD_FAMILIES, 3)  # fmt: skip
+    world = generate(
+        "iid", "train", int(40 / max(0.02, 0.5**3.5)), 4, generalisation.WORLD_FAMILIES, 3
+    )
     for image, there in zip(world.images, generalisation.scene_pairs(world)):
         if not there & pairs:
             clean.add(image.tobytes())
@@ -58,8 +59,11 @@ def test_the_chance_of_new_questions_is_that_of_their_families():
     one_of = {"exists": 2, "colour": 8, "shape": 4}
     for seed, chance in zip(generalisation.SEEDS, found):
         pairs = generalisation.held_out(8, seed)
-        new = [1 / one_of[p.family] for p, about in zip(world.programs,
-               generalisation.asked_pairs(world)) if about & pairs]  # fmt: skip
+        new = [
+            1 / one_of[p.family]
+            for p, about in zip(world.programs, generalisation.asked_pairs(world))
+            if about & pairs
+        ]
         assert chance == pytest.approx(sum(new) / len(new))
 
 
@@ -81,8 +85,12 @@ def test_a_small_run(monkeypatch):
 def test_the_kept_runs_are_whole():
     runs = json.loads((ROOT / "data/generalisation.json").read_text())["runs"]
     found = {(r["setting"], r["seed"], r["part"]) for r in runs}
-    expected = {(f"pairs {c}", s, p) for c in generalisation.HELD for s in generalisation.SEEDS
-                for p in (("new", "seen") if c else ("seen",))}  # fmt: skip
+    expected = {
+        (f"pairs {c}", s, p)
+        for c in generalisation.HELD
+        for s in generalisation.SEEDS
+        for p in (("new", "seen") if c else ("seen",))
+    }
     expected |= {("prior", s, p) for s in generalisation.SEEDS for p in ("validation", "test")}
     assert found == expected and len(runs) == len(expected)
     assert torch.tensor([r["right"] / r["questions"] for r in runs]).max() <= 1

@@ -44,6 +44,12 @@ def test_samples_follow_the_probabilities():
 def test_what_the_grammar_cannot_give_has_no_probability():
     g = grammar()
     assert g.log_prob("a red circle above a red cross") > -math.inf
-    for text in ("a red circle above a red circle", "a red circle above a blue cross", "a red",
-                 "a circle red", "a small red circle above a red cross", ""):  # fmt: skip
+    for text in (
+        "a red circle above a red circle",
+        "a red circle above a blue cross",
+        "a red",
+        "a circle red",
+        "a small red circle above a red cross",
+        "",
+    ):
         assert g.log_prob(text) == -math.inf

@@ -7,25 +7,31 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from course_utils.models.convert import from_gpt2
 from course_utils.models.decoder import Decoder, DecoderConfig
-from course_utils.objectives.language import (
-    IGNORE,
-    mask_tokens,
-    masked_token_loss,
-    next_token_loss,
-)
+from course_utils.objectives.language import IGNORE, mask_tokens, masked_token_loss, next_token_loss
 
 
 def small(**changes) -> Decoder:
     torch.manual_seed(0)
-    return Decoder(DecoderConfig(**{"dim": 32, "heads": 4, "vocab_size": 20, "max_words": 12}
-                                 | changes)).eval()
+    return Decoder(
+        DecoderConfig(**{"dim": 32, "heads": 4, "vocab_size": 20, "max_words": 12} | changes)
+    ).eval()
 
 
 def test_decoder_equals_gpt2_in_outputs_loss_and_gradients():
     torch.manual_seed(0)
-    theirs = GPT2LMHeadModel(GPT2Config(
-        vocab_size=20, n_positions=12, n_embd=32, n_layer=2, n_head=4, resid_pdrop=0.0,
-        embd_pdrop=0.0, attn_pdrop=0.0, activation_function="gelu"))
+    theirs = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=20,
+            n_positions=12,
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            activation_function="gelu",
+        )
+    )
     ours = from_gpt2(theirs).double()
     theirs = theirs.double()
     x = torch.randint(0, 20, (3, 9))

@@ -14,11 +14,13 @@ from lessons.heads import ROOT, colab, repository, sources
 LESSONS = sources()
 BUILT = [(folder, source) for source in LESSONS for folder in build.FOLDERS]
 built = pytest.mark.parametrize(
-    "folder, source", BUILT, ids=[f"{folder}-{source.stem}" for folder, source in BUILT])
+    "folder, source", BUILT, ids=[f"{folder}-{source.stem}" for folder, source in BUILT]
+)
 each = pytest.mark.parametrize("source", LESSONS, ids=[source.stem for source in LESSONS])
 REGION = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?### END SOLUTION", re.DOTALL | re.MULTILINE)
 MATHS_CODE_AND_LINKS = re.compile(
-    r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\[[^\]]*\d{4}\.\d{5}\]|\]\([^)]*\)", re.DOTALL)
+    r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\[[^\]]*\d{4}\.\d{5}\]|\]\([^)]*\)", re.DOTALL
+)
 NUMBER_IN_PROSE = re.compile(r"(?<![\w.,/-])(?:\d+\.\d+(?![\w.]|\.\d)|\d+(?= ?%))")
 MOST_LINES = 40
 MOST_BYTES = 1_500_000
@@ -47,9 +49,11 @@ def test_every_notebook_has_a_source():
 
 @built
 def test_notebook_is_built_from_its_source(folder, source):
-    advice = (f"{folder}/{source.stem}.ipynb isn't what lessons/{source.name} gives. Edit "
-              f"lessons/{source.name}, never {folder}/, then: make lesson N={source.name[:2]} (or, if "
-              "only an address or a time has changed: make readme)")
+    advice = (
+        f"{folder}/{source.stem}.ipynb isn't what lessons/{source.name} gives. Edit "
+        f"lessons/{source.name}, never {folder}/, then: make lesson N={source.name[:2]} (or, if "
+        "only an address or a time has changed: make readme)"
+    )
     expected, found = build.compose(source)[folder], read(folder, source)
     for number, (cell, other) in enumerate(zip(expected.cells, found.cells)):
         for part in ("cell_type", "source", "id", "metadata"):
@@ -62,10 +66,14 @@ def test_notebook_is_built_from_its_source(folder, source):
 @each
 def test_blank_equals_solution_outside_the_regions(source):
     """Written apart from nbgrader's ClearSolutions, so that it can't be wrong in the same way."""
+
     def blank(match: re.Match) -> str:
         indent = match[1]
-        return (f"{indent}# Your code here\n{indent}raise NotImplementedError" if indent
-                else "# Your answer here")
+        return (
+            f"{indent}# Your code here\n{indent}raise NotImplementedError"
+            if indent
+            else "# Your answer here"
+        )
 
     solved, learner = (read(folder, source).cells for folder in build.FOLDERS)
     assert [REGION.sub(blank, cell.source) for cell in solved] == [c.source for c in learner]
@@ -118,7 +126,8 @@ def test_exercises_have_a_check_and_two_hints(source):
         assert hints[0] != hints[1]
     blanks = text.count("### BEGIN SOLUTION")
     assert blanks == text.count("### END SOLUTION") and blanks >= len(used), (
-        f"{source.name}: {blanks} solutions for {len(used)} checks")
+        f"{source.name}: {blanks} solutions for {len(used)} checks"
+    )
 
 
 @each
@@ -131,7 +140,8 @@ def test_colab_button_opens_an_existing_notebook_of_this_repository(source):
         for link in links:
             assert (ROOT / link.partition("/blob/main/")[2]).exists(), link
             assert repository().removeprefix("https://") in link.replace(
-                "colab.research.google.com/github", "github.com")
+                "colab.research.google.com/github", "github.com"
+            )
 
 
 @built
@@ -139,15 +149,31 @@ def test_measured_numbers_have_a_measured_spread(folder, source):
     """`99.8 ± ?` would mean that `make spreads` wasn't run for this lesson."""
     for cell in code_cells(read(folder, source)):
         assert "± ?" not in json.dumps(cell.outputs, ensure_ascii=False), (
-            f"a spread wasn't measured: make spreads N={source.name[:2]}\n{cell.source}")
+            f"a spread wasn't measured: make spreads N={source.name[:2]}\n{cell.source}"
+        )
 
 
 def shown(nb: nbformat.NotebookNode) -> list[float]:
     """Every number in the outputs (alt texts too) and in the code of a notebook."""
-    text = "\n".join(cell.source + json.dumps(
-        [[output.get("text"), [data for kind, data in output.get("data", {}).items()
-                               if kind.startswith("text/")], output.get("metadata")]
-         for output in cell.outputs], ensure_ascii=False) for cell in code_cells(nb))
+    text = "\n".join(
+        cell.source
+        + json.dumps(
+            [
+                [
+                    output.get("text"),
+                    [
+                        data
+                        for kind, data in output.get("data", {}).items()
+                        if kind.startswith("text/")
+                    ],
+                    output.get("metadata"),
+                ]
+                for output in cell.outputs
+            ],
+            ensure_ascii=False,
+        )
+        for cell in code_cells(nb)
+    )
     return [float(n) for n in re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?:e[-+]?\d+)?", text)]
 
 
@@ -175,8 +201,13 @@ def test_numbers_in_the_prose_stand_in_an_output(source):
 def test_a_number_that_no_output_shows_is_found():
     v4 = nbformat.v4
     code = v4.new_code_cell("print(score)", outputs=[v4.new_output("stream", text="82.47 % ± 0.3")])
-    for prose, wrong in [("It reaches 82.5 %.", 0), ("It reaches 83.5 %.", 1), ("by 0.7", 1),
-                         ("[They](https://example.org) report 93.8 %.", 0), ("$0.9$, `0.8`", 0)]:
+    for prose, wrong in [
+        ("It reaches 82.5 %.", 0),
+        ("It reaches 83.5 %.", 1),
+        ("by 0.7", 1),
+        ("[They](https://example.org) report 93.8 %.", 0),
+        ("$0.9$, `0.8`", 0),
+    ]:
         nb = v4.new_notebook(cells=[v4.new_markdown_cell(prose), code])
         assert len(unsupported(nb)) == wrong, prose
 

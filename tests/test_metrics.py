@@ -22,20 +22,25 @@ def draw(seed, n=200, classes=5):
 def test_classification_equals_scikit_learn(seed, classes):
     logits, y = draw(seed, classes=classes)
     predictions = logits.argmax(1)
-    p, r, f, s = sk.precision_recall_fscore_support(y, predictions, labels=range(classes),
-                                                    zero_division=0)  # fmt: skip
+    p, r, f, s = sk.precision_recall_fscore_support(
+        y, predictions, labels=range(classes), zero_division=0
+    )
     got = metrics.precision_recall(predictions, y, classes)
     for mine, theirs in zip(got, (p, r, f, s)):
         assert np.allclose(mine.numpy(), theirs, atol=1e-12)
     assert metrics.accuracy(predictions, y) == pytest.approx(sk.accuracy_score(y, predictions))
     for average in ("macro", "micro"):
         assert metrics.f1_score(predictions, y, classes, average) == pytest.approx(
-            sk.f1_score(y, predictions, average=average), abs=1e-12)  # fmt: skip
+            sk.f1_score(y, predictions, average=average), abs=1e-12
+        )
     table = metrics.confusion_matrix(predictions, y, classes)
     assert (table.numpy() == sk.confusion_matrix(y, predictions, labels=range(classes))).all()
     for k in (1, 2):
-        theirs = sk.top_k_accuracy_score(y, logits, k=k, labels=range(classes)) if classes > 2 else (
-            1.0 if k == 2 else sk.accuracy_score(y, predictions))  # fmt: skip
+        theirs = (
+            sk.top_k_accuracy_score(y, logits, k=k, labels=range(classes))
+            if classes > 2
+            else (1.0 if k == 2 else sk.accuracy_score(y, predictions))
+        )
         assert metrics.top_k_accuracy(logits, y, k) == pytest.approx(theirs)
 
 
@@ -56,7 +61,8 @@ def test_curves_equal_scikit_learn(seed, ties):
     scores = scores.round() if ties else scores
     assert metrics.auc(scores, positive) == pytest.approx(sk.roc_auc_score(positive, scores))
     assert metrics.average_precision(scores, positive) == pytest.approx(
-        sk.average_precision_score(positive, scores))  # fmt: skip
+        sk.average_precision_score(positive, scores)
+    )
     curve = metrics.roc_curve(scores, positive)
     x, y_, _ = sk.roc_curve(positive, scores, drop_intermediate=False)
     assert np.allclose(curve.x, x) and np.allclose(curve.y, y_)
@@ -85,16 +91,25 @@ def test_calibration_equals_torchmetrics(seed, bins):
     assert metrics.calibration(confidence, predictions == y, bins).count.sum() == 400
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda: metrics.accuracy(torch.zeros(3), torch.zeros(4)), "two of shape"),
-    (lambda: metrics.accuracy(torch.zeros(0), torch.zeros(0)), "at least one"),
-    (lambda: metrics.confusion_matrix(torch.tensor([0, 3]), torch.tensor([0, 1]), 3), "0 to 2"),
-    (lambda: metrics.f1_score(torch.tensor([0]), torch.tensor([0]), 1, "mean"), "average"),
-    (lambda: metrics.top_k_accuracy(torch.zeros(2, 3), torch.zeros(2), 4), "k: expected 1 to 3"),
-    (lambda: metrics.auc(torch.zeros(3), torch.ones(3, dtype=torch.bool)), "3 positive ones of 3"),
-    (lambda: metrics.auc(torch.zeros(3), torch.ones(3)), "expected bool"),
-    (lambda: metrics.calibration(torch.tensor([2.0]), torch.tensor([True])), "softmax first"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: metrics.accuracy(torch.zeros(3), torch.zeros(4)), "two of shape"),
+        (lambda: metrics.accuracy(torch.zeros(0), torch.zeros(0)), "at least one"),
+        (lambda: metrics.confusion_matrix(torch.tensor([0, 3]), torch.tensor([0, 1]), 3), "0 to 2"),
+        (lambda: metrics.f1_score(torch.tensor([0]), torch.tensor([0]), 1, "mean"), "average"),
+        (
+            lambda: metrics.top_k_accuracy(torch.zeros(2, 3), torch.zeros(2), 4),
+            "k: expected 1 to 3",
+        ),
+        (
+            lambda: metrics.auc(torch.zeros(3), torch.ones(3, dtype=torch.bool)),
+            "3 positive ones of 3",
+        ),
+        (lambda: metrics.auc(torch.zeros(3), torch.ones(3)), "expected bool"),
+        (lambda: metrics.calibration(torch.tensor([2.0]), torch.tensor([True])), "softmax first"),
+    ],
+)
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
@@ -127,8 +142,9 @@ def test_equal_answers_of_a_group_count_once():
 def test_bootstrap_agrees_with_scipy_and_with_its_own_slow_way():
     values = torch.rand(60, generator=torch.Generator().manual_seed(1)).double()
     got = intervals.bootstrap(values, draws=4000)
-    theirs = stats.bootstrap((values.numpy(),), np.mean, n_resamples=4000, method="percentile",
-                             random_state=0).confidence_interval  # fmt: skip
+    theirs = stats.bootstrap(
+        (values.numpy(),), np.mean, n_resamples=4000, method="percentile", random_state=0
+    ).confidence_interval
     assert (got.low, got.high) == pytest.approx((theirs.low, theirs.high), abs=0.01)
     groups = torch.arange(60) // 3
     slow = intervals.bootstrap(values, groups, lambda some: some.mean(), draws=500)
@@ -167,13 +183,16 @@ def test_paired_difference_and_mcnemar():
     assert intervals.mcnemar(a, a) == 1.0
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda: intervals.wilson(3, 2), "right=3, n=2"),
-    (lambda: intervals.wilson(0, 0), "n=0"),
-    (lambda: intervals.standard_error(torch.ones(1)), "two or more"),
-    (lambda: intervals.bootstrap(torch.ones(4), torch.zeros(4).long()), "got 4 and 1"),
-    (lambda: intervals.mcnemar(torch.ones(3), torch.ones(3)), "two bool tensors"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: intervals.wilson(3, 2), "right=3, n=2"),
+        (lambda: intervals.wilson(0, 0), "n=0"),
+        (lambda: intervals.standard_error(torch.ones(1)), "two or more"),
+        (lambda: intervals.bootstrap(torch.ones(4), torch.zeros(4).long()), "got 4 and 1"),
+        (lambda: intervals.mcnemar(torch.ones(3), torch.ones(3)), "two bool tensors"),
+    ],
+)
 def test_bad_intervals_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()

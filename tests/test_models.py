@@ -116,10 +116,14 @@ def test_pre_norm_encoder_equals_vilt():
     theirs = randomise(
         ViltEncoder(
             ViltConfig(
-                hidden_size=DIM, num_hidden_layers=2, num_attention_heads=HEADS,
-                intermediate_size=64, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+                hidden_size=DIM,
+                num_hidden_layers=2,
+                num_attention_heads=HEADS,
+                intermediate_size=64,
+                hidden_dropout_prob=0.0,
+                attention_probs_dropout_prob=0.0,
                 layer_norm_eps=1e-12,
-            )  # fmt: skip
+            )
         )
     )
     for layer, reference in zip(ours.layers, theirs.layer):
@@ -140,10 +144,16 @@ def test_pre_norm_encoder_equals_vilt():
 
 def visual_bert():
     config = VisualBertConfig(
-        vocab_size=50, hidden_size=DIM, num_hidden_layers=2, num_attention_heads=HEADS,
-        intermediate_size=64, max_position_embeddings=32, visual_embedding_dim=24,
-        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-    )  # fmt: skip
+        vocab_size=50,
+        hidden_size=DIM,
+        num_hidden_layers=2,
+        num_attention_heads=HEADS,
+        intermediate_size=64,
+        max_position_embeddings=32,
+        visual_embedding_dim=24,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
     return randomise(VisualBertModel(config, add_pooling_layer=False))
 
 
@@ -172,11 +182,15 @@ def test_joint_encoder_equals_visual_bert_in_values_and_gradients():
     pairs = {
         "token": (ours.embedding.token.weight, theirs.embeddings.word_embeddings.weight),
         "project": (ours.embedding.project.weight, theirs.embeddings.visual_projection.weight),
-        "mlp": (ours.encoder.layers[0].mlp[0].weight,
-                theirs.encoder.layer[0].intermediate.dense.weight),
-        "norm": (ours.encoder.layers[1].norm2.weight,
-                 theirs.encoder.layer[1].output.LayerNorm.weight),
-    }  # fmt: skip
+        "mlp": (
+            ours.encoder.layers[0].mlp[0].weight,
+            theirs.encoder.layer[0].intermediate.dense.weight,
+        ),
+        "norm": (
+            ours.encoder.layers[1].norm2.weight,
+            theirs.encoder.layer[1].output.LayerNorm.weight,
+        ),
+    }
     for name, (a, b) in pairs.items():
         grad = b.grad.clone()
         if name == "token":  # VisualBERT gives its padding id 1 no gradient
@@ -189,8 +203,13 @@ def test_joint_encoder_equals_visual_bert_in_values_and_gradients():
 
 
 def test_visual_bert_with_another_activation_is_refused():
-    config = VisualBertConfig(hidden_act="relu", hidden_size=DIM, num_attention_heads=HEADS,
-                              num_hidden_layers=1, intermediate_size=8)  # fmt: skip
+    config = VisualBertConfig(
+        hidden_act="relu",
+        hidden_size=DIM,
+        num_attention_heads=HEADS,
+        num_hidden_layers=1,
+        intermediate_size=8,
+    )
     with pytest.raises(ValueError, match="expected 'gelu'.*'relu'"):
         from_visual_bert(VisualBertModel(config))
 
@@ -223,9 +242,7 @@ def test_patch_order_matters_only_with_places():
     order = torch.randperm(PATCHES)
     for places, expected in ((True, False), (False, True)):
         model = randomise(JointEncoder(CONFIG, visual_positions=places))
-        same = torch.allclose(
-            model(x, v, mask)[:, 0], model(x, v[:, order], mask)[:, 0], atol=1e-5
-        )
+        same = torch.allclose(model(x, v, mask)[:, 0], model(x, v[:, order], mask)[:, 0], atol=1e-5)
         assert same == expected
 
 

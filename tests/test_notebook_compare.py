@@ -67,10 +67,30 @@ def failed(tmp_path_factory) -> set[str]:
         change(cell)
     nbformat.write(nb, folder / "sample.ipynb")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "tests.notebook_compare", "--nbval",
-         "--nbval-current-env", "-q", "-rfp", "-p", "no:cacheprovider", "-c", os.devnull,
-         "--rootdir", str(folder), "--color=no", "sample.ipynb"],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "tests.notebook_compare",
+            "--nbval",
+            "--nbval-current-env",
+            "-q",
+            "-rfp",
+            "-p",
+            "no:cacheprovider",
+            "-c",
+            os.devnull,
+            "--rootdir",
+            str(folder),
+            "--color=no",
+            "sample.ipynb",
+        ],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
     results = re.findall(r"^(FAILED|PASSED) \S+::Cell (\d+)", done.stdout, flags=re.MULTILINE)
     assert sorted(int(number) for _, number in results) == list(range(len(cases))), done.stdout
     return {list(cases)[int(number)] for result, number in results if result == "FAILED"}
@@ -84,25 +104,31 @@ def blank_figure() -> str:
 
 def without_output(kind):
     """A change of the reference: the cell's outputs of this kind are gone."""
+
     def change(cell):
         cell.outputs = [output for output in cell.outputs if kind not in output.get("data", {})]
+
     return change
 
 
 def text(old, new):
     """A change of the reference: a printed text is another."""
+
     def change(cell):
         assert old in cell.outputs[0].text
         cell.outputs[0].text = cell.outputs[0].text.replace(old, new)
+
     return change
 
 
 def data(key, old, new):
     """A change of the reference: what is displayed is another."""
+
     def change(cell):
         output = next(output for output in cell.outputs if key in output.get("data", {}))
         assert old in output.data[key]
         output.data[key] = output.data[key].replace(old, new)
+
     return change
 
 
@@ -128,10 +154,12 @@ def other_alt(cell):
 
 def source(code, tag=""):
     """A change of the code, so that the new output is another than the reference."""
+
     def change(cell):
         cell.source = code
         if tag:
             cell.metadata.tags = [tag]
+
     return change
 
 
@@ -152,7 +180,9 @@ MUST_FAIL = {
     "a figure that shows another thing": (FIGURE, source(FIGURE.replace(".plot(", ".bar("))),
     "another alt text": (FIGURE, other_alt),
     "a blank figure in a varying cell": (
-        FIGURE, source(FIGURE.replace("axes.plot", "axes.set_axis_off(); str"), "varies")),
+        FIGURE,
+        source(FIGURE.replace("axes.plot", "axes.set_axis_off(); str"), "varies"),
+    ),
     "a missing figure in a varying cell": (FIGURE, source("print()", "varies")),
     "a wrong number in a table": (TABLE, data("text/html", "67.0", "66.7")),
     "a missing widget": (WIDGET, without_output("application/vnd.jupyter.widget-view+json")),
@@ -169,7 +199,9 @@ MUST_PASS = {
     "the last digit in a table": (TABLE, data("text/html", "67.0", "67.1")),
     "another text in a varying cell": (TRAIN, source("print('step 3')", "varies")),
     "another figure in a varying cell": (
-        FIGURE, source(FIGURE.replace(".plot(", ".bar("), "varies")),
+        FIGURE,
+        source(FIGURE.replace(".plot(", ".bar("), "varies"),
+    ),
     "other progress on stderr": (STDERR, source(STDERR.replace("12", "14"))),
 }
 
@@ -190,23 +222,57 @@ def test_must_pass(failed, case):
 
 
 SAME = [
-    ("0.124", "0.123"), ("2e-07", "4e-07"), ("0e+00", "6e-08"), ("8e-06", "2e-06"),
-    ("-0.50", "-0.49"), ("1.3e-05", "1.2e-05"), ("1.01e+10", "1.00e+10"),
-    ("99.9 %", "99.8 %"), ("99.9%", "99.8%"), ("-0.0", "0.0"), ("| 10.000 |", "|  9.999 |"),
-    ("[ 0.51 -1.20]", "[0.50 -1.21]"), ("120 ± 4", "131 ± 4"), ("1.5 ± 0.2", "1.0 ± 0.2"),
-    ("100.0 ± 0.0 %", "99.9 ± 0.0 %"), ("50 ± 2", "50 ± 1"), ("0.30", "0.2"), ("1.", "2."),
+    ("0.124", "0.123"),
+    ("2e-07", "4e-07"),
+    ("0e+00", "6e-08"),
+    ("8e-06", "2e-06"),
+    ("-0.50", "-0.49"),
+    ("1.3e-05", "1.2e-05"),
+    ("1.01e+10", "1.00e+10"),
+    ("99.9 %", "99.8 %"),
+    ("99.9%", "99.8%"),
+    ("-0.0", "0.0"),
+    ("| 10.000 |", "|  9.999 |"),
+    ("[ 0.51 -1.20]", "[0.50 -1.21]"),
+    ("120 ± 4", "131 ± 4"),
+    ("1.5 ± 0.2", "1.0 ± 0.2"),
+    ("100.0 ± 0.0 %", "99.9 ± 0.0 %"),
+    ("50 ± 2", "50 ± 1"),
+    ("0.30", "0.2"),
+    ("1.", "2."),
     ("name   all    half\na  0.5", "name  all   half\na  0.6"),
-    ("torch 2.14.1", "torch 2.14.1"), ("x\ny 0.5", "x\ny 0.6"), ("", ""),
+    ("torch 2.14.1", "torch 2.14.1"),
+    ("x\ny 0.5", "x\ny 0.6"),
+    ("", ""),
 ]
 DIFFERENT = [
-    ("0.125", "0.123"), ("0.5", "-0.5"), ("3", "2"), ("80 %", "79 %"), ("0.12", "12"),
-    ("1.4e-05", "1.2e-05"), ("9e-06", "4e-07"), ("2e-05", "4e-06"), ("0.0000002", "0.0000004"),
-    ("1.2e-04", "1.2e-05"), ("1.0", "nan"),
-    ("a  b", "a b"), ("torch 2.14.2", "torch 2.14.1"),
-    ("(1, 2)", "(1, 3)"), ("133 ± 4", "120 ± 4"), ("0.5", "0.5\n"), ("0.5 kg", "0.5 g"),
-    ("float64", "float32"), ("3-2", "3-1"), ("64x64", "64x32"), ("0.50", "0.50 0.50"),
-    ("51 ± 0", "50 ± 0"), ("loss  0.5", "gain  0.5"), ("5", "5.0"), ("a 0.5\nb", "a 0.5 b"),
-    ("1.7 ± 0.2", "1.0 ± 0.2"), ("0.302", "0.15"),
+    ("0.125", "0.123"),
+    ("0.5", "-0.5"),
+    ("3", "2"),
+    ("80 %", "79 %"),
+    ("0.12", "12"),
+    ("1.4e-05", "1.2e-05"),
+    ("9e-06", "4e-07"),
+    ("2e-05", "4e-06"),
+    ("0.0000002", "0.0000004"),
+    ("1.2e-04", "1.2e-05"),
+    ("1.0", "nan"),
+    ("a  b", "a b"),
+    ("torch 2.14.2", "torch 2.14.1"),
+    ("(1, 2)", "(1, 3)"),
+    ("133 ± 4", "120 ± 4"),
+    ("0.5", "0.5\n"),
+    ("0.5 kg", "0.5 g"),
+    ("float64", "float32"),
+    ("3-2", "3-1"),
+    ("64x64", "64x32"),
+    ("0.50", "0.50 0.50"),
+    ("51 ± 0", "50 ± 0"),
+    ("loss  0.5", "gain  0.5"),
+    ("5", "5.0"),
+    ("a 0.5\nb", "a 0.5 b"),
+    ("1.7 ± 0.2", "1.0 ± 0.2"),
+    ("0.302", "0.15"),
 ]
 
 
@@ -239,6 +305,7 @@ def curves(seed=0, runs=2, rate=-3, noise=0.02) -> str:
         for run in range(runs):
             axes.plot(t, np.exp(rate * t) * (1 + 0.3 * run) + noise * random.normal(size=100))
         axes.set(title="the loss falls", xlabel="step", ylabel="loss", ylim=(0, 1.4))
+
     return drawn(draw)
 
 
@@ -248,11 +315,17 @@ def bars(*heights) -> str:
 
 def test_figures_that_look_the_same_and_others_are_told_apart():
     """ALIKE lies between what noise of 2 % does and what the smallest real change does."""
-    same = [(curves(1, noise=0.03), curves(2, noise=0.03)),
-            (bars(67, 80, 99), bars(67.5, 80.5, 98.5))]
-    other = [(curves(), curves(runs=1)), (curves(), curves(rate=-6)),
-             (bars(67, 80, 99), bars(99, 80, 67)), (bars(67, 80, 99), bars(67, 80, 0)),
-             (curves(), drawn(lambda axes: axes.set(title="the loss falls", ylim=(0, 1.4))))]
+    same = [
+        (curves(1, noise=0.03), curves(2, noise=0.03)),
+        (bars(67, 80, 99), bars(67.5, 80.5, 98.5)),
+    ]
+    other = [
+        (curves(), curves(runs=1)),
+        (curves(), curves(rate=-6)),
+        (bars(67, 80, 99), bars(99, 80, 67)),
+        (bars(67, 80, 99), bars(67, 80, 0)),
+        (curves(), drawn(lambda axes: axes.set(title="the loss falls", ylim=(0, 1.4)))),
+    ]
 
     def gap(pair):
         return difference(picture(pair[0])[0], picture(pair[1])[0])

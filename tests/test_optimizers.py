@@ -10,16 +10,28 @@ from course_utils.optimizers import SGD, Adam, AdamConfig, SGDConfig
 
 CASES = {
     "sgd": (SGD, SGDConfig(0.05), lambda p: torch.optim.SGD(p, 0.05)),
-    "momentum": (SGD, SGDConfig(0.02, 0.9, weight_decay=0.1),
-                 lambda p: torch.optim.SGD(p, 0.02, 0.9, weight_decay=0.1)),
-    "nesterov": (SGD, SGDConfig(0.02, 0.8, nesterov=True),
-                 lambda p: torch.optim.SGD(p, 0.02, 0.8, nesterov=True)),
+    "momentum": (
+        SGD,
+        SGDConfig(0.02, 0.9, weight_decay=0.1),
+        lambda p: torch.optim.SGD(p, 0.02, 0.9, weight_decay=0.1),
+    ),
+    "nesterov": (
+        SGD,
+        SGDConfig(0.02, 0.8, nesterov=True),
+        lambda p: torch.optim.SGD(p, 0.02, 0.8, nesterov=True),
+    ),
     "adam": (Adam, AdamConfig(0.01), lambda p: torch.optim.Adam(p, 0.01)),
-    "adam, L2": (Adam, AdamConfig(0.01, weight_decay=0.1, decoupled=False),
-                 lambda p: torch.optim.Adam(p, 0.01, weight_decay=0.1)),
-    "adamw": (Adam, AdamConfig(0.01, 0.8, 0.98, 1e-6, 0.1),
-              lambda p: torch.optim.AdamW(p, 0.01, (0.8, 0.98), 1e-6, 0.1)),
-}  # fmt: skip
+    "adam, L2": (
+        Adam,
+        AdamConfig(0.01, weight_decay=0.1, decoupled=False),
+        lambda p: torch.optim.Adam(p, 0.01, weight_decay=0.1),
+    ),
+    "adamw": (
+        Adam,
+        AdamConfig(0.01, 0.8, 0.98, 1e-6, 0.1),
+        lambda p: torch.optim.AdamW(p, 0.01, (0.8, 0.98), 1e-6, 0.1),
+    ),
+}
 
 
 def train(model, optimizer, steps, schedule=lambda t: 1.0):
@@ -44,8 +56,9 @@ def network(dtype):
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("dtype, steps, tolerance",
-                         [(torch.float64, 200, 1e-12), (torch.float32, 10, 1e-6)], ids=str)
+@pytest.mark.parametrize(
+    "dtype, steps, tolerance", [(torch.float64, 200, 1e-12), (torch.float32, 10, 1e-6)], ids=str
+)
 def test_steps_equal_torch(name, dtype, steps, tolerance):
     kind, config, reference = CASES[name]
     ours = network(dtype)
@@ -83,10 +96,17 @@ def test_parameters_without_a_gradient_are_left_alone():
     assert not torch.equal(used, torch.ones(2))
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda: SGDConfig(-1), "lr and weight_decay"), (lambda: SGDConfig(momentum=1.0), "momentum"),
-    (lambda: SGDConfig(nesterov=True), "nesterov"), (lambda: AdamConfig(beta2=1.5), "beta2"),
-    (lambda: AdamConfig(eps=0), "eps"), (lambda: SGD([]), "at least one parameter")])
-def test_what_makes_no_sense_is_refused(make, message):  # fmt: skip
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: SGDConfig(-1), "lr and weight_decay"),
+        (lambda: SGDConfig(momentum=1.0), "momentum"),
+        (lambda: SGDConfig(nesterov=True), "nesterov"),
+        (lambda: AdamConfig(beta2=1.5), "beta2"),
+        (lambda: AdamConfig(eps=0), "eps"),
+        (lambda: SGD([]), "at least one parameter"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()

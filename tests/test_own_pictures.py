@@ -49,7 +49,8 @@ def folder(tmp_path):
         colour = ("red", "blue")[i % 2]
         shade = (200 + rng.randrange(50), 20, 20)
         Image.new("RGB", (40 + i, 30), shade if i % 2 == 0 else shade[::-1]).save(
-            tmp_path / f"{i}.png")  # fmt: skip
+            tmp_path / f"{i}.png"
+        )
         rows.append((f"{i}.png", "which colour is it?", colour))
     with (tmp_path / "questions.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("picture", "question", "answer"), *rows])
@@ -65,8 +66,10 @@ def test_csv_and_json_give_the_same_rows(folder):
     rows = read_rows(folder)
     assert len(rows) == 12
     assert rows[1] == Row(folder / "1.png", "which colour is it?", {"blue": 1.0})
-    records = [{"picture": r.picture.name, "question": r.question, "answer": next(iter(r.scores))}
-               for r in rows]  # fmt: skip
+    records = [
+        {"picture": r.picture.name, "question": r.question, "answer": next(iter(r.scores))}
+        for r in rows
+    ]
     write(folder, json.dumps(records), "other.json")
     assert read_rows(folder, folder / "other.json") == rows
 
@@ -123,7 +126,9 @@ def test_tables_that_cannot_be_read(folder, text, name, message):
 
 
 def test_a_table_that_is_no_text(folder):
-    (folder / "questions.csv").write_bytes("picture,question,answer\n0.png,Größe?,rot".encode("latin-1"))
+    (folder / "questions.csv").write_bytes(
+        "picture,question,answer\n0.png,Größe?,rot".encode("latin-1")
+    )
     with pytest.raises(ValueError, match="UTF-8"):
         read_rows(folder)
 
@@ -172,8 +177,11 @@ def test_half_a_picture(tmp_path):
 
 
 def test_frequent_answers_and_targets():
-    rows = [Row(None, "?", {"red": 1.0}), Row(None, "?", {"blue": 0.9, "red": 0.3}),
-            Row(None, "?", {"red": 1.0})]  # fmt: skip
+    rows = [
+        Row(None, "?", {"red": 1.0}),
+        Row(None, "?", {"blue": 0.9, "red": 0.3}),
+        Row(None, "?", {"red": 1.0}),
+    ]
     assert frequent_answers(rows, 1) == ("blue", "red")
     assert frequent_answers(rows, 2) == ("red",)
     with pytest.raises(ValueError, match="at least 3 times.*occurs 2 times"):
@@ -188,11 +196,21 @@ def test_frequent_answers_and_targets():
 @pytest.mark.parametrize(
     "answer, expected",
     [
-        ("Yes.", "yes"), ("The  Cat", "cat"), ("two", "2"), ("none", "0"), ("1,000", "1000"),
-        ("dont know", "don't know"), ("red, white", "red white"), ("black/white", "black white"),
-        ("3.5", "3.5"), ("hot dog\n", "hot dog"), ("well", "well"), ("it's", "it's"), ("a", ""),
+        ("Yes.", "yes"),
+        ("The  Cat", "cat"),
+        ("two", "2"),
+        ("none", "0"),
+        ("1,000", "1000"),
+        ("dont know", "don't know"),
+        ("red, white", "red white"),
+        ("black/white", "black white"),
+        ("3.5", "3.5"),
+        ("hot dog\n", "hot dog"),
+        ("well", "well"),
+        ("it's", "it's"),
+        ("a", ""),
     ],
-)  # fmt: skip
+)
 def test_answers_are_normalised(answer, expected):
     assert normalise_answer(answer) == expected
 
@@ -212,21 +230,32 @@ def write_vqa_v2(folder, part="train2014", pictures=12, seed=0):
     for i in range(pictures):
         colour = ("red", "blue")[i % 2]
         Image.new("RGB", (64, 48), colour).save(folder / part / f"COCO_{part}_{i + seed:012d}.jpg")
-        for k, (question, right) in enumerate([("What color is it?", colour),
-                                               ("Is it red?", "yes" if i % 2 == 0 else "no")]):
+        for k, (question, right) in enumerate(
+            [("What color is it?", colour), ("Is it red?", "yes" if i % 2 == 0 else "no")]
+        ):
             number = 10 * (i + seed) + k
             questions.append({"image_id": i + seed, "question": question, "question_id": number})
             given = [right] * 8 + ["purple", "Dark " + right]
-            annotations.append({
-                "question_id": number, "image_id": i + seed, "question_type": "what color",
-                "answer_type": "other", "multiple_choice_answer": right,
-                "answers": [{"answer": a, "answer_confidence": "yes", "answer_id": n + 1}
-                            for n, a in enumerate(given)]})  # fmt: skip
+            annotations.append(
+                {
+                    "question_id": number,
+                    "image_id": i + seed,
+                    "question_type": "what color",
+                    "answer_type": "other",
+                    "multiple_choice_answer": right,
+                    "answers": [
+                        {"answer": a, "answer_confidence": "yes", "answer_id": n + 1}
+                        for n, a in enumerate(given)
+                    ],
+                }
+            )
     about = {"info": {}, "license": {}, "data_subtype": part, "data_type": "mscoco"}
     (folder / f"v2_OpenEnded_mscoco_{part}_questions.json").write_text(
-        json.dumps(about | {"task_type": "Open-Ended", "questions": questions}))
+        json.dumps(about | {"task_type": "Open-Ended", "questions": questions})
+    )
     (folder / f"v2_mscoco_{part}_annotations.json").write_text(
-        json.dumps(about | {"annotations": annotations}))
+        json.dumps(about | {"annotations": annotations})
+    )
     return folder
 
 
@@ -253,7 +282,9 @@ def test_vqa_v2_bad_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="val2014_questions.json"):
         read_vqa_v2(folder, "val2014")
     change(annotations, "annotations", lambda rows: rows[3]["answers"].pop())
-    with pytest.raises(ValueError, match="1 of 24 rows.*\n.*question 11: expected 10 answers, got 9"):
+    with pytest.raises(
+        ValueError, match="1 of 24 rows.*\n.*question 11: expected 10 answers, got 9"
+    ):
         read_vqa_v2(folder, "train2014")
     change(annotations, "annotations", lambda rows: rows.pop(3))
     with pytest.raises(ValueError, match="question 11: expected an annotation"):
@@ -305,8 +336,14 @@ def test_tuning_learns_and_its_files_give_the_same_model(folder, method):
     torch.manual_seed(0)
     model = tunable(2, method)
     before = {n: p.clone() for n, p in model.named_parameters() if not p.requires_grad}
-    history = tune(model, train_data, test, train.replace(train.OWN_FIT, epochs=12, lr=3e-3),
-                   device="cpu", progress=False)  # fmt: skip
+    history = tune(
+        model,
+        train_data,
+        test,
+        train.replace(train.OWN_FIT, epochs=12, lr=3e-3),
+        device="cpu",
+        progress=False,
+    )
     assert score(model, test).all == 1.0 and max(history.score) == 1.0
     assert all(torch.equal(p, before[n]) for n, p in model.named_parameters() if n in before)
     save_answerer(Answerer(model, ("blue", "red")), folder / "out")
@@ -337,8 +374,10 @@ def test_probabilities_are_those_of_the_loss(folder):
     model = tunable(2, "lora").eval()
     picture, question = folder / "9.png", "which colour is it?"
     save_answerer(Answerer(model, ("blue", "red"), soft=True), folder / "soft")
-    one, other = (dict(ask(a, picture, question)) for a in (
-        Answerer(model, ("blue", "red")), load_answerer(folder / "soft")))  # fmt: skip
+    one, other = (
+        dict(ask(a, picture, question))
+        for a in (Answerer(model, ("blue", "red")), load_answerer(folder / "soft"))
+    )
     assert sum(one.values()) == pytest.approx(1, abs=1e-5)
     logits = {name: torch.tensor(p).logit().item() for name, p in other.items()}
     odds = torch.tensor(one["red"]).logit().item()  # softmax of two: sigmoid of the difference
@@ -393,8 +432,9 @@ def test_the_command_tunes_and_the_answer_command_answers(folder, capsys):
 def test_the_command_on_vqa_v2(tmp_path, capsys):
     folder = write_vqa_v2(tmp_path / "v2")
     write_vqa_v2(folder, "val2014", 4, seed=100)
-    train.main([str(folder), "--data", "vqa_v2", "--epochs", "2", "--min-count", "2", "--device",
-                "cpu"])  # fmt: skip
+    train.main(
+        [str(folder), "--data", "vqa_v2", "--epochs", "2", "--min-count", "2", "--device", "cpu"]
+    )
     told = capsys.readouterr().out
     assert "4 answers" in told  # yes, no, red, blue: "purple" is never the best answer
     with pytest.raises(SystemExit, match="error: expected an answer that occurs at least 9 times"):

@@ -84,8 +84,12 @@ def lora_pair(dtype, rank_stabilised):
     ours, theirs = networks(dtype)
     add_lora(ours, LoRAConfig(4, 8.0, ("first", "second"), rank_stabilised=rank_stabilised))
     freeze_base(ours, keep=())
-    theirs = peft.get_peft_model(theirs, peft.LoraConfig(
-        r=4, lora_alpha=8, target_modules=["first", "second"], use_rslora=rank_stabilised))
+    theirs = peft.get_peft_model(
+        theirs,
+        peft.LoraConfig(
+            r=4, lora_alpha=8, target_modules=["first", "second"], use_rslora=rank_stabilised
+        ),
+    )
     fill(ours)
     for name in ("first", "second"):
         a, b = getattr(ours, name), getattr(theirs.base_model.model, name)
@@ -104,8 +108,10 @@ def test_lora_equals_peft_in_outputs_gradients_training_and_merging(dtype, rank_
     close(ours(xs[0]), theirs(xs[0]))
     assert count_parameters(ours).trainable == 4 * (10 + 12) + 4 * (12 + 6)
     assert count_parameters(ours).trainable == theirs.get_nb_trainable_parameters()[0]
-    optimizers = [torch.optim.AdamW([p for p in m.parameters() if p.requires_grad], lr=1e-2)
-                  for m in (ours, theirs)]  # fmt: skip
+    optimizers = [
+        torch.optim.AdamW([p for p in m.parameters() if p.requires_grad], lr=1e-2)
+        for m in (ours, theirs)
+    ]
     for x, y in zip(xs, ys):
         losses = [F.mse_loss(model(x), y) for model in (ours, theirs)]
         close(*losses)
@@ -145,10 +151,19 @@ def test_merging_and_unmerging_is_exact_and_refused_twice():
 
 def bert_pair(dtype=torch.float64):
     torch.manual_seed(0)
-    bert = BertModel(BertConfig(
-        vocab_size=30, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
-        intermediate_size=64, max_position_embeddings=16, hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0), add_pooling_layer=False).eval()  # fmt: skip
+    bert = BertModel(
+        BertConfig(
+            vocab_size=30,
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=64,
+            max_position_embeddings=16,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        ),
+        add_pooling_layer=False,
+    ).eval()
     ours = from_bert(bert).to(dtype).eval()
     return ours, bert.to(dtype)
 
@@ -158,8 +173,13 @@ def test_lora_on_queries_and_values_of_a_stacked_matrix_equals_peft_on_bert():
     ours, bert = bert_pair()
     add_lora(ours, LoRAConfig(4, 8.0, ("qkv",), parts="qv"))
     freeze_base(ours, keep=())
-    theirs = peft.get_peft_model(bert, peft.LoraConfig(
-        r=4, lora_alpha=8, target_modules=["query", "value"])).double().eval()
+    theirs = (
+        peft.get_peft_model(
+            bert, peft.LoraConfig(r=4, lora_alpha=8, target_modules=["query", "value"])
+        )
+        .double()
+        .eval()
+    )
     fill(ours)
     layers = theirs.base_model.model.encoder.layer
     for a, b in zip(ours.encoder.layers, layers):
@@ -206,18 +226,40 @@ def test_lora_on_a_matrix_with_names_of_sizes():
 
 
 def adalora_config(**changes):
-    return AdaLoRAConfig(**{"initial_rank": 5, "target_rank": 2, "total_steps": 30, "warmup": 4,
-                            "final": 8, "every": 2, "alpha": 6.0,
-                            "targets": ("first", "second")} | changes)  # fmt: skip
+    return AdaLoRAConfig(
+        **{
+            "initial_rank": 5,
+            "target_rank": 2,
+            "total_steps": 30,
+            "warmup": 4,
+            "final": 8,
+            "every": 2,
+            "alpha": 6.0,
+            "targets": ("first", "second"),
+        }
+        | changes
+    )
 
 
 def adalora_pair(dtype):
     ours, theirs = networks(dtype)
     add_adalora(ours, adalora_config())
     freeze_base(ours, keep=())
-    theirs = peft.get_peft_model(theirs, peft.AdaLoraConfig(
-        init_r=5, target_r=2, tinit=4, tfinal=8, deltaT=2, total_step=30, lora_alpha=6,
-        beta1=0.85, beta2=0.85, target_modules=["first", "second"]))
+    theirs = peft.get_peft_model(
+        theirs,
+        peft.AdaLoraConfig(
+            init_r=5,
+            target_r=2,
+            tinit=4,
+            tfinal=8,
+            deltaT=2,
+            total_step=30,
+            lora_alpha=6,
+            beta1=0.85,
+            beta2=0.85,
+            target_modules=["first", "second"],
+        ),
+    )
     theirs = theirs.to(dtype)
     for name, p in theirs.named_parameters():  # `.to` makes peft's count of ranks a trained weight
         p.requires_grad_(".lora_" in name)
@@ -232,9 +274,13 @@ def adalora_pair(dtype):
 
 
 def reference_orthogonality(theirs):
-    total = [torch.linalg.matrix_norm((p @ p.T if "lora_A" in n else p.T @ p)
-                                      - torch.eye(5, dtype=p.dtype))
-             for n, p in theirs.named_parameters() if "lora_A" in n or "lora_B" in n]  # fmt: skip
+    total = [
+        torch.linalg.matrix_norm(
+            (p @ p.T if "lora_A" in n else p.T @ p) - torch.eye(5, dtype=p.dtype)
+        )
+        for n, p in theirs.named_parameters()
+        if "lora_A" in n or "lora_B" in n
+    ]
     return sum(total) / len(total)
 
 
@@ -245,8 +291,10 @@ def test_adalora_equals_peft_through_a_whole_training(dtype):
     xs, ys = data(dtype, steps=30)
     assert count_parameters(ours).trainable == theirs.get_nb_trainable_parameters()[0]
     # SGD: Adam divides a gradient of rounding errors by its own size
-    optimizers = [torch.optim.SGD([p for p in m.parameters() if p.requires_grad], lr=1e-2)
-                  for m in (ours, theirs)]  # fmt: skip
+    optimizers = [
+        torch.optim.SGD([p for p in m.parameters() if p.requires_grad], lr=1e-2)
+        for m in (ours, theirs)
+    ]
     for step, (x, y) in enumerate(zip(xs, ys)):
         close(ours(x), theirs(x))
         penalties = orthogonality(ours), reference_orthogonality(theirs)
@@ -306,8 +354,12 @@ def test_adalora_refuses_a_call_at_the_wrong_time_and_wrong_sizes():
     add_adalora(net, adalora_config())
     with pytest.raises(ValueError, match="after loss.backward"):
         RankAllocator(net).update_and_allocate(0)
-    for changes, message in [({"target_rank": 6}, "target_rank"), ({"warmup": 22}, "total_steps"),
-                             ({"every": 0}, "every"), ({"smooth": 1.0}, "smooth")]:  # fmt: skip
+    for changes, message in [
+        ({"target_rank": 6}, "target_rank"),
+        ({"warmup": 22}, "total_steps"),
+        ({"every": 0}, "every"),
+        ({"smooth": 1.0}, "smooth"),
+    ]:
         with pytest.raises(ValueError, match=message):
             adalora_config(**changes)
 
@@ -324,9 +376,19 @@ def test_a_stacked_matrix_has_a_rank_for_each_part():
 
 def gpt2_pair():
     torch.manual_seed(0)
-    theirs = GPT2LMHeadModel(GPT2Config(
-        vocab_size=20, n_positions=24, n_embd=32, n_layer=2, n_head=4, resid_pdrop=0.0,
-        embd_pdrop=0.0, attn_pdrop=0.0, activation_function="gelu")).eval()  # fmt: skip
+    theirs = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=20,
+            n_positions=24,
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            activation_function="gelu",
+        )
+    ).eval()
     return from_gpt2(theirs).eval(), theirs
 
 
@@ -340,8 +402,11 @@ def test_prefix_equals_peft_on_gpt2(hidden):
     freeze_base(ours, keep=())
     fill(ours)
     config = peft.PrefixTuningConfig(
-        task_type="CAUSAL_LM", num_virtual_tokens=length, prefix_projection=bool(hidden),
-        encoder_hidden_size=hidden or None)  # fmt: skip
+        task_type="CAUSAL_LM",
+        num_virtual_tokens=length,
+        prefix_projection=bool(hidden),
+        encoder_hidden_size=hidden or None,
+    )
     theirs = peft.get_peft_model(theirs, config).double().eval()
     encoder = theirs.prompt_encoder.default
     prefix = ours.encoder.layers[0].attention.prefix
@@ -418,8 +483,10 @@ class ReferenceAdapter(nn.Module):
 
     def __init__(self, adapted):
         super().__init__()
-        self.w = [t.detach().numpy() for t in (adapted.down.weight, adapted.down.bias,
-                                               adapted.up.weight, adapted.up.bias)]  # fmt: skip
+        self.w = [
+            t.detach().numpy()
+            for t in (adapted.down.weight, adapted.down.bias, adapted.up.weight, adapted.up.bias)
+        ]
 
     def __call__(self, module, args, output):
         down, a, up, b = self.w
@@ -458,8 +525,12 @@ def test_adapters_start_without_effect_and_refuse_a_start_without_a_gradient():
 
 # Every method in every encoder
 
-METHODS = {"lora": lambda m: add_lora(m), "adalora": lambda m: add_adalora(m),
-           "adapters": lambda m: add_adapters(m), "prefix": lambda m: add_prefix(m)}  # fmt: skip
+METHODS = {
+    "lora": lambda m: add_lora(m),
+    "adalora": lambda m: add_adalora(m),
+    "adapters": lambda m: add_adapters(m),
+    "prefix": lambda m: add_prefix(m),
+}
 ENCODERS = {"joint": JointEncoder, "late": TwoTowerEncoder, "cross": CrossAttentionEncoder}
 
 
@@ -492,7 +563,9 @@ def test_every_method_in_every_encoder(method, kind):
     assert torch.allclose(model(*inputs(kind), keep=1)[:, 0], changed[:, 0], atol=1e-5)
     (changed * torch.randn(changed.shape)).sum().backward()
     for name, p in model.named_parameters():
-        assert (p.grad is not None and p.grad.abs().sum() > 0) == (name in tuning_names(model)), name
+        assert (p.grad is not None and p.grad.abs().sum() > 0) == (name in tuning_names(model)), (
+            name
+        )
     with pytest.raises(ValueError, match="call `remove` first"):
         METHODS[method](model)
     remove(model)
@@ -522,11 +595,12 @@ def test_every_method_in_real_minilm(method):
 @pytest.mark.parametrize(
     "config, message",
     [
-        ({"rank": 0}, "rank: expected at least 1"), ({"alpha": 0}, "alpha: expected more than 0"),
+        ({"rank": 0}, "rank: expected at least 1"),
+        ({"alpha": 0}, "alpha: expected more than 0"),
         ({"parts": "qx"}, "parts: expected different letters"),
         ({"parts": "qq"}, "parts: expected different letters"),
     ],
-)  # fmt: skip
+)
 def test_configurations_that_make_no_sense(config, message):
     with pytest.raises(ValueError, match=message):
         LoRAConfig(**config)

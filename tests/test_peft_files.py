@@ -8,9 +8,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from course_utils.models.heads import AnswerHead
 from course_utils.models.joint import JointConfig, JointEncoder
 from course_utils.models.vision import ConvStem
-from course_utils.models.heads import AnswerHead
 from course_utils.models.vqa import VQAModel
 from course_utils.peft import (
     AdaLoRAConfig,
@@ -29,11 +29,13 @@ from course_utils.peft import (
 )
 from course_utils.peft.base import tuning_names
 
-METHODS = {"lora": lambda m: add_lora(m, LoRAConfig(4, 8.0)),
-           "adalora": lambda m: add_adalora(m, AdaLoRAConfig(6, 3)),
-           "adapters": add_adapters,
-           "prefix": lambda m: add_prefix(m, PrefixConfig(4, 16)),
-           "folded": lambda m: add_prefix(m, PrefixConfig(4, 0))}  # fmt: skip
+METHODS = {
+    "lora": lambda m: add_lora(m, LoRAConfig(4, 8.0)),
+    "adalora": lambda m: add_adalora(m, AdaLoRAConfig(6, 3)),
+    "adapters": add_adapters,
+    "prefix": lambda m: add_prefix(m, PrefixConfig(4, 16)),
+    "folded": lambda m: add_prefix(m, PrefixConfig(4, 0)),
+}
 
 
 def base(seed=0, head_seed=0):
@@ -103,7 +105,9 @@ def test_another_base_is_refused_and_stays_as_it_was(tmp_path):
     save_tuning(tuned(), tmp_path / "t.safetensors")
     for other in (base(seed=5), VQAModel(nn.Identity(), base().encoder, base().head)):
         state = {n: v.clone() for n, v in other.state_dict().items()}
-        with pytest.raises(ValueError, match="belongs to another base: expected SHA-256 [0-9a-f]{64}"):
+        with pytest.raises(
+            ValueError, match="belongs to another base: expected SHA-256 [0-9a-f]{64}"
+        ):
             load_tuning(other, tmp_path / "t.safetensors")
         assert unchanged(other, state) and not tuning_names(other)
 
@@ -156,7 +160,8 @@ def test_what_cannot_be_loaded(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "key, value", [("method", "magic"), ("config", "{"), ("config", '{"size": 1}'), ("trained", "3")]
+    "key, value",
+    [("method", "magic"), ("config", "{"), ("config", '{"size": 1}'), ("trained", "3")],
 )
 def test_damaged_descriptions(tmp_path, key, value):
     path = tmp_path / "t.safetensors"

@@ -61,34 +61,51 @@ def test_pictures_and_heat():
     plt.close("all")
 
 
-@pytest.mark.parametrize("images, titles, message", [
-    ([], None, "expected at least one picture"),
-    (torch.zeros(2, 3, 8, 8), ["a"], "titles: expected 2, one a picture, got 1")])
-def test_a_grid_needs_pictures_and_as_many_titles(images, titles, message):  # fmt: skip
+@pytest.mark.parametrize(
+    "images, titles, message",
+    [
+        ([], None, "expected at least one picture"),
+        (torch.zeros(2, 3, 8, 8), ["a"], "titles: expected 2, one a picture, got 1"),
+    ],
+)
+def test_a_grid_needs_pictures_and_as_many_titles(images, titles, message):
     with pytest.raises(ValueError, match=message):
         plots.images_grid(images, titles)
 
 
 def test_curves_have_labels_and_can_be_told_apart_without_colour():
-    figure = plots.curves({"loss": [3.0, 2.0, 1.0], "both": ([0, 10], [2.0, 2.5])}, "pass",
-                          "loss (nat)", "it falls", baseline=("blind", 2.2))  # fmt: skip
+    figure = plots.curves(
+        {"loss": [3.0, 2.0, 1.0], "both": ([0, 10], [2.0, 2.5])},
+        "pass",
+        "loss (nat)",
+        "it falls",
+        baseline=("blind", 2.2),
+    )
     axis = figure.axes[0]
     loss, both, blind = axis.lines
     assert loss.get_xdata().tolist() == [1, 2, 3] and both.get_xdata().tolist() == [0, 10]
     assert len({line.get_linestyle() for line in axis.lines}) == 3
     assert blind.get_ydata()[0] == 2.2
     assert (axis.get_xlabel(), axis.get_ylabel(), axis.get_title()) == (
-        "pass", "loss (nat)", "it falls")  # fmt: skip
+        "pass",
+        "loss (nat)",
+        "it falls",
+    )
     assert [t.get_text() for t in axis.get_legend().get_texts()] == ["loss", "both", "blind"]
     again = plots.curves({"a pair": (1.0, 2.0)}, "pass", "loss", axis=axis)  # a tuple of two values
     assert again is figure and axis.lines[-1].get_xdata().tolist() == [1, 2]
     plt.close("all")
 
 
-@pytest.mark.parametrize("series, xlabel, message", [
-    ({}, "pass", "got 0 curves"), ({"a": [1.0]}, "", "both labels"),
-    ({"a": ([1, 2], [1.0])}, "pass", "a: expected as many xs as ys, got 2 and 1")])
-def test_curves_without_a_label_are_refused(series, xlabel, message):  # fmt: skip
+@pytest.mark.parametrize(
+    "series, xlabel, message",
+    [
+        ({}, "pass", "got 0 curves"),
+        ({"a": [1.0]}, "", "both labels"),
+        ({"a": ([1, 2], [1.0])}, "pass", "a: expected as many xs as ys, got 2 and 1"),
+    ],
+)
+def test_curves_without_a_label_are_refused(series, xlabel, message):
     with pytest.raises(ValueError, match=message):
         plots.curves(series, xlabel, "loss")
     plt.close("all")

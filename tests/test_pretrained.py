@@ -35,8 +35,12 @@ from course_utils.models.text import (
     weights_from_bert,
 )
 
-SENTENCES = ["a dog", "the quick brown fox jumps over the lazy dog", "what unbelievable weather!",
-             "unbelievably, two men walk with a puppy"]  # fmt: skip
+SENTENCES = [
+    "a dog",
+    "the quick brown fox jumps over the lazy dog",
+    "what unbelievable weather!",
+    "unbelievably, two men walk with a puppy",
+]
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +63,16 @@ def no_package(monkeypatch):
 
 def tiny_bert(**options) -> BertModel:
     torch.manual_seed(0)
-    sizes = dict(vocab_size=30522, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-                 intermediate_size=24, max_position_embeddings=40, hidden_dropout_prob=0.0,
-                 attention_probs_dropout_prob=0.0)  # fmt: skip
+    sizes = dict(
+        vocab_size=30522,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=40,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
     return BertModel(BertConfig(**{**sizes, **options}), add_pooling_layer=False).eval()
 
 
@@ -95,8 +106,10 @@ def test_minilm_equals_transformers_on_sentences_of_different_lengths(minilm):
 
 def test_minilm_puts_similar_sentences_close(minilm):
     encoder, tokenizer = minilm
-    x, mask = encode_texts(tokenizer, ["a man plays the guitar", "someone is making music",
-                                       "the stock market fell today"])  # fmt: skip
+    x, mask = encode_texts(
+        tokenizer,
+        ["a man plays the guitar", "someone is making music", "the stock market fell today"],
+    )
     with torch.no_grad():
         s = sentence_embedding(encoder(x, mask), mask)
     assert torch.allclose(s.norm(dim=1), torch.ones(3), atol=1e-5)
@@ -120,8 +133,10 @@ def test_text_encoder_has_the_gradients_of_bert():
         assert gradient.abs().max() > 1e-4
         assert (gradient - qkv_gradient(other)).abs().max() < 1e-5
     theirs = reference.embeddings
-    for table, other in ((ours.token, theirs.word_embeddings),
-                         (ours.token_type, theirs.token_type_embeddings)):  # fmt: skip
+    for table, other in (
+        (ours.token, theirs.word_embeddings),
+        (ours.token_type, theirs.token_type_embeddings),
+    ):
         if other.padding_idx is not None:  # theirs gives [PAD] no gradient
             table.weight.grad[other.padding_idx] = 0
         assert (table.weight.grad - other.weight.grad).abs().max() < 1e-5

@@ -30,7 +30,7 @@ def test_word_order_padding_and_repetition_do_not_matter(data):
     words = batch.x[:, 1:]
     other = torch.cat([batch.x[:, :1], words.flip(1), words[:, :1], torch.zeros_like(words)], dim=1)
     mask = torch.ones_like(other, dtype=torch.bool)
-    mask[:, -words.shape[1]:] = False
+    mask[:, -words.shape[1] :] = False
     one = model(batch.images, batch.image_index, batch.x, batch.mask)
     two = model(batch.images, batch.image_index, other, mask)
     torch.testing.assert_close(one, two)

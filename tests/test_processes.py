@@ -67,8 +67,9 @@ state.destroy_process_group()  # otherwise gloo's threads may abort the process 
 
 
 def run(*arguments):
-    done = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True,
-                          timeout=900)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=900
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -102,8 +103,9 @@ def by_hand(norm):
     loss = torch.nn.functional.cross_entropy(
         model.train()(batch.images.double(), batch.image_index, batch.x, batch.mask), batch.y
     )
-    return dict(zip(dict(model.named_parameters()), torch.autograd.grad(loss, list(
-        model.parameters()))))  # fmt: skip
+    return dict(
+        zip(dict(model.named_parameters()), torch.autograd.grad(loss, list(model.parameters())))
+    )
 
 
 @pytest.mark.parametrize("norm, same", [("group", True), ("batch", False)])
@@ -178,9 +180,13 @@ def test_two_processes_go_on_each_with_its_own_random_numbers(tmp_path):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     whole.mkdir(), stopped.mkdir()
     run(*LAUNCH, script, whole, -1)
-    failed = subprocess.run([sys.executable, *LAUNCH, str(script), str(stopped), "7"],
-                            capture_output=True, text=True, timeout=900,
-                            env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
+    failed = subprocess.run(
+        [sys.executable, *LAUNCH, str(script), str(stopped), "7"],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
     assert failed.returncode != 0 and not (stopped / "end.safetensors").exists()
     assert len(torch.load(stopped / "state.pt")["random"]) == 2
     run(*LAUNCH, script, stopped, -1)
@@ -200,4 +206,6 @@ def test_the_command_runs_on_two_processes(tmp_path):
     told = run(*LAUNCH, "-m", "course_utils.train", tmp_path, "--device", "cpu", "--epochs", "4")
     assert told.count("2 answers") == 1 and told.count("written to") == 1
     assert (tmp_path / "tuned/tuning.safetensors").exists()
-    assert torch.isfinite(load_file(tmp_path / "tuned/tuning.safetensors")["head.layers.3.bias"]).all()
+    assert torch.isfinite(
+        load_file(tmp_path / "tuned/tuning.safetensors")["head.layers.3.bias"]
+    ).all()

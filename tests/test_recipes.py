@@ -103,8 +103,9 @@ def test_a_recipe_writes_its_file_and_the_same_seed_gives_the_same_weights(monke
         model, _ = recipes.train_easy_vqa(0, few, tmp_path / f"{name}.safetensors", "cpu")
         runs.append((tmp_path / f"{name}.safetensors").read_bytes())
     assert runs[0] == runs[1]
-    again = recipes.load_weights(recipes.easy_vqa_model(load_easy_vqa("train")),
-                                 tmp_path / "a.safetensors")  # fmt: skip
+    again = recipes.load_weights(
+        recipes.easy_vqa_model(load_easy_vqa("train")), tmp_path / "a.safetensors"
+    )
     for p, q in zip(model.parameters(), again.parameters()):
         assert torch.equal(p, q)
 

@@ -18,14 +18,20 @@ from tools import readme
 
 MOST_CHECKPOINT_BYTES = 5_000_000
 MACHINE = re.compile(r"(?<![\w.)~-])/(?:work|root|farm|home|Users)/[\w.-]+")
-PRIVATE = re.compile(r"https?://(?:localhost|\d+\.\d+\.\d+\.\d+|[a-z\d-]+(?=[:/])"
-                     r"|[\w.-]+\.(?:local|lan|corp|internal|intranet)\b)")
+PRIVATE = re.compile(
+    r"https?://(?:localhost|\d+\.\d+\.\d+\.\d+|[a-z\d-]+(?=[:/])"
+    r"|[\w.-]+\.(?:local|lan|corp|internal|intranet)\b)"
+)
 
 
 def repository_files() -> list[Path]:
     """What is in the repository, or would be: all files that git doesn't ignore."""
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT,
-                            capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     if listed.returncode:
         pytest.skip("this isn't a git repository")
     return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
@@ -98,13 +104,18 @@ def test_checkpoints_are_small_and_no_pickles():
         if "checkpoints" in path.parts or path.suffix == ".safetensors":
             assert size < MOST_CHECKPOINT_BYTES, f"{path.name}: {size / 1e6:.1f} MB"
         assert path.suffix not in (".pt", ".pth", ".pkl", ".pickle"), (
-            f"{path.relative_to(ROOT)}: weights are kept as safetensors")
+            f"{path.relative_to(ROOT)}: weights are kept as safetensors"
+        )
 
 
 def test_spelling():
     files = [path for path in repository_files() if path.suffix in (".md", ".py", ".yaml", ".toml")]
-    done = subprocess.run([sys.executable, "-m", "codespell_lib", *map(str, files)],
-                          cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "codespell_lib", *map(str, files)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -115,7 +126,8 @@ def test_constraints_hold_the_installed_versions_of_all_that_is_needed():
         assert name in held, f"constraints.txt needs the tested version of {name}"
         assert requirement.specifier.contains(held[name]), f"{requirement} excludes {held[name]}"
         assert version(name).partition("+")[0] == held[name], (
-            f"{name} {version(name)} is installed, constraints.txt says {held[name]}")
+            f"{name} {version(name)} is installed, constraints.txt says {held[name]}"
+        )
 
 
 def test_metadata_has_lower_bounds_only():
@@ -135,13 +147,21 @@ def test_conda_gets_the_same_versions():
     assert pip == {"pip": ["-c constraints.txt", f"-e .[{extras}]"]}
 
 
-@pytest.mark.parametrize("pattern, text, named", [
-    (MACHINE, "saved in /home/me/course", True), (MACHINE, "open('/work/data')", True),
-    (MACHINE, "notebooks/work/x", False), (MACHINE, "~/course", False),
-    (PRIVATE, "http://localhost:8888", True), (PRIVATE, "https://pypi.corp/simple", True),
-    (PRIVATE, "http://10.0.0.1/x", True), (PRIVATE, "https://mirror/simple", True),
-    (PRIVATE, "https://arxiv.org/abs/1706.03762", False), (PRIVATE, "https://HOST/OWNER", False),
-])
+@pytest.mark.parametrize(
+    "pattern, text, named",
+    [
+        (MACHINE, "saved in /home/me/course", True),
+        (MACHINE, "open('/work/data')", True),
+        (MACHINE, "notebooks/work/x", False),
+        (MACHINE, "~/course", False),
+        (PRIVATE, "http://localhost:8888", True),
+        (PRIVATE, "https://pypi.corp/simple", True),
+        (PRIVATE, "http://10.0.0.1/x", True),
+        (PRIVATE, "https://mirror/simple", True),
+        (PRIVATE, "https://arxiv.org/abs/1706.03762", False),
+        (PRIVATE, "https://HOST/OWNER", False),
+    ],
+)
 def test_the_search_for_machines_finds_them(pattern, text, named):
     assert bool(pattern.search(text)) == named
 

@@ -41,8 +41,13 @@ class Net(nn.Module):
 
     def __init__(self, width=6):
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(4, width), nn.BatchNorm1d(width), nn.Dropout(0.4),
-                                    nn.Tanh(), nn.Linear(width, 1))  # fmt: skip
+        self.layers = nn.Sequential(
+            nn.Linear(4, width),
+            nn.BatchNorm1d(width),
+            nn.Dropout(0.4),
+            nn.Tanh(),
+            nn.Linear(width, 1),
+        )
 
     def forward(self, x):
         return self.layers(x)
@@ -74,8 +79,16 @@ def train(make_loader, stop=None, config=CONFIG, seed=7, **options):
             raise Stop
 
     options.setdefault("validate", validate)
-    history = fit(model, options.pop("objective", objective), make_loader(), config=config,
-                  device="cpu", progress=False, after_update=after, **options)  # fmt: skip
+    history = fit(
+        model,
+        options.pop("objective", objective),
+        make_loader(),
+        config=config,
+        device="cpu",
+        progress=False,
+        after_update=after,
+        **options,
+    )
     rest = (random.random(), np.random.rand(), torch.rand(()).item())
     return history, {k: v.clone() for k, v in model.state_dict().items()}, rest
 
@@ -108,9 +121,17 @@ def test_goes_on_from_any_update(name, stop, tmp_path):
     equal(train(LOADERS[name], resume=path, seed=5), whole)  # finished: nothing is trained again
 
 
-@pytest.mark.parametrize("fields", [
-    dict(accumulate=3), dict(save_every=0), dict(optimizer="sgd"), dict(max_steps=21),
-    dict(patience=1, lr=0.5, epochs=9), dict(precision="bf16")])  # fmt: skip
+@pytest.mark.parametrize(
+    "fields",
+    [
+        dict(accumulate=3),
+        dict(save_every=0),
+        dict(optimizer="sgd"),
+        dict(max_steps=21),
+        dict(patience=1, lr=0.5, epochs=9),
+        dict(precision="bf16"),
+    ],
+)
 def test_goes_on_with_other_settings(fields, tmp_path):
     config = FitConfig(**vars(CONFIG) | fields)
     whole = train(shuffled, config=config)
@@ -132,9 +153,13 @@ def test_the_state_does_not_change_the_run(tmp_path):
 def test_an_objective_with_its_own_generator(given, tmp_path):
     def run(stop=None, resume=None):
         own = torch.Generator().manual_seed(1)
-        return train(shuffled, stop, resume=resume, generators=[own] if given else [],
-                     objective=lambda model, batch: objective(model, batch)
-                     * torch.rand((), generator=own))  # fmt: skip
+        return train(
+            shuffled,
+            stop,
+            resume=resume,
+            generators=[own] if given else [],
+            objective=lambda model, batch: objective(model, batch) * torch.rand((), generator=own),
+        )
 
     whole = run()
     with pytest.raises(Stop):
@@ -158,8 +183,15 @@ def test_whole_pictures_in_the_order_of_their_epoch(tmp_path):
         with torch.no_grad():
             for p in model.parameters():
                 p.fill_(0.01)
-        return train(lambda: loader(data, 4, seed=2), stop, FitConfig(epochs=3, save_every=2),
-                     model=model, validate=None, objective=told, resume=resume)  # fmt: skip
+        return train(
+            lambda: loader(data, 4, seed=2),
+            stop,
+            FitConfig(epochs=3, save_every=2),
+            model=model,
+            validate=None,
+            objective=told,
+            resume=resume,
+        )
 
     whole, order = run(), list(seen)
     seen.clear()
@@ -180,13 +212,20 @@ def state(tmp_path):
     return tmp_path / "state.pt"
 
 
-@pytest.mark.parametrize("options, message", [
-    (dict(config=FitConfig(epochs=4, lr=0.03)), r"settings lr = 0.03, got 0.02"),
-    (dict(config=FitConfig(epochs=5, lr=0.02)), r"settings epochs = 5, got 4"),
-    (dict(model=Net(5)), r"model layers.0.weight = trained \(5, 4\) torch.float32, got .*\(6, 4\)"),
-    (dict(model=Net().double()), r"float64, got .*float32"),
-    (dict(model=nn.Linear(4, 1)), r"= trained .* got none|= none, got"),
-    (dict(make_loader=lambda: shuffled(size=20)), r"batches = 3, got 8")])  # fmt: skip
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(config=FitConfig(epochs=4, lr=0.03)), r"settings lr = 0.03, got 0.02"),
+        (dict(config=FitConfig(epochs=5, lr=0.02)), r"settings epochs = 5, got 4"),
+        (
+            dict(model=Net(5)),
+            r"model layers.0.weight = trained \(5, 4\) torch.float32, got .*\(6, 4\)",
+        ),
+        (dict(model=Net().double()), r"float64, got .*float32"),
+        (dict(model=nn.Linear(4, 1)), r"= trained .* got none|= none, got"),
+        (dict(make_loader=lambda: shuffled(size=20)), r"batches = 3, got 8"),
+    ],
+)
 def test_another_run_is_refused_and_nothing_is_changed(state, options, message):
     model = options.setdefault("model", Net())
     before = {k: v.clone() for k, v in model.state_dict().items()}
@@ -252,8 +291,14 @@ def test_random_states_go_round_trip():
     before = random_state([own])
 
     def draw():
-        return (random.gauss(0, 1), random.random(), np.random.randn(), np.random.rand(),
-                torch.rand(()).item(), torch.rand((), generator=own).item())  # fmt: skip
+        return (
+            random.gauss(0, 1),
+            random.random(),
+            np.random.randn(),
+            np.random.rand(),
+            torch.rand(()).item(),
+            torch.rand((), generator=own).item(),
+        )
 
     first = draw()
     set_random_state(before, [own])
@@ -283,8 +328,12 @@ save_file(model.state_dict() | {"loss": torch.tensor(history.loss, dtype=torch.f
 
 
 def start(folder):
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True)  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def finish(process):
@@ -326,7 +375,9 @@ def test_a_process_killed_at_random_moments_ends_like_an_undisturbed_one(tmp_pat
 @pytest.mark.slow
 def test_killed_while_the_file_is_written(tmp_path):
     """The kill comes from inside, between the first and the last byte."""
-    script = SCRIPT.replace("folder = ", """
+    script = SCRIPT.replace(
+        "folder = ",
+        """
 import os, signal
 real, count = torch.save, 0
 def half(values, file):
@@ -338,11 +389,17 @@ def half(values, file):
         file.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 torch.save = half
-folder = """, 1)  # fmt: skip
+folder = """,
+        1,
+    )
     for folder, extra in (("whole", []), ("killed", ["kill"]), ("killed", [])):
         (tmp_path / folder).mkdir(exist_ok=True)
-        done = subprocess.run([sys.executable, "-c", script, str(tmp_path / folder), *extra],
-                              capture_output=True, text=True, timeout=900)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path / folder), *extra],
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
         assert done.returncode == (-signal.SIGKILL if extra else 0), done.stderr
         if extra:
             assert (tmp_path / folder / "state.pt.part").exists()

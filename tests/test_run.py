@@ -7,7 +7,7 @@ import pytest
 from lessons import build
 from tools import run
 
-LESSON = '''\
+LESSON = """\
 # ---
 # jupyter:
 #   course:
@@ -28,7 +28,7 @@ if "COURSE_RECORD" in os.environ:
 
 # %%
 assert seed < LIMIT, "the claim does not hold"
-'''
+"""
 
 
 @pytest.fixture

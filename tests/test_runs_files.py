@@ -14,7 +14,12 @@ def test_runs_come_back_in_order_with_what_made_them(tmp_path):
     write_runs(path, runs, "python -m x")
     assert read_runs(path) == runs
     made = json.loads(path.read_text())["made"]
-    assert made["command"] == "python -m x" and set(made) == {"command", "python", "torch", "machine"}
+    assert made["command"] == "python -m x" and set(made) == {
+        "command",
+        "python",
+        "torch",
+        "machine",
+    }
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"made": {}}', "3"])

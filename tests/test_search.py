@@ -33,13 +33,15 @@ def test_both_begin_with_the_same_ten():
 def test_random_search_draws_log_uniformly():
     rates = [t.params["rate"] for t in search(hill, 400, "random").trials]
     logs = np.log10(rates)
-    assert -5 <= logs.min() and logs.max() <= 0
+    assert logs.min() >= -5 and logs.max() <= 0
     assert abs(logs.mean() + 2.5) < 4 * (5 / math.sqrt(12)) / math.sqrt(400)
 
 
 def test_tpe_finds_more_than_random_at_an_equal_budget():
-    ends = {name: np.mean([best_so_far(search(hill, 40, name, seed))[-1] for seed in range(5)])
-            for name in ("tpe", "random")}  # fmt: skip
+    ends = {
+        name: np.mean([best_so_far(search(hill, 40, name, seed))[-1] for seed in range(5)])
+        for name in ("tpe", "random")
+    }
     assert ends["tpe"] > ends["random"]
 
 
@@ -69,8 +71,10 @@ def test_other_errors_are_not_swallowed_and_nothing_is_printed(capfd):
         search(wrong, 3)
 
 
-@pytest.mark.parametrize("fields, message", [
-    (dict(sampler="grid"), "tpe, random, got 'grid'"), (dict(trials=0), "1 or more, got 0")])
-def test_bad_settings_are_named(fields, message):  # fmt: skip
+@pytest.mark.parametrize(
+    "fields, message",
+    [(dict(sampler="grid"), "tpe, random, got 'grid'"), (dict(trials=0), "1 or more, got 0")],
+)
+def test_bad_settings_are_named(fields, message):
     with pytest.raises(ValueError, match=message):
         search(hill, **({"trials": 2} | fields))

@@ -193,10 +193,12 @@ def test_every_method_and_seed_is_there_once():
 
 
 def test_the_rate_is_chosen_on_validation_at_the_first_seed():
-    runs = [dict(method="a", seed=0, rate=1, validation=0.8, accuracy=0.1),
-            dict(method="a", seed=0, rate=2, validation=0.7, accuracy=0.9),
-            dict(method="a", seed=1, rate=1, validation=0.5, accuracy=0.2),
-            dict(method="a", seed=1, rate=2, validation=0.9, accuracy=0.3)]  # fmt: skip
+    runs = [
+        dict(method="a", seed=0, rate=1, validation=0.8, accuracy=0.1),
+        dict(method="a", seed=0, rate=2, validation=0.7, accuracy=0.9),
+        dict(method="a", seed=1, rate=1, validation=0.5, accuracy=0.2),
+        dict(method="a", seed=1, rate=2, validation=0.9, accuracy=0.3),
+    ]
     assert [r["accuracy"] for r in semi.chosen(runs, "a")] == [0.1, 0.2]
 
 

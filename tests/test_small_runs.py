@@ -83,7 +83,8 @@ def test_every_run_is_there_once_and_one_repeats():
     torch.set_num_threads(1)
     again = small_runs.run(told["kind"], told["seed"])
     assert {k: v for k, v in again.items() if k != "right"} == {
-        k: v for k, v in told.items() if k != "right"}  # fmt: skip
+        k: v for k, v in told.items() if k != "right"
+    }
     off = np.array(again["right"]) - np.array(told["right"])
     assert abs(off.mean()) < 0.03 * small_runs.QUESTIONS  # another processor adds differently
 

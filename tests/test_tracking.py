@@ -34,16 +34,28 @@ def run(tracker, folder, config=FitConfig(epochs=3, clip=0.1), **options):
         return loss
 
     scores = iter((0.1, 0.3, 0.2))
-    history = fit(model, noting, DataLoader(DATA, batch_size=16), lambda m: next(scores), config,
-                  device="cpu", progress=False, tracker=tracker, run_folder=folder,
-                  **options)  # fmt: skip
+    history = fit(
+        model,
+        noting,
+        DataLoader(DATA, batch_size=16),
+        lambda m: next(scores),
+        config,
+        device="cpu",
+        progress=False,
+        tracker=tracker,
+        run_folder=folder,
+        **options,
+    )
     return history, norms
 
 
 def compare(curves, history, norms):
     assert curves.keys() == NAMES
-    for name, values in (("loss", history.loss), ("learning_rate", history.lr),
-                         ("gradient_norm", norms)):  # fmt: skip
+    for name, values in (
+        ("loss", history.loss),
+        ("learning_rate", history.lr),
+        ("gradient_norm", norms),
+    ):
         steps, got = zip(*curves[name])
         assert steps == tuple(range(12))
         assert got == pytest.approx(values, rel=1e-5)
@@ -105,16 +117,28 @@ run("wandb", pathlib.Path(sys.argv[1]))
 @pytest.mark.slow
 def test_wandb_says_nothing_and_reads_long_runs(tmp_path):
     home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}  # no account, no settings
-    done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path / "run")], env=home,
-                          capture_output=True, text=True, timeout=900)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path / "run")],
+        env=home,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "" and done.stderr == ""
     assert read_wandb(tmp_path / "run").keys() == NAMES
     long = FitConfig(epochs=150, max_steps=600, clip=0.0)  # more than one block of 32 kB
     torch.manual_seed(0)
-    history = fit(nn.Linear(4, 1), objective, DataLoader(DATA, batch_size=16), config=long,
-                  device="cpu", progress=False, tracker="wandb",
-                  run_folder=tmp_path / "long")  # fmt: skip
+    history = fit(
+        nn.Linear(4, 1),
+        objective,
+        DataLoader(DATA, batch_size=16),
+        config=long,
+        device="cpu",
+        progress=False,
+        tracker="wandb",
+        run_folder=tmp_path / "long",
+    )
     assert max(p.stat().st_size for p in (tmp_path / "long").rglob("*.wandb")) > 3 * 32768
     curve = read_wandb(tmp_path / "long")["loss"]
     assert [s for s, _ in curve] == list(range(600))

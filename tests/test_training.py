@@ -35,8 +35,14 @@ def squared_error(model, batch):
 def quiet_fit(model, **options):
     options.setdefault("train", batches())
     config = options.pop("config", FitConfig(epochs=3))
-    return fit(model, options.pop("objective", squared_error), config=config,
-               device="cpu", progress=False, **options)  # fmt: skip
+    return fit(
+        model,
+        options.pop("objective", squared_error),
+        config=config,
+        device="cpu",
+        progress=False,
+        **options,
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +57,10 @@ def test_fit_equals_a_loop_written_out(optimizer):
     theirs = nn.Linear(4, 1)
     theirs.load_state_dict(ours.state_dict())
     history = quiet_fit(ours, config=config)
-    groups = [{"params": [theirs.weight], "weight_decay": 0.1},
-              {"params": [theirs.bias], "weight_decay": 0.0}]  # fmt: skip
+    groups = [
+        {"params": [theirs.weight], "weight_decay": 0.1},
+        {"params": [theirs.bias], "weight_decay": 0.0},
+    ]
     if optimizer == "adamw":
         reference = torch.optim.AdamW(groups, lr=0.03, betas=(0.9, 0.98))
     else:
@@ -101,8 +109,12 @@ def test_the_best_epoch_is_kept_and_saved(tmp_path):
         return next(scores)
 
     model = nn.Linear(4, 1)
-    history = quiet_fit(model, validate=validate, config=FitConfig(epochs=5, patience=2),
-                        checkpoint=tmp_path / "best.safetensors")  # fmt: skip
+    history = quiet_fit(
+        model,
+        validate=validate,
+        config=FitConfig(epochs=5, patience=2),
+        checkpoint=tmp_path / "best.safetensors",
+    )
     assert history.score == [0.2, 0.9, 0.4, 0.3] and history.best_epoch == 1
     torch.testing.assert_close(model.weight, seen[1])
     torch.testing.assert_close(load_file(tmp_path / "best.safetensors")["weight"], seen[1])
@@ -154,10 +166,16 @@ def test_precisions_learn_the_same_line(precision):
     assert history.loss[-1] < 0.02 * history.loss[0]
 
 
-@pytest.mark.parametrize("fields, message", [
-    (dict(optimizer="adam"), "'adamw' or 'sgd', got 'adam'"), (dict(lr=-1.0), "lr=-1.0"),
-    (dict(accumulate=0), "accumulate=0"), (dict(save_every=-1), "save_every=-1")])
-def test_bad_settings_are_named(fields, message):  # fmt: skip
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        (dict(optimizer="adam"), "'adamw' or 'sgd', got 'adam'"),
+        (dict(lr=-1.0), "lr=-1.0"),
+        (dict(accumulate=0), "accumulate=0"),
+        (dict(save_every=-1), "save_every=-1"),
+    ],
+)
+def test_bad_settings_are_named(fields, message):
     with pytest.raises(ValueError, match=message):
         FitConfig(**fields)
 
@@ -220,8 +238,12 @@ def test_batches_of_unequal_size_count_alike_so_that_their_examples_do_not():
     model, seen = nn.Linear(4, 1), []
     start = nn.Linear(4, 1)
     start.load_state_dict(model.state_dict())
-    quiet_fit(model, train=batches(60), config=FitConfig(epochs=1, lr=1e-9, accumulate=2, clip=0.0),
-              after_update=lambda step: seen.append(model.weight.grad.clone()))  # fmt: skip
+    quiet_fit(
+        model,
+        train=batches(60),
+        config=FitConfig(epochs=1, lr=1e-9, accumulate=2, clip=0.0),
+        after_update=lambda step: seen.append(model.weight.grad.clone()),
+    )
     whole, first, second = (
         torch.autograd.grad(squared_error(start, (X[rows], Y[rows])), start.weight)[0]
         for rows in (slice(0, 64), slice(0, 60), slice(60, 64))

@@ -20,16 +20,22 @@ def stored():
 
 def test_every_method_rate_and_seed_is_there_once():
     found = [(r["method"], r["rate"], r["seed"]) for r in stored()]
-    expected = {(m, rate, seed) for m in tuning_curve.METHODS for rate in tuning_curve.RATES
-                for seed in tuning_curve.SEEDS}  # fmt: skip
+    expected = {
+        (m, rate, seed)
+        for m in tuning_curve.METHODS
+        for rate in tuning_curve.RATES
+        for seed in tuning_curve.SEEDS
+    }
     assert len(found) == len(set(found)) and set(found) == expected
 
 
 def test_the_rate_is_chosen_on_validation():
-    runs = [dict(method="a", seed=0, rate=1, validation=0.8, accuracy=0.1),
-            dict(method="a", seed=0, rate=2, validation=0.7, accuracy=0.9),
-            dict(method="a", seed=1, rate=1, validation=0.5, accuracy=0.2),
-            dict(method="b", seed=1, rate=1, validation=0.9, accuracy=0.3)]  # fmt: skip
+    runs = [
+        dict(method="a", seed=0, rate=1, validation=0.8, accuracy=0.1),
+        dict(method="a", seed=0, rate=2, validation=0.7, accuracy=0.9),
+        dict(method="a", seed=1, rate=1, validation=0.5, accuracy=0.2),
+        dict(method="b", seed=1, rate=1, validation=0.9, accuracy=0.3),
+    ]
     assert [r["accuracy"] for r in tuning_curve.chosen(runs, "a")] == [0.1, 0.2]
 
 

@@ -30,8 +30,9 @@ def shaken(model):
     return model.eval()
 
 
-@pytest.mark.parametrize("name, options", [
-    ("resnet18", {}), ("resnet50", dict(block=Bottleneck, blocks=(3, 4, 6, 3)))])
+@pytest.mark.parametrize(
+    "name, options", [("resnet18", {}), ("resnet50", dict(block=Bottleneck, blocks=(3, 4, 6, 3)))]
+)
 @torch.no_grad()
 def test_torchvision_s_state_dict_loads_by_name_and_gives_its_logits(name, options):
     torch.manual_seed(0)
@@ -114,8 +115,17 @@ def ours_from_timm(theirs, **options):
 
 def random_timm(**options):
     torch.manual_seed(0)
-    theirs = VisionTransformer(**{"img_size": 64, "patch_size": 16, "embed_dim": 64, "depth": 2,
-                                  "num_heads": 4, "num_classes": 5} | options)  # fmt: skip
+    theirs = VisionTransformer(
+        **{
+            "img_size": 64,
+            "patch_size": 16,
+            "embed_dim": 64,
+            "depth": 2,
+            "num_heads": 4,
+            "num_classes": 5,
+        }
+        | options
+    )
     for p in theirs.parameters():
         nn.init.normal_(p, std=0.1)
     return theirs.eval()
@@ -150,13 +160,28 @@ def test_vit_equals_transformers():
     from transformers import ViTModel
 
     torch.manual_seed(0)
-    theirs = ViTModel(TheirConfig(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
-        image_size=32, patch_size=8, layer_norm_eps=1e-6), add_pooling_layer=False).eval()
-    names = {"embeddings.position_embeddings": "pos_embed", "layernorm_before": "norm1",
-             "embeddings.patch_embeddings.projection": "patch_embed.proj", "layers": "blocks",
-             "embeddings.cls_token": "cls_token", "attention.o_proj": "attn.proj",
-             "layernorm_after": "norm2", "layernorm": "norm"}  # in this order
+    theirs = ViTModel(
+        TheirConfig(
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=48,
+            image_size=32,
+            patch_size=8,
+            layer_norm_eps=1e-6,
+        ),
+        add_pooling_layer=False,
+    ).eval()
+    names = {
+        "embeddings.position_embeddings": "pos_embed",
+        "layernorm_before": "norm1",
+        "embeddings.patch_embeddings.projection": "patch_embed.proj",
+        "layers": "blocks",
+        "embeddings.cls_token": "cls_token",
+        "attention.o_proj": "attn.proj",
+        "layernorm_after": "norm2",
+        "layernorm": "norm",
+    }  # in this order
     state, moved = dict(theirs.state_dict()), {}
     for i in range(2):
         for kind in ("weight", "bias"):
@@ -185,8 +210,12 @@ def test_without_positions_a_vit_does_not_see_the_order_of_patches(order, seed):
         assert torch.allclose(blind(images)[:, list(order)], blind(shuffled), atol=1e-10)
 
 
-@given(side=st.integers(5, 30), kernel=st.integers(1, 5), stride=st.integers(1, 4),
-       padding=st.integers(0, 2))  # fmt: skip
+@given(
+    side=st.integers(5, 30),
+    kernel=st.integers(1, 5),
+    stride=st.integers(1, 4),
+    padding=st.integers(0, 2),
+)
 @settings(max_examples=40, deadline=None)
 def test_convolution_is_unfold_and_a_product(side, kernel, stride, padding):
     images = pictures(side)
@@ -197,23 +226,26 @@ def test_convolution_is_unfold_and_a_product(side, kernel, stride, padding):
     assert torch.allclose(ours, F.conv2d(images, weight, None, stride, padding), atol=1e-4)
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda: ResNet()(torch.rand(2, 1, 8, 8)), r"expected \(images, 3, height, width\)"),
-    (lambda: ResNet()(torch.zeros(2, 3, 8, 8, dtype=torch.uint8)), "floating point"),
-    (lambda: VGG()(torch.rand(3, 64, 64)), r"got \(3, 64, 64\)"),
-    (lambda: VGG()(torch.rand(1, 3, 60, 64)), "multiples of 16, got 60x64"),
-    (lambda: ViT(ViTConfig())(torch.rand(1, 3, 64, 50)), "multiples of 16, got 64x50"),
-    (lambda: ViTConfig(image_size=60), "image_size: expected a multiple of patch=16, got 60"),
-    (lambda: ViT(ViTConfig(heads=5)), "multiple of heads=5"),
-    (lambda: ResNet(stem="vgg"), "stem: expected 'imagenet' or 'small'"),
-    (lambda: ResNet(norm="layer"), "norm: expected one of batch, group, none"),
-    (lambda: VGG(norm="layer"), "norm: expected one of"),
-    (lambda: normalise("group", 12), "multiple of 8 for groups, got 12"),
-    (lambda: ResNet((1,), 8).classify(pictures()), "classes=N"),
-    (lambda: ViT(ViTConfig()).classify(pictures()), "classes=N"),
-    (lambda: interpolate_positions(torch.zeros(1, 16, 4), 2, 2), "square number, got 15"),
-    (lambda: weights_from_timm({"reg_token": torch.zeros(1)}), "got 'reg_token'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: ResNet()(torch.rand(2, 1, 8, 8)), r"expected \(images, 3, height, width\)"),
+        (lambda: ResNet()(torch.zeros(2, 3, 8, 8, dtype=torch.uint8)), "floating point"),
+        (lambda: VGG()(torch.rand(3, 64, 64)), r"got \(3, 64, 64\)"),
+        (lambda: VGG()(torch.rand(1, 3, 60, 64)), "multiples of 16, got 60x64"),
+        (lambda: ViT(ViTConfig())(torch.rand(1, 3, 64, 50)), "multiples of 16, got 64x50"),
+        (lambda: ViTConfig(image_size=60), "image_size: expected a multiple of patch=16, got 60"),
+        (lambda: ViT(ViTConfig(heads=5)), "multiple of heads=5"),
+        (lambda: ResNet(stem="vgg"), "stem: expected 'imagenet' or 'small'"),
+        (lambda: ResNet(norm="layer"), "norm: expected one of batch, group, none"),
+        (lambda: VGG(norm="layer"), "norm: expected one of"),
+        (lambda: normalise("group", 12), "multiple of 8 for groups, got 12"),
+        (lambda: ResNet((1,), 8).classify(pictures()), "classes=N"),
+        (lambda: ViT(ViTConfig()).classify(pictures()), "classes=N"),
+        (lambda: interpolate_positions(torch.zeros(1, 16, 4), 2, 2), "square number, got 15"),
+        (lambda: weights_from_timm({"reg_token": torch.zeros(1)}), "got 'reg_token'"),
+    ],
+)
 def test_bad_input_gets_one_clear_error(call, message):
     with pytest.raises(ValueError, match=message):
         call()

@@ -32,8 +32,11 @@ def controls(box):
 
 
 def compose(**options):
-    settings = {"choices": {"shape": ("square", "bar")}, "sliders": {"size": (4, 60, 10)},
-                "question": "is it dark?"}  # fmt: skip
+    settings = {
+        "choices": {"shape": ("square", "bar")},
+        "sliders": {"size": (4, 60, 10)},
+        "question": "is it dark?",
+    }
     return widgets.compose_and_ask(draw, ask, ("yes", "no"), **(settings | options))
 
 
@@ -67,8 +70,14 @@ def test_questions_are_suggested_and_others_allowed():
 
 def test_two_runs_give_the_same_state():
     def state():
-        return [{key: value for key, value in control.get_state().items()
-                 if key not in ("layout", "style")} for control in controls(compose())]  # fmt: skip
+        return [
+            {
+                key: value
+                for key, value in control.get_state().items()
+                if key not in ("layout", "style")
+            }
+            for control in controls(compose())
+        ]
 
     assert state() == state()
 
@@ -129,8 +138,11 @@ def test_an_explorer_searches_both_ways_and_shows_errors():
 
 def test_mistakes_are_browsed_by_family():
     pictures = [torch.rand(3, 8, 8) for _ in range(3)]
-    found = {"colour": [(pictures[0], "a"), (pictures[1], "b")], "none": [],
-             "shape": [(pictures[2], "costs $5, and $6")]}  # fmt: skip
+    found = {
+        "colour": [(pictures[0], "a"), (pictures[1], "b")],
+        "none": [],
+        "shape": [(pictures[2], "costs $5, and $6")],
+    }
     box = widgets.mistakes(found)
     (family, place), view = box.children[0].children, box.children[1]
     assert [name for name, _ in family.options] == ["colour (2)", "shape (1)"]

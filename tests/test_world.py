@@ -97,8 +97,7 @@ def read_answer(question: str, objects) -> str | None:
 
 def exact(scenes: Scenes, i: int):
     """As `describe`, with places not rounded."""
-    return [(*o[:3], scenes.cx[i, k], scenes.cy[i, k])
-            for k, o in enumerate(scenes.describe(i))]  # fmt: skip
+    return [(*o[:3], scenes.cx[i, k], scenes.cy[i, k]) for k, o in enumerate(scenes.describe(i))]
 
 
 @settings(max_examples=15, deadline=None)
@@ -226,8 +225,11 @@ def mode_accuracy(world, rows):
     for q in (rows & first).nonzero()[0]:
         counts[world.questions[q]][world.answers[q]] += 1
     second = (rows & ~first).nonzero()[0]
-    right = [counts[world.questions[q]].most_common(1)[0][0] == world.answers[q]
-             for q in second if world.questions[q] in counts]  # fmt: skip
+    right = [
+        counts[world.questions[q]].most_common(1)[0][0] == world.answers[q]
+        for q in second
+        if world.questions[q] in counts
+    ]
     return sum(right) / len(second), world.chance[second].mean()
 
 
@@ -282,8 +284,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not():
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_parts_share_no_scene(split):
-    keys = [set(generate(split, part, 1500).scenes.keys()) for part in
-            ("train", "validation", "test")]  # fmt: skip
+    keys = [
+        set(generate(split, part, 1500).scenes.keys()) for part in ("train", "validation", "test")
+    ]
     assert not (keys[0] & keys[1] or keys[0] & keys[2] or keys[1] & keys[2])
 
 
@@ -328,10 +331,17 @@ def test_captions_have_known_probabilities_and_are_true(seed):
             noun = re.sub(r"^(there is )?a ", "", first)
             assert fitting(exact(scenes, i), noun)
             if rest:
-                pairs = [(a, b) for a in fitting(exact(scenes, i), noun)
-                         for b in fitting(exact(scenes, i), rest[1])]  # fmt: skip
-                axis, sign = {"left of": (3, -1), "right of": (3, 1), "above": (4, -1),
-                              "below": (4, 1)}[rest[0]]  # fmt: skip
+                pairs = [
+                    (a, b)
+                    for a in fitting(exact(scenes, i), noun)
+                    for b in fitting(exact(scenes, i), rest[1])
+                ]
+                axis, sign = {
+                    "left of": (3, -1),
+                    "right of": (3, 1),
+                    "above": (4, -1),
+                    "below": (4, 1),
+                }[rest[0]]
                 assert any(sign * (a[axis] - b[axis]) >= 6 for a, b in pairs)
 
 
@@ -379,19 +389,25 @@ def test_referring_expressions_name_one_object_and_give_its_box():
         (lambda: generate(scenes=5, seed=-1), "seed: expected a whole number from 0, got -1"),
         (lambda: generate(families="exists"), "expected a tuple of names, got the string 'exists'"),
         (lambda: compose([("small", "red", "circle", 5)]), "expected .size, colour, shape, cx, cy"),
-        (lambda: ask("is there a circle?", compose([("small", "red", "circle", 9, 9)]), 3),
-         "i: expected a scene from 0 to 0, got 3"),
+        (
+            lambda: ask("is there a circle?", compose([("small", "red", "circle", 9, 9)]), 3),
+            "i: expected a scene from 0 to 0, got 3",
+        ),
         (lambda: ask(3, compose([("small", "red", "circle", 9, 9)])), "a question as a string"),
         (lambda: compose([]), "expected 1 to 4, got 0"),
         (lambda: compose([("big", "red", "circle", 5, 5)]), "size: expected one of small, large"),
         (lambda: compose([("small", "red", "circle", 5, 64)]), "centre: expected numbers"),
-        (lambda: ask("who is there?", compose([("small", "red", "circle", 5, 5)])),
-         "expected a question such as: is there a .* got 'who is there"),
-        (lambda: ask("what colour is the cross?", compose([("small", "red", "circle", 5, 5)])),
-         "does not apply"),
+        (
+            lambda: ask("who is there?", compose([("small", "red", "circle", 5, 5)])),
+            "expected a question such as: is there a .* got 'who is there",
+        ),
+        (
+            lambda: ask("what colour is the cross?", compose([("small", "red", "circle", 5, 5)])),
+            "does not apply",
+        ),
         (lambda: from_world(replace(generate(scenes=2), questions=())), "ask for more scenes"),
     ],
-)  # fmt: skip
+)
 def test_bad_arguments_give_one_clear_error(call, message):
     with pytest.raises(ValueError, match=message):
         call()
@@ -403,15 +419,17 @@ def test_the_world_as_a_dataset():
     assert data.tokenizer.get_vocab() == other.tokenizer.get_vocab()
     assert data.answers == other.answers == ANSWERS
     assert len(data) == 8 * 300 and data.images.shape == (300, 3, 64, 64)
-    assert ask(data.questions[0], generate(scenes=300, seed=0).scenes,
-               int(data.image_index[0])) == data.answers[data.y[0]]  # fmt: skip
+    assert (
+        ask(data.questions[0], generate(scenes=300, seed=0).scenes, int(data.image_index[0]))
+        == data.answers[data.y[0]]
+    )
 
 
 def test_chinese_says_the_same():
     """Every question has a sentence of its own in each language, and is understood in it."""
     programs = [p for family in FAMILIES for p in all_programs(family)]
     scenes = generate(scenes=40, seed=3).scenes
-    for program in programs[:: 7]:
+    for program in programs[::7]:
         text, other = text_of(program, "zh"), text_of(program, "en")
         assert parse(text, "zh") == program == parse(other, "en")
         assert not any(character.isascii() for character in text)
@@ -419,7 +437,9 @@ def test_chinese_says_the_same():
     for i, (one, two) in enumerate(zip(english, chinese)):
         assert ("red" in one.split()) == ("红" in two)
         assert ("circle" in one) == ("圆" in two) and ("above" in one) == ("上" in two)
-        assert math.isclose(caption_log_prob(one, scenes, i), caption_log_prob(two, scenes, i, "zh"))
+        assert math.isclose(
+            caption_log_prob(one, scenes, i), caption_log_prob(two, scenes, i, "zh")
+        )
 
 
 def test_a_chinese_character_is_a_token():

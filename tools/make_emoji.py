@@ -29,26 +29,52 @@ ALIKE = 0.05  # pictures that differ by less of their ink belong to one family
 
 # whole subcategories in which pictures differ in a detail
 GROUPS = {
-    "alphanum": "buttons", "av-symbol": "buttons", "arrow": "buttons", "keycap": "buttons",
-    "geometric": "geometric shapes", "zodiac": "zodiac", "religion": "religious symbols",
-    "transport-sign": "signs", "warning": "signs", "gender": "gender signs", "math": "mathematics",
-    "punctuation": "punctuation", "heart": "hearts", "flag": "flags", "time": "clocks",
-    "skin-tone": "skin tones", "cat-face": "cat faces", "monkey-face": "three monkeys",
-    "hands": "hands", "hand-prop": "hands",
-}  # fmt: skip
+    "alphanum": "buttons",
+    "av-symbol": "buttons",
+    "arrow": "buttons",
+    "keycap": "buttons",
+    "geometric": "geometric shapes",
+    "zodiac": "zodiac",
+    "religion": "religious symbols",
+    "transport-sign": "signs",
+    "warning": "signs",
+    "gender": "gender signs",
+    "math": "mathematics",
+    "punctuation": "punctuation",
+    "heart": "hearts",
+    "flag": "flags",
+    "time": "clocks",
+    "skin-tone": "skin tones",
+    "cat-face": "cat faces",
+    "monkey-face": "three monkeys",
+    "hands": "hands",
+    "hand-prop": "hands",
+}
 SUBJECTS = r"\b(woman|man|women|men|person|people|boy|girl|older|old|santa|mx|mrs\.?|and)(’s)?\b:?"
-VARIANTS = {"mermaid": "merfolk", "merman": "merfolk", "merperson": "merfolk",
-            "princess": "royalty", "prince": "royalty", "with crown": "royalty",
-            "breast-feeding": "feeding baby", "beard": "plain people",
-            "blond hair": "plain people", "": "plain people", "child": "plain people",
-            "baby": "plain people"}  # fmt: skip
+VARIANTS = {
+    "mermaid": "merfolk",
+    "merman": "merfolk",
+    "merperson": "merfolk",
+    "princess": "royalty",
+    "prince": "royalty",
+    "with crown": "royalty",
+    "breast-feeding": "feeding baby",
+    "beard": "plain people",
+    "blond hair": "plain people",
+    "": "plain people",
+    "child": "plain people",
+    "baby": "plain people",
+}
 
 
 def read(archive: str, pattern: str) -> dict[str, bytes]:
     """Files of a package by their path, without its first folder."""
     with tarfile.open(archive) as tar:
-        return {m.name.split("/", 1)[1]: tar.extractfile(m).read()
-                for m in tar if m.isfile() and re.search(pattern, m.name)}  # fmt: skip
+        return {
+            m.name.split("/", 1)[1]: tar.extractfile(m).read()
+            for m in tar
+            if m.isfile() and re.search(pattern, m.name)
+        }
 
 
 def singular(word: str) -> str:
@@ -90,8 +116,8 @@ def join(labels: list[str], pictures: np.ndarray) -> list[str]:
         return label
 
     for i in range(len(small) - 1):
-        difference = np.abs(small[i + 1:] - small[i]).mean(1)  # (later pictures,)
-        for j in np.nonzero(difference < ALIKE * np.minimum(ink[i], ink[i + 1:]))[0] + i + 1:
+        difference = np.abs(small[i + 1 :] - small[i]).mean(1)  # (later pictures,)
+        for j in np.nonzero(difference < ALIKE * np.minimum(ink[i], ink[i + 1 :]))[0] + i + 1:
             parent[root(labels[j])] = root(labels[i])
     members = defaultdict(list)
     for label in labels:
@@ -103,7 +129,7 @@ def join(labels: list[str], pictures: np.ndarray) -> list[str]:
 def split(families: list[str]) -> dict[str, str]:
     """The part of each family. Small families, in the order of a hash of their names, fill the test
     part, then the validation part."""
-    parts = {family: "train" for family in families}
+    parts = dict.fromkeys(families, "train")
     small = [f for f in parts if families.count(f) <= LARGE]
     small.sort(key=lambda family: hashlib.sha256(family.encode()).hexdigest())
     for part, size in SIZES.items():
@@ -128,8 +154,10 @@ def make(pictures_archive: str, names_archive: str) -> tuple[np.ndarray, list[di
     notes = read(names_archive, r"/annotations/(en|zh)/annotations\.json$")
     words = {
         language: json.loads(notes[f"annotations/{language}/annotations.json"])["annotations"][
-            "annotations"] for language in LANGUAGES
-    }  # fmt: skip
+            "annotations"
+        ]
+        for language in LANGUAGES
+    }
     pictures, records, labels = [], [], []
     for entry in json.loads(files["emoji.json"]):
         text = "".join(chr(int(code, 16)) for code in entry["unified"].split("-"))
@@ -139,11 +167,14 @@ def make(pictures_archive: str, names_archive: str) -> tuple[np.ndarray, list[di
         if path not in files or not all(found):
             continue
         pictures.append(on_white(files[path]))
-        records.append({
-            "id": entry["unified"], "category": entry["category"],
-            "names": {lang: f["tts"][0] for lang, f in zip(LANGUAGES, found)},
-            "keywords": {lang: f.get("default", []) for lang, f in zip(LANGUAGES, found)},
-        })  # fmt: skip
+        records.append(
+            {
+                "id": entry["unified"],
+                "category": entry["category"],
+                "names": {lang: f["tts"][0] for lang, f in zip(LANGUAGES, found)},
+                "keywords": {lang: f.get("default", []) for lang, f in zip(LANGUAGES, found)},
+            }
+        )
         labels.append(family_by_name(found[0]["tts"][0], entry["category"], entry["subcategory"]))
     pictures = np.stack(pictures)  # (n, 64, 64, 3)
     families = join(labels, pictures)
@@ -169,8 +200,11 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / "pictures.png"
     Image.fromarray(sheet(pictures)).save(path, optimize=True)
-    content = {"side": SIDE, "columns": COLUMNS,
-               "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}  # fmt: skip
+    content = {
+        "side": SIDE,
+        "columns": COLUMNS,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
     lines = ",\n".join(json.dumps(record, ensure_ascii=False) for record in records)
     head = json.dumps(content)[1:-1]
     text = f'{{{head}, "emoji": [\n{lines}\n]}}\n'

@@ -18,16 +18,19 @@ def address(root: Path = ROOT) -> str:
     """How to get the course, or that its address isn't set yet."""
     home = repository(root)
     if not home:
-        return ("The address of this repository is not set yet, so the lessons have no Colab "
-                "buttons. `make repository URL=https://...` sets it everywhere.")
+        return (
+            "The address of this repository is not set yet, so the lessons have no Colab "
+            "buttons. `make repository URL=https://...` sets it everywhere."
+        )
     return f"```\ngit clone {home}\ncd {home.rsplit('/', 1)[1]}\n```"
 
 
 def glossary(root: Path = ROOT) -> str:
     """The terms of the course in alphabetical order, from lessons/glossary.yaml."""
     terms = yaml.safe_load((root / "lessons" / "glossary.yaml").read_text(encoding="utf-8"))
-    return "\n".join(f"- **{term}**: {' '.join(terms[term].split())}"
-                     for term in sorted(terms, key=str.casefold))
+    return "\n".join(
+        f"- **{term}**: {' '.join(terms[term].split())}" for term in sorted(terms, key=str.casefold)
+    )
 
 
 def filled(text: str, root: Path = ROOT) -> str:

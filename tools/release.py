@@ -12,8 +12,15 @@ from pathlib import Path
 from lessons.heads import ROOT, sources, table
 
 FOLDERS = ("notebooks", "course_utils", "data")
-FILES = ("LICENSE", "Makefile", "constraints.txt", "environment.yml", "pyproject.toml",
-         "tools/__init__.py", "tools/start.py")
+FILES = (
+    "LICENSE",
+    "Makefile",
+    "constraints.txt",
+    "environment.yml",
+    "pyproject.toml",
+    "tools/__init__.py",
+    "tools/start.py",
+)
 LEAVE_OUT = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "*.pyc")
 README = """\
 # {title}

@@ -1,6 +1,6 @@
 """Set the address of this repository, in pyproject.toml and in all that is made from it.
 
-    python -m tools.repository https://github.com/OWNER/NAME
+python -m tools.repository https://github.com/OWNER/NAME
 """
 
 import re
@@ -17,8 +17,9 @@ def set_address(url: str, root: Path = ROOT) -> None:
     if url and not re.fullmatch(r"https://[\w.-]+(/[\w.-]+){2,}", url):
         raise ValueError(f"expected an address such as https://HOST/OWNER/NAME, got {url!r}")
     path = root / "pyproject.toml"
-    text, count = re.subn(r'(?<=\n\[tool\.course\]\nrepository = )".*"', f'"{url}"',
-                          path.read_text(encoding="utf-8"))
+    text, count = re.subn(
+        r'(?<=\n\[tool\.course\]\nrepository = )".*"', f'"{url}"', path.read_text(encoding="utf-8")
+    )
     if count != 1:
         raise ValueError('pyproject.toml needs [tool.course] with repository = "" below it')
     path.write_text(text, encoding="utf-8")

@@ -53,8 +53,10 @@ def cell_seconds(nb) -> list[tuple[float, str]]:
     for cell in nb.cells:
         timing = cell.metadata.get("execution", {})
         if "iopub.execute_input" in timing and "shell.execute_reply" in timing:
-            begin, end = (datetime.fromisoformat(timing[key].replace("Z", "+00:00"))
-                          for key in ("iopub.execute_input", "shell.execute_reply"))
+            begin, end = (
+                datetime.fromisoformat(timing[key].replace("Z", "+00:00"))
+                for key in ("iopub.execute_input", "shell.execute_reply")
+            )
             times.append(((end - begin).total_seconds(), cell.source.strip().splitlines()[-1]))
     return times
 
@@ -69,8 +71,11 @@ def processor() -> str:
 
 
 def versions() -> dict[str, str]:
-    return {"python": platform.python_version(), "torch": torch.__version__,
-            "processor": processor()}
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "processor": processor(),
+    }
 
 
 def update(path: Path, change: dict) -> None:
@@ -78,8 +83,9 @@ def update(path: Path, change: dict) -> None:
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for key, content in change.items():
         known[key] = {**known.get(key, {}), **content}
-    path.write_text(json.dumps(known, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
-                    encoding="utf-8")
+    path.write_text(
+        json.dumps(known, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
 
 
 def claims(sources: list[Path]) -> bool:
@@ -104,8 +110,10 @@ def measured_values(source: Path, seed: int) -> dict[str, float] | None:
     values: dict[str, float] = {}
     for entry in map(json.loads, lines):
         if values.setdefault(entry["name"], entry["value"]) != entry["value"]:
-            sys.exit(f"measured({entry['name']!r}) got two values in one run: "
-                     f"{values[entry['name']]} and {entry['value']}")
+            sys.exit(
+                f"measured({entry['name']!r}) got two values in one run: "
+                f"{values[entry['name']]} and {entry['value']}"
+            )
     print(f"{source.stem}, seed {seed}: {len(values)} numbers", flush=True)
     return values
 
@@ -121,10 +129,25 @@ def spreads(sources: list[Path]) -> bool:
             sys.exit("measured() must be called with the same names in every run")
         number = source.name[:2]
         given = {name: [values[name] for values in runs] for name in runs[0]}
-        update(SPREADS, {name: {"mean": statistics.fmean(of), "std": statistics.stdev(of)}
-                         for name, of in given.items()})
-        update(SPREADS, {"made": {number: {"command": f"make spreads N={number}",
-                                           "seeds": list(range(5)), **versions()}}})
+        update(
+            SPREADS,
+            {
+                name: {"mean": statistics.fmean(of), "std": statistics.stdev(of)}
+                for name, of in given.items()
+            },
+        )
+        update(
+            SPREADS,
+            {
+                "made": {
+                    number: {
+                        "command": f"make spreads N={number}",
+                        "seeds": list(range(5)),
+                        **versions(),
+                    }
+                }
+            },
+        )
     return True
 
 

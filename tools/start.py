@@ -45,7 +45,8 @@ def copy_lessons(root: Path = ROOT) -> list[str]:
 def has_screen() -> bool:
     """Whether a browser can be opened here."""
     if sys.platform.startswith("linux") and not (
-            os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
         return False
     try:
         webbrowser.get()
@@ -81,6 +82,7 @@ def main() -> None:
     if os.name == "posix":
         os.execv(command[0], command)  # JupyterLab takes over, so that Ctrl-C reaches it alone
     import subprocess
+
     sys.exit(subprocess.call(command))
 
 

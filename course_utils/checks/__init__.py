@@ -37,11 +37,31 @@ from IPython.display import display
 
 from course_utils import lab, plots
 from course_utils.checks.feedback import (
-    Exercise, Feedback, alike, call, choice, compare, listening, prediction, value,
-)  # fmt: skip
+    Exercise,
+    Feedback,
+    alike,
+    call,
+    choice,
+    compare,
+    listening,
+    prediction,
+    value,
+)
 
-__all__ = ["Exercise", "Feedback", "call", "check", "choice", "compare", "compare_prediction",
-           "hint", "prediction", "progress", "quiz", "value"]  # fmt: skip
+__all__ = [
+    "Exercise",
+    "Feedback",
+    "call",
+    "check",
+    "choice",
+    "compare",
+    "compare_prediction",
+    "hint",
+    "prediction",
+    "progress",
+    "quiz",
+    "value",
+]
 
 GOES_ON = "The lesson goes on with the course's own."
 
@@ -135,8 +155,11 @@ def _verdict(this: Exercise, answer: Any) -> str:
         if isinstance(error, NotImplementedError) and not error.args:
             left = " `raise NotImplementedError` still stands there."
             return missing + ("" if _blank(answer) else left)
-        reasons = [reason for wrong, reason in this.mistakes
-                   if reason and _same(this, answer, error, outcomes, wrong)]  # fmt: skip
+        reasons = [
+            reason
+            for wrong, reason in this.mistakes
+            if reason and _same(this, answer, error, outcomes, wrong)
+        ]
     text = str(error) if isinstance(error, Feedback) else _raised(error)
     return f"not yet. {text} {' Or: '.join(reasons)}".rstrip()
 
@@ -144,8 +167,10 @@ def _verdict(this: Exercise, answer: Any) -> str:
 def _blank(answer: Any) -> bool:
     """Whether a function does nothing but raise NotImplementedError."""
     code = getattr(answer, "__code__", None)
-    return code is None or (code.co_names == ("NotImplementedError",)
-                            and code.co_nlocals == code.co_argcount + code.co_kwonlyargcount)
+    return code is None or (
+        code.co_names == ("NotImplementedError",)
+        and code.co_nlocals == code.co_argcount + code.co_kwonlyargcount
+    )
 
 
 def _run(this: Exercise, answer: Any) -> tuple[Exception | None, list]:
@@ -222,8 +247,10 @@ def compare_prediction(
     value_, _, spread = found.partition(" ± ")
     spread = spread.removesuffix(f" {unit}") if unit else spread
     gap = predicted - float(value_)
-    print(f"Predicted: {predicted:.{digits}f}{' ' + unit if unit else ''}, measured: {found}. "
-          f"The prediction minus the measurement: {gap:+.{digits}f} ± {spread}")  # fmt: skip
+    print(
+        f"Predicted: {predicted:.{digits}f}{' ' + unit if unit else ''}, measured: {found}. "
+        f"The prediction minus the measurement: {gap:+.{digits}f} ± {spread}"
+    )
 
 
 def _page(text: str) -> str:

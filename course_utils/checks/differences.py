@@ -38,7 +38,8 @@ def of_values(got: np.ndarray, want: np.ndarray, atol: float) -> str:
     if close:
         return f"{text} That is close: rounding, or a small term left out?"
     return text + (
-        _pattern(got, want, tolerance) if got.size > 1 and finite.all() and not truths else "")
+        _pattern(got, want, tolerance) if got.size > 1 and finite.all() and not truths else ""
+    )
 
 
 def _of_number(got, want, difference, tolerance) -> str:
@@ -52,8 +53,10 @@ def _of_number(got, want, difference, tolerance) -> str:
 def _of_array(got, want, difference, tolerance) -> str:
     place = tuple(int(i) for i in np.unravel_index(difference.argmax(), difference.shape))
     count = int((difference > tolerance).sum())
-    return (f"{count} of {got.size} values differ, the largest difference is "
-            f"{difference.max():.2g} at index {place}.")  # fmt: skip
+    return (
+        f"{count} of {got.size} values differ, the largest difference is "
+        f"{difference.max():.2g} at index {place}."
+    )
 
 
 def _pattern(got: np.ndarray, want: np.ndarray, tolerance: float) -> str:
@@ -70,8 +73,11 @@ def _pattern(got: np.ndarray, want: np.ndarray, tolerance: float) -> str:
     if near(got, -want):
         return " All of them have the wrong sign."
     if abs(ratio) > 1e-3 and near(got / ratio, want):
-        return f" All of them are {ratio:.3g} times too large." if ratio > 1 else (
-            f" All of them are {ratio:.3g} times what they should be.")  # fmt: skip
+        return (
+            f" All of them are {ratio:.3g} times too large."
+            if ratio > 1
+            else (f" All of them are {ratio:.3g} times what they should be.")
+        )
     if near(got - offset, want):
         return f" All of them are off by the same {abs(offset):.3g}."
     if near(np.sort(got, axis=None), np.sort(want, axis=None)):

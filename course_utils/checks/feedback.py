@@ -88,7 +88,7 @@ def _compare_objects(got: Any, want: Any, what: str, atol: float) -> None:
     """Texts, truth values, sets, dictionaries, and sequences of tensors."""
     if isinstance(want, bool) and isinstance(got, (np.bool_, torch.Tensor)) and _truth(got):
         got = bool(got)
-    if isinstance(want, (list, tuple)) and not isinstance(got, (list, tuple)) or (
+    if (isinstance(want, (list, tuple)) and not isinstance(got, (list, tuple))) or (
         not isinstance(want, (list, tuple)) and type(got) is not type(want)
     ):
         raise Feedback(f"{what}: expected {kind(want)}, got {kind(got)}.")
@@ -144,9 +144,16 @@ def _array(value: Any) -> np.ndarray:
 
 def kind(value: Any) -> str:
     """What something is, in a word that a learner knows."""
-    names = {"Tensor": "a tensor", "ndarray": "an array", "int": "a whole number",
-             "float": "a number", "bool": "True or False", "str": "a text",
-             "dict": "a dictionary", "NoneType": "None"}  # fmt: skip
+    names = {
+        "Tensor": "a tensor",
+        "ndarray": "an array",
+        "int": "a whole number",
+        "float": "a number",
+        "bool": "True or False",
+        "str": "a text",
+        "dict": "a dictionary",
+        "NoneType": "None",
+    }
     if isinstance(value, np.number):
         return "a NumPy number"
     name = type(value).__name__
@@ -253,8 +260,10 @@ def prediction(
             span = f"a number from {low:g} to {high:g}{' ' + unit if unit else ''}"
             raise Feedback(f"expected {span}, got {_short(answer)}.")
         if unit == "%" and not below_1 and 0 < float(answer) < 1:
-            raise Feedback(f"in per cent: {float(answer):g} is less than 1 %. Did you mean "
-                           f"{100 * float(answer):g}?")  # fmt: skip
+            raise Feedback(
+                f"in per cent: {float(answer):g} is less than 1 %. Did you mean "
+                f"{100 * float(answer):g}?"
+            )
 
     test.noted = True  # a prediction can't be right before it's measured
     return test

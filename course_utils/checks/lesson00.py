@@ -72,28 +72,42 @@ def _per_batch(batches):
 
 EXERCISES = {
     "00.1": Exercise(
-        "The shape of h", 3, 1, (32, 25, 64), _test_shape,
+        "The shape of h",
+        3,
+        1,
+        (32, 25, 64),
+        _test_shape,
         (
             "h has a vector of length dim for every position, and positions are words then patches.",
             "Nine words and sixteen patches stand in one row: how many positions is that?",
         ),
     ),
     "00.2": Exercise(
-        "Accuracy over batches", 5, 1, accuracy, _test_accuracy,
+        "Accuracy over batches",
+        5,
+        1,
+        accuracy,
+        _test_accuracy,
         (
             "The last batch is often smaller. Should its questions count more than the others?",
             "Add up the right answers of all batches, add up the sizes of all batches, and divide "
             "once, at the end.",
         ),
         mistakes=(
-            (mean_of_means, "That is the mean of the batches' accuracies: a question in a small "
-             "batch counts more than one in a large batch."),
+            (
+                mean_of_means,
+                "That is the mean of the batches' accuracies: a question in a small "
+                "batch counts more than one in a large batch.",
+            ),
             (_wrong_answers, "That is the share of wrong answers."),
             (_last_batch, "Only the last batch is counted."),
             (_count, "That is how many are right. Divide by how many there are."),
-            (lambda batches: 100 * accuracy(batches), "That is in per cent; a share is from 0 to 1."),
+            (
+                lambda batches: 100 * accuracy(batches),
+                "That is in per cent; a share is from 0 to 1.",
+            ),
             (lambda batches: accuracy(batches[:1]), "Only the first batch is counted."),
             (_per_batch, "That takes every batch to be as large as the first."),
         ),
     ),
-}  # fmt: skip
+}

@@ -6,9 +6,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import torch
 
-from course_utils.checks.feedback import (
-    Exercise, Feedback, call, compare, kind, number, prediction,
-)  # fmt: skip
+from course_utils.checks.feedback import Exercise, Feedback, call, compare, kind, number, prediction
 
 COLOURS = {"black", "blue", "brown", "gray", "green", "red", "teal", "yellow"}
 SHAPES = {"circle", "rectangle", "triangle"}
@@ -24,10 +22,14 @@ def entropy_bits(counts):
 
 
 def _test_entropy(function):
-    for counts, name in (([5.0, 5.0], "two equally frequent answers"), ([1.0, 3.0], "counts 1, 3"),
-                         ([3.0, 1.0, 2.0, 2.0], "counts 3, 1, 2, 2"),
-                         ([4.0, 0.0, 4.0], "counts with a zero"), ([7.0, 0.0], "a certain answer"),
-                         ([[3.0, 1.0], [0.0, 4.0]], "a table of two rows")):
+    for counts, name in (
+        ([5.0, 5.0], "two equally frequent answers"),
+        ([1.0, 3.0], "counts 1, 3"),
+        ([3.0, 1.0, 2.0, 2.0], "counts 3, 1, 2, 2"),
+        ([4.0, 0.0, 4.0], "counts with a zero"),
+        ([7.0, 0.0], "a certain answer"),
+        ([[3.0, 1.0], [0.0, 4.0]], "a table of two rows"),
+    ):
         want = float(entropy_bits(counts))
         compare(number(call(function, torch.tensor(counts))), want, f"the entropy of {name}")
 
@@ -118,9 +120,10 @@ def mode_per_question(train_questions, train_answers, test_questions):
     return [counts[q].most_common(1)[0][0] if q in counts else overall for q in test_questions]
 
 
-_TRAIN = (["a?", "b?", "a?", "b?", "a?", "b?", "b?", "b?", "c?", "c?", "c?", "d?", "d?"],
-          ["red", "no", "yes", "no", "yes", "blue", "no", "blue", "yes", "yes", "no", "yes",
-           "yes"])  # fmt: skip
+_TRAIN = (
+    ["a?", "b?", "a?", "b?", "a?", "b?", "b?", "b?", "c?", "c?", "c?", "d?", "d?"],
+    ["red", "no", "yes", "no", "yes", "blue", "no", "blue", "yes", "yes", "no", "yes", "yes"],
+)
 
 
 def _test_mode(function):
@@ -128,8 +131,10 @@ def _test_mode(function):
     got = call(function, *_TRAIN, asked)
     if not isinstance(got, (list, tuple, np.ndarray, torch.Tensor)) or len(got) != len(asked):
         came = f" of {len(got)}" if isinstance(got, (list, tuple, dict, set, str)) else ""
-        raise Feedback(f"expected a list of {len(asked)} answers, one for each test question, got "
-                       f"{kind(got)}{came}.")  # fmt: skip
+        raise Feedback(
+            f"expected a list of {len(asked)} answers, one for each test question, got "
+            f"{kind(got)}{came}."
+        )
     want = mode_per_question(*_TRAIN, asked)
     for question, one, right in zip(asked, got, want):
         if one != right:
@@ -182,9 +187,28 @@ def balanced_rows(questions, answers):
     return sorted(kept)
 
 
-_BIASED = (["a?"] * 6 + ["b?"] * 7 + ["c?"] * 3 + ["a?"],
-           ["no", "no", "yes", "no", "yes", "yes", "red", "blue", "red", "green", "blue", "green",
-            "red", "yes", "yes", "yes", "no"])  # fmt: skip
+_BIASED = (
+    ["a?"] * 6 + ["b?"] * 7 + ["c?"] * 3 + ["a?"],
+    [
+        "no",
+        "no",
+        "yes",
+        "no",
+        "yes",
+        "yes",
+        "red",
+        "blue",
+        "red",
+        "green",
+        "blue",
+        "green",
+        "red",
+        "yes",
+        "yes",
+        "yes",
+        "no",
+    ],
+)
 
 
 def _test_balance(function):
@@ -198,7 +222,7 @@ def _test_balance(function):
         if isinstance(i, (str, float, np.floating)) or not float(i).is_integer():
             raise Feedback(f"expected a list of row numbers, got one with {i!r} in it.")
     rows = [int(i) for i in got]
-    if rows and not (0 <= min(rows) and max(rows) < len(questions)):
+    if rows and not (min(rows) >= 0 and max(rows) < len(questions)):
         raise Feedback(f"expected row numbers from 0 to {len(questions) - 1}.")
     if len(set(rows)) < len(rows):
         raise Feedback("some rows occur twice. A copy of an example is no new example.")
@@ -208,13 +232,19 @@ def _test_balance(function):
     for question, wanted in (("a?", 2), ("b?", 3)):
         seen = counts[question]
         if len(seen) < wanted:
-            raise Feedback(f"of the {wanted} answers of {question!r} only {len(seen)} are kept: "
-                           "each answer that it has must stay.")  # fmt: skip
+            raise Feedback(
+                f"of the {wanted} answers of {question!r} only {len(seen)} are kept: "
+                "each answer that it has must stay."
+            )
         if len(set(seen.values())) > 1:
-            raise Feedback(f"the answers kept for {question!r} are {dict(seen)}: not equally often.")
+            raise Feedback(
+                f"the answers kept for {question!r} are {dict(seen)}: not equally often."
+            )
     if counts["c?"]:
-        raise Feedback("'c?' has a single answer. A blind model would be right on it every time, so "
-                       "nothing of it can stay.")  # fmt: skip
+        raise Feedback(
+            "'c?' has a single answer. A blind model would be right on it every time, so "
+            "nothing of it can stay."
+        )
     best = len(balanced_rows(questions, answers))
     if len(rows) < best:
         raise Feedback(f"the {len(rows)} rows are balanced, but {best} could have been kept.")
@@ -234,8 +264,10 @@ def _keeps_single(questions, answers):
 def _oversampled(questions, answers):
     kept = []
     for q in sorted(set(questions)):
-        groups = [[i for i, a in enumerate(answers) if (questions[i], a) == (q, name)]
-                  for name in sorted(set(answers))]  # fmt: skip
+        groups = [
+            [i for i, a in enumerate(answers) if (questions[i], a) == (q, name)]
+            for name in sorted(set(answers))
+        ]
         groups = [g for g in groups if g]
         most = max(map(len, groups))
         kept += [g[k % len(g)] for g in groups for k in range(most)]
@@ -259,10 +291,15 @@ def stated(question):
 
 
 def _test_stated(function):
-    for question in ("what is the blue shape?", "what color is the circle?",
-                     "what is the color of the triangle?", "what color is the shape?",
-                     "what shape is in the image?", "is there a red shape?",
-                     "does the image not contain a circle?"):  # fmt: skip
+    for question in (
+        "what is the blue shape?",
+        "what color is the circle?",
+        "what is the color of the triangle?",
+        "what color is the shape?",
+        "what shape is in the image?",
+        "is there a red shape?",
+        "does the image not contain a circle?",
+    ):
         got = call(function, question)
         if not isinstance(got, (set, frozenset)):
             raise Feedback(f"expected a set, such as {{'red'}} or set(), got {type(got).__name__}.")
@@ -359,7 +396,11 @@ def _test_loss(function):
 
 EXERCISES = {
     "01.1": Exercise(
-        "Predict the blind accuracy", 3, 1, 45.0, prediction(0, 100, "%"),
+        "Predict the blind accuracy",
+        3,
+        1,
+        45.0,
+        prediction(0, 100, "%"),
         (
             "There are 13 answers. Chance is one in 13, if nothing at all is known.",
             "About three of four questions can be answered by yes or no. Any number from 0 to 100 "
@@ -367,7 +408,11 @@ EXERCISES = {
         ),
     ),
     "01.2": Exercise(
-        "Entropy", 10, 1, entropy_bits, _test_entropy,
+        "Entropy",
+        10,
+        1,
+        entropy_bits,
+        _test_entropy,
         (
             "Turn counts into probabilities first: p = counts / counts.sum().",
             "An outcome with count 0 adds nothing, but 0 * log2(0) is nan: keep p[p > 0] only.",
@@ -381,12 +426,18 @@ EXERCISES = {
             (_entropy_per_column, "Divide by the sum of all counts: a table is one distribution."),
             (_entropy_per_row, "Divide by the sum of all counts: a table is one distribution."),
             (lambda c: entropy_bits(c) * math.log10(2), "That is with log10: use log2."),
-            (lambda c: -(c / len(c) * (c / len(c)).log2()).sum(),
-             "Probabilities are counts divided by their sum, not by how many there are."),
+            (
+                lambda c: -(c / len(c) * (c / len(c)).log2()).sum(),
+                "Probabilities are counts divided by their sum, not by how many there are.",
+            ),
         ),
     ),
     "01.3": Exercise(
-        "Mutual information", 10, 2, mutual_information, _test_information,
+        "Mutual information",
+        10,
+        2,
+        mutual_information,
+        _test_information,
         (
             "I(Y; Q) = H(Y) - H(Y|Q). Add the rows up, and you have the counts of the answers.",
             "H(Y|Q) = H(Q, Y) - H(Q): entropy_bits takes the whole table, table.sum(0) are the "
@@ -401,7 +452,11 @@ EXERCISES = {
         ),
     ),
     "01.4": Exercise(
-        "The best blind model", 15, 2, mode_per_question, _test_mode,
+        "The best blind model",
+        15,
+        2,
+        mode_per_question,
+        _test_mode,
         (
             "Count the training answers of each question string: a dictionary of Counters.",
             "Counter.most_common(1)[0][0] is the commonest. For a question that training never had, "
@@ -416,7 +471,11 @@ EXERCISES = {
         ),
     ),
     "01.5": Exercise(
-        "Balance a biased set", 15, 3, balanced_rows, _test_balance,
+        "Balance a biased set",
+        15,
+        3,
+        balanced_rows,
+        _test_balance,
         (
             "Group the rows by question, and within a question by answer. How many of each answer "
             "can be kept at most?",
@@ -431,7 +490,11 @@ EXERCISES = {
         ),
     ),
     "01.6": Exercise(
-        "What a question gives away", 10, 2, stated, _test_stated,
+        "What a question gives away",
+        10,
+        2,
+        stated,
+        _test_stated,
         (
             "'is there a red shape?' doesn't say that there is one. 'what is the red shape?' does.",
             "Only questions that begin with 'what' take something for granted. Collect their words "
@@ -445,7 +508,11 @@ EXERCISES = {
         ),
     ),
     "01.7": Exercise(
-        "Pictures on both sides", 10, 2, shared_pictures, _test_shared,
+        "Pictures on both sides",
+        10,
+        2,
+        shared_pictures,
+        _test_shared,
         (
             "A set keeps each thing once, but it can't compare tensors by their pixels. Turn each "
             "picture into something that it can: bytes, or a tuple.",
@@ -456,15 +523,24 @@ EXERCISES = {
             (_pairs, "Count each picture once, however often it occurs."),
             (_first_repeated, "Count each picture once, however often it occurs in the first."),
             (_second_repeated, "Count each picture once, however often it occurs in the second."),
-            (_by_object, "Tensors in a set are told apart by which object they are, not by their "
-             "pixels."),
+            (
+                _by_object,
+                "Tensors in a set are told apart by which object they are, not by their pixels.",
+            ),
             (_by_text, "PyTorch shortens the text of a long tensor: different ones look alike."),
             (_by_sum, "Two different pictures may have the same sum of pixels."),
-            (_by_number, "Numbers are given anew in each split: number 3 is another picture there."),
+            (
+                _by_number,
+                "Numbers are given anew in each split: number 3 is another picture there.",
+            ),
         ),
     ),
     "01.8": Exercise(
-        "The loss of a blind model", 5, 2, loss_without_picture, _test_loss,
+        "The loss of a blind model",
+        5,
+        2,
+        loss_without_picture,
+        _test_loss,
         (
             "What remains open after the question is H(Y|Q), in bits. PyTorch's loss uses the "
             "natural logarithm.",
@@ -476,4 +552,4 @@ EXERCISES = {
             (lambda bits: 2**bits, "That is the number of equally likely answers, not the loss."),
         ),
     ),
-}  # fmt: skip
+}

@@ -9,11 +9,42 @@ from course_utils.models.attention import causal_mask
 
 # 02.1 WordPiece
 
-VOCABULARY = {"a", "ab", "abc", "b", "c", "circle", "##a", "##b", "##bc", "##c", "##s", "##cle",
-              "cir", "red", "##d", "##dish", "##ish", "re"}  # fmt: skip
+VOCABULARY = {
+    "a",
+    "ab",
+    "abc",
+    "b",
+    "c",
+    "circle",
+    "##a",
+    "##b",
+    "##bc",
+    "##c",
+    "##s",
+    "##cle",
+    "cir",
+    "red",
+    "##d",
+    "##dish",
+    "##ish",
+    "re",
+}
 # abcle: abc is the longest, and then ##le is missing; dish: only ##dish is there
-WORDS = ("abc", "circle", "circles", "abcbc", "reddish", "cabs", "redx", "x", "bbc", "circ", "c",
-         "abcle", "dish")  # fmt: skip
+WORDS = (
+    "abc",
+    "circle",
+    "circles",
+    "abcbc",
+    "reddish",
+    "cabs",
+    "redx",
+    "x",
+    "bbc",
+    "circ",
+    "c",
+    "abcle",
+    "dish",
+)
 
 
 def _wordpiece(word, vocabulary):
@@ -75,8 +106,12 @@ def _unknown_at_the_end(word, vocabulary):
 
 
 def _no_unknown(word, vocabulary):
-    return _wordpiece(word, set(vocabulary) | set("abcdefghijklmnopqrstuvwxyz")
-                      | {f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"})  # fmt: skip
+    return _wordpiece(
+        word,
+        set(vocabulary)
+        | set("abcdefghijklmnopqrstuvwxyz")
+        | {f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"},
+    )
 
 
 def _test_wordpiece(function):
@@ -132,8 +167,11 @@ def _test_largest(function):
         for power in (0, 0.5, 1):
             got = call(function, q, k, power)
             got = got.item() if isinstance(got, torch.Tensor) and got.numel() == 1 else got
-            compare(got, _mean_largest_weight(q, k, power).item(),
-                    f"the mean largest weight for dim = {dim}, power = {power}")  # fmt: skip
+            compare(
+                got,
+                _mean_largest_weight(q, k, power).item(),
+                f"the mean largest weight for dim = {dim}, power = {power}",
+            )
 
 
 # 02.3 causal attention
@@ -251,8 +289,10 @@ def _hidden_alike(add, keep):
     add = add.masked_fill(add <= -1e4, -torch.inf)  # (batch, 1, 1, words)
     weak = add[~keep & (add != -torch.inf)]  # (places that aren't hidden,)
     if len(weak):
-        raise Feedback("the mask to add: padding is to get -torch.inf, or a number below -10,000, "
-                       f"and gets {weak[0]:g}. Words get 0.")  # fmt: skip
+        raise Feedback(
+            "the mask to add: padding is to get -torch.inf, or a number below -10,000, "
+            f"and gets {weak[0]:g}. Words get 0."
+        )
     return add
 
 
@@ -300,10 +340,15 @@ def _test_perplexity(function):
         got = call(function, log_p, mask)
         impossible = call(function, log_p.masked_fill(~mask, -torch.inf), mask)
         if isinstance(impossible, (float, torch.Tensor)) and impossible != impossible:
-            raise Feedback("with a log p of -inf in the padding the result is nan: 0 times infinity. "
-                           "Take log_p[mask], don't multiply.")  # fmt: skip
-        compare(float(got) if isinstance(got, torch.Tensor) and got.numel() == 1 else got,
-                float(_perplexity(log_p, mask)), f"the perplexity of a batch of {batch}")  # fmt: skip
+            raise Feedback(
+                "with a log p of -inf in the padding the result is nan: 0 times infinity. "
+                "Take log_p[mask], don't multiply."
+            )
+        compare(
+            float(got) if isinstance(got, torch.Tensor) and got.numel() == 1 else got,
+            float(_perplexity(log_p, mask)),
+            f"the perplexity of a batch of {batch}",
+        )
 
 
 # 02.7 80/10/10
@@ -373,7 +418,11 @@ def _test_corrupt(function):
 
 EXERCISES = {
     "02.1": Exercise(
-        "WordPiece by longest match", 15, 2, _wordpiece, _test_wordpiece,
+        "WordPiece by longest match",
+        15,
+        2,
+        _wordpiece,
+        _test_wordpiece,
         (
             "Keep the place `start` that you have reached. Try the whole rest of the word, then "
             "the rest without its last letter, and so on, until a piece is in the vocabulary.",
@@ -385,13 +434,19 @@ EXERCISES = {
             (_without_marks, "A piece that continues a word begins with ##."),
             (_unknown_at_the_end, "A word with an unknown rest becomes [UNK] as a whole."),
             (_no_unknown, "A piece that is not in the vocabulary has no id."),
-            (_goes_back, "WordPiece never goes back: if the longest piece leads nowhere, the word "
-             "is [UNK]."),
+            (
+                _goes_back,
+                "WordPiece never goes back: if the longest piece leads nowhere, the word is [UNK].",
+            ),
             (_mark_anywhere, "A piece with ## can't begin a word."),
         ),
     ),
     "02.2": Exercise(
-        "What the divisor does", 10, 1, _mean_largest_weight, _test_largest,
+        "What the divisor does",
+        10,
+        1,
+        _mean_largest_weight,
+        _test_largest,
         (
             "Scores are q @ k.T, divided by q.shape[-1] ** power. Over which axis is the softmax?",
             "Each query weighs the keys, so the softmax runs over the last axis. Then "
@@ -408,7 +463,11 @@ EXERCISES = {
         ),
     ),
     "02.3": Exercise(
-        "Causal attention", 10, 2, _causal_attention, _test_causal,
+        "Causal attention",
+        10,
+        2,
+        _causal_attention,
+        _test_causal,
         (
             "Scores are q @ k.transpose(-2, -1), divided by the root of the width. Row i of the mask "
             "belongs to the query i; it may look at the columns 0 to i.",
@@ -420,18 +479,26 @@ EXERCISES = {
             (_future_only, "Each word reads what follows it: the triangle is the wrong one."),
             (_not_itself, ""),
             (_one_ahead, "Each word reads one word too far: the very word that it is to predict."),
-            (_masked_after_softmax, "After the softmax it is too late: the rows no longer add up "
-             "to 1."),
+            (
+                _masked_after_softmax,
+                "After the softmax it is too late: the rows no longer add up to 1.",
+            ),
             (_zero_scores, "A score of 0 is not 'no weight': exp(0) = 1. It must be -inf."),
             (_causal_undivided, "The scores aren't divided by the root of the width."),
-            (_all_axes_reversed, "`.T` turns all axes round. There may be axes in front: "
-             "k.transpose(-2, -1)."),
+            (
+                _all_axes_reversed,
+                "`.T` turns all axes round. There may be axes in front: k.transpose(-2, -1).",
+            ),
             (_over_queries, "The softmax runs over the keys, the last axis."),
             (_leaking, "A finite score leaves a weight: exp(-10) isn't 0. Use -torch.inf."),
         ),
     ),
     "02.4": Exercise(
-        "One mask, three conventions", 10, 2, _masks_for, _test_masks,
+        "One mask, three conventions",
+        10,
+        2,
+        _masks_for,
+        _test_masks,
         (
             "SDPA's boolean mask has our sense, nn.MultiheadAttention's has the opposite one, and "
             "a mask of floats is added to the scores.",
@@ -443,20 +510,30 @@ EXERCISES = {
             (_all_inverted, "Everything is the wrong way round."),
             (_ones_added, "Adding 1 to words' scores hardly hides the padding: add 0, and -inf."),
             (_zero_times_inf, ""),
-            (_wrong_masks, "That is `wrong_masks`: in nn.MultiheadAttention True means leave this "
-             "one out, and a mask to add has 0 for words, -inf for padding."),
+            (
+                _wrong_masks,
+                "That is `wrong_masks`: in nn.MultiheadAttention True means leave this "
+                "one out, and a mask to add has 0 for words, -inf for padding.",
+            ),
         ),
     ),
     "02.5": Exercise(
-        "Perplexity", 5, 1, _perplexity, _test_perplexity,
+        "Perplexity",
+        5,
+        1,
+        _perplexity,
+        _test_perplexity,
         (
             "It is the exponential of the mean loss over all tokens. Padding isn't a token.",
             "log_p[mask] holds the tokens only. Mean, negate, torch.exp.",
         ),
         mistakes=(
             (_mean_with_padding, "Padding was counted as tokens: divide by mask.sum()."),
-            (_of_sentences, "That is the mean over texts of their perplexities. Long texts count "
-             "for more: sum over all tokens first."),
+            (
+                _of_sentences,
+                "That is the mean over texts of their perplexities. Long texts count "
+                "for more: sum over all tokens first.",
+            ),
             (_positive, "The sign is missing: a perplexity is at least 1."),
             (_in_bits, "log_p is in nat, so the base is e."),
             (_no_exponential, "That is the loss. Its exponential is wanted."),
@@ -465,15 +542,25 @@ EXERCISES = {
         ),
     ),
     "02.6": Exercise(
-        "Predict the loss on 200 sentences", 3, 1, 0.8, prediction(0, 5, "nat"),
-        ("The grammar's entropy is 1.02 nat a token. Does it bound the loss on these 200 "
-         "sentences?",
-         "Imagine a model that knows the list by heart: each sentence then has the probability "
-         "1 / 200. How many nat is that a sentence, and about how many a token, at 8 or 9 tokens "
-         "a sentence?"),
+        "Predict the loss on 200 sentences",
+        3,
+        1,
+        0.8,
+        prediction(0, 5, "nat"),
+        (
+            "The grammar's entropy is 1.02 nat a token. Does it bound the loss on these 200 "
+            "sentences?",
+            "Imagine a model that knows the list by heart: each sentence then has the probability "
+            "1 / 200. How many nat is that a sentence, and about how many a token, at 8 or 9 tokens "
+            "a sentence?",
+        ),
     ),
     "02.7": Exercise(
-        "Masking 80/10/10", 10, 2, _corrupt, _test_corrupt,
+        "Masking 80/10/10",
+        10,
+        2,
+        _corrupt,
+        _test_corrupt,
         (
             "lot < 0.8 holds for 80 % of the chosen tokens, 0.8 <= lot < 0.9 for 10 %.",
             "torch.where(chosen & (lot < 0.8), mask_id, x), then once more for the random ones. "
@@ -486,19 +573,27 @@ EXERCISES = {
             (_always_mask, "Every chosen token became the mask."),
             (_labels_without_kept, "The tokens that stay as they are have labels, too."),
             (_labels_of_shown, "The labels are the words of `x`, not those shown."),
-            (_random_over_mask, "lot < 0.9 also holds where lot < 0.8: the random words overwrite "
-             "the masks."),
+            (
+                _random_over_mask,
+                "lot < 0.9 also holds where lot < 0.8: the random words overwrite the masks.",
+            ),
             (_none_kept, "A tenth of the chosen tokens stays as it is."),
         ),
     ),
     "02.8": Exercise(
-        "Which training finds mistakes?", 5, 2, "b",
-        choice("b", {
-            "a": "In the third column it is about level with b, but its state of a word tells the "
-                 "word far less often: second column.",
-            "c": "It misses several times as many wrong words as b: it has seen only right words in "
-                 "the open.",
-        }),
+        "Which training finds mistakes?",
+        5,
+        2,
+        "b",
+        choice(
+            "b",
+            {
+                "a": "In the third column it is about level with b, but its state of a word tells the "
+                "word far less often: second column.",
+                "c": "It misses several times as many wrong words as b: it has seen only right words in "
+                "the open.",
+            },
+        ),
         (
             "Begin with the third column. How large are the differences beside their ±?",
             "Two rows are about level there. Which of these two tells the word better, in the "
@@ -506,4 +601,4 @@ EXERCISES = {
         ),
         mistakes=(("a", ""), ("c", ""), ("d", "")),
     ),
-}  # fmt: skip
+}

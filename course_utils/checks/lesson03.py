@@ -46,22 +46,36 @@ def _true_division(side, kernel, stride=1, padding=0, dilation=1):
     return (side + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1
 
 
-CONVOLUTIONS = ((64, 16, 16, 0, 1), (64, 3, 1, 1, 1), (64, 7, 2, 3, 1), (17, 3, 2, 0, 1),
-                (18, 3, 2, 1, 1), (32, 3, 1, 0, 2), (20, 5, 3, 2, 2), (9, 1, 2, 0, 1),
-                (9, 1, 2, 1, 1))  # fmt: skip
+CONVOLUTIONS = (
+    (64, 16, 16, 0, 1),
+    (64, 3, 1, 1, 1),
+    (64, 7, 2, 3, 1),
+    (17, 3, 2, 0, 1),
+    (18, 3, 2, 1, 1),
+    (32, 3, 1, 0, 2),
+    (20, 5, 3, 2, 2),
+    (9, 1, 2, 0, 1),
+    (9, 1, 2, 1, 1),
+)
 
 
 def _test_output_side(function):
-    compare(number(call(function, 17, 3)), 15,
-            "the side for side 17, kernel 3, and nothing else given")  # fmt: skip
+    compare(
+        number(call(function, 17, 3)), 15, "the side for side 17, kernel 3, and nothing else given"
+    )
     for side, kernel, stride, padding, dilation in CONVOLUTIONS:
         got = number(call(function, side, kernel, stride, padding, dilation))
-        compare(got, _output_side(side, kernel, stride, padding, dilation),
-                f"the side for side {side}, kernel {kernel}, stride {stride}, padding {padding}, "
-                f"dilation {dilation}")  # fmt: skip
+        compare(
+            got,
+            _output_side(side, kernel, stride, padding, dilation),
+            f"the side for side {side}, kernel {kernel}, stride {stride}, padding {padding}, "
+            f"dilation {dilation}",
+        )
         if not isinstance(got, (int, np.integer)):
-            raise Feedback(f"the side {got!r} is no whole number (int): it is to be the size of a "
-                           "tensor. Round down with // on whole numbers.")  # fmt: skip
+            raise Feedback(
+                f"the side {got!r} is no whole number (int): it is to be the size of a "
+                "tensor. Round down with // on whole numbers."
+            )
 
 
 # 03.2 the receptive field
@@ -108,8 +122,16 @@ def _from_zero(layers):
     return _receptive_field(layers) - 1
 
 
-STACKS = ([(3, 1)], [(3, 1), (3, 1)], [(3, 1), (2, 2), (3, 1), (2, 2)], [(7, 2), (3, 2), (3, 1)],
-          [(16, 16)], [(1, 1)], [(1, 2), (3, 1)], [(3, 2), (3, 2), (3, 2), (3, 2)])  # fmt: skip
+STACKS = (
+    [(3, 1)],
+    [(3, 1), (3, 1)],
+    [(3, 1), (2, 2), (3, 1), (2, 2)],
+    [(7, 2), (3, 2), (3, 1)],
+    [(16, 16)],
+    [(1, 1)],
+    [(1, 2), (3, 1)],
+    [(3, 2), (3, 2), (3, 2), (3, 2)],
+)
 
 
 def _test_receptive_field(function):
@@ -238,8 +260,10 @@ def _test_start_epoch(function):
         if not (model.head.training and model.head[0].training):
             raise Feedback("the head is in eval mode: its dropout does nothing.")
         if not model.training:
-            raise Feedback("`model` itself is in eval mode. A model may hold more than a backbone and "
-                           "a head: call model.train() first.")  # fmt: skip
+            raise Feedback(
+                "`model` itself is in eval mode. A model may hold more than a backbone and "
+                "a head: call model.train() first."
+            )
         if any(p.requires_grad for p in model.backbone.parameters()):
             raise Feedback("the backbone's weights still get gradients.")
         if not all(p.requires_grad for p in model.head.parameters()):
@@ -250,8 +274,10 @@ def _test_start_epoch(function):
             raise Feedback("the running means of the frozen BN still move.")
         if not torch.is_grad_enabled():
             torch.set_grad_enabled(True)
-            raise Feedback("gradients are off for everything, the head too: freeze the backbone's "
-                           "weights only.")  # fmt: skip
+            raise Feedback(
+                "gradients are off for everything, the head too: freeze the backbone's "
+                "weights only."
+            )
 
 
 # 03.6 patches
@@ -307,13 +333,20 @@ def _test_patch_embed(function):
         images = torch.rand(n, 3, height, width, generator=generator)  # (images, 3, h, w)
         weight = torch.randn(dim, 3, patch, patch, generator=generator)  # (dim, 3, patch, patch)
         bias = torch.randn(dim, generator=generator)  # (dim,)
-        compare(call(function, images, weight, bias), _patch_embed(images, weight, bias),
-                f"the patches of pictures of {height}x{width}, patch {patch}")  # fmt: skip
+        compare(
+            call(function, images, weight, bias),
+            _patch_embed(images, weight, bias),
+            f"the patches of pictures of {height}x{width}, patch {patch}",
+        )
 
 
 EXERCISES = {
     "03.1": Exercise(
-        "The side of a convolution's output", 5, 1, _output_side, _test_output_side,
+        "The side of a convolution's output",
+        5,
+        1,
+        _output_side,
+        _test_output_side,
         (
             "Put dilation * (kernel - 1) + 1 where the formula has K. Padding is on both sides.",
             "(side + 2 * padding - span) // stride + 1, with span = dilation * (kernel - 1) + 1.",
@@ -323,13 +356,19 @@ EXERCISES = {
             (_without_one, "The first start, 0, counts too: plus one."),
             (_rounded_up, "A window that doesn't fit as a whole is left out: round down."),
             (_not_dilated, "A dilated kernel spans more pixels than it has entries."),
-            (_dilated_kernel, "The last entry isn't followed by a gap: the span is "
-             "dilation * (kernel - 1) + 1."),
+            (
+                _dilated_kernel,
+                "The last entry isn't followed by a gap: the span is dilation * (kernel - 1) + 1.",
+            ),
             (_true_division, "A side is a whole number: round down with //."),
         ),
     ),
     "03.2": Exercise(
-        "The receptive field", 10, 2, _receptive_field, _test_receptive_field,
+        "The receptive field",
+        10,
+        2,
+        _receptive_field,
+        _test_receptive_field,
         (
             "Keep two numbers: what is seen, and how far apart neighbours lie. Both begin with 1.",
             "In each layer first seen += (kernel - 1) * step, then step *= stride.",
@@ -340,12 +379,18 @@ EXERCISES = {
             (_whole_kernels, "A kernel of K adds K - 1 neighbours: one of them is seen already."),
             (_strides_added, "Two strides of 2 give a step of 4: multiply them."),
             (_from_zero, "One pixel sees itself: begin with 1."),
-            (_from_the_last, "The first layer comes first: a stride counts for the layers behind "
-             "it."),
+            (
+                _from_the_last,
+                "The first layer comes first: a stride counts for the layers behind it.",
+            ),
         ),
     ),
     "03.3": Exercise(
-        "A residual block", 10, 1, _residual_block, _test_residual,
+        "A residual block",
+        10,
+        1,
+        _residual_block,
+        _test_residual,
         (
             "F is conv2 of the relu of conv1. Add x to it, then one more relu.",
             "Two ReLUs: one between the convolutions, one behind the sum. What is added is x as it "
@@ -353,33 +398,57 @@ EXERCISES = {
         ),
         mistakes=(
             (_not_added, "x isn't added: that is a plain network."),
-            (_relu_before_the_sum, "The last ReLU comes behind the sum. Before it, F could only "
-             "add, never take away."),
+            (
+                _relu_before_the_sum,
+                "The last ReLU comes behind the sum. Before it, F could only add, never take away.",
+            ),
             (_no_last_relu, "The ReLU behind the sum is missing."),
             (_no_inner_relu, "Without a ReLU between them the two convolutions are one."),
-            (_adds_the_inner, "What came into the block is added, not what the first convolution "
-             "made of it."),
+            (
+                _adds_the_inner,
+                "What came into the block is added, not what the first convolution made of it.",
+            ),
             (_three_relus, "F ends with the second convolution: no ReLU before the sum."),
         ),
     ),
     "03.4": Exercise(
-        "Frozen means eval mode, too", 10, 2, _start_epoch, _test_start_epoch,
+        "Frozen means eval mode, too",
+        10,
+        2,
+        _start_epoch,
+        _test_start_epoch,
         (
             "model.train() reaches every module inside. What has to come after it?",
             "model.train(), then model.backbone.requires_grad_(False) and model.backbone.eval().",
         ),
-        mistakes=((_only_weights, ""), (_eval_too_early, ""), (_all_in_eval, ""),
-                  (_only_eval, ""), (_all_frozen, ""), (_only_parts_train, ""),
-                  (_no_gradients_at_all, "")),
+        mistakes=(
+            (_only_weights, ""),
+            (_eval_too_early, ""),
+            (_all_in_eval, ""),
+            (_only_eval, ""),
+            (_all_frozen, ""),
+            (_only_parts_train, ""),
+            (_no_gradients_at_all, ""),
+        ),
     ),
     "03.5": Exercise(
-        "Predict the probe on raw pixels", 2, 1, 40, prediction(0, 100, "%"),
-        ("A linear map adds up pixels with fixed weights, wherever the thing is. Against that: it "
-         "has 768 of them for each shape.",
-         "Circles, squares, triangles and crosses of one size differ in how many pixels they fill."),
+        "Predict the probe on raw pixels",
+        2,
+        1,
+        40,
+        prediction(0, 100, "%"),
+        (
+            "A linear map adds up pixels with fixed weights, wherever the thing is. Against that: it "
+            "has 768 of them for each shape.",
+            "Circles, squares, triangles and crosses of one size differ in how many pixels they fill.",
+        ),
     ),
     "03.6": Exercise(
-        "Patches are a convolution", 15, 2, _patch_embed, _test_patch_embed,
+        "Patches are a convolution",
+        15,
+        2,
+        _patch_embed,
+        _test_patch_embed,
         (
             "reshape cuts each side in two: (images, 3, rows, patch, columns, patch). Bring the "
             "axes of one patch together with permute, before you flatten.",
@@ -389,25 +458,39 @@ EXERCISES = {
         mistakes=(
             (_plain_reshape, "A plain reshape cuts rows of pixels, not squares: permute first."),
             (_columns_first, "Patches go row by row: from the left to the right, then down."),
-            (_channels_last, "In the weight the channel comes first: (dim, 3, patch, patch). "
-             "Flatten the patch in the same order."),
+            (
+                _channels_last,
+                "In the weight the channel comes first: (dim, 3, patch, patch). "
+                "Flatten the patch in the same order.",
+            ),
             (_no_bias, "The bias is missing."),
             (_dim_first, "The shape is (images, patches, dim): dim comes last."),
-            (_pixels_turned, "Inside each patch rows and columns are exchanged: of the two axes of "
-             "length `patch` the row comes first."),
+            (
+                _pixels_turned,
+                "Inside each patch rows and columns are exchanged: of the two axes of "
+                "length `patch` the row comes first.",
+            ),
             (_weight_reshaped, "reshape doesn't transpose: weight.flatten(1).T."),
         ),
     ),
     "03.7": Exercise(
-        "Which stem?", 5, 2, "c",
-        choice("c", {
-            "a": "2,000 pictures are few for a ViT from scratch: see the table above.",
-            "b": "The mean over patches has forgotten the places, and the question is about them.",
-            "d": "11 million weights from scratch meet 2,000 pictures, and its stem leaves four "
-                 "patches of 64x64 pixels.",
-        }),
-        ("Two things are asked for: features that few labels can't give, and places.",
-         "Which option has real features and keeps the grid?"),
+        "Which stem?",
+        5,
+        2,
+        "c",
+        choice(
+            "c",
+            {
+                "a": "2,000 pictures are few for a ViT from scratch: see the table above.",
+                "b": "The mean over patches has forgotten the places, and the question is about them.",
+                "d": "11 million weights from scratch meet 2,000 pictures, and its stem leaves four "
+                "patches of 64x64 pixels.",
+            },
+        ),
+        (
+            "Two things are asked for: features that few labels can't give, and places.",
+            "Which option has real features and keeps the grid?",
+        ),
         mistakes=(("a", ""), ("b", ""), ("d", "")),
     ),
-}  # fmt: skip
+}

@@ -18,9 +18,10 @@ def _score_std(dim, sigma_q, sigma_k):
 def _test_score_std(function):
     for dim, sigma_q, sigma_k in ((64, 0.5, 3.0), (16, 2.0, 2.0), (1, 1.0, 1.0), (400, 1.0, 1.5)):
         compare(
-            call(function, dim, sigma_q, sigma_k), _score_std(dim, sigma_q, sigma_k),
+            call(function, dim, sigma_q, sigma_k),
+            _score_std(dim, sigma_q, sigma_k),
             f"the standard deviation for dim = {dim}, sigma_q = {sigma_q}, sigma_k = {sigma_k}",
-        )  # fmt: skip
+        )
 
 
 # 04.2 an inverted mask
@@ -127,8 +128,7 @@ def _without_mlp_biases(dim, layers, mlp_dim, *rest):
 
 
 def _without_places(dim, layers, mlp_dim, vocab_size, max_words, visual_dim, patches):
-    return (_count(dim, layers, mlp_dim, vocab_size, max_words, visual_dim, patches)
-            - patches * dim)  # fmt: skip
+    return _count(dim, layers, mlp_dim, vocab_size, max_words, visual_dim, patches) - patches * dim
 
 
 def _without_projection_bias(dim, *rest):
@@ -152,10 +152,12 @@ def _test_count(function):
         if isinstance(got, float) and got.is_integer():
             got = int(got)
         compare(
-            got, _count(*sizes),
+            got,
+            _count(*sizes),
             "the number of parameters for (dim, layers, mlp_dim, vocab_size, max_words, visual_dim, "
-            f"patches) = {sizes}", atol=1e-12,
-        )  # fmt: skip
+            f"patches) = {sizes}",
+            atol=1e-12,
+        )
 
 
 # 04.5 cross-attention
@@ -208,7 +210,9 @@ def _test_cross(function):
     w_q, w_k, w_v = torch.randn(3, 8, 8, generator=generator) / 2
     got = call(function, h, context, w_q, w_k, w_v)
     if isinstance(got, torch.Tensor) and got.shape == (2, 5, 8):
-        raise Feedback("there is one vector for each patch. Queries come from h: one for each word.")
+        raise Feedback(
+            "there is one vector for each patch. Queries come from h: one for each word."
+        )
     compare(got, _cross_attention(h, context, w_q, w_k, w_v), "the words' update")
     one = context[:, :1]  # with one patch, its value is what every word gets
     got = call(function, h, one, w_q, w_k, w_v)
@@ -247,7 +251,11 @@ def _test_choice(value):
 
 EXERCISES = {
     "04.1": Exercise(
-        "The spread of scores", 5, 1, _score_std, _test_score_std,
+        "The spread of scores",
+        5,
+        1,
+        _score_std,
+        _test_score_std,
         (
             "q . k is a sum of dim independent products. What is the variance of one product, and "
             "of the sum?",
@@ -262,7 +270,11 @@ EXERCISES = {
         ),
     ),
     "04.2": Exercise(
-        "An inverted mask", 5, 1, _attend, _test_attend,
+        "An inverted mask",
+        5,
+        1,
+        _attend,
+        _test_attend,
         (
             "Read what nn.MultiheadAttention says about key_padding_mask. What does True mean there?",
             "There True means: leave this key out. Ours means: there is a word. `~mask` turns one "
@@ -276,7 +288,11 @@ EXERCISES = {
         ),
     ),
     "04.3": Exercise(
-        "The joint mask", 5, 1, joint_mask, _test_joint_mask,
+        "The joint mask",
+        5,
+        1,
+        joint_mask,
+        _test_joint_mask,
         (
             "Two parts, side by side: what is known about the words, and one True for each patch.",
             "mask.new_ones(len(mask), patches) has the right type and device; torch.cat([...], "
@@ -287,13 +303,22 @@ EXERCISES = {
             (lambda m, p: torch.cat([m, m.new_zeros(len(m), p)], 1), ""),
             (lambda m, p: torch.cat([m.float(), torch.ones(len(m), p)], 1), ""),
             (lambda m, p: m, "The patches are positions too: they need entries of their own."),
-            (lambda m, p: torch.cat([~m, m.new_ones(len(m), p)], 1), "The words' part is inverted."),
-            (lambda m, p: torch.ones(len(m), m.shape[1] + p, dtype=torch.bool),
-             "The padding may be attended to: where did the words' mask go?"),
+            (
+                lambda m, p: torch.cat([~m, m.new_ones(len(m), p)], 1),
+                "The words' part is inverted.",
+            ),
+            (
+                lambda m, p: torch.ones(len(m), m.shape[1] + p, dtype=torch.bool),
+                "The padding may be attended to: where did the words' mask go?",
+            ),
         ),
     ),
     "04.4": Exercise(
-        "Count the parameters", 15, 2, _count, _test_count,
+        "Count the parameters",
+        15,
+        2,
+        _count,
+        _test_count,
         (
             "Four tables, one projection, the layers, one last normalisation. A linear map from a "
             "to b has a b + b parameters, a normalisation 2 dim.",
@@ -313,7 +338,11 @@ EXERCISES = {
         ),
     ),
     "04.5": Exercise(
-        "Cross-attention", 15, 2, _cross_attention, _test_cross,
+        "Cross-attention",
+        15,
+        2,
+        _cross_attention,
+        _test_cross,
         (
             "Words ask, patches answer: queries come from h, keys and values from the context.",
             "The scores have shape (batch, words, patches); divide by sqrt(dim), take the softmax "
@@ -331,7 +360,11 @@ EXERCISES = {
         ),
     ),
     "04.6": Exercise(
-        "Which fusion for retrieval", 5, 1, ("late", 1), _test_choice,
+        "Which fusion for retrieval",
+        5,
+        1,
+        ("late", 1),
+        _test_choice,
         (
             "Which of the three can say something about a picture before it knows the text?",
             "With two towers, the picture tower's vectors are computed once and stored. What is "
@@ -345,7 +378,11 @@ EXERCISES = {
         ),
     ),
     "04.7": Exercise(
-        "Predict the accuracy with patches in disorder", 3, 1, 70.0, prediction(0, 100, "%"),
+        "Predict the accuracy with patches in disorder",
+        3,
+        1,
+        70.0,
+        prediction(0, 100, "%"),
         ("Any number from 0 to 100 is an answer.", "A coin is right in 50 % of yes/no questions."),
     ),
-}  # fmt: skip
+}

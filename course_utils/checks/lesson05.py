@@ -115,8 +115,9 @@ def _per_cent(h):
 
 def _test_share(function):
     generator = torch.Generator().manual_seed(6)
-    words, pictures = torch.randn(4, 1, 5, generator=generator), torch.randn(
-        1, 7, 5, generator=generator
+    words, pictures = (
+        torch.randn(4, 1, 5, generator=generator),
+        torch.randn(1, 7, 5, generator=generator),
     )
     scale = torch.tensor([1.0, 3.0, 0.1, 2.0, 1.0])
     cases = {
@@ -259,8 +260,10 @@ def _test_hinge(function):
     compare(call(function, h, mixed), variance_hinge(h, mixed), "the hinge with groups in disorder")
     leaf = h.clone().requires_grad_()
     if not function(leaf, mixed.clone()).requires_grad:
-        raise Feedback("the value is right, but no gradient gets back to h: work with tensors, "
-                       "without detach, item or tolist.")  # fmt: skip
+        raise Feedback(
+            "the value is right, but no gradient gets back to h: work with tensors, "
+            "without detach, item or tolist."
+        )
 
 
 # 05.6 a run that collapsed
@@ -338,13 +341,17 @@ def _test_simsiam(function):
         _one_number(loss)
         inputs = [h, h_other, predictor.weight]
         if not all(i.requires_grad for i in inputs):
-            raise Feedback("it switches gradients off in h or in the predictor itself (detach_ or "
-                           "requires_grad_): use detach(), which leaves its input as it is.")
+            raise Feedback(
+                "it switches gradients off in h or in the predictor itself (detach_ or "
+                "requires_grad_): use detach(), which leaves its input as it is."
+            )
         if not loss.requires_grad:
             raise Feedback("no gradient reaches anything: everything is detached.")
         gradients = torch.autograd.grad(loss, inputs, allow_unused=True)
-        return [loss.detach(), *(torch.zeros_like(i) if g is None else g
-                                 for i, g in zip(inputs, gradients))]  # fmt: skip
+        return [
+            loss.detach(),
+            *(torch.zeros_like(i) if g is None else g for i, g in zip(inputs, gradients)),
+        ]
 
     if not callable(function):
         raise Feedback(f"expected a function, got {kind(function)}.")
@@ -356,8 +363,11 @@ def _test_simsiam(function):
         raise Feedback("no gradient reaches the predictor: it stays random, and is of no use.")
     if not g_h.any() or not g_other.any():
         raise Feedback("no gradient reaches the model through h: it would never learn.")
-    compare(torch.cat([g_h, g_other]), torch.cat(wanted[:2]),
-            "the gradient by h and h_other (only the predicting side may get one)")  # fmt: skip
+    compare(
+        torch.cat([g_h, g_other]),
+        torch.cat(wanted[:2]),
+        "the gradient by h and h_other (only the predicting side may get one)",
+    )
     compare(g_p, wanted[2], "the gradient by the predictor")
 
 
@@ -365,11 +375,14 @@ def _one_number(loss):
     if loss is None:
         raise Feedback("got None. Is there a `return`?")
     if not isinstance(loss, torch.Tensor):
-        raise Feedback(f"expected a tensor of one number, through which gradients flow, got "
-                       f"{kind(loss)}.")  # fmt: skip
+        raise Feedback(
+            f"expected a tensor of one number, through which gradients flow, got {kind(loss)}."
+        )
     if loss.ndim:
-        raise Feedback("expected the mean over the batch and both directions: one number, got a "
-                       f"tensor of shape {tuple(loss.shape)}.")  # fmt: skip
+        raise Feedback(
+            "expected the mean over the batch and both directions: one number, got a "
+            f"tensor of shape {tuple(loss.shape)}."
+        )
 
 
 # 05.7 which perturbation for which question
@@ -390,12 +403,14 @@ _WHY = {
 
 def _test_allowed(answer):
     if not isinstance(answer, dict):
-        raise Feedback(f"expected a dictionary from each question to a set of names, got "
-                       f"{kind(answer)}.")  # fmt: skip
+        raise Feedback(
+            f"expected a dictionary from each question to a set of names, got {kind(answer)}."
+        )
     extra = [repr(key) for key in answer if key not in ALLOWED]
     if extra:
-        raise Feedback(f"{', '.join(extra)} is none of the four questions as the exercise spells "
-                       "them.")  # fmt: skip
+        raise Feedback(
+            f"{', '.join(extra)} is none of the four questions as the exercise spells them."
+        )
     missing = [repr(question) for question in ALLOWED if question not in answer]
     if missing:
         raise Feedback(f"{', '.join(missing)}: no entry for that.")
@@ -409,11 +424,12 @@ def _test_allowed(answer):
         for name in sorted(set(got) - want):
             raise Feedback(f"{question!r} with {name!r}: {_WHY[name]}.")
         if want - set(got):
-            raise Feedback(f"{question!r}: {len(want - set(got))} more would leave the answer as "
-                           "it is.")  # fmt: skip
+            raise Feedback(
+                f"{question!r}: {len(want - set(got))} more would leave the answer as it is."
+            )
 
 
-_ALL = {question: _CHANGES for question in ALLOWED}
+_ALL = dict.fromkeys(ALLOWED, _CHANGES)
 _SAFE = {question: {"shift", "noise"} for question in ALLOWED}
 _MIRROR = ALLOWED | {"is the circle left of the square?": {"shift", "noise", "mirror"}}
 _COLOUR = ALLOWED | {"what colour is the shape?": {"shift", "noise", "mix colours"}}
@@ -421,7 +437,11 @@ _COLOUR = ALLOWED | {"what colour is the shape?": {"shift", "noise", "mix colour
 
 EXERCISES = {
     "05.2": Exercise(
-        "The gradient of L_vs", 10, 1, _gradient, _test_gradient,
+        "The gradient of L_vs",
+        10,
+        1,
+        _gradient,
+        _test_gradient,
         (
             "Write d_i = v_i - v'_i. The loss is the mean of ||B d_i||^2. What is the gradient of "
             "||B d||^2 by B, for one d?",
@@ -433,21 +453,40 @@ EXERCISES = {
             (_summed, "That is the sum over the batch, not the mean."),
             (_of_pictures, "The difference comes first, then the square."),
             (_wrong_sign, "That is the direction of a step, minus the gradient."),
-            (_expectation, "That is the expectation, for independent noise of one variance. On a "
-             "batch the products of different entries count too: d d^T."),
-            (_diagonal_only, "Only the diagonal of d d^T is there; on a batch its other entries "
-             "count too."),
+            (
+                _expectation,
+                "That is the expectation, for independent noise of one variance. On a "
+                "batch the products of different entries count too: d d^T.",
+            ),
+            (
+                _diagonal_only,
+                "Only the diagonal of d d^T is there; on a batch its other entries count too.",
+            ),
             (_of_the_mean, "First the square of each row, then the mean."),
-            (_centred_first, "Nothing is centred: the loss has the difference itself, not its "
-             "distance from the mean."),
+            (
+                _centred_first,
+                "Nothing is centred: the loss has the difference itself, not its "
+                "distance from the mean.",
+            ),
         ),
     ),
     "05.1": Exercise(
-        "Predict the picture's share", 3, 1, 5.0, prediction(0, 100, "%", below_1=True),
-        ("Any number from 0 to 100 is an answer; 0.5 means half a per cent.", "It was about a tenth before training."),
+        "Predict the picture's share",
+        3,
+        1,
+        5.0,
+        prediction(0, 100, "%", below_1=True),
+        (
+            "Any number from 0 to 100 is an answer; 0.5 means half a per cent.",
+            "It was about a tenth before training.",
+        ),
     ),
     "05.3": Exercise(
-        "The picture's share of the variance", 10, 2, _share, _test_share,
+        "The picture's share of the variance",
+        10,
+        2,
+        _share,
+        _test_share,
         (
             "Dimension 1 of h holds the pictures. The numerator is the variance over pictures, "
             "averaged over the questions, the denominator the variance over all rows.",
@@ -460,28 +499,47 @@ EXERCISES = {
             (_of_stds, "Standard deviations don't add up, variances do."),
             (_unbiased, "With n - 1 the parts don't add up to the whole: use correction=0."),
             (_mean_of_ratios, "Sum over dim first, then divide: tiny dimensions count little."),
-            (_main_effect, "That averages over the questions first, and loses what the picture "
-             "does differently at each question."),
-            (_pooled_total, "h.var() over everything also counts how the means of the entries "
-             "differ: take the variance over rows, for each entry."),
+            (
+                _main_effect,
+                "That averages over the questions first, and loses what the picture "
+                "does differently at each question.",
+            ),
+            (
+                _pooled_total,
+                "h.var() over everything also counts how the means of the entries "
+                "differ: take the variance over rows, for each entry.",
+            ),
             (_within_over_words, "The denominator is the whole variance, not the words' part."),
             (_sum_over_questions, "Average over the questions, don't sum."),
             (_per_cent, "A share from 0 to 1 is asked for, not per cent."),
         ),
     ),
     "05.4": Exercise(
-        "Find the blind spot", 10, 2, _fool, _test_fool,
+        "Find the blind spot",
+        10,
+        2,
+        _fool,
+        _test_fool,
         (
             "Which h does a model give that has read the words very well, and never looked?",
             "Draw one random vector for each question, words = torch.randn(questions, 1, dim), and "
             "give it to every picture: words.expand(questions, pictures, dim).",
         ),
-        mistakes=((_constant, ""), (_random, ""), (_only_pictures, ""), (_line, ""), (_small, ""),
-                  (_turned_down, "The picture is small here, but it is there.")),
+        mistakes=(
+            (_constant, ""),
+            (_random, ""),
+            (_only_pictures, ""),
+            (_line, ""),
+            (_small, ""),
+            (_turned_down, "The picture is small here, but it is there."),
+        ),
     ),
     "05.5": Exercise(
-        "The variance hinge, given the words", 15, 2,
-        lambda h, group: variance_hinge(h, group), _test_hinge,
+        "The variance hinge, given the words",
+        15,
+        2,
+        lambda h, group: variance_hinge(h, group),
+        _test_hinge,
         (
             "Subtract from each row the mean of its own group. `same = (group[:, None] == "
             "group).float()` has a row for each row of h: `same @ h / same.sum(1, keepdim=True)` "
@@ -491,10 +549,14 @@ EXERCISES = {
         ),
         mistakes=(
             (_mixed_hinge, "That is the variance over the whole batch: the words satisfy it."),
-            (_divides_by_rows, "Each group's mean costs one degree of freedom: divide by "
-             "len(h) - groups."),
-            (_only_means, "That is the variance of the groups' means: the words' part, not the "
-             "picture's."),
+            (
+                _divides_by_rows,
+                "Each group's mean costs one degree of freedom: divide by len(h) - groups.",
+            ),
+            (
+                _only_means,
+                "That is the variance of the groups' means: the words' part, not the picture's.",
+            ),
             (_hinge_of_each, "That is one hinge for each group. Here the groups are pooled first."),
             (_hinge_upside_down, "The hinge is upside down: it punishes spread above 1."),
             (_one_degree, "Each group costs one degree of freedom, not the batch as a whole."),
@@ -506,7 +568,11 @@ EXERCISES = {
         ),
     ),
     "05.6": Exercise(
-        "Repair a run that collapsed", 10, 3, simsiam, _test_simsiam,
+        "Repair a run that collapsed",
+        10,
+        3,
+        simsiam,
+        _test_simsiam,
         (
             "Which of the two sides should learn from the comparison: the guess, or what is "
             "guessed?",
@@ -529,7 +595,11 @@ EXERCISES = {
         ),
     ),
     "05.7": Exercise(
-        "Design v'", 10, 1, ALLOWED, _test_allowed,
+        "Design v'",
+        10,
+        1,
+        ALLOWED,
+        _test_allowed,
         (
             "For each pair ask: could the right answer to this question be another one after the "
             "change?",
@@ -538,4 +608,4 @@ EXERCISES = {
         ),
         mistakes=((_ALL, ""), (_SAFE, ""), (_MIRROR, ""), (_COLOUR, "")),
     ),
-}  # fmt: skip
+}

@@ -6,9 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from course_utils.checks.feedback import (
-    Exercise, Feedback, call, compare, kind, prediction, value,
-)  # fmt: skip
+from course_utils.checks.feedback import Exercise, Feedback, call, compare, kind, prediction, value
 from course_utils.objectives.contrastive import contrastive_loss, hard_negatives
 
 
@@ -291,8 +289,10 @@ def _both_added(scores, right):
 def _test_spread(function):
     right = torch.eye(5, dtype=torch.bool)
     right[0, 3] = right[3, 0] = right[1, 4] = True
-    for name, truth in (("one right text each", torch.eye(5, dtype=torch.bool)),
-                        ("several right texts", right)):  # fmt: skip
+    for name, truth in (
+        ("one right text each", torch.eye(5, dtype=torch.bool)),
+        ("several right texts", right),
+    ):
         scores = 2 * _draw(11, 5, 5)
         compare(call(function, scores, truth), _spread(scores, truth), f"the loss with {name}")
     if not call(function, scores.requires_grad_(), truth).requires_grad:
@@ -353,8 +353,9 @@ def _top_two(scores, right, generator):
 
 
 def _test_hard(function):
-    scores = torch.tensor([[4.0, 3.0, 1.0, 0.5], [1.0, 5.0, 0.6, 1.6], [1.5, 1.0, 3.0, 0.2],
-                           [1.0, 0.3, 1.8, 4.0]])  # fmt: skip
+    scores = torch.tensor(
+        [[4.0, 3.0, 1.0, 0.5], [1.0, 5.0, 0.6, 1.6], [1.5, 1.0, 3.0, 0.2], [1.0, 0.3, 1.8, 4.0]]
+    )
     right = torch.eye(4, dtype=torch.bool)
     right[0, 1] = True
     draws = 1500
@@ -367,7 +368,9 @@ def _test_hard(function):
     if shares.diagonal().any():
         raise Feedback("a picture got its own text as a wrong one.")
     if (shares * right).any():
-        raise Feedback("picture 0 got text 1, which is true of it, as a wrong one. `right` says so.")
+        raise Feedback(
+            "picture 0 got text 1, which is true of it, as a wrong one. `right` says so."
+        )
     want = scores.masked_fill(right, -torch.inf).softmax(1)  # (pictures, texts)
     off = (shares - want).abs()
     if off.max() > 0.05:  # more than three standard errors of a share of 1500 draws
@@ -377,8 +380,15 @@ def _test_hard(function):
             f"text {j} should come up for picture {i} in {100 * want[i, j]:.0f} % of the draws, "
             f"but does in {100 * shares[i, j]:.0f} %. Each row's scores decide.{hint}"
         )
-    twice = [torch.stack([call(function, scores, right, torch.Generator().manual_seed(seed))
-                          for seed in range(20)]) for _ in range(2)]  # fmt: skip
+    twice = [
+        torch.stack(
+            [
+                call(function, scores, right, torch.Generator().manual_seed(seed))
+                for seed in range(20)
+            ]
+        )
+        for _ in range(2)
+    ]
     if not torch.equal(*twice):
         raise Feedback("the same generator must draw the same texts: pass it on to multinomial.")
 
@@ -395,7 +405,11 @@ def _text_numbers(got):
 
 EXERCISES = {
     "06.1": Exercise(
-        "The contrastive loss", 10, 1, _contrastive, _test_contrastive,
+        "The contrastive loss",
+        10,
+        1,
+        _contrastive,
+        _test_contrastive,
         (
             "Row i of the table is a choice among texts, and text i is right: a cross-entropy "
             "with target i. Column i is a choice among pictures.",
@@ -403,8 +417,10 @@ EXERCISES = {
             "with scores.T for the columns, and the mean of both.",
         ),
         mistakes=(
-            (_one_way, "Only the rows: find the text of each picture. The other way round is "
-             "missing."),
+            (
+                _one_way,
+                "Only the rows: find the text of each picture. The other way round is missing.",
+            ),
             (_other_way, "Only the columns: the other way round is missing."),
             (_added, "The two ways are added; it is their mean."),
             (_summed, "That is the sum over the batch, not the mean."),
@@ -413,14 +429,19 @@ EXERCISES = {
             (_softmax_twice, "cross_entropy takes scores and does the softmax itself."),
             (_divided_again, "The scores are divided by the temperature already."),
             (_yes_or_no, "That asks yes or no about each pair (section 3, SigLIP)."),
-            (_one_softmax, "One softmax for each row and one for each column, not one for the "
-             "table."),
+            (
+                _one_softmax,
+                "One softmax for each row and one for each column, not one for the table.",
+            ),
             (_without_the_right_one, "The right text is among those in the denominator."),
             (_probabilities_first, ""),
         ),
     ),
     "06.2": Exercise(
-        "The loss of a model that knows nothing", 5, 1, math.log(256),
+        "The loss of a model that knows nothing",
+        5,
+        1,
+        math.log(256),
         value(math.log(256), "the loss of a model that knows nothing", atol=0.0015 / math.log(256)),
         (
             "It gives each of the 256 texts the same probability.",
@@ -431,14 +452,20 @@ EXERCISES = {
             (1 / 256, "That is the probability; the loss is minus its logarithm."),
             (255 / 256, "That is the share of wrong guesses, not a loss."),
             (-math.log(256), "The sign: -log p of a small p is positive."),
-            (math.log(255), "That counts the wrong texts only. The right one stands for choice "
-             "too: 256."),
+            (
+                math.log(255),
+                "That counts the wrong texts only. The right one stands for choice too: 256.",
+            ),
             (math.log10(256), "That is the logarithm to base 10."),
             (2 * math.log(256), "The two ways are averaged, not added."),
         ),
     ),
     "06.3": Exercise(
-        "Who is pushed away", 10, 2, _push, _test_push,
+        "Who is pushed away",
+        10,
+        2,
+        _push,
+        _test_push,
         (
             "The gradient of the cross-entropy by score j is p_j / temperature for a wrong text j. "
             "Only their proportions matter. Among the wrong ones, do the proportions depend on "
@@ -452,12 +479,18 @@ EXERCISES = {
             (_times, "You multiply by the temperature; scores are divided by it."),
             (_no_temperature, "The temperature isn't used."),
             (_own_is_zero, "A score of 0 is no exclusion: exp(0) is 1. It takes -infinity."),
-            (_own_is_lowest, "A cosine of -1 is possible, and still gets a share. It takes "
-             "-infinity."),
+            (
+                _own_is_lowest,
+                "A cosine of -1 is possible, and still gets a share. It takes -infinity.",
+            ),
         ),
     ),
     "06.4": Exercise(
-        "Recall at k", 10, 2, _recall, _test_recall,
+        "Recall at k",
+        10,
+        2,
+        _recall,
+        _test_recall,
         (
             "`topk` gives the places of the k best in each row. How do you look up `right` at these "
             "places?",
@@ -465,26 +498,40 @@ EXERCISES = {
             "mean.",
         ),
         mistakes=(
-            (_found_share, "That is the share of the right answers that are found. Here one is "
-             "enough."),
+            (
+                _found_share,
+                "That is the share of the right answers that are found. Here one is enough.",
+            ),
             (_precision, "That is precision: the share of the k best that is right."),
             (_diagonal, "You count answer i only, but `right` may name several."),
             (_columns, "You search through the columns: rows are the queries."),
             (_worst, "Those are the k lowest scores."),
-            (_first_right_only, "You look for the first right choice of a row only; there may be "
-             "several."),
+            (
+                _first_right_only,
+                "You look for the first right choice of a row only; there may be several.",
+            ),
             (_one_more, "Those are k + 1 choices."),
             (_per_cent, "A share from 0 to 1 is asked for, not per cent."),
             (_count, "That is the number of queries; their share is asked for."),
         ),
     ),
     "06.5": Exercise(
-        "Predict the search in Chinese", 3, 1, 100.0, prediction(1, 240),
-        ("Any place from 1 to 240 is an answer.",
-         "Has MiniLM's vocabulary Chinese characters? What would their vectors be?"),
+        "Predict the search in Chinese",
+        3,
+        1,
+        100.0,
+        prediction(1, 240),
+        (
+            "Any place from 1 to 240 is an answer.",
+            "Has MiniLM's vocabulary Chinese characters? What would their vectors be?",
+        ),
     ),
     "06.6": Exercise(
-        "Several right answers", 10, 2, _spread, _test_spread,
+        "Several right answers",
+        10,
+        2,
+        _spread,
+        _test_spread,
         (
             "Make each row of `right` a distribution that sums to 1, and take the cross-entropy "
             "with it.",
@@ -493,33 +540,64 @@ EXERCISES = {
         ),
         mistakes=(
             (_first_only, "`right` isn't used: the other right answers are still pushed away."),
-            (_unnormalised, "A target must sum to 1: a text with three right pictures counts three "
-             "times."),
+            (
+                _unnormalised,
+                "A target must sum to 1: a text with three right pictures counts three times.",
+            ),
             (_rows_only, "Only the rows: the other way round is missing."),
-            (_any_of_them, "That is another loss: it is content if any one right answer has all the "
-             "probability. Here it is spread evenly."),
-            (_left_out, "You leave the other right answers out: not pushed, but not pulled either."),
-            (_same_target_twice, "The columns need a target of their own, from right.T: a text may "
-             "fit two pictures where each picture has one text."),
-            (_rows_target, "The columns' target must itself sum to 1 over the pictures: divide "
-             "right.T by its own sums."),
-            (_without_keepdim, "right.sum(1) without keepdim=True divides column j by the sum of "
-             "row j."),
-            (_divergence, "That is the divergence: cross-entropy minus the target's entropy. Its "
-             "gradient is the same; the cross-entropy is asked for."),
+            (
+                _any_of_them,
+                "That is another loss: it is content if any one right answer has all the "
+                "probability. Here it is spread evenly.",
+            ),
+            (
+                _left_out,
+                "You leave the other right answers out: not pushed, but not pulled either.",
+            ),
+            (
+                _same_target_twice,
+                "The columns need a target of their own, from right.T: a text may "
+                "fit two pictures where each picture has one text.",
+            ),
+            (
+                _rows_target,
+                "The columns' target must itself sum to 1 over the pictures: divide "
+                "right.T by its own sums.",
+            ),
+            (
+                _without_keepdim,
+                "right.sum(1) without keepdim=True divides column j by the sum of row j.",
+            ),
+            (
+                _divergence,
+                "That is the divergence: cross-entropy minus the target's entropy. Its "
+                "gradient is the same; the cross-entropy is asked for.",
+            ),
             (_mean_of_pairs, "Each row counts once, however many right texts it has."),
             (_columns_only, "Only the columns: the rows are missing."),
             (_both_added, "The two ways are added; it is their mean."),
         ),
     ),
     "06.7": Exercise(
-        "Repair the hard negatives", 10, 2, _hard, _test_hard,
+        "Repair the hard negatives",
+        10,
+        2,
+        _hard,
+        _test_hard,
         (
             "Two things are wrong: which axis has to sum to 1, and what must never be drawn.",
             "scores.masked_fill(right, -torch.inf).softmax(dim=1), then multinomial.",
         ),
-        mistakes=((_broken, ""), (_right_too, ""), (_only_the_diagonal, ""), (_uniform, ""),
-                  (_wrong_axis, ""), (_easiest, ""), (_always_the_hardest, ""), (_top_two, ""),
-                  (_without_generator, "")),
+        mistakes=(
+            (_broken, ""),
+            (_right_too, ""),
+            (_only_the_diagonal, ""),
+            (_uniform, ""),
+            (_wrong_axis, ""),
+            (_easiest, ""),
+            (_always_the_hardest, ""),
+            (_top_two, ""),
+            (_without_generator, ""),
+        ),
     ),
-}  # fmt: skip
+}

@@ -19,8 +19,12 @@ def _not_this(*args, **kwargs):
 
 def _test_bce(function):
     """PyTorch's losses raise meanwhile; what is wanted comes from the definition, by logaddexp."""
-    with patch.multiple(F, binary_cross_entropy_with_logits=_not_this, cross_entropy=_not_this,
-                        binary_cross_entropy=_not_this):  # fmt: skip
+    with patch.multiple(
+        F,
+        binary_cross_entropy_with_logits=_not_this,
+        cross_entropy=_not_this,
+        binary_cross_entropy=_not_this,
+    ):
         _test_bce_values(function)
 
 
@@ -41,17 +45,24 @@ def _test_bce_values(function):
             z, y = torch.tensor([value]), torch.tensor([answer])
             got, want = call(function, z, y), _bce(z, y)
             if isinstance(got, torch.Tensor) and want > 25 and 5 < got < 25:
-                raise Feedback(f"z = {value:.0f} with y = {answer:.0f}: got {got:.3g}. An epsilon "
-                               "or a clamp caps the loss, and there its gradient is gone.")
+                raise Feedback(
+                    f"z = {value:.0f} with y = {answer:.0f}: got {got:.3g}. An epsilon "
+                    "or a clamp caps the loss, and there its gradient is gone."
+                )
             compare(got, want, f"the loss of one logit z = {value:.0f} with y = {answer:.0f}")
     for value in (0.3, -1.2, 30.0, -200.0, 200.0):
         z, y = torch.tensor([value], requires_grad=True), torch.tensor([0.0])
         loss = function(z, y)
         if not loss.requires_grad:
-            raise Feedback("the value is right, but no gradient reaches the logits: use torch only.")
-        compare(torch.autograd.grad(loss, z)[0], z.detach().sigmoid() - y,
-                f"the gradient at z = {value:.0f}, which should be p - y (both branches of a "
-                "torch.where are differentiated)")  # fmt: skip
+            raise Feedback(
+                "the value is right, but no gradient reaches the logits: use torch only."
+            )
+        compare(
+            torch.autograd.grad(loss, z)[0],
+            z.detach().sigmoid() - y,
+            f"the gradient at z = {value:.0f}, which should be p - y (both branches of a "
+            "torch.where are differentiated)",
+        )
 
 
 def _plain_bce(z, y):
@@ -178,8 +189,12 @@ def _test_accuracies(function):
     compare(float(got[0]), want[0], "the accuracy by threshold")
     logits = torch.tensor([[2.0, -1.0, 0.0, -3.0], [-1.0, 1.0, -2.0, -1.0]])
     got, want = call(function, logits, torch.tensor([0, 1])), (1.0, 1.0)
-    compare([float(share) for share in got], want, "two right examples of four answers, without "
-            "the last answer; one logit is 0, so p = 0.5 is not above the threshold")  # fmt: skip
+    compare(
+        [float(share) for share in got],
+        want,
+        "two right examples of four answers, without "
+        "the last answer; one logit is 0, so p = 0.5 is not above the threshold",
+    )
 
 
 def _elementwise_threshold(logits, y):
@@ -206,7 +221,11 @@ def _softmax_threshold(logits, y):
 
 EXERCISES = {
     "07.1": Exercise(
-        "Stable binary cross-entropy", 10, 1, binary_cross_entropy, _test_bce,
+        "Stable binary cross-entropy",
+        10,
+        1,
+        binary_cross_entropy,
+        _test_bce,
         (
             "Never compute p. Use max(z, 0) - y z + log(1 + exp(-|z|)) for each example.",
             "z.clamp(min=0) is max(z, 0), z.abs() is |z|, torch.log1p(a) is log(1 + a), and "
@@ -221,7 +240,11 @@ EXERCISES = {
         ),
     ),
     "07.2": Exercise(
-        "The smallest loss with sigma applied twice", 10, 2, _smallest_with_bug, _test_smallest,
+        "The smallest loss with sigma applied twice",
+        10,
+        2,
+        _smallest_with_bug,
+        _test_smallest,
         (
             "What the loss takes for a logit is a probability p. Which p in [0, 1] is best if y = 1, "
             "and which if y = 0?",
@@ -232,18 +255,31 @@ EXERCISES = {
             (lambda s: 0.0, "Zero would need a logit that grows without limit; p stops at 1."),
             (lambda s: math.log(2), "That is the loss of p = 0 everywhere. Yes can do better."),
             (lambda s: math.log(1 + math.exp(-1)), "For y = 0 the loss can't get below log 2."),
-            (lambda s: s * math.log(1 + math.exp(-1)),
-             "For y = 0 the best p is 0, but sigma(0) is 0.5, not 0."),
+            (
+                lambda s: s * math.log(1 + math.exp(-1)),
+                "For y = 0 the best p is 0, but sigma(0) is 0.5, not 0.",
+            ),
             (lambda s: _smallest_with_bug(1 - s), "s is the share of yes, not of no."),
         ),
     ),
     "07.3": Exercise(
-        "Predict the accuracy on yes/no", 3, 1, 95.0, prediction(0, 100, "%"),
-        ("Any number from 0 to 100 is an answer.", "What does it know after three passes: words, "
-         "colours, shapes, or how they belong together?"),
+        "Predict the accuracy on yes/no",
+        3,
+        1,
+        95.0,
+        prediction(0, 100, "%"),
+        (
+            "Any number from 0 to 100 is an answer.",
+            "What does it know after three passes: words, "
+            "colours, shapes, or how they belong together?",
+        ),
     ),
     "07.4": Exercise(
-        "The official VQA score", 10, 2, _vqa_score, _test_score,
+        "The official VQA score",
+        10,
+        2,
+        _vqa_score,
+        _test_score,
         (
             "Leave one person out: either one of the `count` who agree, or one of the others. How "
             "many agree among those who stay?",
@@ -257,7 +293,11 @@ EXERCISES = {
         ),
     ),
     "07.5": Exercise(
-        "The answer vocabulary", 10, 1, _encode_answers, _test_vocabulary,
+        "The answer vocabulary",
+        10,
+        1,
+        _encode_answers,
+        _test_vocabulary,
         (
             "Build the dictionary from the training answers alone. What can the model say to a "
             "question whose answer is not in it?",
@@ -271,7 +311,11 @@ EXERCISES = {
         ),
     ),
     "07.6": Exercise(
-        "Threshold against argmax", 10, 2, _accuracies, _test_accuracies,
+        "Threshold against argmax",
+        10,
+        2,
+        _accuracies,
+        _test_accuracies,
         (
             "By threshold, an example is right only if the set of answers with p > 0.5 is exactly "
             "the right answer: none missing, none too many.",
@@ -279,8 +323,10 @@ EXERCISES = {
             ".all(1) before taking the mean.",
         ),
         mistakes=(
-            (_elementwise_threshold, "That is the mean over all single entries: most of them are "
-             "easy zeros."),
+            (
+                _elementwise_threshold,
+                "That is the mean over all single entries: most of them are easy zeros.",
+            ),
             (_threshold_only_the_right_one, "That ignores wrong answers above the threshold."),
             (_threshold_on_logits, "0.5 is a threshold for probabilities; for logits it is 0."),
             (lambda z, y: _accuracies(z, y)[::-1], "The two are exchanged: threshold first."),
@@ -288,4 +334,4 @@ EXERCISES = {
             (lambda z, y: tuple(100 * a for a in _accuracies(z, y)), "Shares from 0 to 1, please."),
         ),
     ),
-}  # fmt: skip
+}

@@ -8,8 +8,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_utils.checks.feedback import (
-    Exercise, Feedback, alike, call, compare, kind, prediction, value,
-)  # fmt: skip
+    Exercise,
+    Feedback,
+    alike,
+    call,
+    compare,
+    kind,
+    prediction,
+    value,
+)
 
 
 def _draw(seed, *shape):
@@ -76,8 +83,9 @@ def _test_adamw(function):
             got = call(function, w, g, m, v, t, 0.05, 0.8, 0.95, 0.1, 0.3)
             if not isinstance(got, tuple) or len(got) != 3:
                 raise Feedback(f"expected (new w, new m, new v), got {kind(got)}.")
-            for name, one, other in zip("mvw", (got[1], got[2], got[0]),
-                                        (want[1], want[2], want[0])):  # fmt: skip
+            for name, one, other in zip(
+                "mvw", (got[1], got[2], got[0]), (want[1], want[2], want[0])
+            ):
                 compare(one, other, f"{name} after step {t}")
             w, m, v = want
 
@@ -95,8 +103,11 @@ class _Model(nn.Module):
 
 def _decaying(model):
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    return {n for n, p in model.named_parameters()
-            if p.requires_grad and p.ndim > 1 and id(p) not in tables}  # fmt: skip
+    return {
+        n
+        for n, p in model.named_parameters()
+        if p.requires_grad and p.ndim > 1 and id(p) not in tables
+    }
 
 
 def _everything(model):
@@ -117,20 +128,29 @@ def _with_frozen(model):
 
 
 def _linear_only(model):
-    return {f"{n}.weight" for n, m in model.named_modules()
-            if isinstance(m, nn.Linear) and m.weight.requires_grad}  # fmt: skip
+    return {
+        f"{n}.weight"
+        for n, m in model.named_modules()
+        if isinstance(m, nn.Linear) and m.weight.requires_grad
+    }
 
 
 def _own_children(model):
     tables = {id(m.weight) for m in model.children() if isinstance(m, nn.Embedding)}
-    return {n for n, p in model.named_parameters()
-            if p.requires_grad and p.ndim > 1 and id(p) not in tables}  # fmt: skip
+    return {
+        n
+        for n, p in model.named_parameters()
+        if p.requires_grad and p.ndim > 1 and id(p) not in tables
+    }
 
 
 def _test_decaying(function):
     nested = nn.Sequential(nn.Sequential(nn.Embedding(3, 2), nn.Linear(2, 2)), nn.Linear(2, 3))
-    for model in (_Model(), nn.Sequential(nn.Embedding(3, 2), nn.Linear(2, 2), nn.LayerNorm(2)),
-                  nested):  # fmt: skip
+    for model in (
+        _Model(),
+        nn.Sequential(nn.Embedding(3, 2), nn.Linear(2, 2), nn.LayerNorm(2)),
+        nested,
+    ):
         got = call(function, model)
         if isinstance(got, list | tuple | set) and not all(isinstance(name, str) for name in got):
             raise Feedback("expected a set of names: texts such as 'conv.weight'.")
@@ -264,11 +284,15 @@ def _from_zero(scores, patience):
 
 
 def _test_early(function):
-    for scores, patience in (([0.1, 0.4, 0.3, 0.35, 0.36, 0.2, 0.9], 3), ([0.5, 0.5, 0.5, 0.5], 2),
-                             ([0.2, 0.3, 0.25, 0.4, 0.1], 2), ([0.3], 1),
-                             ([0.2, 0.3, 0.25, 0.4, 0.35, 0.5, 0.1], 2),  # the wait begins anew
-                             ([-0.9, -0.5, -0.6, -0.7, -0.2], 2),  # scores may be negative
-                             ([0.5, 0.51, 0.5, 0.5], 2)):  # fmt: skip
+    for scores, patience in (
+        ([0.1, 0.4, 0.3, 0.35, 0.36, 0.2, 0.9], 3),
+        ([0.5, 0.5, 0.5, 0.5], 2),
+        ([0.2, 0.3, 0.25, 0.4, 0.1], 2),
+        ([0.3], 1),
+        ([0.2, 0.3, 0.25, 0.4, 0.35, 0.5, 0.1], 2),  # the wait begins anew
+        ([-0.9, -0.5, -0.6, -0.7, -0.2], 2),  # scores may be negative
+        ([0.5, 0.51, 0.5, 0.5], 2),
+    ):
         got = call(function, scores, patience)
         if not isinstance(got, list | tuple) or len(got) != 2:
             raise Feedback(f"expected (epochs run, best epoch), got {kind(got)}.")
@@ -346,7 +370,8 @@ def _test_ready(function):
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise Feedback(f"expected an optimiser back, got {kind(optimizer)}.")
     if not isinstance(optimizer, torch.optim.AdamW) or any(
-            group["lr"] != 1e-3 for group in optimizer.param_groups):  # fmt: skip
+        group["lr"] != 1e-3 for group in optimizer.param_groups
+    ):
         raise Feedback("leave the optimiser what it was: AdamW with lr=1e-3.")
     if any(p.requires_grad for p in stem.parameters()):
         raise Feedback("the stem's weights still get gradients.")
@@ -363,8 +388,9 @@ def _test_ready(function):
     model(_draw(0, 4, 3, 4, 4)).square().mean().backward()
     optimizer.step()
     if not all(torch.equal(value, before[name]) for name, value in stem.state_dict().items()):
-        raise Feedback("after one update the stem's running statistics have moved: it is in train "
-                       "mode.")  # fmt: skip
+        raise Feedback(
+            "after one update the stem's running statistics have moved: it is in train mode."
+        )
     if any(m.training for m in stem.modules()):
         raise Feedback("a part of the stem is in train mode: its dropout still deletes.")
     if not (model.layers.training and model.head.training and model.head[1].training):
@@ -475,8 +501,11 @@ _EPOCH_MISTAKES = (
     (_not_divided, "The loss isn't divided by `accumulate`: gradients add up, they don't average."),
     (_zeroed_each_batch, "Gradients are zeroed for every batch, so only the last one counts."),
     (_never_zeroed, "Gradients are never zeroed after an update: old ones go on acting."),
-    (_counted_from_0, "The first update comes after one batch: count from 1, or ask for "
-                      "(number + 1) % accumulate."),
+    (
+        _counted_from_0,
+        "The first update comes after one batch: count from 1, or ask for "
+        "(number + 1) % accumulate.",
+    ),
     (_schedule_first, "The schedule moves before the update: optimizer.step() first."),
     (_by_all_batches, "Divide by the pieces of one update, `accumulate`, not by all batches."),
 )
@@ -493,14 +522,20 @@ def _test_epoch(function):
             if alike(got[0], wrong[0]) and got[1] == wrong[1]:
                 raise Feedback(told)
         if got[1] != want[1]:
-            raise Feedback(f"after six batches with accumulate={accumulate} the schedule was moved "
-                           f"{got[1]} times, expected {want[1]}.")  # fmt: skip
+            raise Feedback(
+                f"after six batches with accumulate={accumulate} the schedule was moved "
+                f"{got[1]} times, expected {want[1]}."
+            )
         compare(got[0], want[0], f"the weights after six batches with accumulate={accumulate}")
 
 
 EXERCISES = {
     "08.1": Exercise(
-        "A step of AdamW", 15, 2, _adamw, _test_adamw,
+        "A step of AdamW",
+        15,
+        2,
+        _adamw,
+        _test_adamw,
         (
             "Four lines: shrink w by 1 - lr * decay; the two running means; their corrections; the "
             "step. g is used as it is, the decay doesn't go into it.",
@@ -513,8 +548,10 @@ EXERCISES = {
             (_no_decay, "Nothing decays: w isn't multiplied by 1 - lr * decay."),
             (_decay_without_rate, "The decay has to be multiplied by the learning rate."),
             (_uncorrected, "The bias correction by 1 - beta**t is missing."),
-            (_returns_corrected, "Return m and v as they are kept; corrected is only what the "
-                                 "step uses."),
+            (
+                _returns_corrected,
+                "Return m and v as they are kept; corrected is only what the step uses.",
+            ),
             (_no_root, "The step is divided by the root of v, not by v."),
             (_eps_inside, "eps is added to the root, not under it."),
             (_decay_last, "Shrink w first, then take the step."),
@@ -522,7 +559,11 @@ EXERCISES = {
         ),
     ),
     "08.2": Exercise(
-        "What should decay", 10, 2, _decaying, _test_decaying,
+        "What should decay",
+        10,
+        2,
+        _decaying,
+        _test_decaying,
         (
             "Biases and the weights of norms have one dimension. Embeddings have two: find them by "
             "their module.",
@@ -532,17 +573,25 @@ EXERCISES = {
         ),
         mistakes=(
             (_everything, "Biases, norms and embeddings shouldn't decay."),
-            (_by_name, "The scale of a norm is called weight too: ask for the number of "
-                       "dimensions."),
-            (_with_embeddings, "The embedding is among them: it has two dimensions, but shouldn't "
-                               "decay."),
+            (
+                _by_name,
+                "The scale of a norm is called weight too: ask for the number of dimensions.",
+            ),
+            (
+                _with_embeddings,
+                "The embedding is among them: it has two dimensions, but shouldn't decay.",
+            ),
             (_with_frozen, "A frozen matrix is among them: it isn't trained at all."),
             (_linear_only, "Matrices of other modules (convolutions, bare parameters) decay too."),
             (_own_children, "An embedding may sit deeper: look through model.modules()."),
         ),
     ),
     "08.3": Exercise(
-        "The range test", 12, 2, _steepest, _test_steepest,
+        "The range test",
+        12,
+        2,
+        _steepest,
+        _test_steepest,
         (
             "Cut both at the lowest loss. Differences of neighbours: tensor.diff(). Divide by "
             "those of "
@@ -551,11 +600,15 @@ EXERCISES = {
             "that index?",
         ),
         mistakes=(
-            (_lowest_loss, "That is where the loss is lowest, the edge of what works, not where "
-                           "it falls."),
+            (
+                _lowest_loss,
+                "That is where the loss is lowest, the edge of what works, not where it falls.",
+            ),
             (_per_rate, "You divide by the difference of the rates, not of their logarithms."),
-            (_per_entry, "The rates aren't evenly spaced: divide by the difference of their "
-                         "logarithms."),
+            (
+                _per_entry,
+                "The rates aren't evenly spaced: divide by the difference of their logarithms.",
+            ),
             (_upper_end, "That is the larger of the two rates."),
             (_whole_curve, "What comes after the lowest loss doesn't count: there it jumps about."),
             (_without_the_lowest, "The lowest loss itself still belongs to it: cut one later."),
@@ -563,7 +616,11 @@ EXERCISES = {
         ),
     ),
     "08.4": Exercise(
-        "Patience", 10, 2, _early, _test_early,
+        "Patience",
+        10,
+        2,
+        _early,
+        _test_early,
         (
             "Go through the epochs and remember the best so far. When is an epoch the last one?",
             "If score > best score: new best. Otherwise, if epoch - best >= patience: return "
@@ -581,14 +638,24 @@ EXERCISES = {
         ),
     ),
     "08.5": Exercise(
-        "Predict the flattery", 3, 1, 2.0, prediction(0, 100, "points"),
-        ("Any number of points is an answer.",
-         "A score on 300 questions has a standard error of some three points; 100 runs are tried, "
-         "which "
-         "share the questions."),
+        "Predict the flattery",
+        3,
+        1,
+        2.0,
+        prediction(0, 100, "points"),
+        (
+            "Any number of points is an answer.",
+            "A score on 300 questions has a standard error of some three points; 100 runs are tried, "
+            "which "
+            "share the questions.",
+        ),
     ),
     "08.6": Exercise(
-        "Frozen is two things", 10, 2, _ready, _test_ready,
+        "Frozen is two things",
+        10,
+        2,
+        _ready,
+        _test_ready,
         (
             "train() reaches every part. Which part should not be in train mode? And what should "
             "the "
@@ -596,11 +663,21 @@ EXERCISES = {
             "Freeze; model.train(); model.stem.eval(); then an AdamW of the parameters with "
             "requires_grad.",
         ),
-        mistakes=((_stem_trains, ""), (_all_in_eval, ""), (_holds_frozen, ""), (_eval_first, ""),
-                  (_only_eval, ""), (_head_only, "")),
+        mistakes=(
+            (_stem_trains, ""),
+            (_all_in_eval, ""),
+            (_holds_frozen, ""),
+            (_eval_first, ""),
+            (_only_eval, ""),
+            (_head_only, ""),
+        ),
     ),
     "08.7": Exercise(
-        "Accumulation, mended", 15, 3, _epoch, _test_epoch,
+        "Accumulation, mended",
+        15,
+        3,
+        _epoch,
+        _test_epoch,
         (
             "Which of the four lines belong to a batch, and which to an update? What is the "
             "gradient of a "
@@ -612,7 +689,11 @@ EXERCISES = {
         mistakes=tuple((mistake, "") for mistake, _ in _EPOCH_MISTAKES),
     ),
     "08.8": Exercise(
-        "How many weights fit", 5, 2, 5.0, value(5.0, "billions of weights"),
+        "How many weights fit",
+        5,
+        2,
+        5.0,
+        value(5.0, "billions of weights"),
         (
             "How many bytes does one weight need, all in all?",
             "2 + 2 + 4 + 4 + 4 bytes; 80 divided by that.",
@@ -620,8 +701,11 @@ EXERCISES = {
         mistakes=(
             (20.0, "That is float32 weights alone: there are gradient, m and v as well."),
             (40.0, "That is 16-bit weights alone."),
-            (80 / 12, "Somewhere 4 bytes are missing: 16-bit weight and gradient, and three "
-                      "numbers of 32."),
+            (
+                80 / 12,
+                "Somewhere 4 bytes are missing: 16-bit weight and gradient, and three "
+                "numbers of 32.",
+            ),
             (10.0, "32 bits are 4 bytes, not 2."),
             (0.625, "You count bits: 8 of them are a byte."),
             (5e9, "In billions: divide by 10^9."),
@@ -630,7 +714,10 @@ EXERCISES = {
         ),
     ),
     "08.9": Exercise(
-        "What belongs into the file", 5, 2, frozenset("acdefg"),
+        "What belongs into the file",
+        5,
+        2,
+        frozenset("acdefg"),
         lambda answer: _test_file(answer),
         (
             "What does an update read that the one before it wrote? And what does early stopping "
@@ -645,7 +732,7 @@ EXERCISES = {
             (set("abcdefg"), "Gradients are zeroed before the next update: they needn't be kept."),
         ),
     ),
-}  # fmt: skip
+}
 
 
 def _test_file(answer):

@@ -6,8 +6,14 @@ from itertools import combinations_with_replacement
 import torch
 
 from course_utils.checks.feedback import (
-    Exercise, Feedback, call, choice, compare, number, prediction,
-)  # fmt: skip
+    Exercise,
+    Feedback,
+    call,
+    choice,
+    compare,
+    number,
+    prediction,
+)
 from course_utils.intervals import standard_error
 from course_utils.metrics import auc, mid_ranks
 
@@ -206,19 +212,36 @@ def _with_replacement(count, generator):
 
 
 def _half_without_replacement(right, picture, draws, generator):
-    return _draw_pictures(right, picture, draws, generator,
-                          lambda n, g: torch.randperm(n, generator=g)[: n // 2],
-                          lambda r, rows: r[torch.cat(rows)].double().mean())  # fmt: skip
+    return _draw_pictures(
+        right,
+        picture,
+        draws,
+        generator,
+        lambda n, g: torch.randperm(n, generator=g)[: n // 2],
+        lambda r, rows: r[torch.cat(rows)].double().mean(),
+    )
 
 
 def _twice_counts_once(right, picture, draws, generator):
-    return _draw_pictures(right, picture, draws, generator, _with_replacement,
-                          lambda r, rows: r[torch.cat(rows).unique()].double().mean())  # fmt: skip
+    return _draw_pictures(
+        right,
+        picture,
+        draws,
+        generator,
+        _with_replacement,
+        lambda r, rows: r[torch.cat(rows).unique()].double().mean(),
+    )
 
 
 def _by_all_questions(right, picture, draws, generator):
-    return _draw_pictures(right, picture, draws, generator, _with_replacement,
-                          lambda r, rows: r[torch.cat(rows)].double().sum() / len(r))  # fmt: skip
+    return _draw_pictures(
+        right,
+        picture,
+        draws,
+        generator,
+        _with_replacement,
+        lambda r, rows: r[torch.cat(rows)].double().sum() / len(r),
+    )
 
 
 def _not_a_number(right, picture, draws, generator):
@@ -276,18 +299,25 @@ def _test_means(got):
 
     odd = ~are(means)  # (draws,)
     if odd.any():
-        once = [sum(_HITS[g] for g in set(some)) / sum(_SIZES[g] for g in set(some))
-                for some in drawn]  # fmt: skip
+        once = [
+            sum(_HITS[g] for g in set(some)) / sum(_SIZES[g] for g in set(some)) for some in drawn
+        ]
         each = [sum(_HITS[g] / _SIZES[g] for g in some) / 3 for some in drawn]
         over_all = [sum(_HITS[g] for g in some) / sum(_SIZES.values()) for some in drawn]
         over_all = over_all if got.max() > 1 else []  # shares of 7 questions drawn singly, too
         for values, reason in (
-            (once, "a picture that is drawn twice counts twice, with all its questions, and as many "
-                   "pictures are drawn as there are."),
-            (each, "that is a mean over pictures; each question counts once, so pictures with many "
-                   "questions count more."),
+            (
+                once,
+                "a picture that is drawn twice counts twice, with all its questions, and as many "
+                "pictures are drawn as there are.",
+            ),
+            (
+                each,
+                "that is a mean over pictures; each question counts once, so pictures with many "
+                "questions count more.",
+            ),
             (over_all, "divide by the number of questions that were drawn, not of all."),
-        ):  # fmt: skip
+        ):
             if are(values)[odd].all():
                 raise Feedback(f"{reason} ({int(odd.sum())} of {len(got)} means are off.)")
         if got.min() < 0 or got.max() > 1:
@@ -379,8 +409,10 @@ def _test_split(function):
         picture = numbers.repeat_interleave(sizes)
         order = torch.randperm(len(picture), generator=torch.Generator().manual_seed(7))
         picture = picture[order]
-        parts = [call(function, picture, fraction, torch.Generator().manual_seed(seed))
-                 for seed in (0, 0, *range(1, 31))]  # fmt: skip
+        parts = [
+            call(function, picture, fraction, torch.Generator().manual_seed(seed))
+            for seed in (0, 0, *range(1, 31))
+        ]
         for part in parts:
             _test_part(part, picture, fraction, pictures)
         if torch.equal(parts[0], parts[2]) and torch.equal(parts[0], parts[3]):
@@ -400,10 +432,19 @@ def _neighbours(sides):
 
 
 def _test_part(part, picture, fraction, pictures):
-    if not isinstance(part, torch.Tensor) or part.dtype != torch.bool or part.shape != picture.shape:
-        found = (f"{part.dtype} {tuple(part.shape)}" if isinstance(part, torch.Tensor)
-                 else type(part).__name__)  # fmt: skip
-        raise Feedback(f"expected a bool tensor (questions,), True for a test question, got {found}.")
+    if (
+        not isinstance(part, torch.Tensor)
+        or part.dtype != torch.bool
+        or part.shape != picture.shape
+    ):
+        found = (
+            f"{part.dtype} {tuple(part.shape)}"
+            if isinstance(part, torch.Tensor)
+            else type(part).__name__
+        )
+        raise Feedback(
+            f"expected a bool tensor (questions,), True for a test question, got {found}."
+        )
     if part.all() or not part.any():
         raise Feedback("all questions are on one side.")
     both = set(picture[part].tolist()) & set(picture[~part].tolist())
@@ -420,14 +461,20 @@ def _test_part(part, picture, fraction, pictures):
 
 EXERCISES = {
     "09.1": Exercise(
-        "Which metric?", 5, 1, "c",
-        choice("c", {
-            "a": "Look at the two models above: the one that never finds anything wins by it.",
-            "b": "It is for classes that all matter alike, and a threshold is already built in: it "
-                 "can't say whether another threshold would find more.",
-            "d": "The loss also counts how sure the model is of the 95 % that nobody asks about; it "
-                 "may fall while not a single case more is found.",
-        }),
+        "Which metric?",
+        5,
+        1,
+        "c",
+        choice(
+            "c",
+            {
+                "a": "Look at the two models above: the one that never finds anything wins by it.",
+                "b": "It is for classes that all matter alike, and a threshold is already built in: it "
+                "can't say whether another threshold would find more.",
+                "d": "The loss also counts how sure the model is of the 95 % that nobody asks about; it "
+                "may fall while not a single case more is found.",
+            },
+        ),
         (
             "The family wants to know: of the true cases, how many are found, and how many alarms "
             "are false?",
@@ -435,7 +482,11 @@ EXERCISES = {
         ),
     ),
     "09.2": Exercise(
-        "Macro F1", 8, 2, _macro_f1, _test_macro_f1,
+        "Macro F1",
+        8,
+        2,
+        _macro_f1,
+        _test_macro_f1,
         (
             "For one class: where in the table are its hits, its false alarms and what was missed? "
             "Use F1 = 2 TP / (2 TP + FP + FN).",
@@ -443,22 +494,37 @@ EXERCISES = {
             "denominator. Then the mean over the classes.",
         ),
         mistakes=(
-            (_micro, "That is the accuracy, or micro F1: every example counts alike. In macro F1 "
-             "every class does."),
+            (
+                _micro,
+                "That is the accuracy, or micro F1: every example counts alike. In macro F1 "
+                "every class does.",
+            ),
             (_macro_recall, "That is the mean recall: false alarms don't count in it."),
             (_macro_precision, "That is the mean precision: what was missed doesn't count in it."),
-            (_f1_of_means, "First F1 of each class, then the mean; you take the means of precision "
-             "and recall first."),
-            (_by_support, "You weight the classes by how often they occur; macro counts each alike."),
+            (
+                _f1_of_means,
+                "First F1 of each class, then the mean; you take the means of precision "
+                "and recall first.",
+            ),
+            (
+                _by_support,
+                "You weight the classes by how often they occur; macro counts each alike.",
+            ),
             (_hits_once, "Hits count twice, above and below: 2 TP / (2 TP + FP + FN)."),
-            (_hits_in_errors, "Row and column sums hold the hits already: you count them four times "
-             "below."),
+            (
+                _hits_in_errors,
+                "Row and column sums hold the hits already: you count them four times below.",
+            ),
             (_last_class, "That is the F1 of the last class alone."),
             (_one_each, ""),
         ),
     ),
     "09.3": Exercise(
-        "AUC by ranks", 12, 2, _auc, _test_auc,
+        "AUC by ranks",
+        12,
+        2,
+        _auc,
+        _test_auc,
         (
             "Compare each positive with each negative. What does a tie count?",
             "a = scores[positive][:, None], b = scores[~positive]: the mean of (a > b) plus half "
@@ -470,20 +536,33 @@ EXERCISES = {
             (_other_way, "That is the chance that the negative one is higher."),
             (_accuracy_at_half, "That is an accuracy at one threshold; AUC has none."),
             (_all_pairs, "Positives are compared with negatives only, not with all."),
-            (_ranks_without_ties, "Equal scores must share the mean of their ranks; sorting gives "
-             "them different ones."),
+            (
+                _ranks_without_ties,
+                "Equal scores must share the mean of their ranks; sorting gives "
+                "them different ones.",
+            ),
             (_ranks_from_0, "Ranks start at 1: your positives win one pair too few each."),
             (_never_below_half, "An AUC may be below a half: don't turn it round."),
         ),
     ),
     "09.4": Exercise(
-        "Predict the interval", 3, 1, 3.0, _test_width,
-        ("Any number of points is an answer.",
-         "For n independent answers it is about 200 * sqrt(p (1 - p) / n) points; here answers come "
-         "in fours."),
+        "Predict the interval",
+        3,
+        1,
+        3.0,
+        _test_width,
+        (
+            "Any number of points is an answer.",
+            "For n independent answers it is about 200 * sqrt(p (1 - p) / n) points; here answers come "
+            "in fours.",
+        ),
     ),
     "09.5": Exercise(
-        "The bootstrap by picture", 15, 3, _bootstrap, _test_bootstrap,
+        "The bootstrap by picture",
+        15,
+        3,
+        _bootstrap,
+        _test_bootstrap,
         (
             "What was drawn independently, pictures or questions? Draw that again. And what if it "
             "comes twice?",
@@ -491,22 +570,41 @@ EXERCISES = {
             "torch.randint, join their rows with torch.cat, and take the mean of `right` there.",
         ),
         mistakes=(
-            (_by_question, ""), (_no_replacement, ""), (_picture_means, ""), (_half_as_many, ""),
-            (_normal_noise, ""), (_half_without_replacement, ""), (_twice_counts_once, ""),
-            (_by_all_questions, ""), (_not_a_number, ""), (_own_generator, ""), (_per_cent, ""),
+            (_by_question, ""),
+            (_no_replacement, ""),
+            (_picture_means, ""),
+            (_half_as_many, ""),
+            (_normal_noise, ""),
+            (_half_without_replacement, ""),
+            (_twice_counts_once, ""),
+            (_by_all_questions, ""),
+            (_not_a_number, ""),
+            (_own_generator, ""),
+            (_per_cent, ""),
         ),
     ),
     "09.6": Exercise(
-        "A split without a leak", 8, 2, _split, _test_split,
+        "A split without a leak",
+        8,
+        2,
+        _split,
+        _test_split,
         (
             "What must not be on both sides?",
             "Shuffle picture.unique() with torch.randperm, keep the first round(fraction * how many) "
             "of it, then torch.isin(picture, chosen).",
         ),
         mistakes=(
-            (_leaky, ""), (_first_ones, ""), (_not_random_size, ""), (_everything, ""),
-            (_always_a_fifth, ""), (_of_all_numbers, ""), (_until_enough_questions, ""),
-            (_without_generator, ""), (_a_block, ""), (_every_fifth, ""),
+            (_leaky, ""),
+            (_first_ones, ""),
+            (_not_random_size, ""),
+            (_everything, ""),
+            (_always_a_fifth, ""),
+            (_of_all_numbers, ""),
+            (_until_enough_questions, ""),
+            (_without_generator, ""),
+            (_a_block, ""),
+            (_every_fifth, ""),
         ),
     ),
-}  # fmt: skip
+}

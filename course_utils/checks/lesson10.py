@@ -4,8 +4,15 @@ import torch
 from torch import nn
 
 from course_utils.checks.feedback import (
-    Exercise, Feedback, call, choice, compare, kind, number, prediction,
-)  # fmt: skip
+    Exercise,
+    Feedback,
+    call,
+    choice,
+    compare,
+    kind,
+    number,
+    prediction,
+)
 from course_utils.models.transformer import TransformerConfig, TransformerEncoder
 from course_utils.peft import LoRAConfig, add_adapters, add_lora, freeze_base
 from course_utils.peft.base import tuning_names, tunings
@@ -247,8 +254,9 @@ def _test_prepare(function):
     _test_places(model)
     new, head = tuning_names(model), {"head.weight", "head.bias"}
     names = {id(p): name for name, p in model.named_parameters()}
-    held = {names[id(p)] for group in optimizer.param_groups for p in group["params"]
-            if id(p) in names}  # fmt: skip
+    held = {
+        names[id(p)] for group in optimizer.param_groups for p in group["params"] if id(p) in names
+    }
     if not new <= held:
         raise Feedback("the optimiser holds no factors: it was built before they were there.")
     if not all(p.requires_grad for p in model.head.parameters()) or not head <= held:
@@ -297,12 +305,22 @@ def _test_rank(answer):
 
 EXERCISES = {
     "10.1": Exercise(
-        "Predict the head alone", 3, 1, 60.0, prediction(0, 100, "%"),
-        ("Any number of per cent is an answer.",
-         "Above stand what can be done without pictures, and what all weights give."),
+        "Predict the head alone",
+        3,
+        1,
+        60.0,
+        prediction(0, 100, "%"),
+        (
+            "Any number of per cent is an answer.",
+            "Above stand what can be done without pictures, and what all weights give.",
+        ),
     ),
     "10.2": Exercise(
-        "The forward pass of LoRA", 10, 1, _forward, _test_forward,
+        "The forward pass of LoRA",
+        10,
+        1,
+        _forward,
+        _test_forward,
         (
             "Two summands: what the frozen layer gives, and the detour through A, then B. Rows of "
             "x are examples, so a matrix M acts as x @ M.T.",
@@ -317,26 +335,37 @@ EXERCISES = {
             (_after_the_linear, "A reads x, not what the frozen layer puts out."),
             (_other_order, "A matrix M acts on rows as x @ M.T, and A comes first."),
             (_minus, "The detour is added, not subtracted."),
-            (_into_the_weight, ""), (_no_gradient, ""),
+            (_into_the_weight, ""),
+            (_no_gradient, ""),
         ),
     ),
     "10.3": Exercise(
-        "Where to start", 5, 2, "a",
-        choice("a", {
-            "b": "The gradients above: with both at 0, the gradient of each is a product with the "
-                 "other, which is 0, in the first batch and in all that follow.",
-            "c": "Nearly isn't exactly: a random change of every layer at once disturbs what was "
-                 "learnt, and the first updates go into undoing it.",
-            "d": "It is exact at first (some methods do it, with factors taken from W itself), but "
-                 "the base changes: it can no longer be shared by a hundred tunings.",
-        }),
+        "Where to start",
+        5,
+        2,
+        "a",
+        choice(
+            "a",
+            {
+                "b": "The gradients above: with both at 0, the gradient of each is a product with the "
+                "other, which is 0, in the first batch and in all that follow.",
+                "c": "Nearly isn't exactly: a random change of every layer at once disturbs what was "
+                "learnt, and the first updates go into undoing it.",
+                "d": "It is exact at first (some methods do it, with factors taken from W itself), but "
+                "the base changes: it can no longer be shared by a hundred tunings.",
+            },
+        ),
         (
             "Two wishes: the first outputs are the pretrained ones, and something gets a gradient.",
             "Look at the printed gradients for B = 0 and for both 0.",
         ),
     ),
     "10.4": Exercise(
-        "Count the weights", 10, 2, _count, _test_count,
+        "Count the weights",
+        10,
+        2,
+        _count,
+        _test_count,
         (
             "A has a row for each of the ranks and as many columns as the matrix has inputs. And B?",
             "A is (rank, in) and B is (out, rank): count both, and sum over the matrices.",
@@ -350,7 +379,11 @@ EXERCISES = {
         ),
     ),
     "10.5": Exercise(
-        "Merge", 8, 1, _merged, _test_merged,
+        "Merge",
+        8,
+        1,
+        _merged,
+        _test_merged,
         (
             "The change of the weight is a matrix of the weight's size. Which product of A and B "
             "has `out` rows and `in` columns?",
@@ -366,7 +399,11 @@ EXERCISES = {
         ),
     ),
     "10.6": Exercise(
-        "The forgotten head", 10, 2, _prepare, _test_prepare,
+        "The forgotten head",
+        10,
+        2,
+        _prepare,
+        _test_prepare,
         (
             "Which parameters does the optimiser know when it is built first? And who trains the "
             "head?",
@@ -374,13 +411,24 @@ EXERCISES = {
             "does `keep` of freeze_base do?",
         ),
         mistakes=(
-            (_frozen_head, ""), (_early_optimizer, ""), (_nothing_frozen, ""), (_no_factors, ""),
-            (_too_early_for_the_base, ""), (_first_layer, ""), (_also_out, ""), (_adapters, ""),
-            (_no_bias, ""), (_zeroed, ""),
+            (_frozen_head, ""),
+            (_early_optimizer, ""),
+            (_nothing_frozen, ""),
+            (_no_factors, ""),
+            (_too_early_for_the_base, ""),
+            (_first_layer, ""),
+            (_also_out, ""),
+            (_adapters, ""),
+            (_no_bias, ""),
+            (_zeroed, ""),
         ),
     ),
     "10.7": Exercise(
-        "The highest rank", 5, 2, 16, _test_rank,
+        "The highest rank",
+        5,
+        2,
+        16,
+        _test_rank,
         (
             "How many bytes may one tuning take, and how many does one rank take?",
             "6.3 MB a tuning are 3.15 million numbers; one rank takes 24 * 4 * (1024 + 1024).",
@@ -393,7 +441,10 @@ EXERCISES = {
             (1602, "That is for one tuning; there are 100."),
             (17, "Rounded up, the tunings don't fit."),
             (_EXACT_RANK, ""),
-            (0, "Not one whole rank? One rank takes 1024 + 1024 numbers a matrix, not 1024 * 1024."),
+            (
+                0,
+                "Not one whole rank? One rank takes 1024 + 1024 numbers a matrix, not 1024 * 1024.",
+            ),
         ),
     ),
-}  # fmt: skip
+}

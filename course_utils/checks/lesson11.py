@@ -4,8 +4,14 @@ import torch
 import torch.nn.functional as F
 
 from course_utils.checks.feedback import (
-    Exercise, Feedback, call, choice, compare, number, prediction,
-)  # fmt: skip
+    Exercise,
+    Feedback,
+    call,
+    choice,
+    compare,
+    number,
+    prediction,
+)
 
 
 def _draw(seed, *shape):
@@ -36,12 +42,18 @@ def _chosen_number(validation, test):
 
 
 def _test_report(function):
-    for validation, test in (([0.5, 0.6, 0.8, 0.1], [0.3, 0.7, 0.6, 0.9]),
-                             ([0.6, 0.9, 0.7], [0.8, 0.5, 0.6]), ([0.4, 0.4, 0.4], [0.3, 0.9, 0.5]),
-                             ([0.2], [0.1])):  # fmt: skip
+    for validation, test in (
+        ([0.5, 0.6, 0.8, 0.1], [0.3, 0.7, 0.6, 0.9]),
+        ([0.6, 0.9, 0.7], [0.8, 0.5, 0.6]),
+        ([0.4, 0.4, 0.4], [0.3, 0.9, 0.5]),
+        ([0.2], [0.1]),
+    ):
         got = number(call(function, validation, test))
-        compare(got, _report(validation, test),
-                f"validation {validation}, test {test}: what is reported")  # fmt: skip
+        compare(
+            got,
+            _report(validation, test),
+            f"validation {validation}, test {test}: what is reported",
+        )
 
 
 # 11.3 the mean of each class
@@ -140,13 +152,22 @@ def _summed_loss(weak, strong, threshold):
 
 
 def _test_consistency(function):
-    hand = torch.tensor([[0.9, 0.1], [0.4, 0.6]]).log(), torch.tensor([[0.5, 0.5], [0.75, 0.25]]).log()
-    for weak, strong, threshold in ((*(2 * _draw(3, 2, 40, 5)), 0.5), (*hand, 0.8),
-                                    (torch.zeros(2, 2), _draw(5, 2, 2), 0.5),
-                                    (torch.zeros(3, 4), _draw(6, 3, 4), 0.9)):  # fmt: skip
+    hand = (
+        torch.tensor([[0.9, 0.1], [0.4, 0.6]]).log(),
+        torch.tensor([[0.5, 0.5], [0.75, 0.25]]).log(),
+    )
+    for weak, strong, threshold in (
+        (*(2 * _draw(3, 2, 40, 5)), 0.5),
+        (*hand, 0.8),
+        (torch.zeros(2, 2), _draw(5, 2, 2), 0.5),
+        (torch.zeros(3, 4), _draw(6, 3, 4), 0.9),
+    ):
         got = call(function, weak, strong, threshold)
-        compare(got, _consistency(weak, strong, threshold),
-                f"the loss of {len(weak)} questions, threshold {threshold}")  # fmt: skip
+        compare(
+            got,
+            _consistency(weak, strong, threshold),
+            f"the loss of {len(weak)} questions, threshold {threshold}",
+        )
     weak, strong = (t.clone().requires_grad_() for t in 2 * _draw(7, 2, 30, 4))
     loss = function(weak, strong, 0.4)
     if not isinstance(loss, torch.Tensor) or not loss.requires_grad:
@@ -201,8 +222,13 @@ def _cumulative(confidence, right, precision):
 
 
 def _test_lowest(function):
-    cases = (([0.5, 0.6, 0.7, 0.8, 0.9], [0, 1, 0, 1, 1], 0.7), ([0.9, 0.3, 0.6], [1, 0, 1], 1.0),
-             ([0.9, 0.6, 0.6], [1, 1, 0], 1.0), ([0.4, 0.8, 0.6], [1, 1, 0], 0.6), ([0.5, 0.9], [1, 0], 0.9))  # fmt: skip
+    cases = (
+        ([0.5, 0.6, 0.7, 0.8, 0.9], [0, 1, 0, 1, 1], 0.7),
+        ([0.9, 0.3, 0.6], [1, 0, 1], 1.0),
+        ([0.9, 0.6, 0.6], [1, 1, 0], 1.0),
+        ([0.4, 0.8, 0.6], [1, 1, 0], 0.6),
+        ([0.5, 0.9], [1, 0], 0.9),
+    )
     for confidence, right, precision in cases:
         want = _lowest(torch.tensor(confidence), torch.tensor(right).bool(), precision)
         got = call(function, torch.tensor(confidence), torch.tensor(right).bool(), precision)
@@ -261,14 +287,21 @@ def _group_numbers(scores, groups, count):
 
 
 def _test_one_each(function):
-    cases = (([0.9, 0.8, 0.7, 0.6, 0.1], [4, 4, 4, 7, 9], 3), ([0.1, 0.9, 0.5, 0.8], [3, 3, 1, 8], 2),
-             ([0.2, 0.1, 0.4], [5, 6, 5], 2), ([-0.2, -0.1, -0.4], [5, 6, 5], 2),
-             ([0.9, 0.8, 0.7, 0.65, 0.6, 0.5, 0.4], [1, 2, 1, 2, 1, 2, 3], 3))  # fmt: skip
+    cases = (
+        ([0.9, 0.8, 0.7, 0.6, 0.1], [4, 4, 4, 7, 9], 3),
+        ([0.1, 0.9, 0.5, 0.8], [3, 3, 1, 8], 2),
+        ([0.2, 0.1, 0.4], [5, 6, 5], 2),
+        ([-0.2, -0.1, -0.4], [5, 6, 5], 2),
+        ([0.9, 0.8, 0.7, 0.65, 0.6, 0.5, 0.4], [1, 2, 1, 2, 1, 2, 3], 3),
+    )
     for scores, groups, count in cases:
         got = call(function, torch.tensor(scores), torch.tensor(groups), count)
         got = got.tolist() if isinstance(got, torch.Tensor) else got
-        compare(got, _one_each(torch.tensor(scores), torch.tensor(groups), count),
-                f"scores {scores}, groups {groups}, count {count}: the chosen")  # fmt: skip
+        compare(
+            got,
+            _one_each(torch.tensor(scores), torch.tensor(groups), count),
+            f"scores {scores}, groups {groups}, count {count}: the chosen",
+        )
 
 
 # 11.8 forgetting
@@ -302,10 +335,12 @@ def _best_of_row(R):
     return (R[:-1].max(1).values - R[-1, :-1]).mean().item()
 
 
-MATRICES = ([[0.5, 0.0, 0.0], [0.8, 0.6, 0.0], [0.55, 0.65, 0.9]],
-            [[0.5, 0.7, 0.0], [0.8, 0.6, 0.0], [0.6, 0.5, 0.9]],  # best before its own stage
-            [[0.9, 0.1, 0.2], [0.6, 0.8, 0.3], [0.7, 0.5, 0.9]],
-            [[0.7, 0.2], [0.3, 0.9]])  # fmt: skip
+MATRICES = (
+    [[0.5, 0.0, 0.0], [0.8, 0.6, 0.0], [0.55, 0.65, 0.9]],
+    [[0.5, 0.7, 0.0], [0.8, 0.6, 0.0], [0.6, 0.5, 0.9]],  # best before its own stage
+    [[0.9, 0.1, 0.2], [0.6, 0.8, 0.3], [0.7, 0.5, 0.9]],
+    [[0.7, 0.2], [0.3, 0.9]],
+)
 
 
 def _test_forgetting(function):
@@ -366,29 +401,48 @@ def _test_fisher(function):
 
 EXERCISES = {
     "11.1": Exercise(
-        "Predict four examples", 3, 1, 80.0, prediction(0, 100, "%"),
-        ("Any number of per cent is an answer.",
-         "Nobody trained the model to use examples. Might they disturb it? Where does the blank "
-         "stand when they come first?"),
+        "Predict four examples",
+        3,
+        1,
+        80.0,
+        prediction(0, 100, "%"),
+        (
+            "Any number of per cent is an answer.",
+            "Nobody trained the model to use examples. Might they disturb it? Where does the blank "
+            "stand when they come first?",
+        ),
     ),
     "11.2": Exercise(
-        "What may be reported", 6, 1, _report, _test_report,
+        "What may be reported",
+        6,
+        1,
+        _report,
+        _test_report,
         (
             "Which of the two lists may decide, and which one only counts?",
             "Find the index of the largest validation accuracy; return `test` at that index.",
         ),
         mistakes=(
             (_best_on_test, "You still choose on the test."),
-            (_validation_itself, "That is the validation accuracy of the chosen one: it was chosen "
-                                 "for being high there, so it is too high as well."),
+            (
+                _validation_itself,
+                "That is the validation accuracy of the chosen one: it was chosen "
+                "for being high there, so it is too high as well.",
+            ),
             (_mean_test, "That is the mean over all sentences; you were to report the chosen one."),
-            (lambda validation, test: max(zip(validation, test))[1], "Where two are equal on "
-             "validation you let the test decide: take the first."),
+            (
+                lambda validation, test: max(zip(validation, test))[1],
+                "Where two are equal on validation you let the test decide: take the first.",
+            ),
             (_chosen_number, "That is the index of the chosen sentence, not its accuracy."),
         ),
     ),
     "11.3": Exercise(
-        "The mean of each class", 8, 1, _means, _test_means,
+        "The mean of each class",
+        8,
+        1,
+        _means,
+        _test_means,
         (
             "v[y == c] has the rows of class c.",
             "torch.stack of v[y == c].mean(0) for each class from 0 to classes - 1.",
@@ -402,11 +456,15 @@ EXERCISES = {
         ),
     ),
     "11.4": Exercise(
-        "The loss without answers", 12, 2, _consistency, _test_consistency,
+        "The loss without answers",
+        12,
+        2,
+        _consistency,
+        _test_consistency,
         (
             "The label and whether it counts come from the weak view, as constants: detach it "
             "first. softmax, then max, gives both.",
-            "F.cross_entropy(strong, labels, reduction=\"none\") times the bracket, then the mean "
+            'F.cross_entropy(strong, labels, reduction="none") times the bracket, then the mean '
             "over all n.",
         ),
         mistakes=(
@@ -418,11 +476,18 @@ EXERCISES = {
             (_no_softmax, "These are logits: softmax before you compare with the threshold."),
             (_softmax_twice, "F.cross_entropy takes logits."),
             (_summed_loss, "The loss is a mean over the n questions."),
-            (_learns_weak, "The roles are exchanged: the strong view learns what the weak one says."),
+            (
+                _learns_weak,
+                "The roles are exchanged: the strong view learns what the weak one says.",
+            ),
         ),
     ),
     "11.5": Exercise(
-        "The lowest threshold", 8, 2, _lowest, _test_lowest,
+        "The lowest threshold",
+        8,
+        2,
+        _lowest,
+        _test_lowest,
         (
             "Only the confidences that occur can matter. Try them from the lowest on.",
             "For each t: right[confidence >= t].double().mean() >= precision? The first t with yes; "
@@ -437,21 +502,31 @@ EXERCISES = {
         ),
     ),
     "11.6": Exercise(
-        "A view that may be used", 5, 2, "b",
-        choice("b", {
-            "a": "mirrored left to right, what was left is right: the answer turns round, and the "
-                 "pseudo-label is wrong.",
-            "c": "after a quarter turn, what was left lies above or below: the answer may change.",
-            "d": "noise in the pixels is fine, but other colours are not: \"the red circle\" may be "
-                 "another one now, or none.",
-        }),
+        "A view that may be used",
+        5,
+        2,
+        "b",
+        choice(
+            "b",
+            {
+                "a": "mirrored left to right, what was left is right: the answer turns round, and the "
+                "pseudo-label is wrong.",
+                "c": "after a quarter turn, what was left lies above or below: the answer may change.",
+                "d": 'noise in the pixels is fine, but other colours are not: "the red circle" may be '
+                "another one now, or none.",
+            },
+        ),
         (
             "Do to a picture in your head what each view does. Is the answer still right?",
             "Turned upside down, what was left is still left.",
         ),
     ),
     "11.7": Exercise(
-        "One of each group", 8, 2, _one_each, _test_one_each,
+        "One of each group",
+        8,
+        2,
+        _one_each,
+        _test_one_each,
         (
             "Go through the questions from the highest score down, and keep what you have seen.",
             "A set of groups: skip a question whose group is in it; stop at `count`.",
@@ -466,25 +541,39 @@ EXERCISES = {
         ),
     ),
     "11.8": Exercise(
-        "Forgetting", 10, 2, _forgetting, _test_forgetting,
+        "Forgetting",
+        10,
+        2,
+        _forgetting,
+        _test_forgetting,
         (
             "For each family: its best accuracy before the last stage, minus that after it. The last "
             "family is left out.",
             "(R[:-1].max(0).values - R[-1])[:-1], then the mean.",
         ),
         mistakes=(
-            (_against_diagonal, "That is minus the backward transfer: a family may have been best "
-                                "at another stage than its own."),
+            (
+                _against_diagonal,
+                "That is minus the backward transfer: a family may have been best "
+                "at another stage than its own.",
+            ),
             (_last_family_too, "The last family can't have been forgotten yet: leave it out."),
             (_negative, "The sign is turned round: forgetting is positive where accuracy fell."),
-            (_last_stage_too, "With the last stage among the best, a family that got better counts "
-                              "as 0: take the maximum over the stages before the last."),
+            (
+                _last_stage_too,
+                "With the last stage among the best, a family that got better counts "
+                "as 0: take the maximum over the stages before the last.",
+            ),
             (_sum, "The mean over families is wanted, not the sum."),
             (_best_of_row, "Your maximum goes over families; it has to go over stages."),
         ),
     ),
     "11.9": Exercise(
-        "The Fisher diagonal", 15, 3, _fisher, _test_fisher,
+        "The Fisher diagonal",
+        15,
+        3,
+        _fisher,
+        _test_fisher,
         (
             "One item and one answer at a time: the gradient of log p_c, squared entry by entry, "
             "times p_c. Then sum over answers and take the mean over items.",
@@ -492,12 +581,15 @@ EXERCISES = {
             "p (1 - p) x^2 that was derived above.",
         ),
         mistakes=(
-            (_squared_mean, "The square of a mean gradient is another thing, and near 0 here: square "
-                            "item by item and answer by answer."),
+            (
+                _squared_mean,
+                "The square of a mean gradient is another thing, and near 0 here: square "
+                "item by item and answer by answer.",
+            ),
             (_unweighted, "The answers are drawn from p: weight each with its probability."),
             (_likeliest, "All answers count, each with its probability, not the likeliest alone."),
             (_not_squared_input, "The input is squared too: p (1 - p) x^2."),
             (_summed, "A mean over items is wanted, not the sum."),
         ),
     ),
-}  # fmt: skip
+}

@@ -7,6 +7,15 @@ from course_utils.datasets.pairs import PairBatch, PairData, load_captions, pair
 from course_utils.datasets.world_vqa import load_world
 
 __all__ = [
-    "Batch", "EmojiData", "PairBatch", "PairData", "VQAData", "load_captions", "load_easy_vqa",
-    "load_emoji", "load_world", "loader", "pair_loader",
-]  # fmt: skip
+    "Batch",
+    "EmojiData",
+    "PairBatch",
+    "PairData",
+    "VQAData",
+    "load_captions",
+    "load_easy_vqa",
+    "load_emoji",
+    "load_world",
+    "loader",
+    "pair_loader",
+]

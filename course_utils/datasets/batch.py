@@ -178,7 +178,11 @@ class WholePictures(Sampler[list[int]]):
         counts = np.bincount(data.image_index.numpy(), minlength=len(data.images))
         self.groups = np.split(order, np.cumsum(counts)[:-1])
         self.images_per_batch, self.seed, self.shuffle, self.epoch = (
-            images_per_batch, seed, shuffle, 0)  # fmt: skip
+            images_per_batch,
+            seed,
+            shuffle,
+            0,
+        )
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -195,9 +199,7 @@ class WholePictures(Sampler[list[int]]):
             yield np.concatenate([self.groups[i] for i in chosen]).tolist()
 
 
-def loader(
-    data: VQAData, images_per_batch: int, seed: int = 0, shuffle: bool = True
-) -> DataLoader:
+def loader(data: VQAData, images_per_batch: int, seed: int = 0, shuffle: bool = True) -> DataLoader:
     """A loader of `Batch`es of `images_per_batch` pictures with all their questions.
 
     Raises:

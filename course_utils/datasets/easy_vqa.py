@@ -48,7 +48,9 @@ def _read_questions(path: Path) -> list[tuple[str, str, int]]:
         rows = json.loads(path.read_text(encoding="utf-8"))
         return [(str(question), str(answer), int(picture)) for question, answer, picture in rows]
     except FileNotFoundError:
-        raise FileNotFoundError(f"expected questions in {path}, but there is no such file") from None
+        raise FileNotFoundError(
+            f"expected questions in {path}, but there is no such file"
+        ) from None
     except (ValueError, TypeError) as error:
         raise ValueError(
             f"expected a JSON list of [question, answer, picture number] in {path}, got: {error}"

@@ -40,8 +40,10 @@ class EmojiData:
     def select(self, indices: Int[Tensor, "some"]) -> "EmojiData":
         """The emoji at `indices`, in that order."""
         rows = torch.as_tensor(indices).tolist()
-        pick = {field: tuple(getattr(self, field)[i] for i in rows)
-                for field in ("names", "keywords", "ids", "categories")}  # fmt: skip
+        pick = {
+            field: tuple(getattr(self, field)[i] for i in rows)
+            for field in ("names", "keywords", "ids", "categories")
+        }
         return replace(self, images=self.images[rows], family=self.family[rows], **pick)
 
     def floats(self) -> Tensor:
@@ -50,8 +52,10 @@ class EmojiData:
 
     def texts(self) -> tuple[str, ...]:
         """Name and keywords as one text a picture: "dog face, adorbs, animal, ..."."""
-        return tuple(", ".join([name, *(word for word in words if word != name)])
-                     for name, words in zip(self.names, self.keywords))  # fmt: skip
+        return tuple(
+            ", ".join([name, *(word for word in words if word != name)])
+            for name, words in zip(self.names, self.keywords)
+        )
 
     def right_answers(self, alike: float = 0.0) -> Bool[Tensor, "n n"]:
         """True where name j is a right answer to picture i, and the other way round: the same name
@@ -122,9 +126,7 @@ def _pictures(path: Path, sha256: str, side: int, columns: int, count: int) -> n
     return cells.reshape(-1, side, side, 3)[:count]
 
 
-def load_emoji(
-    part: str = "train", language: str = "en", folder: Path | None = None
-) -> EmojiData:
+def load_emoji(part: str = "train", language: str = "en", folder: Path | None = None) -> EmojiData:
     """One part of the emoji, with names and keywords in one language.
 
     Args:

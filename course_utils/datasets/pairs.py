@@ -81,9 +81,7 @@ class PairData(Dataset):
             images, self.x[text, :longest], self.mask[text, :longest], self.right(picture, text)
         )
 
-    def right(
-        self, pictures: Int[Tensor, "p"], texts: Int[Tensor, "t"]
-    ) -> Bool[Tensor, "p t"]:
+    def right(self, pictures: Int[Tensor, "p"], texts: Int[Tensor, "t"]) -> Bool[Tensor, "p t"]:
         """True where the text is true of the picture."""
         ids = texts.tolist()
         return torch.tensor([[t in self.true[p] for t in ids] for p in pictures.tolist()])
@@ -132,8 +130,9 @@ def caption_words(language: str = "en") -> Iterator[str]:
         for form, relation in product(("caption", "caption there"), RELATIONS):
             yield table["caption relation"].format(
                 caption=table[form].format(thing=noun),
-                relation=table["relation"][relation], thing=noun,
-            )  # fmt: skip
+                relation=table["relation"][relation],
+                thing=noun,
+            )
 
 
 def pair_tokenizer(languages: Sequence[str] = ("en", "zh")) -> Tokenizer:
@@ -188,14 +187,18 @@ def captioned(
         true.append(frozenset(all_true))
     tokenizer = tokenizer or pair_tokenizer()
     x, mask = encode(tokenizer, list(number))
-    return PairData(torch.from_numpy(images), torch.tensor(own), tuple(true), tuple(number), x,
-                    mask, tokenizer)  # fmt: skip
+    return PairData(
+        torch.from_numpy(images), torch.tensor(own), tuple(true), tuple(number), x, mask, tokenizer
+    )
 
 
 def named(
-    emoji: EmojiData, encoded: tuple[Tensor, Tensor], tokenizer: Tokenizer,
-    images: Float[Tensor, "n ..."] | None = None, alike: float = 0.05,
-) -> PairData:  # fmt: skip
+    emoji: EmojiData,
+    encoded: tuple[Tensor, Tensor],
+    tokenizer: Tokenizer,
+    images: Float[Tensor, "n ..."] | None = None,
+    alike: float = 0.05,
+) -> PairData:
     """Emoji with two texts each: the name, and the name with its keywords.
 
     Args:
@@ -210,8 +213,9 @@ def named(
         for row in emoji.right_answers(alike)
     )
     texts = (*emoji.names, *emoji.texts())
-    return PairData(emoji.images if images is None else images, own, true, texts, *encoded,
-                    tokenizer)  # fmt: skip
+    return PairData(
+        emoji.images if images is None else images, own, true, texts, *encoded, tokenizer
+    )
 
 
 def join(parts: Sequence[PairData]) -> PairData:
@@ -229,13 +233,16 @@ def join(parts: Sequence[PairData]) -> PairData:
     return PairData(
         images=torch.cat([part.images for part in parts]),
         own=torch.cat([part.own + start for part, start in zip(parts, first)]),
-        true=tuple(frozenset(i + start for i in row)
-                   for part, start in zip(parts, first) for row in part.true),
+        true=tuple(
+            frozenset(i + start for i in row)
+            for part, start in zip(parts, first)
+            for row in part.true
+        ),
         texts=tuple(text for part in parts for text in part.texts),
         x=torch.cat([_wider(part.x, longest, pad) for part in parts]),
         mask=torch.cat([_wider(part.mask, longest, False) for part in parts]),
         tokenizer=parts[0].tokenizer,
-    )  # fmt: skip
+    )
 
 
 def _wider(rows: Tensor, width: int, value: int) -> Tensor:

@@ -68,8 +68,9 @@ def refuse_bad(bad: list[str], good: int, path: Path) -> None:
         more = f"\n  ... and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
         raise ValueError(
             f"{path.name}: {len(bad)} of {len(bad) + good} rows can't be used:\n  "
-            + "\n  ".join(bad[:SHOWN]) + more
-        )  # fmt: skip
+            + "\n  ".join(bad[:SHOWN])
+            + more
+        )
     if not good:
         raise ValueError(f"{path.name}: expected at least one row, got none")
 

@@ -20,19 +20,93 @@ from course_utils.datasets.rows import Row, refuse_bad
 PARTS = ("train2014", "val2014")
 ANNOTATORS = 10
 
-DIGITS = {word: str(i) for i, word in enumerate(
-    "zero one two three four five six seven eight nine ten".split())} | {"none": "0"}  # fmt: skip
+DIGITS = {
+    word: str(i)
+    for i, word in enumerate(
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    )
+} | {"none": "0"}
 ARTICLES = {"a", "an", "the"}
 # Words whose apostrophe people leave out. Those that are words without it too (its, were, well,
 # hell, shell, ill, id, shed, wed, lets, whore) stay as they are written.
-APOSTROPHES = {word.replace("'", ""): word for word in (
-    "ain't aren't can't couldn't couldn't've didn't doesn't don't hadn't hasn't haven't he'd he's "
-    "how'd how'll how's i'm i've isn't it'd it'll ma'am mightn't might've mustn't must've needn't "
-    "o'clock oughtn't shan't she's shouldn't should've somebody's someone's something's that'd "
-    "that'll that's there'd there're there's they'd they'll they're they've wasn't we've weren't "
-    "what'll what're what's what've when's where'd where's where've who'd who'll who's who've "
-    "why'll why're why's won't wouldn't would've y'all you'd you'll you're you've").split()}  # fmt: skip
-MARKS = ";/[]\"{}()=+\\_-><@`,?!"
+APOSTROPHES = {
+    word.replace("'", ""): word
+    for word in [
+        "ain't",
+        "aren't",
+        "can't",
+        "couldn't",
+        "couldn't've",
+        "didn't",
+        "doesn't",
+        "don't",
+        "hadn't",
+        "hasn't",
+        "haven't",
+        "he'd",
+        "he's",
+        "how'd",
+        "how'll",
+        "how's",
+        "i'm",
+        "i've",
+        "isn't",
+        "it'd",
+        "it'll",
+        "ma'am",
+        "mightn't",
+        "might've",
+        "mustn't",
+        "must've",
+        "needn't",
+        "o'clock",
+        "oughtn't",
+        "shan't",
+        "she's",
+        "shouldn't",
+        "should've",
+        "somebody's",
+        "someone's",
+        "something's",
+        "that'd",
+        "that'll",
+        "that's",
+        "there'd",
+        "there're",
+        "there's",
+        "they'd",
+        "they'll",
+        "they're",
+        "they've",
+        "wasn't",
+        "we've",
+        "weren't",
+        "what'll",
+        "what're",
+        "what's",
+        "what've",
+        "when's",
+        "where'd",
+        "where's",
+        "where've",
+        "who'd",
+        "who'll",
+        "who's",
+        "who've",
+        "why'll",
+        "why're",
+        "why's",
+        "won't",
+        "wouldn't",
+        "would've",
+        "y'all",
+        "you'd",
+        "you'll",
+        "you're",
+        "you've",
+    ]
+}
+MARKS = ';/[]"{}()=+\\_-><@`,?!'
 
 
 def normalise_answer(answer: str) -> str:
@@ -82,8 +156,13 @@ def read_vqa_v2(folder: str | Path, part: str, limit: int = 0) -> list[Row]:
         if wrong:
             bad.append(f"question {record.get('question_id')}: {wrong}")
         else:
-            rows.append(Row(folder / part / _name(part, record["image_id"]), record["question"],
-                            scores_of(answers[record["question_id"]])))  # fmt: skip
+            rows.append(
+                Row(
+                    folder / part / _name(part, record["image_id"]),
+                    record["question"],
+                    scores_of(answers[record["question_id"]]),
+                )
+            )
     refuse_bad(bad, len(rows), path)
     return rows
 

@@ -38,9 +38,7 @@ def load_world(
     return from_world(world, language, tokenizer)
 
 
-def from_world(
-    world: World, language: str = "en", tokenizer: Tokenizer | None = None
-) -> VQAData:
+def from_world(world: World, language: str = "en", tokenizer: Tokenizer | None = None) -> VQAData:
     """The questions of `world` as `VQAData`."""
     if not world.questions:
         raise ValueError(

@@ -73,9 +73,13 @@ class MultiHeadAttention(nn.Module):
             mixed = F.dropout(weights, self.dropout, self.training) @ v
         else:
             mixed = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, is_causal=self.causal and mask is None,
+                q,
+                k,
+                v,
+                attn_mask=mask,
+                is_causal=self.causal and mask is None,
                 dropout_p=self.dropout if self.training else 0.0,
-            )  # fmt: skip
+            )
         mixed = mixed.transpose(1, 2).reshape(batch, queries, dim)  # (batch, queries, dim)
         return self.out(mixed), weights
 

@@ -101,8 +101,9 @@ class VGG(nn.Module):
         normalise(norm, GROUPS)  # refuses an unknown one
         self.dim, self.multiple = blocks[-1][0], 2 ** len(blocks)
         channels = [3, *(c for c, _ in blocks)]
-        layers = [vgg_block(c_in, c_out, convs, norm)
-                  for c_in, (c_out, convs) in zip(channels, blocks)]  # fmt: skip
+        layers = [
+            vgg_block(c_in, c_out, convs, norm) for c_in, (c_out, convs) in zip(channels, blocks)
+        ]
         self.features = nn.Sequential(*(layer for block in layers for layer in block))
         self.fc = nn.Linear(self.dim, classes) if classes else None
 
@@ -128,8 +129,9 @@ class BasicBlock(nn.Module):
 
     expansion = 1  # channels out / width
 
-    def __init__(self, c_in: int, width: int, stride: int = 1, norm: str = "batch",
-                 residual: bool = True):  # fmt: skip
+    def __init__(
+        self, c_in: int, width: int, stride: int = 1, norm: str = "batch", residual: bool = True
+    ):
         super().__init__()
         bias = norm == "none"  # a normalisation takes the mean away, and any bias with it
         self.conv1 = nn.Conv2d(c_in, width, 3, stride, padding=1, bias=bias)
@@ -153,8 +155,9 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, c_in: int, width: int, stride: int = 1, norm: str = "batch",
-                 residual: bool = True):  # fmt: skip
+    def __init__(
+        self, c_in: int, width: int, stride: int = 1, norm: str = "batch", residual: bool = True
+    ):
         super().__init__()
         c_out, bias = 4 * width, norm == "none"
         self.conv1 = nn.Conv2d(c_in, width, 1, bias=bias)

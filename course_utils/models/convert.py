@@ -98,8 +98,12 @@ def from_gpt2(reference: GPT2LMHeadModel) -> Decoder:
     for layer, block in zip(ours.encoder.layers, source.h):
         layer.norm1.load_state_dict(block.ln_1.state_dict())
         layer.norm2.load_state_dict(block.ln_2.state_dict())
-        pairs = [(layer.attention.qkv, block.attn.c_attn), (layer.attention.out, block.attn.c_proj),
-                 (layer.mlp[0], block.mlp.c_fc), (layer.mlp[2], block.mlp.c_proj)]  # fmt: skip
+        pairs = [
+            (layer.attention.qkv, block.attn.c_attn),
+            (layer.attention.out, block.attn.c_proj),
+            (layer.mlp[0], block.mlp.c_fc),
+            (layer.mlp[2], block.mlp.c_proj),
+        ]
         for linear, conv in pairs:  # GPT-2's Conv1D keeps its weight transposed
             linear.weight.copy_(conv.weight.T)  # (out, in)
             linear.bias.copy_(conv.bias)  # (out,)

@@ -14,8 +14,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 # kernel, stride of the first block, expansion, channels, blocks
-STAGES = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3),
-          (5, 1, 6, 112, 3), (5, 2, 6, 192, 4), (3, 1, 6, 320, 1))  # fmt: skip
+STAGES = (
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)
 
 
 class SameConv(nn.Conv2d):
@@ -118,13 +125,20 @@ def resize(images: Tensor, side: int) -> Float[Tensor, "images 3 side side"]:
 
 
 PARTS = {  # in the published file -> in ours
-    "_conv_stem": "stem.0", "_bn0": "stem.1", "_conv_head": "head.0", "_bn1": "head.1",
+    "_conv_stem": "stem.0",
+    "_bn0": "stem.1",
+    "_conv_head": "head.0",
+    "_bn1": "head.1",
     "_fc": "classifier",
-}  # fmt: skip
+}
 BLOCK_PARTS = {
-    "_expand_conv": "widen.0", "_bn0": "widen.1", "_depthwise_conv": "depthwise.0",
-    "_bn1": "depthwise.1", "_project_conv": "narrow.0", "_bn2": "narrow.1",
-}  # fmt: skip
+    "_expand_conv": "widen.0",
+    "_bn0": "widen.1",
+    "_depthwise_conv": "depthwise.0",
+    "_bn1": "depthwise.1",
+    "_project_conv": "narrow.0",
+    "_bn2": "narrow.1",
+}
 
 
 def weights_from_file(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

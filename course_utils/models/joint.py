@@ -70,9 +70,7 @@ class JointEmbedding(nn.Module):
         if self.place is None:
             return self.project(v) + place
         if v.shape[1] != self.place.num_embeddings:
-            raise ValueError(
-                f"v: expected {self.place.num_embeddings} patches, got {v.shape[1]}"
-            )
+            raise ValueError(f"v: expected {self.place.num_embeddings} patches, got {v.shape[1]}")
         return self.project(v) + (self.place.weight + place)
 
     def forward(self, x: Tensor, v: Tensor | None) -> Float[Tensor, "batch positions dim"]:
@@ -84,9 +82,7 @@ class JointEmbedding(nn.Module):
         return self.drop(self.norm(both))
 
 
-def joint_mask(
-    mask: Bool[Tensor, "batch words"], patches: int
-) -> Bool[Tensor, "batch positions"]:
+def joint_mask(mask: Bool[Tensor, "batch words"], patches: int) -> Bool[Tensor, "batch positions"]:
     """The words' mask, followed by True for every patch: there is always a picture to look at."""
     return torch.cat([mask, mask.new_ones(len(mask), patches)], dim=1)  # (batch, words + patches)
 

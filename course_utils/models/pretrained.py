@@ -129,8 +129,10 @@ def _download(asset: Asset) -> Path | None:
 
     offline = not _reachable(constants.ENDPOINT)  # asked first: the client tries for 20 seconds
     try:
-        files = [hf_hub_download(asset.home, name, etag_timeout=5, local_files_only=offline)
-                 for name in (asset.weights, *asset.others)]  # fmt: skip
+        files = [
+            hf_hub_download(asset.home, name, etag_timeout=5, local_files_only=offline)
+            for name in (asset.weights, *asset.others)
+        ]
     except Exception:  # no network, or a proxy in between: httpx, requests and OSError differ
         return None
     return Path(files[0]).parent

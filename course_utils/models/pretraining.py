@@ -40,9 +40,14 @@ class JointPretraining(nn.Module):
     """
 
     def __init__(
-        self, stem: nn.Module, encoder: JointEncoder, cls_id: int,
-        words: Int[Tensor, " choices"] | None = None, space: int = 64, pixels: int = 48,
-    ):  # fmt: skip
+        self,
+        stem: nn.Module,
+        encoder: JointEncoder,
+        cls_id: int,
+        words: Int[Tensor, " choices"] | None = None,
+        space: int = 64,
+        pixels: int = 48,
+    ):
         super().__init__()
         dim = encoder.config.dim
         self.stem, self.encoder, self.cls_id = stem, encoder, cls_id
@@ -57,9 +62,12 @@ class JointPretraining(nn.Module):
         self.pixel_head = nn.Linear(dim, pixels)
 
     def forward(
-        self, v: Float[Tensor, "batch patches visual_dim"], x: Int[Tensor, "batch words"],
-        mask: Bool[Tensor, "batch words"], keep: int | None = None,
-    ) -> Float[Tensor, "batch positions dim"]:  # fmt: skip
+        self,
+        v: Float[Tensor, "batch patches visual_dim"],
+        x: Int[Tensor, "batch words"],
+        mask: Bool[Tensor, "batch words"],
+        keep: int | None = None,
+    ) -> Float[Tensor, "batch positions dim"]:
         """h of pictures with texts."""
         return self.encoder(x, v, mask, keep=keep)
 
@@ -72,9 +80,11 @@ class JointPretraining(nn.Module):
         return guess @ table.T * table.shape[1] ** -0.5  # (some, choices)
 
     def match_logits(
-        self, v: Float[Tensor, "batch patches visual_dim"], x: Int[Tensor, "batch words"],
+        self,
+        v: Float[Tensor, "batch patches visual_dim"],
+        x: Int[Tensor, "batch words"],
         mask: Bool[Tensor, "batch words"],
-    ) -> Float[Tensor, " batch"]:  # fmt: skip
+    ) -> Float[Tensor, " batch"]:
         """Above 0: the text is true of the picture."""
         return self.match_head(self(v, x, mask, keep=1))[:, 0, 0]  # (batch,)
 

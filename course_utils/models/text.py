@@ -45,9 +45,7 @@ class TextEncoder(nn.Module):
             nn.init.normal_(table.weight, std=0.02)
 
     def embed(
-        self,
-        x: Int[Tensor, "batch words"],
-        token_type: Int[Tensor, "batch words"] | None = None,
+        self, x: Int[Tensor, "batch words"], token_type: Int[Tensor, "batch words"] | None = None
     ) -> Float[Tensor, "batch words dim"]:
         """What goes into the first layer: token + position + type, normalised.
 
@@ -55,9 +53,7 @@ class TextEncoder(nn.Module):
             ValueError: `x` is longer than `max_words`.
         """
         if x.shape[1] > self.config.max_words:
-            raise ValueError(
-                f"x: expected at most {self.config.max_words} words, got {x.shape[1]}"
-            )
+            raise ValueError(f"x: expected at most {self.config.max_words} words, got {x.shape[1]}")
         if token_type is None:
             kind = self.token_type.weight[0]  # (dim,)
         else:
@@ -183,8 +179,14 @@ def weights_from_bert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             name = re.sub(r"^encoder\.layer\.", "encoder.layers.", name)
             part = re.search(r"attention\.self\.(query|key|value)\.", name)
             if part and part[1] == "query":
-                stack = [state[name.replace("encoder.layers.", "encoder.layer.").replace(
-                    ".query.", f".{which}.")] for which in ("query", "key", "value")]  # fmt: skip
+                stack = [
+                    state[
+                        name.replace("encoder.layers.", "encoder.layer.").replace(
+                            ".query.", f".{which}."
+                        )
+                    ]
+                    for which in ("query", "key", "value")
+                ]
                 ours[name.replace("self.query", "qkv")] = torch.cat(stack)  # (3 * dim, ...)
             elif not part:
                 theirs = next(key for key in BERT_NAMES if f".{key}." in f".{name}")

@@ -37,18 +37,14 @@ class TransformerLayer(nn.Module):
         super().__init__()
         self.pre = config.norm == "pre"
         self.norm1 = nn.LayerNorm(config.dim, eps=config.norm_eps)
-        self.attention = MultiHeadAttention(
-            config.dim, config.heads, config.dropout, config.causal
-        )
+        self.attention = MultiHeadAttention(config.dim, config.heads, config.dropout, config.causal)
         self.cross = None
         if cross:
             self.norm_cross = nn.LayerNorm(config.dim, eps=config.norm_eps)
             self.cross = MultiHeadAttention(config.dim, config.heads, config.dropout)
         self.norm2 = nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.mlp = nn.Sequential(
-            nn.Linear(config.dim, config.mlp_dim),
-            nn.GELU(),
-            nn.Linear(config.mlp_dim, config.dim),
+            nn.Linear(config.dim, config.mlp_dim), nn.GELU(), nn.Linear(config.mlp_dim, config.dim)
         )
         self.drop = nn.Dropout(config.dropout)
 
@@ -95,9 +91,7 @@ class TransformerEncoder(nn.Module):
             TransformerLayer(config, cross=cross) for _ in range(config.layers)
         )
         self.norm = (
-            nn.LayerNorm(config.dim, eps=config.norm_eps)
-            if config.norm == "pre"
-            else nn.Identity()
+            nn.LayerNorm(config.dim, eps=config.norm_eps) if config.norm == "pre" else nn.Identity()
         )
 
     def forward(

@@ -61,18 +61,27 @@ class ViT(nn.Module):
         self.position = (
             nn.Parameter(torch.zeros(1, 1 + count, config.dim)) if config.positions else None
         )
-        self.encoder = TransformerEncoder(TransformerConfig(
-            dim=config.dim, layers=config.layers, heads=config.heads, mlp_dim=config.mlp_dim,
-            dropout=config.dropout, norm_eps=config.norm_eps))  # fmt: skip
+        self.encoder = TransformerEncoder(
+            TransformerConfig(
+                dim=config.dim,
+                layers=config.layers,
+                heads=config.heads,
+                mlp_dim=config.mlp_dim,
+                dropout=config.dropout,
+                norm_eps=config.norm_eps,
+            )
+        )
         self.fc = nn.Linear(config.dim, config.classes) if config.classes else None
         for table in (self.cls, self.position):
             if table is not None:
                 nn.init.normal_(table, std=config.position_std)
 
     def states(
-        self, images: Float[Tensor, "images 3 height width"], keep: int | None = None,
+        self,
+        images: Float[Tensor, "images 3 height width"],
+        keep: int | None = None,
         need_weights: bool = False,
-    ) -> tuple[Float[Tensor, "images positions dim"], list[Tensor]]:  # fmt: skip
+    ) -> tuple[Float[Tensor, "images positions dim"], list[Tensor]]:
         """States of the class token and the patches behind it, and each layer's attention weights
         (empty unless asked for). With `keep`, only the first `keep` positions come back."""
         check_images(images, self.config.patch)
@@ -116,10 +125,21 @@ def interpolate_positions(
     return torch.cat([cls, grid.flatten(2).transpose(1, 2)], dim=1)  # (1, 1 + rows * columns, dim)
 
 
-TIMM = {"cls_token": "cls", "pos_embed": "position", "patch_embed.proj": "patches.project",
-        "norm": "encoder.norm", "head": "fc"}  # fmt: skip
-TIMM_LAYER = {"norm1": "norm1", "attn.qkv": "attention.qkv", "attn.proj": "attention.out",
-              "norm2": "norm2", "mlp.fc1": "mlp.0", "mlp.fc2": "mlp.2"}  # fmt: skip
+TIMM = {
+    "cls_token": "cls",
+    "pos_embed": "position",
+    "patch_embed.proj": "patches.project",
+    "norm": "encoder.norm",
+    "head": "fc",
+}
+TIMM_LAYER = {
+    "norm1": "norm1",
+    "attn.qkv": "attention.qkv",
+    "attn.proj": "attention.out",
+    "norm2": "norm2",
+    "mlp.fc1": "mlp.0",
+    "mlp.fc2": "mlp.2",
+}
 
 
 def weights_from_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -45,9 +45,11 @@ class Predictor(nn.Module):
         super().__init__()
         hidden = hidden or dim // 4
         self.layers = nn.Sequential(
-            nn.Linear(dim, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(),
+            nn.Linear(dim, hidden, bias=False),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(),
             nn.Linear(hidden, dim),
-        )  # fmt: skip
+        )
 
     def forward(self, h: Views) -> Views:
         return self.layers(h)
@@ -67,9 +69,11 @@ def simsiam(h: Views, h_other: Views, predictor: nn.Module) -> Tensor:
 
 
 def vicreg(
-    h: Views, h_other: Views, group: Group | None = None,
+    h: Views,
+    h_other: Views,
+    group: Group | None = None,
     weights: tuple[float, float, float] = (25.0, 25.0, 1.0),
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Invariance + variance + covariance with the published weights. As in the authors' program
     the variance terms of the two views are averaged, the covariance terms added."""
     _same_shape(h, h_other)

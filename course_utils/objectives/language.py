@@ -62,6 +62,7 @@ def mask_tokens(
         raise ValueError(
             f"maskable: expected the shape of x {tuple(x.shape)}, got {tuple(maskable.shape)}"
         )
+
     def draw():
         return torch.rand(x.shape, generator=generator, device=x.device)  # (batch, words)
 

@@ -55,8 +55,10 @@ def random_negatives(
 
 
 def hidden_patches(
-    model: JointPretraining, v: Features, pixels: Float[Tensor, "batch patches pixels"],
+    model: JointPretraining,
+    v: Features,
+    pixels: Float[Tensor, "batch patches pixels"],
     hidden: Bool[Tensor, "batch patches"],
-) -> Float[Tensor, ""]:  # fmt: skip
+) -> Float[Tensor, ""]:
     """Mean squared error of the pixels of the hidden patches."""
     return nn.functional.mse_loss(model.guess_patches(v, hidden), pixels[hidden])

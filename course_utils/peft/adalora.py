@@ -11,12 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from course_utils.peft.lora import (
-    LowRankLinear,
-    add_low_rank,
-    check_low_rank,
-    low_rank_modules,
-)
+from course_utils.peft.lora import LowRankLinear, add_low_rank, check_low_rank, low_rank_modules
 
 
 @dataclass(frozen=True)
@@ -114,9 +109,11 @@ def ranks(model: nn.Module) -> dict[str, int]:
     Raises:
         ValueError: the model has no AdaLoRA.
     """
-    return {f"{name}.{part}".rstrip("."): int(kept.sum())
-            for name, module in _modules(model).items()
-            for part, kept in zip(module.parts or [""], module.kept)}  # fmt: skip
+    return {
+        f"{name}.{part}".rstrip("."): int(kept.sum())
+        for name, module in _modules(model).items()
+        for part, kept in zip(module.parts or [""], module.kept)
+    }
 
 
 class RankAllocator:
@@ -183,6 +180,7 @@ class RankAllocator:
 
     def importance(self) -> list[Float[Tensor, "parts rank"]]:
         """Of every triplet, one tensor a module: that of lam, plus the means over its vectors."""
+
         def score(p: Tensor) -> Tensor:
             return self.mean[p] * self.uncertainty[p]
 

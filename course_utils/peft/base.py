@@ -88,9 +88,14 @@ def tunings(model: nn.Module) -> Iterator[tuple[str, Tuning]]:
 def tuning_names(model: nn.Module) -> set[str]:
     """Names of the new parameters and buffers; what several layers share is named once."""
     names = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
-    return {name for name in names if any(
-        name.startswith(f"{where}.") and not name.startswith(f"{where}.base.")
-        for where, _ in tunings(model))}  # fmt: skip
+    return {
+        name
+        for name in names
+        if any(
+            name.startswith(f"{where}.") and not name.startswith(f"{where}.base.")
+            for where, _ in tunings(model)
+        )
+    }
 
 
 def freeze_base(model: nn.Module, keep: Sequence[str]) -> Counts:
@@ -106,8 +111,10 @@ def freeze_base(model: nn.Module, keep: Sequence[str]) -> Counts:
     if isinstance(keep, str):
         raise ValueError(f"keep: expected a sequence of names of modules, got {keep!r}")
     modules = dict(model.named_modules())
-    kept = {target: [m for name, m in modules.items() if name and means(name, target)]
-            for target in keep}  # fmt: skip
+    kept = {
+        target: [m for name, m in modules.items() if name and means(name, target)]
+        for target in keep
+    }
     for target, found in kept.items():
         if not found:
             raise ValueError(f"keep: expected names of modules, but the model has no {target!r}")

@@ -23,8 +23,12 @@ from course_utils.peft.base import refuse_tuned, tuning_names, tunings
 from course_utils.peft.lora import LoRAConfig, add_lora
 from course_utils.peft.prefix import PrefixConfig, add_prefix
 
-METHODS = {"adapters": (AdapterConfig, add_adapters), "prefix": (PrefixConfig, add_prefix),
-           "lora": (LoRAConfig, add_lora), "adalora": (AdaLoRAConfig, add_adalora)}  # fmt: skip
+METHODS = {
+    "adapters": (AdapterConfig, add_adapters),
+    "prefix": (PrefixConfig, add_prefix),
+    "lora": (LoRAConfig, add_lora),
+    "adalora": (AdaLoRAConfig, add_adalora),
+}
 FORMAT = "course_utils.peft 1"
 
 
@@ -55,8 +59,13 @@ def save_tuning(model: nn.Module, path: str | Path) -> None:
         raise ValueError("expected a frozen base: call `freeze_base` before training")
     config = found[0].config
     method = next(name for name, (kind, _) in METHODS.items() if isinstance(config, kind))
-    about = {"format": FORMAT, "method": method, "config": json.dumps(asdict(config)),
-             "base_sha256": fingerprint(base), "trained": json.dumps(sorted(trained))}  # fmt: skip
+    about = {
+        "format": FORMAT,
+        "method": method,
+        "config": json.dumps(asdict(config)),
+        "base_sha256": fingerprint(base),
+        "trained": json.dumps(sorted(trained)),
+    }
     tensors = {n: t.detach().cpu().contiguous().clone() for n, t in (new | trained).items()}
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,16 +87,28 @@ def load_tuning(model: nn.Module, path: str | Path) -> object:
     about, tensors = _read(Path(path))
     try:
         kind, add = METHODS[about["method"]]
-        config = kind(**{key: tuple(value) if isinstance(value, list) else value
-                         for key, value in json.loads(about["config"]).items()})  # fmt: skip
+        config = kind(
+            **{
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in json.loads(about["config"]).items()
+            }
+        )
         trained, expected = set(json.loads(about["trained"])), about["base_sha256"]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: its description is damaged: {error!r}") from None
     state = model.state_dict()
-    wrong = next((n for n in sorted(trained) if n not in state or n not in tensors
-                  or state[n].shape != tensors[n].shape), None)  # fmt: skip
+    wrong = next(
+        (
+            n
+            for n in sorted(trained)
+            if n not in state or n not in tensors or state[n].shape != tensors[n].shape
+        ),
+        None,
+    )
     if wrong is not None:
-        raise ValueError(f"{path} has {_shape(tensors, wrong)}, the model has {_shape(state, wrong)}")
+        raise ValueError(
+            f"{path} has {_shape(tensors, wrong)}, the model has {_shape(state, wrong)}"
+        )
     got = fingerprint({name: value for name, value in state.items() if name not in trained})
     if got != expected:
         raise ValueError(f"{path} belongs to another base: expected SHA-256 {expected}, got {got}")

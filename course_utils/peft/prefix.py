@@ -115,8 +115,11 @@ def add_prefix(model: nn.Module, config: PrefixConfig = PrefixConfig()) -> list[
         ValueError: the model has no attention, attention of several widths, or is tuned already.
     """
     refuse_tuned(model)
-    found = {name: module for name, module in model.named_modules()
-             if isinstance(module, MultiHeadAttention) and not name.endswith("cross")}  # fmt: skip
+    found = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, MultiHeadAttention) and not name.endswith("cross")
+    }
     dims = {module.out.in_features for module in found.values()}
     if len(dims) != 1:
         raise ValueError(f"expected a model with attention of one width, got {sorted(dims)}")

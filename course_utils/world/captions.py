@@ -17,8 +17,11 @@ WITH_RELATION = 0.5  # how often it goes on to a second object, where one lies c
 
 
 def _names(scenes: Scenes, i: int, k: int) -> dict:
-    return dict(size=SIZES[scenes.size[i, k]], colour=COLOUR_NAMES[scenes.colour[i, k]],
-                shape=SHAPES[scenes.shape[i, k]])  # fmt: skip
+    return dict(
+        size=SIZES[scenes.size[i, k]],
+        colour=COLOUR_NAMES[scenes.colour[i, k]],
+        shape=SHAPES[scenes.shape[i, k]],
+    )
 
 
 def _relations(scenes: Scenes, i: int, k: int) -> list[tuple[str, int]]:
@@ -109,9 +112,10 @@ def unique_expressions(scenes: Scenes, i: int, language: str = "en") -> list[tup
             if not alone:  # "the cross" must itself name one object
                 continue
             text = table["the relation"].format(
-                thing=thing(language, shape=shape_of[k]), relation=table["relation"][relation],
+                thing=thing(language, shape=shape_of[k]),
+                relation=table["relation"][relation],
                 thing2=thing(language, shape=shape_of[j]),
-            )  # fmt: skip
+            )
             fits.setdefault(text, set()).add(k)
     return [(text, next(iter(ks))) for text, ks in fits.items() if len(ks) == 1]
 

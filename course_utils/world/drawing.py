@@ -91,8 +91,9 @@ def draw(scenes: Scenes) -> np.ndarray:
 
 def _blend(picture, rows, iy, ix, covered, colour) -> None:
     """picture += covered * (colour - picture) in each window, where it is inside the picture."""
-    reaches_out = (iy[:, 0, 0] < 0) | (iy[:, -1, 0] >= SIDE) | (ix[:, 0, 0] < 0) | (
-        ix[:, 0, -1] >= SIDE)  # fmt: skip
+    reaches_out = (
+        (iy[:, 0, 0] < 0) | (iy[:, -1, 0] >= SIDE) | (ix[:, 0, 0] < 0) | (ix[:, 0, -1] >= SIDE)
+    )
     for some, safe in ((~reaches_out, True), (reaches_out, False)):
         if some.any():
             index = (rows[some, None, None], iy[some].clip(0, SIDE - 1), ix[some].clip(0, SIDE - 1))

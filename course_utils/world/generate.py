@@ -69,8 +69,11 @@ def generate(
     for what, value, allowed in (("split", split, SPLITS), ("part", part, PARTS)):
         if value not in allowed:
             raise ValueError(f"{what}: expected one of {', '.join(allowed)}, got {value!r}")
-    for what, value in (("scenes", scenes), ("questions_per_scene", questions_per_scene),
-                        ("seed", seed)):  # fmt: skip
+    for what, value in (
+        ("scenes", scenes),
+        ("questions_per_scene", questions_per_scene),
+        ("seed", seed),
+    ):
         if not isinstance(value, (int, np.integer)) or value < 0:
             raise ValueError(f"{what}: expected a whole number from 0, got {value!r}")
     if isinstance(families, str):
@@ -109,15 +112,21 @@ def _distinct(split: str, part: str, n: int, rng: np.random.Generator) -> Scenes
 
 def held_out(scenes: Scenes) -> np.ndarray:
     """(n, 4) bool: objects with a combination from HELD_OUT."""
-    return np.any([(scenes.colour == COLOUR_NAMES.index(c)) & (scenes.shape == SHAPES.index(s))
-                   for c, s in HELD_OUT], axis=0)  # fmt: skip
+    return np.any(
+        [
+            (scenes.colour == COLOUR_NAMES.index(c)) & (scenes.shape == SHAPES.index(s))
+            for c, s in HELD_OUT
+        ],
+        axis=0,
+    )
 
 
 def _compositions(scenes: Scenes, test: bool, rng: np.random.Generator) -> Scenes:
     colour = scenes.colour.copy()
     if test:  # the first object of every scene gets the held-out colour of its shape
-        wanted = np.array([COLOUR_NAMES.index(dict((s, c) for c, s in HELD_OUT)[s])
-                           for s in SHAPES], np.int8)  # fmt: skip
+        wanted = np.array(
+            [COLOUR_NAMES.index(dict((s, c) for c, s in HELD_OUT)[s]) for s in SHAPES], np.int8
+        )
         colour[:, 0] = wanted[scenes.shape[:, 0]]
         return replace(scenes, colour=colour)
     while (bad := held_out(replace(scenes, colour=colour))).any():

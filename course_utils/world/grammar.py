@@ -77,9 +77,10 @@ def grammar() -> Grammar:
                 if (colour2 == colour) != (shape2 == shape):  # they differ in one of the two
                     others = len(SHAPES if colour2 == colour else COLOUR_NAMES) - 1
                     text = table["caption relation"].format(
-                        caption=first, relation=table["relation"][relation],
+                        caption=first,
+                        relation=table["relation"][relation],
                         thing=thing("en", size2, colour2, shape2),
-                    )  # fmt: skip
+                    )
                     found.append((text, p_first * p_relation / len(sizes) / 2 / others))
     texts, p = zip(*found)
     return Grammar(texts, np.array(p))

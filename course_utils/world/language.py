@@ -2,8 +2,16 @@
 
 LANGUAGES = {
     "en": {
-        "colour": dict(red="red", green="green", blue="blue", black="black", gray="gray",
-                       teal="teal", brown="brown", yellow="yellow"),
+        "colour": dict(
+            red="red",
+            green="green",
+            blue="blue",
+            black="black",
+            gray="gray",
+            teal="teal",
+            brown="brown",
+            yellow="yellow",
+        ),
         "shape": dict(circle="circle", square="square", triangle="triangle", cross="cross"),
         "shapes": dict(circle="circles", square="squares", triangle="triangles", cross="crosses"),
         "size": dict(small="small", large="large"),
@@ -27,8 +35,16 @@ LANGUAGES = {
         "the relation": "the {thing} {relation} the {thing2}",
     },
     "zh": {
-        "colour": dict(red="红色", green="绿色", blue="蓝色", black="黑色", gray="灰色", teal="青色",
-                       brown="棕色", yellow="黄色"),
+        "colour": dict(
+            red="红色",
+            green="绿色",
+            blue="蓝色",
+            black="黑色",
+            gray="灰色",
+            teal="青色",
+            brown="棕色",
+            yellow="黄色",
+        ),
         "shape": dict(circle="圆形", square="正方形", triangle="三角形", cross="十字形"),
         "shapes": dict(circle="圆形", square="正方形", triangle="三角形", cross="十字形"),
         "size": dict(small="小", large="大"),
@@ -50,7 +66,7 @@ LANGUAGES = {
         "the": "那个{thing}",
         "the relation": "在{thing2}{relation}的那个{thing}",
     },
-}  # fmt: skip
+}
 
 
 def words(language: str) -> dict:
@@ -65,9 +81,12 @@ def words(language: str) -> dict:
 
 
 def thing(
-    language: str, size: str | None = None, colour: str | None = None, shape: str | None = None,
+    language: str,
+    size: str | None = None,
+    colour: str | None = None,
+    shape: str | None = None,
     plural: bool = False,
-) -> str:  # fmt: skip
+) -> str:
     """A noun with its adjectives: "large red circle", "red objects", "circle"."""
     table = words(language)
     nouns, none = ("shapes", "objects") if plural else ("shape", "object")

@@ -20,9 +20,16 @@ ANSWERS = ("no", "yes", *COLOUR_NAMES, *SHAPES, *SIZES, *NUMBERS)
 INVALID = -1
 APART = 6.0  # pixels by which centres must differ before "left of" and "above" are asked
 
-FIRST = {name: ANSWERS.index(names[0]) for name, names in
-         (("yes/no", ("no",)), ("colour", COLOUR_NAMES), ("shape", SHAPES), ("size", SIZES),
-          ("count", NUMBERS))}  # fmt: skip
+FIRST = {
+    name: ANSWERS.index(names[0])
+    for name, names in (
+        ("yes/no", ("no",)),
+        ("colour", COLOUR_NAMES),
+        ("shape", SHAPES),
+        ("size", SIZES),
+        ("count", NUMBERS),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -62,11 +69,11 @@ def all_programs(family: str) -> tuple[Program, ...]:
         "count": [dict()] + single,
         "compare": [dict(shape=a, shape2=b) for a, b in permutations(S, 2)]
         + [dict(colour=a, colour2=b) for a, b in permutations(C, 2)],
-        "relation": [dict(shape=a, shape2=b, relation=r) for a, b in permutations(S, 2)
-                     for r in RELATIONS]
-        + [dict(colour=a, colour2=b, relation=r) for a, b in permutations(C, 2)
-           for r in RELATIONS],
-    }  # fmt: skip
+        "relation": [
+            dict(shape=a, shape2=b, relation=r) for a, b in permutations(S, 2) for r in RELATIONS
+        ]
+        + [dict(colour=a, colour2=b, relation=r) for a, b in permutations(C, 2) for r in RELATIONS],
+    }
     if family not in arguments:
         raise ValueError(f"family: expected one of {', '.join(FAMILIES)}, got {family!r}")
     return tuple(Program(family, **a) for a in arguments[family])
@@ -81,19 +88,22 @@ def text_of(program: Program, language: str = "en") -> str:
     one = dict(size=program.size, colour=program.colour, shape=program.shape)
     two = dict(colour=program.colour2, shape=program.shape2)
     return table[key].format(
-        thing=thing(language, **one), things=thing(language, **one, plural=True),
-        thing2=thing(language, **two), things2=thing(language, **two, plural=True),
+        thing=thing(language, **one),
+        things=thing(language, **one, plural=True),
+        thing2=thing(language, **two),
+        things2=thing(language, **two, plural=True),
         relation=table["relation"].get(program.relation, ""),
-    )  # fmt: skip
+    )
 
 
-def matching(
-    scenes: Scenes, size: str | None, colour: str | None, shape: str | None
-) -> np.ndarray:
+def matching(scenes: Scenes, size: str | None, colour: str | None, shape: str | None) -> np.ndarray:
     """(n, 4) bool: the objects that a description fits."""
     fits = scenes.present
-    for name, names, values in ((size, SIZES, scenes.size), (colour, COLOUR_NAMES, scenes.colour),
-                                (shape, SHAPES, scenes.shape)):  # fmt: skip
+    for name, names, values in (
+        (size, SIZES, scenes.size),
+        (colour, COLOUR_NAMES, scenes.colour),
+        (shape, SHAPES, scenes.shape),
+    ):
         if name is not None:
             fits = fits & (values == names.index(name))
     return fits
@@ -221,8 +231,9 @@ def _has_room(scenes: Scenes, i: int, k: int, radius: float) -> bool:
     return all(
         max(abs(scenes.cx[i, j] - cx), abs(scenes.cy[i, j] - cy))
         >= radius + RADII[scenes.size[i, j]] + 1
-        for j in range(scenes.shape.shape[1]) if j != k and scenes.present[i, j]
-    )  # fmt: skip
+        for j in range(scenes.shape.shape[1])
+        if j != k and scenes.present[i, j]
+    )
 
 
 def _free_places(scenes: Scenes, i: int, k: int, rng: np.random.Generator):
@@ -232,6 +243,8 @@ def _free_places(scenes: Scenes, i: int, k: int, rng: np.random.Generator):
     for row in range(3):
         for column in range(3):
             cx, cy = (np.array([column, row]) + 0.5) * third + rng.uniform(-0.5, 0.5, 2)
-            if all(max(abs(scenes.cx[i, j] - cx), abs(scenes.cy[i, j] - cy)) > third - 2
-                   for j in others):  # fmt: skip
+            if all(
+                max(abs(scenes.cx[i, j] - cx), abs(scenes.cy[i, j] - cy)) > third - 2
+                for j in others
+            ):
                 yield np.float32(cx), np.float32(cy)

@@ -11,10 +11,15 @@ SHAPES = ("circle", "square", "triangle", "cross")
 # Eight colours that also differ in lightness, so that most colour-blind readers can tell them
 # apart; the pairs that stay hard are red and brown, and green and teal.
 COLOURS = {
-    "red": (220, 30, 30), "green": (40, 170, 40), "blue": (30, 60, 220), "black": (15, 15, 15),
-    "gray": (128, 128, 128), "teal": (0, 115, 125), "brown": (125, 70, 25),
+    "red": (220, 30, 30),
+    "green": (40, 170, 40),
+    "blue": (30, 60, 220),
+    "black": (15, 15, 15),
+    "gray": (128, 128, 128),
+    "teal": (0, 115, 125),
+    "brown": (125, 70, 25),
     "yellow": (245, 215, 40),
-}  # fmt: skip
+}
 COLOUR_NAMES = tuple(COLOURS)
 SIZES = ("small", "large")
 RADII = np.array([5.5, 9.0], dtype=np.float32)  # pixels, of each size
@@ -66,17 +71,25 @@ class Scenes:
 
     def keys(self) -> list[bytes]:
         """One key a scene: equal keys mean equal scenes."""
-        arrays = [np.ascontiguousarray(getattr(self, f.name)).view(np.uint8).reshape(len(self), -1)
-                  for f in fields(self)]  # fmt: skip
+        arrays = [
+            np.ascontiguousarray(getattr(self, f.name)).view(np.uint8).reshape(len(self), -1)
+            for f in fields(self)
+        ]
         return [row.tobytes() for row in np.concatenate(arrays, axis=1)]
 
     def describe(self, i: int) -> list[tuple[str, str, str, float, float]]:
         """Scene i as (size, colour, shape, cx, cy) for each object."""
         return [
-            (SIZES[self.size[i, k]], COLOUR_NAMES[self.colour[i, k]], SHAPES[self.shape[i, k]],
-             round(float(self.cx[i, k]), 1), round(float(self.cy[i, k]), 1))
-            for k in range(MAX_OBJECTS) if self.present[i, k]
-        ]  # fmt: skip
+            (
+                SIZES[self.size[i, k]],
+                COLOUR_NAMES[self.colour[i, k]],
+                SHAPES[self.shape[i, k]],
+                round(float(self.cx[i, k]), 1),
+                round(float(self.cy[i, k]), 1),
+            )
+            for k in range(MAX_OBJECTS)
+            if self.present[i, k]
+        ]
 
 
 def sample_scenes(n: int, rng: np.random.Generator) -> Scenes:
@@ -99,10 +112,14 @@ def sample_scenes(n: int, rng: np.random.Generator) -> Scenes:
         return np.where(present, values, empty).astype(dtype)
 
     return Scenes(
-        hide(shape, NONE, np.int8), hide(colour, NONE, np.int8), hide(size, NONE, np.int8),
-        hide(cx, 0, np.float32), hide(cy, 0, np.float32),
-        ground.astype(np.int8), texture.astype(np.int16),
-    )  # fmt: skip
+        hide(shape, NONE, np.int8),
+        hide(colour, NONE, np.int8),
+        hide(size, NONE, np.int8),
+        hide(cx, 0, np.float32),
+        hide(cy, 0, np.float32),
+        ground.astype(np.int8),
+        texture.astype(np.int16),
+    )
 
 
 def places(
@@ -143,14 +160,26 @@ def compose(
         size, colour, shape, cx, cy = item
         if not (0 <= cx < SIDE and 0 <= cy < SIDE):
             raise ValueError(f"centre: expected numbers from 0 to {SIDE - 1}, got ({cx}, {cy})")
-        rows.append([_index("size", size, SIZES), _index("colour", colour, COLOUR_NAMES),
-                     _index("shape", shape, SHAPES), cx, cy])  # fmt: skip
+        rows.append(
+            [
+                _index("size", size, SIZES),
+                _index("colour", colour, COLOUR_NAMES),
+                _index("shape", shape, SHAPES),
+                cx,
+                cy,
+            ]
+        )
     rows += [[NONE, NONE, NONE, 0, 0]] * (MAX_OBJECTS - len(rows))
     size, colour, shape, cx, cy = np.array(rows, dtype=np.float32).T[:, None].copy()
     return Scenes(
-        shape.astype(np.int8), colour.astype(np.int8), size.astype(np.int8), cx, cy,
-        np.array([_index("ground", ground, GROUNDS)], np.int8), np.array([texture % 256], np.int16),
-    )  # fmt: skip
+        shape.astype(np.int8),
+        colour.astype(np.int8),
+        size.astype(np.int8),
+        cx,
+        cy,
+        np.array([_index("ground", ground, GROUNDS)], np.int8),
+        np.array([texture % 256], np.int16),
+    )
 
 
 def _index(what: str, name: str, names: Sequence[str]) -> int:

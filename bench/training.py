@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from course_utils import recipes
 from course_utils.datasets import load_easy_vqa, loader
-from course_utils.evaluation import evaluate
-from course_utils.training import fit, make_optimizer
+from course_utils.evaluation.evaluate import evaluate
+from course_utils.studies import recipes
+from course_utils.training.fit import fit, make_optimizer
 
 GOAL = 0.995
 

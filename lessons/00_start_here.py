@@ -26,8 +26,9 @@ import json
 
 import matplotlib.pyplot as plt
 import torch
-from course_utils import lab, machine, plots, world
+from course_utils import world
 from course_utils.checks import check, hint, progress, quiz
+from course_utils.notebook import lab, machine, plots
 
 # %% [markdown]
 # ## 1. What it is about

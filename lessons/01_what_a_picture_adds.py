@@ -24,10 +24,13 @@ from collections import Counter, defaultdict
 
 import matplotlib.pyplot as plt
 import torch
-from course_utils import baselines, lab, plots, prior_runs, world
+from course_utils import world
 from course_utils.checks import check, quiz
 from course_utils.datasets import load_easy_vqa, load_world
-from course_utils.evaluation import evaluate, predict_logits
+from course_utils.evaluation import baselines
+from course_utils.evaluation.evaluate import evaluate, predict_logits
+from course_utils.notebook import lab, plots
+from course_utils.studies import prior_runs
 from scipy.stats import fisher_exact
 from sklearn.metrics import mutual_info_score
 
@@ -1034,7 +1037,9 @@ print(f"the same answer with another picture: {100 * same:.1f} %")
 # runs with the author's batches of 32 random questions (`--batches questions`).
 
 # %%
-kept = json.loads(lab.data_path("prior_runs.json").read_text(encoding="utf-8"))
+kept = json.loads(
+    lab.data_path("studies/prior_runs.json").read_text(encoding="utf-8")
+)
 print(
     kept["made"]["command"], "· torch", kept["made"]["torch"].partition("+")[0]
 )

@@ -26,8 +26,8 @@ from itertools import product
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
-from course_utils import lab, plots
 from course_utils.checks import check, compare_prediction, quiz
+from course_utils.datasets.text import encode
 from course_utils.models.attention import causal_mask
 from course_utils.models.decoder import Decoder, DecoderConfig
 from course_utils.models.pretrained import (
@@ -41,13 +41,13 @@ from course_utils.models.transformer import (
     TransformerConfig,
     TransformerEncoder,
 )
+from course_utils.notebook import lab, plots
 from course_utils.objectives.language import (
     mask_tokens,
     masked_token_loss,
     next_token_loss,
 )
-from course_utils.text import encode
-from course_utils.training import FitConfig, fit
+from course_utils.training.fit import FitConfig, fit
 from course_utils.world.grammar import grammar
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn

@@ -26,10 +26,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
-from course_utils import lab, plots
 from course_utils.checks import check, compare_prediction, quiz
 from course_utils.datasets import load_emoji
-from course_utils.features import cached_features
+from course_utils.datasets.features import cached_features
 from course_utils.models.cnn import VGG, Bottleneck, ResNet, vgg_block
 from course_utils.models.efficientnet import resize
 from course_utils.models.pretrained import (
@@ -37,6 +36,7 @@ from course_utils.models.pretrained import (
     load_efficientnet_lite0,
 )
 from course_utils.models.vit import ViT, ViTConfig
+from course_utils.notebook import lab, plots
 from course_utils.world.drawing import draw
 from course_utils.world.scenes import compose, sample_scenes
 from matplotlib import cbook
@@ -1147,7 +1147,7 @@ lab.claim("patches are a convolution whose stride is its kernel", gap < 1e-5)
 # gives the logits. Each place has a learnt position vector. For pictures of another size these are
 # stretched as a picture is, 4 x 4 of them to 6 x 6 in the last line. The package's ViT equals
 # those of timm, a library of vision models, and of transformers, with their weights: see
-# `tests/test_vision.py`.
+# `tests/models/test_vision.py`.
 #
 # ### Without positions
 #

@@ -27,17 +27,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
-from course_utils import lab, plots, recipes, widgets, world
-from course_utils.baselines import mode_per_question
+from course_utils import world
 from course_utils.checks import check, quiz
+from course_utils.datasets.text import encode
 from course_utils.datasets.world_vqa import from_world, world_tokenizer
-from course_utils.evaluation import evaluate
+from course_utils.evaluation.baselines import mode_per_question
+from course_utils.evaluation.evaluate import evaluate
 from course_utils.models.attention import MultiHeadAttention, attention_weights
 from course_utils.models.convert import from_visual_bert
 from course_utils.models.fusion import TwoTowerEncoder
 from course_utils.models.joint import JointConfig, JointEncoder
 from course_utils.models.vision import ConvStem, PatchStem
-from course_utils.text import encode
+from course_utils.notebook import lab, plots, widgets
+from course_utils.studies import recipes
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 from transformers import (
@@ -1202,7 +1204,7 @@ lab.claim(
 # *To find out yourself* (some minutes of one core a run): train a joint encoder with a third layer,
 # which makes the number of parameters about equal, with a fourth, which makes the number of
 # attentions equal, or for twice the passes. Change `layers` in `recipes.world_model` or `epochs` in
-# `recipes.WORLD_FIT` in your copy of the package, then `python -m course_utils.recipes
+# `recipes.WORLD_FIT` in your copy of the package, then `python -m course_utils.studies.recipes
 # world_joint_0 --out joint3.safetensors`, which leaves the shipped file alone.
 #
 # ### Does a trained model use its places?

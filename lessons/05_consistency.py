@@ -40,13 +40,22 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
-from course_utils import lab, plots
-from course_utils.baselines import mode_per_question
 from course_utils.checks import check, compare_prediction, quiz
 from course_utils.datasets import load_easy_vqa
+from course_utils.datasets.perturb import (
+    brightness,
+    mix_colours,
+    noise,
+    perturb,
+    perturb_colour,
+    shift,
+)
+from course_utils.datasets.text import encode
+from course_utils.evaluation.baselines import mode_per_question
 from course_utils.models.heads import AnswerHead
 from course_utils.models.joint import JointConfig, JointEncoder
 from course_utils.models.vision import PatchStem
+from course_utils.notebook import lab, plots
 from course_utils.objectives import indicators
 from course_utils.objectives.consistency import (
     Predictor,
@@ -56,16 +65,7 @@ from course_utils.objectives.consistency import (
     picture_text_distance,
     vicreg,
 )
-from course_utils.perturb import (
-    brightness,
-    mix_colours,
-    noise,
-    perturb,
-    perturb_colour,
-    shift,
-)
-from course_utils.text import encode
-from course_utils.training import warmup_cosine
+from course_utils.training.fit import warmup_cosine
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler

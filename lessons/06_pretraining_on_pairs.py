@@ -32,28 +32,28 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
-from course_utils import lab, plots, widgets
 from course_utils.checks import check, compare_prediction, quiz
 from course_utils.datasets import load_captions, load_emoji
+from course_utils.datasets.features import cached_features
 from course_utils.datasets.pairs import captioned, pair_tokenizer
-from course_utils.features import cached_features
-from course_utils.label_curve import answered
+from course_utils.datasets.text import encode, word_tokenizer
+from course_utils.evaluation.retrieval import chance, ranks, retrieval
+from course_utils.methods.pretraining import world_pretraining_model
 from course_utils.models.pretrained import (
     imagenet_names,
     load_efficientnet_lite0,
     load_minilm,
 )
 from course_utils.models.text import encode_texts, sentence_embedding
+from course_utils.notebook import lab, plots, widgets
 from course_utils.objectives.contrastive import (
     Temperature,
     contrastive_loss,
     cosine_scores,
     sigmoid_loss,
 )
-from course_utils.pretraining import world_pretraining_model
-from course_utils.recipes import load_weights
-from course_utils.retrieval import chance, ranks, retrieval
-from course_utils.text import encode, word_tokenizer
+from course_utils.studies.label_curve import answered
+from course_utils.studies.recipes import load_weights
 from course_utils.world import (
     COLOURS,
     HELD_OUT,
@@ -1112,7 +1112,7 @@ lab.claim(
 # picture; contrast (the picture alone against the text alone, both through the same encoder); and
 # matching (section 7). Two need no partner: masked words without a picture, and hidden patches
 # without words (half of the patches are hidden from the encoder, and the model guesses their
-# pixels from the rest). It is made by `python -m course_utils.recipes world_pretrained`, in about
+# pixels from the rest). It is made by `python -m course_utils.studies.recipes world_pretrained`, in about
 # nine minutes on one core. It has never seen a question or an answer. And four combinations, such
 # as a red circle, were neither drawn in its pictures nor named in its captions.
 #
@@ -1600,11 +1600,11 @@ lab.claim(
 # Each was tuned for 400 updates of 64 questions (but for *equal compute*), and the best of its
 # epochs was chosen by 200 more answered questions, the same for every start. So read 100 labels as
 # 300. As a baseline without pictures, each family gets its commonest answer. The runs were made by
-# `python -m course_utils.label_curve` with three seeds, and are kept in `data/label_curve.json`;
+# `python -m course_utils.studies label_curve` with three seeds, and are kept in `data/studies/label_curve.json`;
 # here they are drawn.
 
 # %%
-runs = json.loads(lab.data_path("label_curve.json").read_text())["runs"]
+runs = json.loads(lab.data_path("studies/label_curve.json").read_text())["runs"]
 starts = list(dict.fromkeys(run["start"] for run in runs))
 labels = sorted({run["labels"] for run in runs})
 
@@ -1757,13 +1757,13 @@ lab.claim(
 # There is a second checkpoint, `real_pretrained`, that stands on pretrained weights: a joint
 # encoder over the frozen grid features of EfficientNet-Lite0 (16 patches) and MiniLM's frozen
 # WordPiece vectors. It was pretrained by the same losses on emoji and on captions of the world:
-# `python -m course_utils.recipes real_pretrained`, about ten minutes. Two questions to it: what
+# `python -m course_utils.studies.recipes real_pretrained`, about ten minutes. Two questions to it: what
 # does its contrast alone find among the emoji, against the two heads? And does it guess a masked
 # colour from a new picture of the world? (Of the world it saw 3,000 other pictures in training;
 # EfficientNet saw none.)
 
 # %%
-from course_utils.pretraining import grid_features, load_real_pretrained
+from course_utils.methods.pretraining import grid_features, load_real_pretrained
 
 real = load_real_pretrained(
     lab.data_path("checkpoints/real_pretrained.safetensors")

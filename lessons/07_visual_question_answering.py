@@ -28,13 +28,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
-from course_utils import lab, plots, recipes, widgets, yes_no_runs
-from course_utils.baselines import majority, mode_per_question
 from course_utils.checks import check, compare_prediction, quiz
 from course_utils.datasets import load_easy_vqa, loader
-from course_utils.evaluation import evaluate
-from course_utils.text import encode
-from course_utils.training import FitConfig, fit
+from course_utils.datasets.text import encode
+from course_utils.evaluation.baselines import majority, mode_per_question
+from course_utils.evaluation.evaluate import evaluate
+from course_utils.notebook import lab, plots, widgets
+from course_utils.studies import recipes, yes_no_runs
+from course_utils.training.fit import FitConfig, fit
 from PIL import Image, ImageDraw
 from torch import nn
 from transformers import BertConfig, BertForQuestionAnswering
@@ -1032,7 +1033,9 @@ print(
 # Three seeds each take ten minutes, so they were made once, by the command that is printed.
 
 # %%
-kept = json.loads(lab.data_path("yes_no_runs.json").read_text(encoding="utf-8"))
+kept = json.loads(
+    lab.data_path("studies/yes_no_runs.json").read_text(encoding="utf-8")
+)
 print(kept["made"]["command"])
 rows = [["blind", f"{100 * blind_yes_no:.1f} %", "", ""]]
 for kind in yes_no_runs.KINDS:

@@ -36,32 +36,34 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
-from course_utils import freezing, lab, plots, small_runs, two_processes
-from course_utils.activation_memory import checkpoint_layers, saved_bytes
 from course_utils.checks import check, quiz
 from course_utils.datasets import loader
 from course_utils.models.transformer import (
     TransformerConfig,
     TransformerEncoder,
 )
-from course_utils.optimizers import SGD, Adam, AdamConfig, SGDConfig
-from course_utils.recipes import answer_objective
-from course_utils.search import best_so_far, search
-from course_utils.small_runs import (
+from course_utils.notebook import lab, plots
+from course_utils.studies import freezing, small_runs
+from course_utils.studies.recipes import answer_objective
+from course_utils.studies.small_runs import (
     Features,
     SmallConfig,
     accuracy,
     features,
     train_small,
 )
-from course_utils.tracking import read_tensorboard, read_wandb
-from course_utils.training import (
+from course_utils.training import processes as two_processes
+from course_utils.training.fit import (
     FitConfig,
     fit,
     parameter_groups,
     train_mode,
     warmup_cosine,
 )
+from course_utils.training.memory import checkpoint_layers, saved_bytes
+from course_utils.training.optimizers import SGD, Adam, AdamConfig, SGDConfig
+from course_utils.training.search import best_so_far, search
+from course_utils.training.tracking import read_tensorboard, read_wandb
 from scipy.stats import t as student
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -895,7 +897,7 @@ my_prediction = 2.0
 my_prediction = check("08.5", my_prediction)
 
 # %%
-runs = json.loads(lab.data_path("small_runs.json").read_text())["runs"]
+runs = json.loads(lab.data_path("studies/small_runs.json").read_text())["runs"]
 SIZES = (1, 2, 5, 10, 20, 50, 100)
 
 
@@ -1107,7 +1109,7 @@ lab.claim(
 # Freezing only the top would save little.
 #
 # Now time, which depends on the machine, and accuracy: three seeds, each at the learning rate that
-# validation chose (`python -m course_utils.freezing`; the two extremes are from lesson 10's runs).
+# validation chose (`python -m course_utils.studies freezing`; the two extremes are from lesson 10's runs).
 
 
 # %%
@@ -1141,8 +1143,10 @@ step_time = {
 }
 both = [
     run
-    for name in ("freezing.json", "tuning_curve.json")
-    for run in json.loads(lab.data_path(name).read_text())["runs"]
+    for name in ("freezing", "tuning_curve")
+    for run in json.loads(lab.data_path(f"studies/{name}.json").read_text())[
+        "runs"
+    ]
 ]
 tuned = {
     name: [100 * run["accuracy"] for run in freezing.chosen(both, name)]
@@ -1406,7 +1410,7 @@ print(
 # accelerate starts processes, and `fit` is made for it: the script stays the same.
 #
 # ```
-# accelerate launch --multi_gpu --num_processes 2 -m course_utils.two_processes --out FILE
+# accelerate launch --multi_gpu --num_processes 2 -m course_utils.training.processes --out FILE
 # ```
 #
 # Two processes on a CPU talk through a library called gloo, two GPUs through NCCL. (On a CPU one
@@ -1657,8 +1661,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_model
 from torch.utils.data import DataLoader, TensorDataset
-from course_utils.small_runs import SmallConfig, features, small_network
-from course_utils.training import FitConfig, fit
+from course_utils.studies.small_runs import SmallConfig, features, small_network
+from course_utils.training.fit import FitConfig, fit
 
 folder = Path(sys.argv[1])
 torch.set_num_threads(1)
@@ -1682,7 +1686,7 @@ def start(folder, kill_at=None):
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        cwd=Path(small_runs.__file__).parent.parent,
+        cwd=Path(small_runs.__file__).parents[2],
     )
     reported = []
     for line in process.stdout:
@@ -1885,11 +1889,13 @@ plots.show(
 # %% [markdown]
 # After ten trials (dotted line) TPE keeps near what did well; random search goes on trying rates
 # that can't work. One search of each proves nothing. Twelve of each, with the same budget, were
-# run with `python -m course_utils.search_study`: 300 questions choose, 11,700 others judge the
+# run with `python -m course_utils.studies search_study`: 300 questions choose, 11,700 others judge the
 # choice.
 
 # %%
-searches = json.loads(lab.data_path("search_study.json").read_text())["runs"]
+searches = json.loads(lab.data_path("studies/search_study.json").read_text())[
+    "runs"
+]
 judged = {
     name: (
         100

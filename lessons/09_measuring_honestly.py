@@ -27,17 +27,19 @@ import json
 
 import matplotlib.pyplot as plt
 import torch
-from course_utils import generalisation, lab, metrics, plots, widgets
 from course_utils.checks import check, quiz
-from course_utils.evaluation import predict_logits
-from course_utils.intervals import (
+from course_utils.evaluation import metrics
+from course_utils.evaluation.evaluate import predict_logits
+from course_utils.evaluation.intervals import (
     bootstrap,
     mcnemar,
     paired_difference,
     standard_error,
     wilson,
 )
-from course_utils.recipes import load_weights, world_data, world_model
+from course_utils.notebook import lab, plots, widgets
+from course_utils.studies import generalisation
+from course_utils.studies.recipes import load_weights, world_data, world_model
 from sklearn import metrics as sklearn_metrics
 from torchmetrics.classification import MulticlassCalibrationError
 
@@ -744,10 +746,12 @@ plots.table(
 # "New" are test questions about a held-out combination, because they name it or because it is the
 # answer; "seen" are those about other combinations. "How many" is about none and is left out.
 #
-# `python -m course_utils.generalisation` makes these runs.
+# `python -m course_utils.studies generalisation` makes these runs.
 
 # %%
-runs = json.loads(lab.data_path("generalisation.json").read_text())["runs"]
+runs = json.loads(lab.data_path("studies/generalisation.json").read_text())[
+    "runs"
+]
 
 
 def shares(setting, part, what="right"):

@@ -32,13 +32,14 @@ import matplotlib.pyplot as plt
 import peft
 import torch
 import torch.nn.functional as F
-from course_utils import baselines, lab, plots, tuning_curve
 from course_utils.checks import check, quiz
 from course_utils.datasets import load_emoji
-from course_utils.intervals import paired_difference, standard_error
+from course_utils.evaluation import baselines
+from course_utils.evaluation.intervals import paired_difference, standard_error
 from course_utils.models.attention import MultiHeadAttention
 from course_utils.models.pretrained import load_minilm
 from course_utils.models.text import encode_texts, sentence_embedding
+from course_utils.notebook import lab, plots
 from course_utils.peft import (
     AdapterConfig,
     LoRAConfig,
@@ -55,6 +56,7 @@ from course_utils.peft import (
     save_tuning,
     unmerge,
 )
+from course_utils.studies import tuning_curve
 from torch import nn
 
 # %% [markdown]
@@ -153,7 +155,9 @@ my_prediction = 60
 my_prediction = check("10.1", my_prediction)
 
 # %%
-runs = json.loads(lab.data_path("tuning_curve.json").read_text())["runs"]
+runs = json.loads(lab.data_path("studies/tuning_curve.json").read_text())[
+    "runs"
+]
 
 
 def accuracies(method):
@@ -170,7 +174,7 @@ lab.claim(
 )
 
 # %% [markdown]
-# These numbers come from `python -m course_utils.tuning_curve`, which trains each method at three
+# These numbers come from `python -m course_utils.studies tuning_curve`, which trains each method at three
 # seeds and four learning rates; for each seed the rate with the best *validation* accuracy counts.
 # The $\pm$ is the standard deviation over the three seeds. (The share of 2,000 questions is itself
 # known to about 2 points. But all methods answer the same questions: section 7 compares them seed
@@ -1198,21 +1202,22 @@ highest_rank = check("10.7", highest_rank)
 # ```
 #
 # ```
-# python -m course_utils.train FOLDER
-# python -m course_utils.ask FOLDER/tuned kitchen.jpg "how many cups are on the table?"
+# python -m course_utils.own.train FOLDER
+# python -m course_utils.own.ask FOLDER/tuned kitchen.jpg "how many cups are on the table?"
 # ```
 #
 # The first line tunes the joint model for real pictures of lesson 06, section 10 (EfficientNet's
 # frozen features, MiniLM's frozen WordPiece vectors, a joint encoder), with LoRA and a new head.
 # It splits by picture, stops when validation no longer gets better, prints a table beside the best
 # that can be done without pictures (with the interval of the difference), and saves the piece. A
-# worked example comes with the course: `python -m course_utils.own_example FOLDER` writes 400
+# worked example comes with the course: `python -m course_utils.own.example FOLDER` writes 400
 # emoji that the model hasn't seen, with two questions about each. Here are two of its rows, and
 # the command's own functions at work on 80:
 
 # %%
-from course_utils import own_example, own_pictures  # noqa: E402
 from course_utils.datasets.rows import by_picture, frequent_answers, read_rows
+from course_utils.own import example as own_example  # noqa: E402
+from course_utils.own import pictures as own_pictures
 
 with tempfile.TemporaryDirectory() as folder:
     own_example.write_example(Path(folder) / "example")
@@ -1249,10 +1254,10 @@ print(
 # One training, and what it gives is mostly luck: the $\pm$ over five seeds (other examples,
 # another start) is as large as a whole method is worth elsewhere. So never judge by one. The same
 # set-up, of which the training above is one, with three seeds, and with 20, 80 and 320 examples
-# (`python -m course_utils.own_example --measure`):
+# (`python -m course_utils.own.example --measure`):
 
 # %%
-found = json.loads(lab.data_path("own_pictures.json").read_text())
+found = json.loads(lab.data_path("studies/own_pictures.json").read_text())
 figure, axis = plt.subplots(figsize=(6.6, 3.6))
 for i, (name, sizes) in enumerate(found["accuracy"].items()):
     values = 100 * torch.tensor(list(sizes.values()))  # (sizes, seeds)

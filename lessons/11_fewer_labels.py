@@ -31,27 +31,25 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
-from course_utils import (
-    active,
-    consolidation,
-    continual,
-    detectors,
-    drift,
-    lab,
-    plots,
-    prompt_runs,
-    semi_supervised,
-)
 from course_utils.checks import check, quiz
 from course_utils.datasets import load_world
 from course_utils.datasets.pairs import caption_words, pair_tokenizer
-from course_utils.intervals import standard_error
+from course_utils.evaluation.intervals import standard_error
+from course_utils.methods import consolidation, detectors
+from course_utils.methods.pretraining import world_pretraining_model
+from course_utils.methods.prompts import fill_in, guess, nearest, with_prompt
 from course_utils.models.pretrained import load_minilm
 from course_utils.models.text import encode_texts, sentence_embedding
-from course_utils.pretraining import world_pretraining_model
-from course_utils.prompts import fill_in, guess, nearest, with_prompt
-from course_utils.recipes import load_weights
-from course_utils.runs import read_runs
+from course_utils.notebook import lab, plots
+from course_utils.studies import (
+    active,
+    continual,
+    drift,
+    prompt_runs,
+    semi_supervised,
+)
+from course_utils.studies.recipes import load_weights
+from course_utils.studies.runs import read_runs
 from course_utils.world import COLOURS, SHAPES
 
 # %% [markdown]
@@ -334,7 +332,7 @@ lab.claim(
 # categories does an emoji belong? Each class is a word in a template, such as *a picture of food*.
 
 # %%
-found = read_runs(lab.data_path("prompt_runs.json"))
+found = read_runs(lab.data_path("studies/prompt_runs.json"))
 templates = [r for r in found if r["kind"] == "template"]
 print(
     f"{len(prompt_runs.TEMPLATES)} templates, {len(prompt_runs.WORDINGS)}"
@@ -790,7 +788,7 @@ lab.claim(
 # from the test, and their answers were blanked before training.
 
 # %%
-fixmatch_runs = read_runs(lab.data_path("semi_supervised.json"))
+fixmatch_runs = read_runs(lab.data_path("studies/semi_supervised.json"))
 
 
 def chosen_runs(method):
@@ -1149,7 +1147,7 @@ for name, rows in (
 # validation, and no test question decides anything. Three seeds.
 
 # %%
-active_runs = read_runs(lab.data_path("active.json"))
+active_runs = read_runs(lab.data_path("studies/active.json"))
 
 
 def bought_curve(pool, strategy, what="accuracy"):
@@ -1337,7 +1335,7 @@ lab.claim(
 # One row a stage. What happens to the first column?
 
 # %%
-continual_runs = read_runs(lab.data_path("continual.json"))
+continual_runs = read_runs(lab.data_path("studies/continual.json"))
 families = continual.WORLD_FAMILIES
 
 
@@ -1727,7 +1725,7 @@ plots.show(
 # answered by somebody who has turned yes and no round. *Nothing* is the control.
 
 # %%
-drift_runs = read_runs(lab.data_path("drift.json"))
+drift_runs = read_runs(lab.data_path("studies/drift.json"))
 
 
 def detection(change, side):

@@ -26,7 +26,7 @@ if importlib.util.find_spec("course_utils") is None:
     home = (f"course-utils[pretrained] @ git+{home}" if "://" in home else f"{home}[pretrained]")
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", home, *keep], check=True)
     importlib.invalidate_caches()
-from course_utils import lab; lab.start()"""
+from course_utils.notebook import lab; lab.start()"""
 
 
 def sources(root: Path = ROOT) -> list[Path]:

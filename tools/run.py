@@ -24,7 +24,7 @@ import nbformat
 import torch
 from nbclient.exceptions import CellExecutionError
 
-from course_utils.machine import single_core_rate
+from course_utils.notebook.machine import single_core_rate
 from lessons import build
 from lessons.heads import ROOT, chosen
 

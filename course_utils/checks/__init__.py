@@ -35,7 +35,6 @@ import numpy as np
 import torch
 from IPython.display import display
 
-from course_utils import lab, plots
 from course_utils.checks.feedback import (
     Exercise,
     Feedback,
@@ -47,6 +46,7 @@ from course_utils.checks.feedback import (
     prediction,
     value,
 )
+from course_utils.notebook import lab, plots
 
 __all__ = [
     "Exercise",

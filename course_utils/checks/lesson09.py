@@ -14,8 +14,8 @@ from course_utils.checks.feedback import (
     number,
     prediction,
 )
-from course_utils.intervals import standard_error
-from course_utils.metrics import auc, mid_ranks
+from course_utils.evaluation.intervals import standard_error
+from course_utils.evaluation.metrics import auc, mid_ranks
 
 
 def _draw(seed, *shape):

@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from tokenizers import Tokenizer
 
 from course_utils.datasets.batch import VQAData
-from course_utils.text import encode, word_tokenizer
+from course_utils.datasets.text import encode, word_tokenizer
 
 FAMILIES = ("yes/no", "colour", "shape")
 SHAPES = ("circle", "rectangle", "triangle")

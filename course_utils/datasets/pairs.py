@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from course_utils.datasets.emoji import EmojiData
-from course_utils.text import encode, word_tokenizer
+from course_utils.datasets.text import encode, word_tokenizer
 from course_utils.world import FAMILIES, all_programs, caption_distribution, generate, text_of
 from course_utils.world.language import thing, words
 from course_utils.world.questions import RELATIONS

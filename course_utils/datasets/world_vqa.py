@@ -6,7 +6,7 @@ import torch
 from tokenizers import Tokenizer
 
 from course_utils.datasets.batch import VQAData
-from course_utils.text import encode, word_tokenizer
+from course_utils.datasets.text import encode, word_tokenizer
 from course_utils.world import ANSWERS, FAMILIES, all_programs, generate, text_of
 from course_utils.world.generate import World
 

@@ -1,0 +1,1 @@
+"""What a notebook's cells need around the lesson: lab, plots, widgets, machine."""

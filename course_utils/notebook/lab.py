@@ -1,0 +1,206 @@
+"""What a notebook needs around its lesson: device, profile, seed, claims, spreads, progress.
+
+Environment variables, all optional:
+    COURSE_REFERENCE=1   how outputs are made and compared: CPU, one thread, nothing kept
+    COURSE_SEED=0        the seed of a run
+    COURSE_PROFILE=cpu   sizes and steps: "cpu" or "gpu"; by the device if not set
+    COURSE_SMOKE=1       the gpu profile's sizes for two steps, to see that its code runs
+    COURSE_THREADS=2     CPU threads
+    COURSE_RECORD=FILE   `measured` appends its values there (see `make spreads`)
+    COURSE_PROGRESS=FILE where progress is kept
+"""
+
+import json
+import math
+import os
+import random
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from course_utils.datasets.files import data_path
+from course_utils.notebook import plots
+
+device = torch.device("cpu")
+profile = "cpu"
+seed = 0
+smoke = False
+step_limit = 0  # updates after which a training run stops; 0 for no limit
+
+
+def reference() -> bool:
+    """Whether this run makes or compares reference outputs."""
+    return os.environ.get("COURSE_REFERENCE") == "1"
+
+
+def start() -> None:
+    """Chooses device and profile, seeds everything, sets the style of figures. May run twice.
+
+    Raises:
+        ValueError: an environment variable holds something else than expected.
+    """
+    global device, profile, seed, smoke, step_limit
+    smoke = os.environ.get("COURSE_SMOKE") == "1"
+    step_limit = 2 if smoke else 0
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if reference():  # a reference must not depend on the network
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    if not reference() and torch.cuda.is_available():
+        device = torch.device("cuda")
+    elif not reference() and torch.backends.mps.is_available():
+        device = torch.device("mps")
+    else:
+        device = torch.device("cpu")
+    profile = os.environ.get("COURSE_PROFILE", "gpu" if smoke or device.type == "cuda" else "cpu")
+    if profile not in ("cpu", "gpu"):
+        raise ValueError(f"COURSE_PROFILE: expected 'cpu' or 'gpu', got {profile!r}")
+    seed = _integer("COURSE_SEED", 0)
+    threads = _integer("COURSE_THREADS", 1 if reference() else 0)
+    if threads:
+        torch.set_num_threads(threads)
+    torch.set_printoptions(precision=4, sci_mode=False)
+    seed_everything(seed)
+    plots.style()
+    print(f"Ready: device {device.type}, profile {profile}, seed {seed}.")
+
+
+def _integer(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal():
+        raise ValueError(f"{name}: expected a whole number, got {text!r}")
+    return int(text)
+
+
+def seed_everything(value: int) -> None:
+    """Seeds Python, NumPy and PyTorch."""
+    random.seed(value)
+    np.random.seed(value)
+    torch.manual_seed(value)
+
+
+def pick(cpu, gpu):
+    """The value of the profile in use."""
+    return gpu if profile == "gpu" else cpu
+
+
+def steps(cpu: int, gpu: int) -> int:
+    """A number of updates by profile; two in a smoke run."""
+    return min(pick(cpu, gpu), step_limit) if step_limit else pick(cpu, gpu)
+
+
+# Claims and measured numbers
+
+
+def claim(sentence: str, condition: bool) -> None:
+    """States something that the lesson asserts, and fails loudly where it does not hold.
+
+    Raises:
+        AssertionError: the condition is false (not in a smoke run, whose models learnt nothing).
+    """
+    sentence = sentence.rstrip(".")
+    if smoke:
+        print(f"Claim not judged in a smoke run: {sentence}.")
+        return
+    if not condition:
+        raise AssertionError(f"This claim does not hold in this run: {sentence}.")
+    print(f"Claim holds: {sentence}.")
+
+
+def measured(name: str, value: float, unit: str = "", digits: int = 1) -> str:
+    """A number that came out of training, with its spread: "99.8 ± 0.1 %".
+
+    The spread is the standard deviation over five seeds, kept in data/spreads.json by
+    `make spreads`. It is rounded up, so it is never 0. "± ?" means that it was not measured yet.
+    """
+    record = os.environ.get("COURSE_RECORD")
+    if record:
+        with open(record, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"name": name, "value": float(value), "seed": seed}) + "\n")
+    try:
+        spreads = json.loads(data_path("spreads.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        spreads = {}
+    spread = spreads.get(name, {}).get("std")
+    return _with_spread(value, spread, unit, digits)
+
+
+def mean_spread(values: Sequence[float], unit: str = "", digits: int = 1) -> str:
+    """Mean and standard deviation of runs made in the notebook: "84.2 ± 0.6 %"."""
+    if len(values) < 2:
+        raise ValueError(f"values: expected two or more runs, got {len(values)}")
+    return _with_spread(float(np.mean(values)), float(np.std(values, ddof=1)), unit, digits)
+
+
+def _with_spread(value: float, spread: float | None, unit: str, digits: int) -> str:
+    text = "?"
+    if spread is not None:
+        step = 10.0**-digits
+        text = f"{max(step, math.ceil(round(spread / step, 6)) * step):.{digits}f}"
+    return f"{value:.{digits}f} ± {text}{' ' + unit if unit else ''}"
+
+
+# Progress
+
+
+def progress_file() -> Path:
+    """Where progress is kept: a file in the learner's home folder."""
+    chosen = os.environ.get("COURSE_PROGRESS")
+    return Path(chosen or "~/.vision-language-course/progress.json").expanduser()
+
+
+def load_progress() -> dict[str, str]:
+    """Exercises that were solved, with the day; none in a reference run. A file that can't be
+    understood is moved aside, not lost."""
+    if reference():
+        return {}
+    try:
+        return _read_progress(progress_file())
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
+        print(f"Your progress could not be read: {error}.")
+        return {}
+
+
+def _read_progress(path: Path) -> dict[str, str]:
+    try:
+        done = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(done, dict):
+            raise ValueError(f"expected an object, got {type(done).__name__}")
+        return done
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except ValueError as error:
+        count = 1
+        while (aside := path.with_suffix(f".damaged-{count}")).exists():
+            count += 1
+        os.replace(path, aside)
+        print(f"Your progress file could not be read ({error}). It was moved to {aside}.")
+        return {}
+
+
+def mark_done(exercise: str, day: str) -> None:
+    """Notes a solved exercise, unless this is a reference run; never fails a check."""
+    if reference():
+        return
+    try:
+        path = progress_file()
+        done = _read_progress(path)
+        if exercise not in done:
+            _write_progress(path, done | {exercise: day})
+    except (OSError, RuntimeError) as error:
+        print(f"Your progress could not be saved: {error}.")
+
+
+def _write_progress(path: Path, done: dict[str, str]) -> None:
+    """Writes beside the file and then takes its place, so that a crash leaves the old one whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, beside = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            json.dump(done, file, indent=1, sort_keys=True)
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise

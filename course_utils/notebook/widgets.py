@@ -1,0 +1,223 @@
+"""Controls in a notebook (ipywidgets). They take plain functions and know no model by name.
+
+A page without a kernel shows no controls, so each stands beside a static figure that tells the
+same: `answer_figure` for some cases beside `compose_and_ask`, all figures beside `switcher`.
+"""
+
+import html
+import textwrap
+from collections.abc import Callable, Sequence
+
+import ipywidgets as ipw
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from course_utils.notebook import plots
+
+
+def answer_figure(
+    picture: Tensor, question: str, probabilities: Tensor, answers: Sequence[str], attention: Tensor
+) -> Figure:
+    """The picture, the attention (rows, columns) over it, and the five likeliest answers.
+
+    Raises:
+        ValueError: not one probability for each answer.
+    """
+    if probabilities.shape != (len(answers),):
+        raise ValueError(
+            f"probabilities: expected ({len(answers)},), one an answer, got "
+            f"{tuple(probabilities.shape)}"
+        )
+    figure, axes = plt.subplots(1, 3, figsize=(9, 2.8), width_ratios=(1, 1, 1.5))
+    axes[0].imshow(plots.as_picture(picture))
+    axes[0].axis("off")
+    axes[0].set_title("the picture")
+    plots.heat_over_image(axes[1], picture, attention)
+    axes[1].set_title("attention of [CLS]")
+    names, shares = zip(*likeliest(probabilities, answers))
+    axes[2].barh(names, shares, color=plots.PALETTE[0])
+    axes[2].invert_yaxis()
+    axes[2].set(xlim=(0, 100), xlabel="probability (%)")
+    axes[2].set_title(textwrap.fill(question, 40).replace("$", r"\$"))  # $ would start a formula
+    return figure
+
+
+def likeliest(
+    probabilities: Tensor, answers: Sequence[str], count: int = 5
+) -> list[tuple[str, float]]:
+    """The `count` likeliest answers with their probabilities (answers,) in per cent."""
+    top = probabilities.detach().cpu().topk(min(count, len(answers)))
+    return [(answers[i], 100 * p) for i, p in zip(top.indices.tolist(), top.values.tolist())]
+
+
+def compose_and_ask(
+    draw: Callable[..., Tensor],
+    ask: Callable[[Tensor, str], tuple[Tensor, Tensor]],
+    answers: Sequence[str],
+    choices: dict[str, Sequence[str]],
+    sliders: dict[str, tuple[int, int, int]],
+    question: str,
+    questions: Sequence[str] = (),
+) -> ipw.VBox:
+    """Compose a picture with controls, type a question, see the model's answer.
+
+    Args:
+        draw: called with one keyword for each control -> picture (3, height, width).
+        ask: (picture, question) -> probabilities (answers,), attention (rows, columns). A
+            ValueError, for a word that it doesn't know say, is shown to the learner.
+        choices: name -> options, a drop-down each.
+        sliders: name -> (smallest, largest, start), a slider each.
+        question: the question at the start.
+        questions: suggestions to choose from; others can still be typed.
+    """
+    controls = {
+        name: ipw.Dropdown(options=list(options), description=name)
+        for name, options in choices.items()
+    }
+    for name, (low, high, start) in sliders.items():
+        controls[name] = ipw.IntSlider(start, low, high, description=name, continuous_update=False)
+    text = ipw.Combobox(
+        value=question,
+        options=list(questions),
+        description="question",
+        ensure_option=False,
+        continuous_update=False,
+    )
+    view, message = ipw.Image(format="png"), ipw.HTML()
+
+    def refresh(_=None):
+        try:
+            picture = draw(**{name: control.value for name, control in controls.items()})
+            probabilities, attention = ask(picture, text.value)
+            view.value = plots.png(
+                answer_figure(picture, text.value, probabilities, answers, attention)
+            )
+            said = [f"{name} ({p:.0f} %)" for name, p in likeliest(probabilities, answers)]
+            message.value = html.escape(f"The likeliest answers: {', '.join(said)}.")
+            view.layout.display = None
+        except ValueError as error:
+            view.layout.display = "none"  # an old answer must not stand under a new question
+            message.value = f"<b>{html.escape(str(error))}</b>"
+
+    for control in (*controls.values(), text):
+        control.observe(refresh, names="value")
+    refresh()
+    return ipw.VBox([ipw.HBox([ipw.VBox(list(controls.values())), text]), message, view])
+
+
+def switcher(figures: Callable[[int], Figure], labels: Sequence[str], description: str) -> ipw.VBox:
+    """A slider through figures, each drawn by `figures(i)` when it is first asked for.
+
+    Raises:
+        ValueError: no labels, or one label twice.
+    """
+    if not labels or len(set(labels)) != len(labels):
+        raise ValueError(f"labels: expected different texts, at least one, got {list(labels)}")
+    slider = ipw.SelectionSlider(
+        options=[(label, i) for i, label in enumerate(labels)],
+        description=description,
+        continuous_update=False,
+        layout=ipw.Layout(width="36em"),
+    )
+    view, drawn = ipw.Image(format="png"), {}
+
+    def refresh(_=None):
+        i = slider.value
+        if i not in drawn:
+            drawn[i] = plots.png(figures(i))
+        view.value = drawn[i]
+
+    slider.observe(refresh, names="value")
+    refresh()
+    return ipw.VBox([slider, view])
+
+
+def explorer(
+    find_pictures: Callable[[str], tuple[Sequence[Tensor], Sequence[str]]],
+    find_words: Callable[[int], Sequence[tuple[str, float]]],
+    pictures: Sequence[Tensor],
+    names: Sequence[str],
+    query: str,
+) -> ipw.Tab:
+    """Search both ways: type words and see the nearest pictures, choose a picture and see the
+    nearest words.
+
+    Args:
+        find_pictures: words -> pictures (3, height, width), nearest first, and a title for each. A
+            ValueError is shown to the learner.
+        find_words: number of a picture -> (words, score), nearest first.
+        pictures, names: to choose from.
+        query: the words at the start.
+    """
+    text = ipw.Text(value=query, description="words", continuous_update=False)
+    found, message = ipw.Image(format="png"), ipw.HTML()
+
+    def search(_=None):
+        try:
+            shown, titles = find_pictures(text.value)
+            titles = [textwrap.fill(title.replace("$", r"\$"), 18) for title in titles]
+            found.value = plots.png(plots.images_grid(shown, titles, columns=6, size=1.5))
+            message.value, found.layout.display = "", None
+        except ValueError as error:
+            found.layout.display = "none"  # old pictures must not stand under new words
+            message.value = f"<b>{html.escape(str(error))}</b>"
+
+    which = ipw.Dropdown(options=[(name, i) for i, name in enumerate(names)], description="picture")
+    picture, words = ipw.Image(format="png"), ipw.HTML()
+
+    def name_it(_=None):
+        picture.value = plots.png(plots.images_grid([pictures[which.value]], size=1.5))
+        rows = [
+            f"<li>{html.escape(name)} ({score:.2f})</li>" for name, score in find_words(which.value)
+        ]
+        words.value = "The nearest names, with their cosine:<ol>" + "".join(rows) + "</ol>"
+
+    text.observe(search, names="value")
+    which.observe(name_it, names="value")
+    search()
+    name_it()
+    back = ipw.VBox([which, ipw.HBox([picture, words])])
+    return ipw.Tab(
+        [ipw.VBox([text, message, found]), back], titles=["words to pictures", "picture to words"]
+    )
+
+
+def mistake_figure(picture: Tensor, caption: str) -> Figure:
+    """One picture with what was asked, answered and right."""
+    figure, axis = plt.subplots(figsize=(4.2, 3.6))
+    axis.imshow(plots.as_picture(picture))
+    axis.axis("off")
+    axis.set_title(caption.replace("$", r"\$"), fontsize=10)  # $ would start a formula
+    return figure
+
+
+def mistakes(found: dict[str, Sequence[tuple[Tensor, str]]]) -> ipw.VBox:
+    """A browser of wrong answers: choose a family, then move through its (picture, caption) pairs.
+
+    Raises:
+        ValueError: no family has a mistake.
+    """
+    families = [name for name, pairs in found.items() if pairs]
+    if not families:
+        raise ValueError("expected at least one mistake, got none")
+    family = ipw.Dropdown(
+        options=[(f"{name} ({len(found[name])})", name) for name in families], description="family"
+    )
+    place = ipw.IntSlider(
+        1, 1, len(found[families[0]]), description="mistake", continuous_update=False
+    )
+    view = ipw.Image(format="png", layout=ipw.Layout(width="26em", align_self="flex-start"))
+
+    def refresh(_=None):
+        pairs = found[family.value]
+        if place.value > len(pairs):
+            place.value = 1  # which calls this again
+            return
+        place.max = len(pairs)
+        view.value = plots.png(mistake_figure(*pairs[place.value - 1]))
+
+    for control in (family, place):
+        control.observe(refresh, names="value")
+    refresh()
+    return ipw.VBox([ipw.HBox([family, place]), view])

@@ -1,0 +1,1 @@
+"""The reader's own pictures: train, ask, a worked example."""

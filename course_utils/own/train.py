@@ -1,0 +1,176 @@
+"""Tunes the course's joint model for real pictures on your own questions.
+
+    python -m course_utils.own.train FOLDER              pictures and questions.csv in FOLDER
+    python -m course_utils.own.train FOLDER --data vqa_v2    the published files of VQA v2 in FOLDER
+    accelerate launch --multi_gpu --num_processes 2 -m course_utils.own.train FOLDER --device cpu
+
+writes into --out (FOLDER/tuned): tuning.safetensors and answers.json, which `course_utils.own.ask`
+reads, and metrics.json. Choose settings by the validation row; look at the test row once.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+
+from course_utils.datasets.rows import Row, by_picture, frequent_answers, read_rows
+from course_utils.datasets.vqa_v2 import read_vqa_v2
+from course_utils.evaluation.intervals import Interval
+from course_utils.own.pictures import (
+    METHODS,
+    OWN_FIT,
+    Answerer,
+    Score,
+    blind_score,
+    gain,
+    questions_data,
+    save_answerer,
+    score,
+    tunable,
+    tune,
+)
+from course_utils.peft import count_parameters
+
+FEW = 50  # test pictures below which a bootstrap by picture is itself shaky
+
+
+def read(options: argparse.Namespace) -> tuple[list[Row], list[Row], list[Row]]:
+    """Training, validation and test rows, which share no picture."""
+    if options.data == "vqa_v2":
+        train = read_vqa_v2(options.folder, "train2014", options.limit)
+        validation, train = by_picture(train, (options.validation,), options.seed)
+        return train, validation, read_vqa_v2(options.folder, "val2014", options.limit)
+    rows = read_rows(options.folder, options.table)
+    test, validation, train = by_picture(rows, (options.test, options.validation), options.seed)
+    return train, validation, test
+
+
+def table(scores: dict[str, tuple[Score, Score, Interval | None]]) -> str:
+    """A line for each part: the model beside the best that can be done without pictures, and the
+    difference, with its 95 % interval by picture."""
+    lines = [
+        f"{'':<12}{'questions':>9}{'blind':>9}{'tuned':>9}   {'difference (95 %)':<25}"
+        "tuned, by type of answer"
+    ]
+    for name, (blind, tuned, more) in scores.items():
+        types = ", ".join(f"{kind} {100 * value:.1f}" for kind, value in tuned.by_type.items())
+        told = (
+            "–"
+            if more is None
+            else (f"{100 * more.value:+.1f} ({100 * more.low:+.1f} to {100 * more.high:+.1f})")
+        )
+        lines.append(
+            f"{name:<12}{tuned.questions:>9}{100 * blind.all:>8.1f}%"
+            f"{100 * tuned.all:>8.1f}%   {told:<25}{types}"
+        )
+    return "\n".join(lines)
+
+
+def plain(score: Score) -> dict:
+    """What of a score stands in metrics.json."""
+    return {"all": score.all, "by_type": score.by_type, "questions": score.questions}
+
+
+def run(options: argparse.Namespace) -> None:
+    """Reads, tunes, measures, writes. Under `accelerate launch` each process trains on its share of
+    the batches; the first one prints and writes."""
+    soft = options.data == "vqa_v2"
+    state = PartialState(cpu=options.device == "cpu")
+    parts = dict(zip(("training", "validation", "test"), read(options)))
+    for name, rows in parts.items():
+        if not rows:
+            raise ValueError(f"expected pictures enough for a {name} part, but it is empty")
+    answers = frequent_answers(parts["training"], options.min_count or (9 if soft else 1))
+    with state.main_process_first():  # the others find the features on the disk
+        train, validation, test = (
+            questions_data(rows, answers, state.is_main_process) for rows in parts.values()
+        )
+    config = replace(OWN_FIT, epochs=options.epochs, lr=options.lr, patience=options.patience)
+    torch.manual_seed(options.seed)
+    model = tunable(len(answers), options.method)
+    history = tune(
+        model,
+        train,
+        validation,
+        config,
+        soft,
+        options.seed,
+        options.device,
+        progress=state.is_main_process,
+    )
+    if not state.is_main_process:
+        return
+    counts = count_parameters(model)
+    scores = {}
+    for name, data in (("validation", validation), ("test", test)):
+        blind, tuned = blind_score(train, data), score(model, data)
+        scores[name] = blind, tuned, gain(tuned, blind, data)
+    print(
+        f"{len(train)} questions to learn from, {len(answers)} answers; "
+        f"{counts.trainable:,} of {counts.total:,} parameters trained; "
+        f"best epoch {history.best_epoch + 1} of {len(history.score)}"
+    )
+    print(table(scores))
+    if (pictures := len(test.images)) < FEW:
+        print(f"only {pictures} test pictures: even the interval is uncertain")
+    out = options.out or Path(options.folder) / "tuned"
+    save_answerer(Answerer(model, answers, soft), out)
+    found = {
+        name: {"blind": plain(b), "tuned": plain(t), "difference": more and more._asdict()}
+        for name, (b, t, more) in scores.items()
+    }
+    (out / "metrics.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    print(f'written to {out}; ask it: python -m course_utils.own.ask {out} PICTURE "QUESTION"')
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        "python -m course_utils.own.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("folder", type=Path, help="pictures and questions")
+    add("--data", choices=("folder", "vqa_v2"), default="folder", help="format (folder)")
+    add("--table", type=Path, help="CSV or JSON (questions.csv or questions.json in the folder)")
+    add("--out", type=Path, help="folder to write (FOLDER/tuned)")
+    add("--method", choices=METHODS, default="lora", help="what is added to the model (lora)")
+    add("--epochs", type=int, default=OWN_FIT.epochs, help="most passes (%(default)s)")
+    add("--lr", type=float, default=OWN_FIT.lr, help="highest learning rate (%(default)s)")
+    add(
+        "--patience",
+        type=int,
+        default=OWN_FIT.patience,
+        help="passes without a better validation score before it stops (%(default)s)",
+    )
+    add("--validation", type=float, default=0.15, help="share of the pictures (%(default)s)")
+    add(
+        "--test", type=float, default=0.2, help="share of the pictures; format folder (%(default)s)"
+    )
+    add(
+        "--min-count",
+        type=int,
+        default=0,
+        help="how often an answer must occur to be learnt (1; vqa_v2: 9)",
+    )
+    add("--limit", type=int, default=0, help="only so many pictures a part; format vqa_v2 (all)")
+    add("--seed", type=int, default=0)
+    add("--device", choices=("cpu", "cuda", "mps"), help="(a GPU where there is one)")
+    options = parser.parse_args(arguments)
+    if not (
+        0 < options.validation < 1 and options.test > 0 and options.validation + options.test < 1
+    ):
+        parser.error("expected shares above 0 whose sum is below 1 for --validation and --test")
+    try:
+        run(options)
+    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+        sys.exit(f"error: {error}")
+    PartialState().destroy_process_group()  # or gloo's threads may abort the process as it ends
+
+
+if __name__ == "__main__":
+    main()

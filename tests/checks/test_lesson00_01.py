@@ -1,0 +1,231 @@
+"""Exercises of lessons 00 and 01: wrong answers are named, right ones written otherwise pass."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import mutual_info_score
+
+from course_utils.checks import check, lesson00, lesson01
+from course_utils.datasets import load_easy_vqa
+from course_utils.evaluation import baselines
+from course_utils.notebook import machine
+
+EXERCISES = lesson00.EXERCISES | lesson01.EXERCISES
+PREDICTIONS = ("01.1",)
+
+
+def accuracy_by_concatenation(batches):
+    predictions, y = (torch.cat(parts) for parts in zip(*batches))
+    return (predictions == y).float().mean()
+
+
+def entropy_by_categorical(counts):
+    return torch.distributions.Categorical((counts / counts.sum()).flatten()).entropy() / math.log(
+        2
+    )
+
+
+def information_by_scikit_learn(table):
+    return mutual_info_score(None, None, contingency=table.numpy()) / math.log(2)
+
+
+def mode_by_sorting(train_questions, train_answers, test_questions):
+    def commonest(answers):
+        return max(sorted(set(answers)), key=answers.count)
+
+    result = []
+    for question in test_questions:
+        same = [a for q, a in zip(train_questions, train_answers) if q == question]
+        result.append(commonest(same or list(train_answers)))
+    return result
+
+
+def balanced_from_the_end(questions, answers):
+    pairs = Counter(zip(questions, answers))
+    kept = []
+    for question in sorted(set(questions)):
+        own = {a: n for (q, a), n in pairs.items() if q == question}
+        for answer in own if len(own) > 1 else ():
+            rows = [
+                i for i, pair in enumerate(zip(questions, answers)) if pair == (question, answer)
+            ]
+            kept.extend(rows[-min(own.values()) :])
+    return np.array(kept)
+
+
+def stated_by_slices(question):
+    if not question.startswith("what"):
+        return set()
+    return {w for w in lesson01.COLOURS | lesson01.SHAPES if f" {w}" in question}
+
+
+def shared_by_comparing(first, second):
+    unique = first.unique(dim=0)
+    return sum(bool((second == picture).flatten(1).all(1).any()) for picture in unique)
+
+
+RIGHT = [
+    ("00.1", [32, 25, 64]),
+    ("00.1", torch.zeros(32, 25, 64).shape),
+    ("00.2", accuracy_by_concatenation),
+    ("01.1", 12),
+    ("01.2", entropy_by_categorical),
+    ("01.3", information_by_scikit_learn),
+    ("01.4", mode_by_sorting),
+    ("01.5", balanced_from_the_end),
+    ("01.6", stated_by_slices),
+    ("01.7", shared_by_comparing),
+    ("01.8", lambda bits: bits / math.log2(math.e)),
+]
+
+
+@pytest.mark.parametrize("number, answer", RIGHT)
+def test_right_answers_written_differently_pass(number, answer, capsys):
+    assert check(number, answer) is answer
+    word = "noted" if number == "01.1" else "right"  # a prediction
+    assert capsys.readouterr().out == f"Exercise {number}: {word}.\n"
+
+
+def test_every_exercise_has_such_an_answer():
+    assert {number for number, _ in RIGHT} == set(EXERCISES)
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_the_reference_passes(number, capsys):
+    check(number, EXERCISES[number].reference)
+    assert ("noted" if number == "01.1" else "right") in capsys.readouterr().out
+
+
+def entropy_normalised(counts):
+    return lesson01.entropy_bits(counts) / math.log2(len(counts))
+
+
+def mode_of_the_test(train_questions, train_answers, test_questions):
+    return train_answers[: len(test_questions)]
+
+
+# (exercise, wrong answer, words that the message must have)
+WRONG = [
+    ("00.1", (32, 9, 64), "words and patches are both read"),
+    ("00.1", (32, 144, 64), "not multiplied"),
+    ("00.1", (25, 32, 64), "first dimension is the batch"),
+    ("00.1", (32, 25, 16), "last dimension is dim"),
+    ("00.1", (32, 24, 64), "24 is not it"),
+    ("00.1", (25, 64), "expected three numbers"),
+    ("00.1", 25, "in brackets"),
+    ("00.2", lesson00.mean_of_means, "counts more than one in a large batch"),
+    ("00.2", lesson00._wrong_answers, "share of wrong answers"),
+    ("00.2", lesson00._last_batch, "Only the last batch"),
+    ("00.2", lesson00._count, "how many are right"),
+    ("00.2", lesson00._per_batch, "as large as the first"),
+    ("00.2", lambda batches: batches[0][0] == batches[0][1], "expected one number"),
+    ("00.2", lambda batches: print(len(batches)), "got None. Does every path return"),
+    ("00.2", lambda batches: "0.5", "expected a number, got a text"),
+    ("00.2", lambda batches: 100 * lesson00.accuracy(batches), "in per cent"),
+    ("00.2", lambda batches: lesson00.accuracy(batches[:1]), "Only the first batch"),
+    ("01.1", 0.67, "Did you mean 67"),
+    ("01.2", lesson01._entropy_per_column, "a table is one distribution"),
+    ("01.2", lesson01._entropy_per_row, "a table is one distribution"),
+    ("01.3", lambda table: lesson01.entropy_bits(table.sum(0)), "too large"),
+    ("01.3", lesson01._conditional_of_questions, "rows and columns are exchanged"),
+    ("01.4", lesson01._empty_counter, "needs an answer too"),
+    ("01.4", lambda a, b, c: lesson01.mode_per_question(a, b, c)[:6], "got a list of 6"),
+    ("01.5", lambda q, a: set(lesson01.balanced_rows(q, a)), "got a set"),
+    ("01.5", lambda q, a: [float(i) for i in lesson01.balanced_rows(q, a)], "got one with"),
+    ("01.5", lambda q, a: [i in lesson01.balanced_rows(q, a) for i in range(17)], "a mask"),
+    (
+        "01.5",
+        lambda q, a: [i for i in lesson01.balanced_rows(q, a) if a[i] != "green"],
+        "each answer that it has must stay",
+    ),
+    ("01.7", lesson01._first_repeated, "in the first"),
+    ("01.7", lesson01._by_object, "which object they are"),
+    ("01.7", lesson01._by_text, "look alike"),
+    (
+        "01.7",
+        lambda f, s: len({p[0].numpy().tobytes() for p in f} & {p[0].numpy().tobytes() for p in s}),
+        "too large",
+    ),
+    ("01.1", 130, "from 0 to 100"),
+    ("01.1", "many", "from 0 to 100"),
+    ("01.1", -1, "from 0 to"),
+    ("01.2", lesson01._entropy_in_nats, "nats"),
+    ("01.2", lesson01._entropy_of_counts, "taken of the counts"),
+    ("01.2", lesson01._entropy_without_zeros, "leave out what doesn't occur"),
+    ("01.2", lesson01._entropy_mean, "not their mean"),
+    ("01.2", lesson01._entropy_sign, "minus is missing"),
+    ("01.2", entropy_normalised, "too"),
+    ("01.2", lambda counts: counts / counts.sum(), "expected one number"),
+    ("01.3", lesson01._conditional, "what the question leaves open"),
+    ("01.3", lesson01._rows_alike, "weight the rows"),
+    ("01.3", lesson01._information_in_nats, "nats"),
+    ("01.3", lesson01._rows_summed, "weight each by the share"),
+    ("01.4", lesson01._majority_only, "one answer for every question"),
+    ("01.4", lesson01._last_answer, "last answer given in training"),
+    ("01.4", lesson01._first_answer, "first answer given in training"),
+    ("01.4", lesson01._no_fallback, "needs an answer too"),
+    ("01.4", mode_of_the_test, "which is not it"),
+    ("01.4", lambda a, b, c: {}, "one for each test question"),
+    ("01.5", lesson01._balanced_overall, "within each question"),
+    ("01.5", lesson01._keeps_single, "single answer"),
+    ("01.5", lesson01._oversampled, "occur twice"),
+    ("01.5", lesson01._one_each, "as many as the rarest"),
+    ("01.5", lambda questions, answers: list(range(len(answers))), "not equally often"),
+    ("01.5", lambda questions, answers: [99], "row numbers from 0 to 16"),
+    ("01.5", lambda questions, answers: 7, "list of row numbers"),
+    ("01.6", lesson01._stated_everywhere, "doesn't say so"),
+    ("01.6", lesson01._stated_colours, "a shape as well"),
+    ("01.6", lesson01._stated_with_question_mark, "take the question mark off"),
+    ("01.6", lesson01._stated_shape_too, "gives nothing away"),
+    ("01.6", lambda question: ["blue"], "expected a set"),
+    ("01.7", lesson01._same_position, "another order"),
+    ("01.7", lesson01._pairs, "Count each picture once"),
+    ("01.7", lesson01._by_sum, "same sum of pixels"),
+    ("01.7", lesson01._by_number, "given anew in each split"),
+    ("01.8", lambda bits: bits, "isn't in bits"),
+    ("01.8", lambda bits: bits / math.log(2), "less than one nat"),
+    ("01.8", lambda bits: 2**bits, "equally likely answers"),
+]
+
+
+@pytest.mark.parametrize("number, answer, words", WRONG)
+def test_wrong_answers_are_refused_with_the_reason(number, answer, words, capsys):
+    check(number, answer)
+    message = capsys.readouterr().out
+    assert "not yet" in message and words in message, message
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_there_are_three_wrong_answers_for_each(number):
+    assert sum(known == number for known, _, _ in WRONG) >= 3
+
+
+def test_the_lesson_s_own_mode_equals_the_package_s():
+    train = load_easy_vqa("train")
+    test = load_easy_vqa("test", train.tokenizer, train.answers)
+    answers = [train.answers[y] for y in train.y.tolist()]
+    said = lesson01.mode_per_question(train.questions, answers, test.questions)
+    expected = baselines.mode_per_question(train, test).predictions
+    assert [train.answers.index(a) for a in said] == expected.tolist()
+
+
+def test_time_estimates_scale_with_the_rate():
+    timings = {"cpu": {"notebooks": {"01": 60.0, "00": 5.0}, "rate": 100.0}}
+    assert machine.estimates(timings, 50.0) == {"00": 10.0, "01": 120.0}
+    assert machine.estimates({}, 50.0) == {}
+    assert machine.estimates({"cpu": {"notebooks": {"01": 60.0}}}, 50.0) == {"01": 60.0}
+    with pytest.raises(ValueError, match="above 0"):
+        machine.estimates(timings, 0)
+
+
+def test_machine_knows_its_versions_and_restores_threads():
+    assert machine.versions()["torch"] == torch.__version__.partition("+")[0]
+    assert machine.cores() >= 1
+    threads = torch.get_num_threads()
+    assert machine.single_core_rate() > 0
+    assert torch.get_num_threads() == threads
+    with pytest.raises(ValueError, match="size >= 1"):
+        machine.matrix_rate(size=0)

@@ -1,0 +1,109 @@
+"""Active learning: scores by value, k-centre against brute force, copies, and what was measured."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from course_utils.studies import active
+from course_utils.studies.runs import read_runs
+
+RUNS = Path(__file__).parents[2] / "data" / "studies" / "active.json"
+
+
+def test_scores_by_hand():
+    p = torch.tensor([[0.5, 0.5, 0.0], [0.6, 0.2, 0.2], [1.0, 0.0, 0.0]]).clamp(min=1e-12)
+    two = 0.6 * math.log(1 / 0.6) + 0.4 * math.log(5)
+    assert torch.allclose(active.entropy(p.log()), torch.tensor([math.log(2), two, 0.0]), atol=1e-5)
+    assert torch.allclose(active.margin(p.log()), torch.tensor([1.0, 0.6, 0.0]), atol=1e-5)
+
+
+def test_scores_do_not_change_when_logits_are_shifted():
+    logits = torch.randn(50, 7, generator=torch.Generator().manual_seed(0))
+    for score in (active.entropy, active.margin):
+        assert torch.allclose(score(logits), score(logits + 30), atol=1e-4)
+    theirs = torch.distributions.Categorical(logits=logits).entropy()
+    assert torch.allclose(active.entropy(logits), theirs, atol=1e-5)
+
+
+def test_highest_takes_free_ones():
+    scores = torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5])
+    free = torch.tensor([False, True, True, True, True])
+    assert active.highest(scores, free, 2).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_more_than_are_free_is_refused(count):
+    with pytest.raises(ValueError, match=f"1 to 3, the free ones, got {count}"):
+        active.highest(torch.rand(5), torch.tensor([1, 1, 1, 0, 0]).bool(), count)
+
+
+def test_farthest_is_the_greedy_choice():
+    points = torch.randn(30, 4, generator=torch.Generator().manual_seed(1))
+    bought = torch.arange(30) < 3
+    free = ~bought & (torch.arange(30) != 17)
+    centres, want = [0, 1, 2], []
+    for _ in range(8):
+        best = max(
+            (i for i in range(30) if free[i] and i not in want),
+            key=lambda i: min((points[i] - points[c]).norm().item() for c in centres),
+        )
+        want.append(best)
+        centres.append(best)
+    assert active.farthest(points, bought, free, 8).tolist() == want
+
+
+def test_farthest_leaves_copies_alone_and_needs_a_start():
+    points = torch.tensor([[0.0], [5.0], [5.001], [5.002], [-3.0]])
+    bought = torch.tensor([True, False, False, False, False])
+    assert active.farthest(points, bought, ~bought, 2).tolist() == [3, 4]
+    with pytest.raises(ValueError, match="at least one point"):
+        active.farthest(points, torch.zeros(5).bool(), ~bought, 1)
+
+
+def test_a_film_has_copies_of_pictures_and_questions():
+    data = active.questions("train", 6, 4, 0)
+    film, original = active.filmed(data, 2, 5, seed=0)
+    assert len(film.images) == 2 * 5 + 4 and len(original) == len(film)
+    for i, j in enumerate(original.tolist()):
+        assert film.questions[i] == data.questions[j] and film.y[i] == data.y[j]
+        assert torch.equal(film.x[i], data.x[j])
+    same = film.images[0].float() - film.images[1].float()  # two frames of one scene
+    other = film.images[0].float() - film.images[-1].float()
+    assert 0 < same.abs().mean() < 0.5 * other.abs().mean()
+    assert torch.bincount(original)[data.image_index == 0].tolist() == [5] * int(
+        (data.image_index == 0).sum()
+    )
+
+
+def test_a_film_of_too_many_scenes_is_refused():
+    with pytest.raises(ValueError, match="up to 6 scenes and 1 or more frames, got 7 and 2"):
+        active.filmed(active.questions("train", 6, 4, 0), 7, 2, seed=0)
+
+
+def test_strategies_never_buy_twice(tmp_path):
+    pool, _ = active.plain_pool(0)
+    pool = pool.select(torch.arange(len(pool)) < 600)
+    weights = Path(__file__).parents[2] / "data/checkpoints/world_pretrained.safetensors"
+    model = active.base_model(len(pool.answers), weights, 0)
+    bought = torch.zeros(len(pool), dtype=torch.bool)
+    bought[:100] = True
+    for name, strategy in active.STRATEGIES.items():
+        rows = strategy(model, pool, bought, torch.Generator().manual_seed(0))
+        assert len(rows.unique()) == active.EACH and not bought[rows].any(), name
+
+
+def test_the_file_has_all_runs_at_equal_budgets():
+    runs = read_runs(RUNS)
+    assert active.best_rate(runs) in active.RATES
+    for pool, (_, strategies) in active.POOLS.items():
+        for strategy in strategies:
+            rows = active.chosen(runs, pool, strategy)
+            assert [r["seed"] for r in rows] == list(active.SEEDS), (pool, strategy)
+            for r in rows:
+                assert r["answers"] == [80, 160, 240, 320]
+                assert all(d <= n for d, n in zip(r["different"], r["answers"]))
+                assert all(sum(f.values()) == n for f, n in zip(r["families"], r["answers"]))
+    first = {(r["pool"], r["seed"], r["rate"], r["accuracy"][0]) for r in runs}
+    assert len(first) == len({key[:3] for key in first})  # all begin with the same 80 answers

@@ -1,0 +1,219 @@
+"""Noticing changed data: CUSUM, calibration, what is watched, what changes, and the kept runs."""
+
+import pytest
+import torch
+from torch import nn
+
+from course_utils.evaluation.evaluate import evaluate
+from course_utils.methods import detectors as t
+from course_utils.notebook.lab import data_path
+from course_utils.studies import drift as d
+from course_utils.studies.runs import read_runs
+
+FOLDER = data_path("checkpoints")
+
+
+def reference(z, slack):
+    """S_t as the highest of all sums of z - slack that end at t, and 0."""
+    return [
+        max(0.0, *(sum(v - slack for v in z[i : t + 1]) for i in range(t + 1)))
+        for t in range(len(z))
+    ]
+
+
+def test_cusum_by_hand():
+    assert t.cusum(torch.tensor([[1.0, -2.0, 2.0, 2.0]]), 0.5).tolist() == [[0.5, 0.0, 1.5, 3.0]]
+
+
+def test_cusum_equals_the_best_sum():
+    z = torch.randn(5, 40, generator=torch.Generator().manual_seed(0))
+    expected = torch.tensor([reference(row, 0.3) for row in z.tolist()])
+    torch.testing.assert_close(t.cusum(z, 0.3), expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="streams, batches"):
+        t.cusum(z[0], 0.3)
+
+
+def test_first_alarm():
+    above = torch.tensor([[0, 0, 0], [0, 1, 1], [1, 0, 0]]).bool()
+    assert t.first_alarm(above).tolist() == [3, 1, 0]
+
+
+def test_a_detector_that_watches_both_sides():
+    z = torch.tensor([[-3.0, -3.0], [3.0, 3.0]])
+    up, both = t.Detector(0, 1, 2.0), t.Detector(0, 1, 2.0, both=True)
+    assert up(z).tolist() == [[False, False], [True, True]]
+    assert both(z).tolist() == [[True, True], [True, True]]
+    scaled = t.Detector(10, 5, 2.0)  # numbers are standardised
+    torch.testing.assert_close(scaled.level(10 + 5 * z), up.level(z))
+
+
+def streams(scores, seed, batches=80):
+    return t.mean_doubt(t.draw_batches(scores[:, None], 2000, batches, seed))
+
+
+def skewed(seed):
+    return torch.rand(4000, generator=torch.Generator().manual_seed(seed)) ** 2
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_calibration_holds_what_it_promises(both):
+    detector = t.calibrate(streams(skewed(1), 0), both)
+    rings = detector(streams(skewed(2), 9)).any(1)
+    assert 0.02 < rings.double().mean() < 0.09  # 5 % was asked for
+
+
+def test_bad_calibration_is_refused():
+    with pytest.raises(ValueError, match="between 0 and 1, got 5"):
+        t.calibrate(torch.rand(10, 4), rings=5)
+    with pytest.raises(ValueError, match="numbers that differ"):
+        t.calibrate(torch.ones(10, 4))
+
+
+def test_watching_a_clear_change_and_none():
+    scores = skewed(1)
+    detector, before = t.calibrate(streams(scores, 0)), streams(scores, 1, 30)
+    clear, none, down = (
+        t.rung(detector, before, streams(after, 2, 50))
+        for after in (scores + 1, scores, scores - 1)
+    )
+    assert clear["missed"] == 0 and clear["delay"] <= 2 and clear["early"] < 0.05
+    assert none["missed"] > 0.9 and none["delay"] is None
+    assert down["missed"] == 1
+    both = t.calibrate(streams(scores, 0), True)
+    assert t.rung(both, before, streams(scores - 1, 2, 50))["missed"] == 0
+
+
+def test_delays_by_hand():
+    above = torch.tensor([[9.0, 0, 0, 0], [0, 0, 9, 0], [0, 0, 0, 9], [0, 0, 0, 0]])
+    found = t.rung(t.Detector(0, 1, 2.0), above[:, :2], above[:, 2:])
+    assert found == dict(early=0.25, missed=pytest.approx(1 / 3), delay=2)  # of 1, 2 and never
+
+
+def test_batches_are_means_of_pictures():
+    values = torch.tensor([[0.0, 5.0], [1.0, 5.0]])
+    batches = t.draw_batches(values, 500, 3, 0)
+    assert batches.shape == (500, 3, 2) and (batches[..., 1] == 5).all()
+    assert batches[..., 0].mean() == pytest.approx(0.5, abs=0.05)
+    assert batches[..., 0].std() == pytest.approx(0.5 / t.PER_BATCH**0.5, rel=0.1)
+    assert torch.equal(batches, t.draw_batches(values, 500, 3, 0))
+
+
+def test_shift_is_1_where_nothing_has_changed_and_grows_either_way():
+    values = torch.randn(3000, 16, generator=torch.Generator().manual_seed(0))
+    usual = t.shift(t.draw_batches(values, 400, 5, 0))
+    assert usual.mean() == pytest.approx(1, abs=0.05)
+    for moved in (values + 1, values - 1):
+        assert t.shift(t.draw_batches(moved, 400, 5, 0)).mean() > 5
+    by_hand = torch.tensor([[[1.0, 3.0]]])  # one stream, one batch: 8 (1 + 9) / 2
+    assert t.shift(by_hand).item() == t.PER_BATCH * 5
+
+
+# What is watched
+
+
+@pytest.fixture(scope="module")
+def model():
+    return d.deployed(0, FOLDER)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return d.nothing("validation", 40, 0)
+
+
+def test_doubt_equals_a_plain_loop(model, data):
+    found = d.doubt(model, data)
+    for k in (0, 17):
+        rows = (data.image_index == k).nonzero()[:, 0].tolist()
+        batch = data.__getitems__(rows)
+        with torch.no_grad():
+            p = model(batch.images, batch.image_index, batch.x, batch.mask).softmax(-1)
+        assert found[k, 0].item() == pytest.approx((1 - p.max(-1).values).mean().item(), abs=1e-4)
+
+
+def test_representations_are_what_the_head_reads(model, data):
+    h, head = d.representations(model, data), model.head
+    assert model.head is head and h.shape == (len(data), 64)
+    with torch.no_grad():
+        logits = head(h[:, None])
+    assert torch.equal(logits.argmax(1), evaluate(model, data).predictions)
+
+
+def test_values_are_standardised_by_the_reference():
+    values = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+    scaled = d.standardised_by(values)(values)
+    torch.testing.assert_close(scaled.mean(0), torch.zeros(4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(scaled.std(0), torch.ones(4))
+    moved = d.standardised_by(values)(values + 2 * values.std(0))
+    torch.testing.assert_close(moved, scaled + 2)
+
+
+def test_what_is_watched_of_validation_pictures(model, data):
+    found = d.watches(model, data)
+    assert set(found) == {"doubt", "shift of h"}
+    for watch in found.values():
+        torch.testing.assert_close(watch.values(data), watch.unchanged)
+        assert not watch.detector()(watch.stream(watch.unchanged, 5, 3)).all()
+
+
+# What changes
+
+
+def test_changes_of_pictures_leave_questions_and_answers():
+    plain = d.nothing("test", 20, 3)
+    for make in (d.noisy_camera, d.dim_light):
+        changed = make("test", 20, 3)
+        assert changed.questions == plain.questions and torch.equal(changed.y, plain.y)
+        assert not torch.equal(changed.images, plain.images)
+    ratio = d.dim_light("test", 20, 3).images.float().mean() / plain.images.float().mean()
+    assert ratio == pytest.approx(0.5, abs=0.01)
+
+
+def test_another_meaning_changes_no_input():
+    plain, turned = d.nothing("test", 20, 3), d.another_meaning("test", 20, 3)
+    assert turned.questions == plain.questions and torch.equal(turned.images, plain.images)
+    exists = plain.family == plain.families.index("exists")
+    assert (turned.y != plain.y).tolist() == exists.tolist()
+    assert {plain.answers[i] for i in turned.y[exists]} == {"no", "yes"}
+
+
+def test_another_family_is_one_the_model_never_met():
+    found = d.another_family("test", 20, 3)
+    assert {found.families[i] for i in found.family} == {"negation"}
+    assert not {"negation"} & set(d.WORLD_FAMILIES)
+
+
+def test_retuning_leaves_the_deployed_model_as_it_was(model, data, monkeypatch):
+    monkeypatch.setattr(d, "UPDATES", 2)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    tuned = d.retune(model, data, data, 0)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert any(not torch.equal(v, before[k]) for k, v in tuned.state_dict().items())
+    norms = [
+        (a, b) for a, b in zip(model.modules(), tuned.modules()) if isinstance(a, nn.BatchNorm2d)
+    ]
+    assert norms and all(torch.equal(a.running_mean, b.running_mean) for a, b in norms)
+
+
+# The kept runs
+
+
+def stored():
+    return read_runs(data_path("studies/drift.json"))
+
+
+def test_every_change_and_seed_is_there_once():
+    found = [(r["change"], r["seed"]) for r in stored()]
+    assert len(found) == len(set(found))
+    assert set(found) == {(change, seed) for change in d.CHANGES for seed in d.SEEDS}
+
+
+def test_a_run_gives_the_stored_numbers():
+    torch.set_num_threads(1)
+    told = next(r for r in stored() if (r["change"], r["seed"]) == ("noisy camera", 0))
+    again = d.run("noisy camera", 0, FOLDER)
+    for model, shares in told["accuracy"].items():
+        for when, share in shares.items():
+            assert abs(again["accuracy"][model][when] - share) < 0.05, (model, when)
+    for detector in d.SIDES:
+        assert again[detector]["missed"] == pytest.approx(told[detector]["missed"], abs=0.1)

@@ -1,0 +1,211 @@
+"""FixMatch: its loss by value, its views, its loop, and the kept runs."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from course_utils.datasets import loader
+from course_utils.models.vqa import VQAModel
+from course_utils.notebook.lab import data_path
+from course_utils.studies import semi_supervised as semi
+from course_utils.studies.runs import read_runs
+
+WEIGHTS = data_path("checkpoints/world_pretrained.safetensors")
+
+
+def logits_for(*rows):
+    return torch.tensor(rows).log()  # softmax gives the rows back
+
+
+def reference(weak, strong, threshold):
+    """One question at a time, with plain numbers."""
+    total = 0.0
+    for w, s in zip(weak.tolist(), strong.tolist()):
+        p = [math.exp(a) / sum(math.exp(b) for b in w) for a in w]
+        q = [math.exp(a) / sum(math.exp(b) for b in s) for a in s]
+        if max(p) >= threshold:
+            total -= math.log(q[p.index(max(p))])
+    return total / len(weak)
+
+
+def test_loss_by_hand():
+    weak = logits_for([0.9, 0.1], [0.4, 0.6])
+    strong = logits_for([0.5, 0.5], [0.75, 0.25])
+    found = semi.fixmatch_loss(weak, strong, 0.8)  # the first question only, over two
+    assert found.loss.item() == pytest.approx(math.log(2) / 2)
+    assert found.accepted.tolist() == [True, False] and found.labels.tolist() == [0, 1]
+    both = semi.fixmatch_loss(weak, strong, 0.0).loss.item()
+    assert both == pytest.approx((math.log(2) + math.log(4)) / 2)
+    assert semi.fixmatch_loss(weak, strong, 1.0).loss.item() == 0
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 0.9])
+def test_loss_equals_the_reference(threshold):
+    weak, strong = 2 * torch.randn(2, 50, 7, generator=torch.Generator().manual_seed(1))
+    found = semi.fixmatch_loss(weak, strong, threshold)
+    assert found.loss.item() == pytest.approx(reference(weak, strong, threshold), rel=1e-5)
+
+
+def test_a_question_at_the_threshold_is_let_in():
+    labels, accepted = semi.pseudo_labels(torch.zeros(1, 2), 0.5)
+    assert accepted.tolist() == [True]
+
+
+def test_no_gradient_flows_into_the_target():
+    """One weight gives both logits: the gradient must be that of the strong side alone."""
+    w = torch.tensor([1.5], requires_grad=True)
+    a, b = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.3, 1.0]])
+    semi.fixmatch_loss(w * a, w * b, 0.5).loss.backward()
+    again = torch.tensor([1.5], requires_grad=True)
+    F.cross_entropy(again * b, torch.tensor([0])).backward()
+    torch.testing.assert_close(w.grad, again.grad)
+    weak = torch.randn(3, 4, requires_grad=True)
+    strong = torch.randn(3, 4, requires_grad=True)
+    semi.fixmatch_loss(weak, strong, 0.0).loss.backward()
+    assert weak.grad is None and strong.grad.abs().sum() > 0
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(ValueError, match="one shape"):
+        semi.fixmatch_loss(torch.zeros(2, 3), torch.zeros(3, 3), 0.5)
+    with pytest.raises(ValueError, match="0 to 1, got 95"):
+        semi.fixmatch_loss(torch.zeros(2, 3), torch.zeros(2, 3), 95)
+    with pytest.raises(ValueError, match="expected runs of .all labels. at seed 0"):
+        semi.best_rate([], "all labels")
+
+
+@pytest.mark.parametrize("view", [semi.weak_view, semi.strong_view, semi.harmful_view])
+def test_views(view):
+    images = torch.rand(6, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    one = view(images, torch.Generator().manual_seed(1))
+    assert one.shape == images.shape and 0 <= one.min() <= one.max() <= 1
+    torch.testing.assert_close(one, view(images, torch.Generator().manual_seed(1)))
+    assert not torch.equal(one, view(images, torch.Generator().manual_seed(2)))
+
+
+def test_flip_mirrors_about_half():
+    images = torch.rand(400, 3, 2, 4)
+    found = semi.flip(images, torch.Generator().manual_seed(0))
+    same = (found == images).flatten(1).all(1)
+    mirrored = (found == images.flip(-1)).flatten(1).all(1)
+    assert (same ^ mirrored).all() and 150 < mirrored.sum() < 250
+
+
+class Linear(nn.Module):
+    """Counts its calls; logits from the mean colour of the picture."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.calls = nn.Linear(3, 21), 0
+
+    def forward(self, images, image_index, x, mask):
+        self.calls += 1
+        return self.layer(images.mean((2, 3)))[image_index]
+
+
+@pytest.fixture(scope="module")
+def data():
+    return semi.questions("train", 40, 0)
+
+
+def test_the_objective_adds_both_losses(data):
+    torch.manual_seed(0)
+    model, (hidden, shown) = Linear(), data.split_by_image(0.25)
+    still = lambda images, generator: images  # noqa: E731
+    method = semi.Method(threshold=0.0, weight=3.0, labelled_view=None, view=still)
+    objective = semi.FixMatch(loader(shown, 5, shuffle=False), method, 0)
+    batch, first = (next(iter(loader(d, 5, shuffle=False))) for d in (hidden, shown))
+    weak = semi.weak_view(batch.images, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        told = model(weak, batch.image_index, batch.x, batch.mask).argmax(1)
+        said = model(batch.images, batch.image_index, batch.x, batch.mask)
+        known = model(first.images, first.image_index, first.x, first.mask)
+        expected = F.cross_entropy(known, first.y) + 3 * F.cross_entropy(said, told)
+    torch.testing.assert_close(objective(model, batch).detach(), expected)
+    assert objective.accepted == [1.0]
+
+
+def test_weight_0_never_looks_at_pictures_without_answers(data):
+    model, (hidden, shown) = Linear(), data.split_by_image(0.25)
+    objective = semi.FixMatch(loader(shown, 5), semi.Method(weight=0), 0)
+    objective(model, next(iter(loader(hidden, 5))))
+    assert model.calls == 1 and objective.accepted == []
+
+
+def test_the_hidden_answers_are_never_read(data):
+    hidden, shown = data.split_by_image(0.25)
+    batch, losses = next(iter(loader(hidden, 5, shuffle=False))), []
+    for y in (batch.y, 20 - batch.y):
+        torch.manual_seed(0)
+        objective = semi.FixMatch(loader(shown, 5), semi.Method(threshold=0.0), 0)
+        losses.append(objective(Linear(), batch._replace(y=y)).item())
+    assert losses[0] == losses[1]
+
+
+def test_endless_batches_come_in_other_orders(data):
+    batches = semi.endless(loader(data, 40, seed=3))
+    one, two = next(batches), next(batches)
+    assert one.y.sort().values.tolist() == two.y.sort().values.tolist()
+    assert one.x.shape == two.x.shape
+
+
+def test_looking_at_pseudo_labels_by_hand():
+    first = logits_for([0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.99, 0.01])
+    y = torch.tensor([0, 1, 1, 1])
+    found = semi.look(first, y, 0.7)
+    assert found["accepted"] == 0.75 and found["right"] == 0.5
+    assert found["precision"] == pytest.approx(1 / 3)
+    last = logits_for([0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.2, 0.8])
+    assert semi.kept_wrong(first, last, y, 0.7) == dict(wrong=2, same=0.5, mended=0.5)
+    assert semi.look(first, y, 1.0)["precision"] is None
+    assert semi.kept_wrong(first, last, y, 1.0) == dict(wrong=0, same=None, mended=None)
+
+
+def test_frozen_statistics_do_not_move(data):
+    model = semi.base_model(21, WEIGHTS, 0)
+    assert isinstance(model, VQAModel)
+    semi.freeze_statistics(model)
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    before = [m.running_mean.clone() for m in norms]
+    objective = semi.FixMatch(loader(data, 4), semi.METHODS["FixMatch, threshold 0"], 0)
+    config = semi.FitConfig(epochs=1, max_steps=2)
+    semi.fit(model, objective, loader(data, 4), config=config, device="cpu", progress=False)
+    assert norms and all(torch.equal(a, m.running_mean) for a, m in zip(before, norms))
+
+
+# The kept runs
+
+
+def stored():
+    return read_runs(data_path("studies/semi_supervised.json"))
+
+
+def test_every_method_and_seed_is_there_once():
+    found = [(r["method"], r["rate"], r["seed"]) for r in stored()]
+    assert len(found) == len(set(found))
+    for method in semi.METHODS:
+        rates = semi.RATES[:1] if method in semi.ONE_RATE else semi.RATES
+        assert {(method, rate, 0) for rate in rates} <= set(found)
+        assert [r["seed"] for r in semi.chosen(stored(), method)] == list(semi.SEEDS)
+
+
+def test_the_rate_is_chosen_on_validation_at_the_first_seed():
+    runs = [
+        dict(method="a", seed=0, rate=1, validation=0.8, accuracy=0.1),
+        dict(method="a", seed=0, rate=2, validation=0.7, accuracy=0.9),
+        dict(method="a", seed=1, rate=1, validation=0.5, accuracy=0.2),
+        dict(method="a", seed=1, rate=2, validation=0.9, accuracy=0.3),
+    ]
+    assert [r["accuracy"] for r in semi.chosen(runs, "a")] == [0.1, 0.2]
+
+
+def test_a_run_gives_the_stored_accuracy():
+    torch.set_num_threads(1)
+    name = "5 %, pictures as they are"
+    told = next(r for r in stored() if (r["method"], r["rate"], r["seed"]) == (name, 1e-3, 0))
+    again = semi.run(name, 1e-3, 0, WEIGHTS)
+    assert told["labels"] == again["labels"] == 400
+    assert abs(again["accuracy"] - told["accuracy"]) < 0.05  # another processor adds differently

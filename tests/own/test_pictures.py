@@ -1,0 +1,477 @@
+"""One's own pictures: rows, VQA v2's published files, tuning, the commands."""
+
+import csv
+import json
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from course_utils.datasets.rows import (
+    Row,
+    by_picture,
+    frequent_answers,
+    read_picture,
+    read_rows,
+    soft_targets,
+)
+from course_utils.datasets.vqa_v2 import normalise_answer, read_vqa_v2, scores_of
+from course_utils.objectives.classification import annotator_scores
+from course_utils.own import ask as ask_command
+from course_utils.own import example as own_example
+from course_utils.own import pictures as own_pictures
+from course_utils.own import train
+from course_utils.own.pictures import (
+    Answerer,
+    Score,
+    ask,
+    blind_score,
+    gain,
+    load_answerer,
+    picture_features,
+    questions_data,
+    save_answerer,
+    score,
+    tunable,
+    tune,
+)
+
+HEADER = "picture,question,answer\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Twelve pictures, red or blue, with a question each."""
+    rng = random.Random(0)
+    rows = []
+    for i in range(12):
+        colour = ("red", "blue")[i % 2]
+        shade = (200 + rng.randrange(50), 20, 20)
+        Image.new("RGB", (40 + i, 30), shade if i % 2 == 0 else shade[::-1]).save(
+            tmp_path / f"{i}.png"
+        )
+        rows.append((f"{i}.png", "which colour is it?", colour))
+    with (tmp_path / "questions.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("picture", "question", "answer"), *rows])
+    return tmp_path
+
+
+def write(folder, text, name="questions.csv"):
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_csv_and_json_give_the_same_rows(folder):
+    rows = read_rows(folder)
+    assert len(rows) == 12
+    assert rows[1] == Row(folder / "1.png", "which colour is it?", {"blue": 1.0})
+    records = [
+        {"picture": r.picture.name, "question": r.question, "answer": next(iter(r.scores))}
+        for r in rows
+    ]
+    write(folder, json.dumps(records), "other.json")
+    assert read_rows(folder, folder / "other.json") == rows
+
+
+def test_answers_are_compared_without_case_and_spaces(folder):
+    rows = read_rows(write(folder, HEADER + "0.png,what?, Dark  Red \n1.png,what?,dark red\n"))
+    assert [row.scores for row in rows] == [{"dark red": 1.0}] * 2
+
+
+def test_numbers_in_json_are_answers(folder):
+    write(folder, '[{"picture": "0.png", "question": "how many?", "answer": 2}]', "n.json")
+    assert read_rows(folder, folder / "n.json")[0].scores == {"2": 1.0}
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("9.jpg,what?,red", "line 2: picture: expected the file 9.jpg, but there is none"),
+        ("0.png,,red", "line 2: question: expected something, got an empty cell"),
+        ("0.png,what?,", "line 2: answer: expected something, got an empty cell"),
+        ("0.png,what?", "line 2: answer: expected something, got an empty cell"),
+        (",what?,red", "line 2: picture: expected something, got an empty cell"),
+        ("../0.png,what?,red", "expected a file in the folder"),
+        ("0.png,what, then?,red", "quotation marks"),
+    ],
+)
+def test_each_kind_of_bad_row_is_named(folder, line, message):
+    with pytest.raises(ValueError, match="1 of 2 rows") as error:
+        read_rows(write(folder, HEADER + line + "\n1.png,what?,blue\n"))
+    assert message in str(error.value)
+
+
+def test_many_bad_rows_are_counted(folder):
+    with pytest.raises(ValueError, match="9 of 9 rows") as error:
+        read_rows(write(folder, HEADER + "x.png,what?,red\n" * 9))
+    assert "and 4 more" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text, name, message",
+    [
+        ("image,question,answer\n0.png,what?,red\n", "q.csv", "expected the columns"),
+        ("", "q.csv", "an empty file"),
+        (HEADER, "q.csv", "at least one row"),
+        ("{", "q.json", "expected JSON"),
+        ('{"picture": 1}', "q.json", "list of objects"),
+        ('[{"picture": "0.png", "question": ["what?"], "answer": "red"}]', "q.json", "got \\["),
+    ],
+)
+def test_tables_that_cannot_be_read(folder, text, name, message):
+    write(folder, text, name)
+    with pytest.raises(ValueError, match=message):
+        read_rows(folder, folder / name)
+
+
+def test_a_table_that_is_no_text(folder):
+    (folder / "questions.csv").write_bytes(
+        "picture,question,answer\n0.png,Größe?,rot".encode("latin-1")
+    )
+    with pytest.raises(ValueError, match="UTF-8"):
+        read_rows(folder)
+
+
+def test_missing_folder_and_table(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        read_rows(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="questions.csv or .*questions.json"):
+        read_rows(tmp_path)
+
+
+def test_pictures_become_squares_on_white(tmp_path):
+    Image.new("RGBA", (80, 40), (255, 0, 0, 255)).save(tmp_path / "wide.png")
+    got = read_picture(tmp_path / "wide.png", 32)
+    assert got.shape == (3, 32, 32)
+    assert (got[:, :8] == 255).all() and (got[:, 24:] == 255).all()
+    assert (got[0, 8:24] == 255).all() and (got[1:, 8:24] == 0).all()
+    Image.new("RGBA", (9, 9), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert (read_picture(tmp_path / "clear.png", 8) == 255).all()
+
+
+def test_pictures_are_turned_as_the_camera_says(tmp_path):
+    picture = Image.new("RGB", (20, 20), "white")
+    picture.paste("black", (0, 0, 20, 10))  # the upper half
+    exif = picture.getexif()
+    exif[274] = 6  # to be turned clockwise by a quarter
+    picture.save(tmp_path / "turned.png", exif=exif)
+    got = read_picture(tmp_path / "turned.png", 20)
+    assert got[0, :, 15].mean() < 20 and got[0, :, 5].mean() > 235
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
+def test_broken_pictures(tmp_path, content):
+    (tmp_path / "broken.png").write_bytes(content)
+    with pytest.raises(ValueError, match="readable picture in .*broken.png"):
+        read_picture(tmp_path / "broken.png", 32)
+
+
+def test_half_a_picture(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "whole.jpg")
+    content = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "half.jpg").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="readable picture"):
+        read_picture(tmp_path / "half.jpg", 32)
+
+
+def test_frequent_answers_and_targets():
+    rows = [
+        Row(None, "?", {"red": 1.0}),
+        Row(None, "?", {"blue": 0.9, "red": 0.3}),
+        Row(None, "?", {"red": 1.0}),
+    ]
+    assert frequent_answers(rows, 1) == ("blue", "red")
+    assert frequent_answers(rows, 2) == ("red",)
+    with pytest.raises(ValueError, match="at least 3 times.*occurs 2 times"):
+        frequent_answers(rows, 3)
+    assert soft_targets(rows, ("blue", "red")).tolist() == [[0, 10], [9, 3], [0, 10]]
+    assert soft_targets(rows, ("green",)).tolist() == [[0]] * 3  # unknown: never right
+
+
+# VQA v2
+
+
+@pytest.mark.parametrize(
+    "answer, expected",
+    [
+        ("Yes.", "yes"),
+        ("The  Cat", "cat"),
+        ("two", "2"),
+        ("none", "0"),
+        ("1,000", "1000"),
+        ("dont know", "don't know"),
+        ("red, white", "red white"),
+        ("black/white", "black white"),
+        ("3.5", "3.5"),
+        ("hot dog\n", "hot dog"),
+        ("well", "well"),
+        ("it's", "it's"),
+        ("a", ""),
+    ],
+)
+def test_answers_are_normalised(answer, expected):
+    assert normalise_answer(answer) == expected
+
+
+def test_scores_are_the_official_ones():
+    for count in range(1, 11):
+        given = [{"answer": "Yes"}] * count + [{"answer": f"x{i}"} for i in range(10 - count)]
+        expected = annotator_scores(torch.tensor(count)).item()
+        assert scores_of(given)["yes"] == pytest.approx(expected, abs=1e-6)
+
+
+def write_vqa_v2(folder, part="train2014", pictures=12, seed=0):
+    """A small folder in the published format; every second picture is red."""
+    folder.mkdir(exist_ok=True)
+    (folder / part).mkdir()
+    questions, annotations = [], []
+    for i in range(pictures):
+        colour = ("red", "blue")[i % 2]
+        Image.new("RGB", (64, 48), colour).save(folder / part / f"COCO_{part}_{i + seed:012d}.jpg")
+        for k, (question, right) in enumerate(
+            [("What color is it?", colour), ("Is it red?", "yes" if i % 2 == 0 else "no")]
+        ):
+            number = 10 * (i + seed) + k
+            questions.append({"image_id": i + seed, "question": question, "question_id": number})
+            given = [right] * 8 + ["purple", "Dark " + right]
+            annotations.append(
+                {
+                    "question_id": number,
+                    "image_id": i + seed,
+                    "question_type": "what color",
+                    "answer_type": "other",
+                    "multiple_choice_answer": right,
+                    "answers": [
+                        {"answer": a, "answer_confidence": "yes", "answer_id": n + 1}
+                        for n, a in enumerate(given)
+                    ],
+                }
+            )
+    about = {"info": {}, "license": {}, "data_subtype": part, "data_type": "mscoco"}
+    (folder / f"v2_OpenEnded_mscoco_{part}_questions.json").write_text(
+        json.dumps(about | {"task_type": "Open-Ended", "questions": questions})
+    )
+    (folder / f"v2_mscoco_{part}_annotations.json").write_text(
+        json.dumps(about | {"annotations": annotations})
+    )
+    return folder
+
+
+def test_vqa_v2_is_read_in_its_published_form(tmp_path):
+    rows = read_vqa_v2(write_vqa_v2(tmp_path / "v2"), "train2014")
+    assert len(rows) == 24
+    assert rows[0].picture.name == "COCO_train2014_000000000000.jpg"
+    assert rows[0].scores == {"red": 1.0, "purple": 0.3, "dark red": 0.3}
+    assert len(read_vqa_v2(tmp_path / "v2", "train2014", limit=3)) == 6
+
+
+def change(path, key, edit):
+    content = json.loads(path.read_text())
+    edit(content[key])
+    path.write_text(json.dumps(content))
+
+
+def test_vqa_v2_bad_files(tmp_path):
+    folder = write_vqa_v2(tmp_path / "v2")
+    questions = folder / "v2_OpenEnded_mscoco_train2014_questions.json"
+    annotations = folder / "v2_mscoco_train2014_annotations.json"
+    with pytest.raises(ValueError, match="part: expected one of train2014"):
+        read_vqa_v2(folder, "test2015")
+    with pytest.raises(FileNotFoundError, match="val2014_questions.json"):
+        read_vqa_v2(folder, "val2014")
+    change(annotations, "annotations", lambda rows: rows[3]["answers"].pop())
+    with pytest.raises(
+        ValueError, match="1 of 24 rows.*\n.*question 11: expected 10 answers, got 9"
+    ):
+        read_vqa_v2(folder, "train2014")
+    change(annotations, "annotations", lambda rows: rows.pop(3))
+    with pytest.raises(ValueError, match="question 11: expected an annotation"):
+        read_vqa_v2(folder, "train2014")
+    change(questions, "questions", lambda rows: rows.pop(3))
+    (folder / "train2014/COCO_train2014_000000000002.jpg").unlink()
+    with pytest.raises(ValueError, match="2 of 23 rows.*\n.*COCO_train2014_000000000002.jpg"):
+        read_vqa_v2(folder, "train2014")
+    questions.write_text("[]")
+    with pytest.raises(ValueError, match="expected JSON with 'questions'"):
+        read_vqa_v2(folder, "train2014")
+
+
+# Tuning
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path_factory.getbasetemp() / "own-pictures-cache"))
+
+
+def parts(folder, answers=("blue", "red")):
+    rows = read_rows(folder)
+    return [questions_data(some, answers, False) for some in (rows[:8], rows[8:])]
+
+
+def test_features_of_files(folder):
+    paths = [row.picture for row in read_rows(folder)][:3]
+    features = picture_features(paths, progress=False)
+    assert features.shape == (3, 16, 1280) and features.dtype == torch.float16
+    assert torch.equal(features[1:2], picture_features(paths[1:2], progress=False))
+
+
+def test_a_long_question_is_refused(folder):
+    rows = [Row(folder / "0.png", "why " * 40 + "?", {"red": 1.0})]
+    with pytest.raises(ValueError, match="longer than 32 tokens"):
+        questions_data(rows, ("red",), False)
+
+
+def test_blind_and_unknown_answers_are_scored(folder):
+    train_data, test = parts(folder, ("red",))  # "blue" can't be said
+    assert blind_score(train_data, test).all == 0.5
+    assert blind_score(train_data, test).questions == 4
+
+
+@pytest.mark.parametrize("method", ["lora", "adapters", "prefix"])
+def test_tuning_learns_and_its_files_give_the_same_model(folder, method):
+    train_data, test = parts(folder)
+    torch.manual_seed(0)
+    model = tunable(2, method)
+    before = {n: p.clone() for n, p in model.named_parameters() if not p.requires_grad}
+    history = tune(
+        model,
+        train_data,
+        test,
+        train.replace(train.OWN_FIT, epochs=12, lr=3e-3),
+        device="cpu",
+        progress=False,
+    )
+    assert score(model, test).all == 1.0 and max(history.score) == 1.0
+    assert all(torch.equal(p, before[n]) for n, p in model.named_parameters() if n in before)
+    save_answerer(Answerer(model, ("blue", "red")), folder / "out")
+    picture, question = folder / "9.png", "which colour is it?"
+    expected = ask(Answerer(model, ("blue", "red")), picture, question)
+    got = ask(load_answerer(folder / "out"), picture, question)
+    assert [a for a, _ in got] == [a for a, _ in expected] and got[0][0] == "blue"
+    assert [p for _, p in got] == pytest.approx([p for _, p in expected], abs=1e-6)
+    assert sum(p for _, p in got) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_seed_means_the_same_in_every_call():
+    """Also where the pretrained model is loaded, which draws random numbers, in the first one."""
+    found = []
+    for _ in range(3):
+        own_pictures._pretrained.cache_clear() if len(found) == 1 else None
+        torch.manual_seed(0)
+        model = tunable(3, "lora")
+        found.append((model.head.state_dict(), torch.rand(2)))
+    for state, after in found[1:]:
+        assert torch.equal(after, found[0][1])
+        assert all(torch.equal(state[name], value) for name, value in found[0][0].items())
+
+
+def test_probabilities_are_those_of_the_loss(folder):
+    """Softmax sums to 1; after binary cross-entropy each answer has its own sigmoid."""
+    torch.manual_seed(0)
+    model = tunable(2, "lora").eval()
+    picture, question = folder / "9.png", "which colour is it?"
+    save_answerer(Answerer(model, ("blue", "red"), soft=True), folder / "soft")
+    one, other = (
+        dict(ask(a, picture, question))
+        for a in (Answerer(model, ("blue", "red")), load_answerer(folder / "soft"))
+    )
+    assert sum(one.values()) == pytest.approx(1, abs=1e-5)
+    logits = {name: torch.tensor(p).logit().item() for name, p in other.items()}
+    odds = torch.tensor(one["red"]).logit().item()  # softmax of two: sigmoid of the difference
+    assert odds == pytest.approx(logits["red"] - logits["blue"], abs=1e-4)
+    (folder / "soft/answers.json").write_text('["blue", "red"]')
+    with pytest.raises(ValueError, match="expected answers and their loss"):
+        load_answerer(folder / "soft")
+
+
+def test_the_gain_over_the_blind_guess_has_an_interval_by_picture():
+    each = torch.tensor([1, 1, 0, 0, 1, 1, 1, 1]).double()
+    scores = [Score(v.mean().item(), {}, 8, v) for v in (each, torch.zeros(8).double())]
+    data = SimpleNamespace(image_index=torch.arange(4).repeat_interleave(2))
+    found = gain(*scores, data)
+    assert found.value == 0.75 and found.low in (0.0, 0.25) and found.high == 1.0
+    assert gain(*scores, SimpleNamespace(image_index=torch.zeros(8).long())) is None
+
+
+def test_unknown_method_and_question():
+    with pytest.raises(ValueError, match="method: expected one of lora, adapters, prefix"):
+        tunable(2, "magic")
+    with pytest.raises(ValueError, match="question: expected some words"):
+        ask(None, "x.png", " ")
+
+
+def test_soft_scores_reach_the_loss_exactly(tmp_path):
+    rows = read_vqa_v2(write_vqa_v2(tmp_path / "v2"), "train2014")
+    data = questions_data(rows, ("blue", "dark red", "no", "purple", "red", "yes"), False)
+    y = data[0].y
+    assert torch.equal(y, torch.tensor([[0.0, 0.3, 0.0, 0.3, 1.0, 0.0]]))
+
+
+# Commands
+
+
+def test_the_command_tunes_and_the_answer_command_answers(folder, capsys):
+    train.main([str(folder), "--epochs", "8", "--lr", "3e-3", "--device", "cpu"])
+    told = capsys.readouterr().out
+    assert "2 answers" in told and "blind" in told
+    out = folder / "tuned"
+    assert {p.name for p in out.iterdir()} == {"tuning.safetensors", "answers.json", "metrics.json"}
+    found = json.loads((out / "metrics.json").read_text())
+    assert f"{100 * found['test']['tuned']['all']:.1f}%" in told
+    more = found["test"]["difference"]
+    assert f"({100 * more['low']:+.1f} to {100 * more['high']:+.1f})" in told
+    assert "only 2 test pictures" in told
+    ask_command.main([str(out), str(folder / "3.png"), "which colour is it?"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and {line.split("%  ")[1] for line in lines} == {"red", "blue"}
+
+
+def test_the_command_on_vqa_v2(tmp_path, capsys):
+    folder = write_vqa_v2(tmp_path / "v2")
+    write_vqa_v2(folder, "val2014", 4, seed=100)
+    train.main(
+        [str(folder), "--data", "vqa_v2", "--epochs", "2", "--min-count", "2", "--device", "cpu"]
+    )
+    told = capsys.readouterr().out
+    assert "4 answers" in told  # yes, no, red, blue: "purple" is never the best answer
+    with pytest.raises(SystemExit, match="error: expected an answer that occurs at least 9 times"):
+        train.main([str(folder), "--data", "vqa_v2", "--limit", "6"])
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["nowhere"], "error: .*there is no folder nowhere"),
+        (["{}", "--validation", "0.001"], "error: expected pictures enough for a validation part"),
+    ],
+)
+def test_the_command_tells_what_is_wrong(folder, arguments, message):
+    with pytest.raises(SystemExit, match=message):
+        train.main([a.format(folder) for a in arguments])
+
+
+def test_the_answer_command_tells_what_is_wrong(tmp_path):
+    with pytest.raises(SystemExit, match="error: expected .*answers.json"):
+        ask_command.main([str(tmp_path), "x.png", "what?"])
+
+
+def test_the_example_is_balanced_and_whole(tmp_path):
+    count = own_example.write_example(tmp_path / "example")
+    rows = read_rows(tmp_path / "example")
+    assert count == len(rows) == 800
+    yes = {}
+    for row in rows:
+        if row.question.startswith("is "):
+            yes.setdefault(row.question, []).append("yes" in row.scores)
+    assert all(sum(found) * 2 == len(found) for found in yes.values())
+    with pytest.raises(ValueError, match="an empty or a new folder"):
+        own_example.write_example(tmp_path / "example")
+    groups = by_picture(rows, (0.2, 0.3), seed=1)
+    pictures = [{row.picture for row in group} for group in groups]
+    assert [len(p) for p in pictures] == [80, 120, 200]
+    assert len(set.union(*pictures)) == 400

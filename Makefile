@@ -8,7 +8,7 @@ TESTING   := .venv/.installed-dev-$(MARK)
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lesson notebooks claims spreads gpu smoke avx2 timings bench readme \
+.PHONY: help lab test lesson notebooks claims spreads disturbed gpu smoke avx2 timings bench readme \
         repository release
 
 help:  ## this list
@@ -53,6 +53,10 @@ claims: $(TESTING)  ## every claim of every lesson (or of N=07) at seeds 0, 1 an
 spreads: $(TESTING)  ## five seeds of a lesson -> data/spreads.json: make spreads N=07
 	@test -n "$(N)" || { echo "which lesson? make spreads N=07"; exit 2; }
 	@$(PY) -m tools.run spreads $(N)
+
+disturbed: $(TESTING)  ## ten runs of a lesson with disturbed arithmetic -> data/disturbed: make disturbed N=07
+	@test -n "$(N)" || { echo "which lesson? make disturbed N=07"; exit 2; }
+	@$(PY) -m tools.disturbed $(N)
 
 timings: $(TESTING)  ## seconds and slowest cells of all lessons (or of N=07) -> data/timings.json
 	@$(PY) -m tools.run timings $(N)

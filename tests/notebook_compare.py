@@ -8,8 +8,9 @@ or a cell whose outputs were cleared, passes. Here, cell by cell and output by o
   0.124, 1.2e-05 matches 1.3e-05); spaces beside a number don't matter, tables move with them;
 - a difference that is only rounding (in exponent notation, below 1e-5) matches within a factor of
   10, or if both are below 1e-6: another processor rounds otherwise;
-- `a ± b` matches when the new a lies within 3 b of the reference a. b comes from a file of seed
-  runs, so it must be the same within 1.5 units of its own last digit;
+- a number that moves when the lesson is run with disturbed arithmetic (`make disturbed`) matches
+  when it lies in the prediction interval of those runs, see tools/allowed.py. So do both numbers
+  of `a ± b`; where they don't move, they match within 1.5 units of their last digits;
 - all other integers (percentages printed without decimals too), words and shapes are exact, but for
   the width of a gap between columns;
 - a figure must be there, decode, not be blank, have the same alt text and, shrunk, look the same;
@@ -21,14 +22,20 @@ looks and the text aren't compared. A cell without an execution count fails: it 
 
 import base64
 import binascii
+import hashlib
 import html
 import io
 import json
 import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from nbval.plugin import IPyNbCell, IPyNbFile
 from PIL import Image
+
+from tools import allowed
+from tools.allowed import last_digit, value
 
 NUMBER = r"(?<![\w.])(?:(?<![\w)\]])[-+−])?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?(?![\w]|\.\d)"
 TOKEN = re.compile(rf"\s*({NUMBER})(?:\s*±\s*({NUMBER}))?[^\S\n]*")
@@ -38,16 +45,6 @@ ALIKE = 0.6  # grey levels of 255: largest mean difference of pictures that look
 # show why: noise of 3 % on two curves is 0.4, a missing curve is 0.8, bars in another order are 14
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PICTURES = ("image/png", "image/jpeg")
-
-
-def last_digit(number: str) -> float:
-    """The size of one unit of the last printed digit: 0.01 for "1.25", 1e-06 for "1.2e-05"."""
-    mantissa, _, exponent = number.lower().partition("e")
-    return 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
-
-
-def value(number: str) -> float:
-    return float(number.replace("−", "-"))
 
 
 def compare_number(new: str, old: str) -> str:
@@ -72,40 +69,64 @@ def _only_rounding(new: str, old: str) -> bool:
     return written and large < 1e-5 and (large <= 10 * small or large < 1e-6)
 
 
-def compare_measured(new: tuple[str, str], old: tuple[str, str]) -> str:
-    """Why `a ± b` doesn't match its reference; "" if it does."""
-    (new_a, new_b), (old_a, old_b) = new, old
-    if abs(value(new_b) - value(old_b)) > 1.5 * last_digit(old_b) * (1 + 1e-6):
-        return f"expected a spread of ± {old_b}, got ± {new_b}"
-    if abs(value(new_a) - value(old_a)) <= 3 * value(old_b) * (1 + 1e-6):
+class Number(NamedTuple):
+    """A number in a text."""
+
+    place: str  # "3a": the fourth number, or the first of the fourth pair `a ± b`; "3b": the second
+    text: str  # as printed
+    words: str  # before it
+    unit: str  # "%" after it, or ""
+    pair: bool  # whether it belongs to `a ± b`
+
+
+def pieces(text: str) -> list:
+    """Words, a, b, words, a, b, ..., words; b is None where there is no ±. The columns of a table
+    are as wide as its numbers: any number of spaces, from two on, is alike."""
+    return TOKEN.split(re.sub(r" {2,}", "  ", text))
+
+
+def numbers(text: str) -> Iterator[Number]:
+    """Every number in a text, from left to right."""
+    found = pieces(text)
+    for i in range(0, len(found) - 1, 3):
+        words, a, b, after = found[i : i + 4]
+        unit = "%" if after.startswith("%") else ""
+        yield Number(f"{i // 3}a", a, words, unit, b is not None)
+        if b is not None:
+            yield Number(f"{i // 3}b", b, words + a + " ±", unit, True)
+
+
+Range = tuple[float, float]  # the lowest and the highest value allowed
+NONE: Callable[[str], Range | None] = lambda place: None  # noqa: E731
+
+
+def compare_moving(new: Number, old: Number, interval: Range | None) -> str:
+    """Why a number doesn't match its reference, where it may move in an interval; "" if it does."""
+    if interval is not None:
+        low, high = interval
+        if low <= value(new.text) <= high:
+            return ""
+        return f"expected {low:.6g} to {high:.6g} (reference {old.text}), got {new.text}"
+    if not old.pair:
+        return compare_number(new.text, old.text)
+    slack = 1.5 * last_digit(old.text) * (1 + 1e-6)
+    if abs(value(new.text) - value(old.text)) <= slack:
         return ""
-    if compare_number(new_a, old_a):  # a spread that is rounded to zero: as a plain number
-        return f"expected {old_a} ± {old_b}, got {new_a} (more than three spreads apart)"
-    return ""
+    return f"expected {old.text}, got {new.text} (more than 1.5 units of the last digit apart)"
 
 
-def compare_text(new: str, old: str) -> str:
-    """Why a text doesn't match its reference; "" if it does."""
-    # the columns of a table are as wide as its numbers: any number of spaces, from two on, is alike
-    new, old = (re.sub(r" {2,}", "  ", text) for text in (new, old))
-    new_words, old_words = TOKEN.split(new), TOKEN.split(old)
-    # split gives words, a, b, words, a, b, ..., words; b is None where there is no ±
-    for index in range(0, min(len(new_words), len(old_words)), 3):
-        if new_words[index] != old_words[index]:
-            return f"expected {old_words[index]!r}, got {new_words[index]!r}"
-        new_pair, old_pair = new_words[index + 1 : index + 3], old_words[index + 1 : index + 3]
-        if not new_pair or not old_pair:
-            break
-        if (new_pair[1] is None) != (old_pair[1] is None):
-            return f"expected {old_pair}, got {new_pair}: one has a spread (±), the other doesn't"
-        problem = (
-            compare_number(new_pair[0], old_pair[0])
-            if old_pair[1] is None
-            else compare_measured(tuple(new_pair), tuple(old_pair))
-        )
-        if problem:
-            return problem
-    if len(new_words) != len(old_words):
+def compare_text(new: str, old: str, interval: Callable[[str], Range | None] = NONE) -> str:
+    """Why a text doesn't match its reference; "" if it does. `interval` gives, for the place of a
+    number that moves, what is allowed there."""
+    for one, other in zip(pieces(new)[::3], pieces(old)[::3]):
+        if one != other:
+            return f"expected {other!r}, got {one!r}"
+    for one, other in zip(numbers(new), numbers(old)):
+        if (one.place, one.pair) != (other.place, other.pair):
+            return f"{one.text} and {other.text}: one has a spread (±), the other doesn't"
+        if problem := compare_moving(one, other, interval(other.place)):
+            return f"after {allowed.tidy_words(other.words)!r}: {problem}"
+    if len(pieces(new)) != len(pieces(old)):
         return f"expected {old!r}, got {new!r}"
     return ""
 
@@ -182,8 +203,15 @@ def alt_texts(output: dict) -> str:
     return " ".join(str(metadata.get(key, {}).get("alt", "")) for key in PICTURES)
 
 
-def compare_output(new: dict, old: dict, varies: bool = False) -> str:
-    """Why an output doesn't match its reference; "" if it does."""
+def texts(output: dict) -> dict[str, str]:
+    """All that is compared as text: the parts of an output, and its figures' alt texts."""
+    alt = alt_texts(output)
+    return parts(output) | ({"alt text": alt} if alt else {})
+
+
+def compare_output(new: dict, old: dict, varies: bool = False, interval=NONE) -> str:
+    """Why an output doesn't match its reference; "" if it does. `interval` is asked for places such
+    as "text:3a"."""
     if kinds(new) != kinds(old):
         return f"expected an output of kind {kinds(old)}, got {kinds(new)}"
     for key in PICTURES:
@@ -193,10 +221,12 @@ def compare_output(new: dict, old: dict, varies: bool = False) -> str:
                 return problem
     if varies:
         return ""
-    if problem := compare_text(alt_texts(new), alt_texts(old)):
-        return f"alt text: {problem}"
-    for key, text in parts(new).items():
-        if problem := compare_text(text, parts(old)[key]):
+    new_texts, old_texts = texts(new), texts(old)
+    if new_texts.keys() != old_texts.keys():
+        return f"expected {list(old_texts)}, got {list(new_texts)}"
+    for key, text in new_texts.items():
+        inside = lambda place, key=key: interval(f"{key}:{place}")  # noqa: E731
+        if problem := compare_text(text, old_texts[key], inside):
             return f"{key}: {problem}"
     return ""
 
@@ -210,11 +240,13 @@ def shown(outputs: list[dict]) -> list[dict]:
     ]
 
 
-def compare_outputs(new: list[dict], old: list[dict], varies: bool = False) -> str:
-    """Why the outputs of a cell don't match their reference; "" if they do."""
+def compare_outputs(new: list[dict], old: list[dict], varies: bool = False, interval=NONE) -> str:
+    """Why the outputs of a cell don't match their reference; "" if they do. `interval` is asked for
+    places such as "0:text:3a"."""
     new, old = shown(new), shown(old)
     for number, (one, other) in enumerate(zip(new, old)):
-        if problem := compare_output(one, other, varies):
+        inside = lambda place, number=number: interval(f"{number}:{place}")  # noqa: E731
+        if problem := compare_output(one, other, varies, inside):
             return f"output {number}: {problem}"
     if len(new) != len(old):
         extra, which = (new, "unexpected") if len(new) > len(old) else (old, "missing")
@@ -226,8 +258,35 @@ def compare_outputs(new: list[dict], old: list[dict], varies: bool = False) -> s
 # --- nbval's cells and files, with this comparison in place of the textual one
 
 
+def cell_keys(cells: list[dict]) -> list[str]:
+    """A name for each cell that depends on its source alone, so that it is the same in both
+    notebooks of a lesson and stays when a cell is put before it; a number tells equal cells apart."""
+    names, seen = [], {}
+    for cell in cells:
+        name = hashlib.sha256(cell["source"].encode()).hexdigest()[:12]
+        seen[name] = seen.get(name, 0) + 1
+        names.append(name if seen[name] == 1 else f"{name}.{seen[name]}")
+    return names
+
+
+def interval_of(cell: IPyNbCell) -> Callable[[str], Range | None]:
+    """What is allowed for the numbers of this cell, by their places."""
+    moving = allowed.read().get(cell.parent.path.name[:2], {})
+    if not moving:
+        return NONE
+    sources = cell.parent.nb.cells
+    key = cell_keys(sources)[next(i for i, c in enumerate(sources) if c is cell.cell)]
+
+    def interval(place: str) -> Range | None:
+        number = moving.get((key, place))
+        return None if number is None else allowed.allowed(number, allowed.level())
+
+    return interval
+
+
 def compare_cell(cell: IPyNbCell, new: list[dict], old: list[dict], skip_compare=None) -> bool:
-    problem = compare_outputs(new, old, "varies" in cell.cell.metadata.get("tags", []))
+    varies = "varies" in cell.cell.metadata.get("tags", [])
+    problem = compare_outputs(new, old, varies, interval_of(cell))
     cell.comparison_traceback = [problem]
     return not problem
 

@@ -132,7 +132,7 @@ def spreads(sources: list[Path]) -> bool:
         update(
             SPREADS,
             {
-                name: {"mean": statistics.fmean(of), "std": statistics.stdev(of)}
+                name: {"mean": statistics.fmean(of), "std": statistics.stdev(of), "values": of}
                 for name, of in given.items()
             },
         )

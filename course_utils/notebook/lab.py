@@ -6,6 +6,7 @@ Environment variables, all optional:
     COURSE_PROFILE=cpu   sizes and steps: "cpu" or "gpu"; by the device if not set
     COURSE_SMOKE=1       the gpu profile's sizes for two steps, to see that its code runs
     COURSE_THREADS=2     CPU threads
+    COURSE_DISTURB=3     initial weights that differ by a rounding (see `make disturbed`)
     COURSE_RECORD=FILE   `measured` appends its values there (see `make spreads`)
     COURSE_PROGRESS=FILE where progress is kept
 """
@@ -22,7 +23,7 @@ import numpy as np
 import torch
 
 from course_utils.datasets.files import data_path
-from course_utils.notebook import plots
+from course_utils.notebook import disturb, plots
 
 device = torch.device("cpu")
 profile = "cpu"
@@ -61,6 +62,7 @@ def start() -> None:
     threads = _integer("COURSE_THREADS", 1 if reference() else 0)
     if threads:
         torch.set_num_threads(threads)
+    disturb.start(_integer("COURSE_DISTURB", 0))
     torch.set_printoptions(precision=4, sci_mode=False)
     seed_everything(seed)
     plots.style()
@@ -112,8 +114,9 @@ def claim(sentence: str, condition: bool) -> None:
 def measured(name: str, value: float, unit: str = "", digits: int = 1) -> str:
     """A number that came out of training, with its spread: "99.8 ± 0.1 %".
 
-    The spread is the standard deviation over five seeds, kept in data/spreads.json by
-    `make spreads`. It is rounded up, so it is never 0. "± ?" means that it was not measured yet.
+    The spread is the standard deviation over five seeds, whose values `make spreads` keeps in
+    data/spreads.json. It is rounded up, so it is never 0. "± ?" means that it was not measured yet.
+    It is for the reader: what a test allows is measured apart (see `make disturbed`).
     """
     record = os.environ.get("COURSE_RECORD")
     if record:

@@ -99,7 +99,9 @@ def test_missing_data_says_where_it_was_looked_for():
 
 
 def test_missing_data_names_the_command_that_makes_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(data_files, "__file__", str(tmp_path / "course_utils" / "lab.py"))
+    monkeypatch.setattr(
+        data_files, "__file__", str(tmp_path / "course_utils" / "datasets" / "files.py")
+    )
     with pytest.raises(
         FileNotFoundError, match="by: python -m course_utils.studies.recipes easy_vqa$"
     ):
@@ -107,12 +109,14 @@ def test_missing_data_names_the_command_that_makes_it(monkeypatch, tmp_path):
     with pytest.raises(FileNotFoundError, match="made by: make spreads"):
         lab.data_path("spreads.json")
     with pytest.raises(FileNotFoundError) as unknown:
-        lab.data_path("checkpoints/unknown.safetensors")
+        lab.data_path("unknown.json")
     assert "made by" not in str(unknown.value)
 
 
 def test_data_of_an_installed_package_comes_first(monkeypatch, tmp_path):
-    monkeypatch.setattr(data_files, "__file__", str(tmp_path / "course_utils" / "lab.py"))
+    monkeypatch.setattr(
+        data_files, "__file__", str(tmp_path / "course_utils" / "datasets" / "files.py")
+    )
     for folder in (tmp_path / "data", tmp_path / "course_utils" / "data"):
         folder.mkdir(parents=True)
         (folder / "a.json").write_text("{}")

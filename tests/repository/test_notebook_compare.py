@@ -165,7 +165,7 @@ def source(code, tag=""):
 
 MUST_FAIL = {
     "a wrong loss": (TRAIN, text("0.4312", "0.4310")),
-    "a measured value beyond three spreads": (TRAIN, text("99.8 ±", "99.4 ±")),
+    "a measured value that has moved": (TRAIN, text("99.8 ±", "99.6 ±")),
     "another spread": (TRAIN, text("± 0.1", "± 0.4")),
     "a spread that is gone": (TRAIN, text("99.8 ± 0.1", "99.8")),
     "a wrong step": (TRAIN, text("step 10", "step 11")),
@@ -194,7 +194,7 @@ MUST_FAIL = {
 }
 MUST_PASS = {
     "the last digit": (TRAIN, text("0.4312", "0.4311")),
-    "within three spreads": (TRAIN, text("99.8 ±", "99.6 ±")),
+    "the last digit of a measured value": (TRAIN, text("99.8 ±", "99.7 ±")),
     "padding beside a number": (TRAIN, text("step 10", "step   10")),
     "the last digit in a table": (TABLE, data("text/html", "67.0", "67.1")),
     "another text in a varying cell": (TRAIN, source("print('step 3')", "varies")),
@@ -234,8 +234,8 @@ SAME = [
     ("-0.0", "0.0"),
     ("| 10.000 |", "|  9.999 |"),
     ("[ 0.51 -1.20]", "[0.50 -1.21]"),
-    ("120 ± 4", "131 ± 4"),
-    ("1.5 ± 0.2", "1.0 ± 0.2"),
+    ("120 ± 4", "121 ± 4"),
+    ("1.1 ± 0.2", "1.0 ± 0.2"),
     ("100.0 ± 0.0 %", "99.9 ± 0.0 %"),
     ("50 ± 2", "50 ± 1"),
     ("0.30", "0.2"),
@@ -260,18 +260,18 @@ DIFFERENT = [
     ("a  b", "a b"),
     ("torch 2.14.2", "torch 2.14.1"),
     ("(1, 2)", "(1, 3)"),
-    ("133 ± 4", "120 ± 4"),
+    ("122 ± 4", "120 ± 4"),
     ("0.5", "0.5\n"),
     ("0.5 kg", "0.5 g"),
     ("float64", "float32"),
     ("3-2", "3-1"),
     ("64x64", "64x32"),
     ("0.50", "0.50 0.50"),
-    ("51 ± 0", "50 ± 0"),
+    ("52 ± 0", "50 ± 0"),
     ("loss  0.5", "gain  0.5"),
     ("5", "5.0"),
     ("a 0.5\nb", "a 0.5 b"),
-    ("1.7 ± 0.2", "1.0 ± 0.2"),
+    ("1.2 ± 0.2", "1.0 ± 0.2"),
     ("0.302", "0.15"),
 ]
 

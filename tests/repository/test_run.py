@@ -60,7 +60,11 @@ def test_spreads_are_the_standard_deviation_over_five_seeds(sample):
     run.SPREADS.write_text('{"01.other": {"mean": 1.0, "std": 0.1}}')
     assert run.spreads(sample(limit=5))
     spreads = json.loads(run.SPREADS.read_text())
-    assert spreads["07.seed"] == {"mean": 20.0, "std": pytest.approx(15.811, abs=1e-3)}
+    assert spreads["07.seed"] == {
+        "mean": 20.0,
+        "std": pytest.approx(15.811, abs=1e-3),
+        "values": [0.0, 10.0, 20.0, 30.0, 40.0],
+    }
     assert spreads["01.other"]["std"] == 0.1
     made = spreads["made"]["07"]
     assert made["command"] == "make spreads N=07" and made["seeds"] == [0, 1, 2, 3, 4]

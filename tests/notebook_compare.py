@@ -260,7 +260,7 @@ def compare_outputs(new: list[dict], old: list[dict], varies: bool = False, inte
 
 def cell_keys(cells: list[dict]) -> list[str]:
     """A name for each cell that depends on its source alone, so that it is the same in both
-    notebooks of a lesson and stays when a cell is put before it; a number tells equal cells apart."""
+    notebooks of a lesson and stays when a cell is put before it; a number tells equal ones apart."""
     names, seen = [], {}
     for cell in cells:
         name = hashlib.sha256(cell["source"].encode()).hexdigest()[:12]

@@ -1,8 +1,8 @@
 """What a number may be where the arithmetic is another: on another processor, with more threads.
 
-`make disturbed` runs each lesson ten times at the reference seed with disturbed arithmetic and keeps
-every printed number that moved, with all its values, in data/disturbed/NN.json. A new run is as if
-it were one more of them, so it should lie in their prediction interval,
+`make disturbed` runs each lesson ten times at the reference seed with disturbed arithmetic, and
+keeps every printed number that moved, with all its values, in data/disturbed/NN.json. A new run is
+as if it were one more of them, so it should lie in their prediction interval,
 
     mean ± t(n - 1) s sqrt(1 + 1 / n),
 

@@ -4,6 +4,7 @@ import json
 import math
 import statistics
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -15,9 +16,11 @@ from course_utils.models.attention import causal_mask as attention_mask
 from course_utils.models.decoder import Decoder, DecoderConfig
 from course_utils.notebook import disturb
 from course_utils.objectives.language import next_token_loss
-from tests.notebook_compare import cell_keys, compare_text
+from lessons.heads import ROOT, sources
+from tests.notebook_compare import cell_keys, compare_text, numbers
 from tools import allowed
 from tools.allowed import Moving, interval
+from tools.disturbed import compared_texts, outputs
 
 
 def moving(*values: str, unit: str = "") -> Moving:
@@ -69,7 +72,7 @@ def course(number: int, runs: int, seed: int) -> np.ndarray:
 
 
 def test_undisturbed_trainings_that_part_ways_fail_at_the_stated_rate():
-    """A course with 400 numbers: fewer than one test run in a hundred fails, where nothing is wrong."""
+    """A course with 400 numbers: fewer than one test run in a hundred fails without a fault."""
     count, n = 400, 10
     values = course(count, n + 1, 0)
     known, new = values[..., :n], values[..., n]
@@ -212,3 +215,26 @@ def test_files_are_written_and_read(tmp_path):
     assert allowed.read(tmp_path) == {"05": {("a", "0:text:0a"): number}}
     assert allowed.level(tmp_path) == allowed.FALSE_ALARMS
     allowed.read.cache_clear()
+
+
+# What is kept belongs to the notebooks as they are built
+
+
+@pytest.mark.parametrize("source", sources(), ids=[source.stem for source in sources()])
+def test_every_lesson_was_run_with_disturbed_arithmetic(source):
+    path = allowed.FOLDER / f"{source.name[:2]}.json"
+    again = f"make disturbed N={source.name[:2]}"
+    assert path.exists(), f"{path.name} isn't there yet: {again}"
+    kept = set(json.loads(path.read_text(encoding="utf-8"))["cells"])
+    nb = nbformat.read(ROOT / "solutions" / f"{source.stem}.ipynb", as_version=4)
+    found = outputs(nb)
+    new = [cell for cell in found if cell not in kept]
+    assert not new, f"{len(new)} cells have changed since: {again}"
+    for (cell, place), number in allowed.read()[path.stem].items():
+        output, key, where = place.split(":")
+        text = compared_texts(found[cell])[f"{output}:{key}"]
+        printed = next(n for n in numbers(text) if n.place == where)
+        low, high = allowed.allowed(number, allowed.level())
+        assert low <= allowed.value(printed.text) <= high, (
+            f"{number.words} {printed.text}: the reference itself isn't like these runs; {again}"
+        )

@@ -79,7 +79,8 @@ def at_random(
 def evenly(
     model: VQAModel, pool: VQAData, bought: Tensor, count: int, generator: torch.Generator
 ) -> Tensor:
-    """As many of each family, otherwise at random: a control that looks at no answer of the model."""
+    """As many of each family, at random within it: a control that looks at no answer of the model.
+    Fewer than `count` where it is no multiple of the number of families."""
     luck = torch.rand(len(pool), generator=generator)  # (n,)
     families = pool.family.unique()
     return torch.cat(
@@ -102,7 +103,7 @@ def by_distance(model: VQAModel, pool: VQAData, bought: Tensor, count: int, _) -
 def entropy_then_distance(
     model: VQAModel, pool: VQAData, bought: Tensor, count: int, _, candidates: int
 ) -> Tensor:
-    """Farthest from each other among the most uncertain, `candidates` times as many as are asked."""
+    """Farthest from each other among the `candidates` * `count` most uncertain."""
     doubted = torch.zeros_like(bought)  # (n,)
     doubted[highest(entropy(predict_logits(model, pool)), ~bought, candidates * count)] = True
     return farthest(representations(model, pool), bought, doubted, count)

@@ -1,4 +1,4 @@
-"""One family of questions after the other: a learner that replays, holds weights or holds answers."""
+"""One family of questions after the other: a learner that replays, or holds weights or answers."""
 
 import copy
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Watching a deployed model for changed data without answers, and tuning it on a few bought ones."""
+"""Watching a deployed model for changed data without answers, and tuning it on a few new ones."""
 
 import copy
 from collections.abc import Callable

@@ -1,14 +1,14 @@
-"""Which answers to ask for: entropy, margin and diversity against drawing at random. For lesson 11.
+"""Which answers to ask for: entropy, margin and diversity against luck. For lesson 11.
 
     python -m course_utils.studies active
 
 lets the pretrained joint model of the world ask for answers in rounds, and writes
 data/studies/active.json.
 
-A budget counts answered questions. After each round the model is tuned from the pretrained weights
-on all answers bought so far, in equally many updates. The learning rate is the one at which *random*
-does best on validation, so that the baseline is not the one that suffers. The last weights are kept:
-neither validation nor test stops anything.
+A budget counts answered questions. After each round the model is tuned from the pretrained
+weights on all answers bought so far, in equally many updates. The learning rate is the one at which
+*random* does best on validation, so that the baseline is not the one that suffers. The last weights
+are kept: neither validation nor test stops anything.
 """
 
 from collections.abc import Iterator, Sequence
@@ -170,7 +170,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="which answers to ask for: uncertainty and diversity against drawing at random",
+    measures="lesson 11: which answers to ask for: uncertainty and diversity against drawing at random",
     takes="a quarter of an hour",
     columns={"pool": POOLS, "strategy": STRATEGIES, "rate": None, "seed": None},
     seeds=SEEDS,

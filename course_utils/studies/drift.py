@@ -21,7 +21,7 @@ from torch import Tensor
 
 from course_utils.datasets import VQAData, load_world, perturb
 from course_utils.datasets.files import data_path
-from course_utils.datasets.world_vqa import WORLD_FAMILIES, world_data
+from course_utils.datasets.world_vqa import world_data
 from course_utils.evaluation.evaluate import evaluate
 from course_utils.methods.answering import world_model
 from course_utils.methods.detectors import rung
@@ -158,7 +158,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="changed data: how soon detectors ring, and tuning on a few bought answers",
+    measures="lesson 11: changed data: how soon detectors ring, and tuning on a few bought answers",
     takes="a few minutes",
     columns={"change": CHANGES, "seed": None},
     seeds=SEEDS,

@@ -101,7 +101,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="accuracy after tuning with a part of a model frozen",
+    measures="lesson 08: accuracy after tuning with a part of a model frozen",
     takes="five minutes",
     columns={"strategy": STRATEGIES, "rate": None, "seed": None},
     seeds=SEEDS,

@@ -125,7 +125,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="held-out combinations of colour and shape, and a changed prior",
+    measures="lesson 09: held-out combinations of colour and shape, and a changed prior",
     takes="twenty minutes",
     columns={"seed": None, "setting": SETTINGS},
     seeds=SEEDS,

@@ -102,7 +102,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="accuracy after tuning on few labels, with and without pretraining",
+    measures="lesson 06: accuracy after tuning on few labels, with and without pretraining",
     takes="an hour and a half",
     columns={"start": STARTS, "labels": None, "seed": None},
     seeds=SEEDS,

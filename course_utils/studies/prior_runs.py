@@ -3,8 +3,8 @@
     python -m course_utils.studies prior_runs
 
 trains the network that easy-VQA's author published, from two initialisations, and writes
-data/studies/prior_runs.json: at five seeds with batches of whole pictures, and at the first one with
-batches as the author formed them, which takes about five times as long.
+data/studies/prior_runs.json: at five seeds with batches of whole pictures, and at the first one
+with batches as the author formed them, which takes about five times as long.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,8 +44,9 @@ def batched(data: VQAData, kind: str, seed: int) -> DataLoader:
 def train(
     model: nn.Module, data: DataLoader, epochs: int, lr: float = 5e-4, max_steps: int = 0
 ) -> Iterator[float]:
-    """Adam with Keras' settings, without schedule or clipping; after each epoch the mean loss of its
-    batches, measured while the weights moved. `max_steps` above 0 ends an epoch after so many updates."""
+    """Adam with Keras' settings, without schedule or clipping; after each epoch the mean loss of
+    its batches, measured while the weights moved. `max_steps` above 0 ends an epoch after so many
+    updates."""
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, eps=1e-7)
     for epoch in range(epochs):
         if hasattr(data.batch_sampler, "set_epoch"):
@@ -103,7 +104,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="does a small network leave the language prior, from two initialisations?",
+    measures="lesson 01: does a small network leave the language prior, from two initialisations?",
     takes="twenty minutes",
     columns={"batches": BATCHES, "init": None, "seed": None},
     seeds=SEEDS,

@@ -218,7 +218,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="emoji sorted by a template, a learned prompt and a few examples",
+    measures="lesson 11: emoji sorted by a template, a learned prompt and a few examples",
     takes="a few minutes",
     columns={"seed": None},
     seeds=SEEDS,

@@ -78,11 +78,11 @@ class Recipe:
 
 
 RECIPES = (
-    {"easy_vqa": Recipe("lesson 07: the model of easy-VQA", "EASYTIME", train_easy_vqa)}
+    {"easy_vqa": Recipe("lesson 07: the model of easy-VQA", "a few minutes", train_easy_vqa)}
     | {
         f"world_{fusion}_{seed}": Recipe(
             f"lesson 04: the world with the fusion '{fusion}', seed {seed}",
-            "WORLDTIME",
+            "a few minutes",
             partial(train_world, fusion, seed),
         )
         for fusion in FUSIONS

@@ -51,7 +51,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="200 small trainings: how optimistic is a score that was chosen on?",
+    measures="lesson 08: 200 small trainings: how optimistic is a score that was chosen on?",
     takes="two minutes",
     columns={"kind": KINDS, "seed": None},
     seeds=range(RUNS),

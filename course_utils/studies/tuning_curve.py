@@ -5,8 +5,8 @@
 tunes the pretrained joint model of the world, which has read captions but no question, on 1,600
 answered questions in Chinese, and writes data/studies/tuning_curve.json.
 
-The combinations of HELD_OUT are neither in the captions nor in the training questions; each scene of
-the test has one. For every method the learning rate is chosen on validation, seed by seed.
+The combinations of HELD_OUT are neither in the captions nor in the training questions; each scene
+of the test has one. For every method the learning rate is chosen on validation, seed by seed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -167,7 +167,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="accuracy after tuning with few parameters, against all weights",
+    measures="lesson 10: accuracy after tuning with few parameters, against all weights",
     takes="half an hour",
     columns={"method": METHODS, "rate": None, "seed": None},
     seeds=SEEDS,

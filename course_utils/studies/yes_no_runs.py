@@ -94,7 +94,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="yes/no questions alone: for longer, and after colours and shapes",
+    measures="lesson 07: yes/no questions alone: for longer, and after colours and shapes",
     takes="ten minutes",
     columns={"kind": KINDS, "seed": None},
     seeds=SEEDS,

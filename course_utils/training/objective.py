@@ -1,4 +1,4 @@
-"""What answering questions is trained on: logits of a batch, and their loss, to be handed to `fit`."""
+"""What answering questions is trained on: the logits of a batch, and the loss that `fit` is given."""
 
 from jaxtyping import Float
 from torch import Tensor, nn

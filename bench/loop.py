@@ -14,8 +14,9 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
 from course_utils.datasets import VQAData, load_world, loader
-from course_utils.studies.recipes import answer_objective, world_model
+from course_utils.methods.answering import world_model
 from course_utils.training.fit import FitConfig, fit, make_optimizer, warmup_cosine
+from course_utils.training.objective import answer_objective
 
 STEPS = 150
 CONFIG = FitConfig(epochs=100, max_steps=STEPS, warmup=0.1)
@@ -149,8 +150,9 @@ import sys, time, torch
 from accelerate import PartialState
 from bench.loop import data
 from course_utils.datasets import loader
-from course_utils.studies.recipes import answer_objective, world_model
+from course_utils.methods.answering import world_model
 from course_utils.training.fit import FitConfig, fit
+from course_utils.training.objective import answer_objective
 
 torch.set_num_threads(1)
 state = PartialState(cpu=True)

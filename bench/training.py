@@ -9,8 +9,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from course_utils.datasets import load_easy_vqa, loader
 from course_utils.evaluation.evaluate import evaluate
+from course_utils.methods.answering import easy_vqa_model
 from course_utils.studies import recipes
 from course_utils.training.fit import fit, make_optimizer
+from course_utils.training.objective import answer_objective
 
 GOAL = 0.995
 
@@ -34,7 +36,7 @@ def time_to_accuracy(threads: int, seed: int = 0) -> Run:
     test = load_easy_vqa("test", train_all.tokenizer, train_all.answers)
     train, validation = train_all.split_by_image(0.1, seed=0)
     torch.manual_seed(seed)
-    model = recipes.easy_vqa_model(train)
+    model = easy_vqa_model(train)
     scores = []
 
     def validate(model) -> float:
@@ -47,7 +49,7 @@ def time_to_accuracy(threads: int, seed: int = 0) -> Run:
     try:
         fit(
             model,
-            recipes.answer_objective,
+            answer_objective,
             loader(train, recipes.IMAGES_PER_BATCH, seed=seed),
             validate,
             replace(recipes.EASY_VQA_FIT),
@@ -65,7 +67,7 @@ def waiting_for_data(threads: int, steps: int = 60) -> tuple[float, float, float
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     train = load_easy_vqa("train")
-    model = recipes.easy_vqa_model(train).train()
+    model = easy_vqa_model(train).train()
     optimizer = make_optimizer(model, recipes.EASY_VQA_FIT)
     batches = iter(loader(train, recipes.IMAGES_PER_BATCH))
     waits, totals, rates = [], [], []
@@ -74,12 +76,12 @@ def waiting_for_data(threads: int, steps: int = 60) -> tuple[float, float, float
         batch = next(batches)
         arrived = time.perf_counter()
         optimizer.zero_grad()
-        recipes.answer_objective(model, batch).backward()
+        answer_objective(model, batch).backward()
         optimizer.step()
         end = time.perf_counter()
         counter = FlopCounterMode(display=False)
         with counter:  # counted outside of the timing, on the same batch
-            recipes.answer_objective(model, batch).backward()
+            answer_objective(model, batch).backward()
         waits.append(arrived - start)
         totals.append(end - start)
         rates.append(counter.get_total_flops() / (end - start) / 1e9)

@@ -29,6 +29,7 @@ from course_utils.checks import check, quiz
 from course_utils.datasets import load_easy_vqa, load_world
 from course_utils.evaluation import baselines
 from course_utils.evaluation.evaluate import evaluate, predict_logits
+from course_utils.models.small import INITS, SmallNetwork
 from course_utils.notebook import lab, plots
 from course_utils.studies import prior_runs
 from scipy.stats import fisher_exact
@@ -923,7 +924,7 @@ lab.claim(
 # is the list of words, and `v` has one vector a picture instead of one a patch:
 
 # %%
-print(inspect.getsource(prior_runs.SmallNetwork.forward))
+print(inspect.getsource(SmallNetwork.forward))
 
 # %% [markdown]
 # What loss should we expect if it doesn't look? A model gives each answer a probability $r(a \mid
@@ -970,10 +971,8 @@ print(
 
 # %%
 torch.manual_seed(lab.seed)
-network = prior_runs.SmallNetwork(
-    train.tokenizer.get_vocab_size(), len(train.answers)
-)
-batches = prior_runs.batches(train, "pictures", lab.seed)
+network = SmallNetwork(train.tokenizer.get_vocab_size(), len(train.answers))
+batches = prior_runs.batched(train, "pictures", lab.seed)
 losses = list(
     prior_runs.train(network, batches, epochs=2, max_steps=lab.step_limit)
 )
@@ -1045,7 +1044,7 @@ print(
 )
 rows = []
 for kind in ("pictures", "questions"):
-    for init in prior_runs.INITS:
+    for init in INITS:
         runs = [
             run
             for run in kept["runs"]
@@ -1156,7 +1155,7 @@ lab.claim(
 def spread_of_pictures(init, seed):
     """Standard deviation over 500 pictures of the picture vector at the start, mean over dims."""
     torch.manual_seed(seed)
-    fresh = prior_runs.SmallNetwork(
+    fresh = SmallNetwork(
         train.tokenizer.get_vocab_size(), len(train.answers), init
     )
     with torch.no_grad():
@@ -1171,7 +1170,7 @@ print(
     " the time"
 )
 rows = []
-for init in prior_runs.INITS:
+for init in INITS:
     spreads = [spread_of_pictures(init, seed) for seed in range(5)]
     gone = [run["seed"] for run in free if run["init"] == init]
     rows.append(

@@ -30,14 +30,21 @@ import torch.nn.functional as F
 from course_utils import world
 from course_utils.checks import check, quiz
 from course_utils.datasets.text import encode
-from course_utils.datasets.world_vqa import from_world, world_tokenizer
+from course_utils.datasets.world_vqa import (
+    WORLD_FAMILIES,
+    from_world,
+    world_data,
+    world_tokenizer,
+)
 from course_utils.evaluation.baselines import mode_per_question
 from course_utils.evaluation.evaluate import evaluate
+from course_utils.methods import answering
 from course_utils.models.attention import MultiHeadAttention, attention_weights
 from course_utils.models.convert import from_visual_bert
 from course_utils.models.fusion import TwoTowerEncoder
 from course_utils.models.joint import JointConfig, JointEncoder
 from course_utils.models.vision import ConvStem, PatchStem
+from course_utils.models.weights import load_weights
 from course_utils.notebook import lab, plots, widgets
 from course_utils.studies import recipes
 from sklearn.linear_model import LogisticRegression
@@ -779,7 +786,7 @@ cross_attention = check("04.5", cross_attention)
 # All three are called in the same way, so that one can be put in the place of another:
 
 # %%
-for name, fusion in recipes.FUSIONS.items():
+for name, fusion in answering.FUSIONS.items():
     torch.manual_seed(lab.seed)
     encoder = fusion(sizes)
     h = encoder(x_three, v_three, mask_three)  # (batch, positions, dim)
@@ -990,15 +997,15 @@ my_choice = check("04.6", my_choice)
 print(inspect.getsource(recipes.train_world))
 
 # %%
-drawn = world.generate("iid", "test", 800, 4, recipes.WORLD_FAMILIES, lab.seed)
+drawn = world.generate("iid", "test", 800, 4, WORLD_FAMILIES, lab.seed)
 test = from_world(drawn)
-families = recipes.WORLD_FAMILIES
+families = WORLD_FAMILIES
 models, evaluations, results = {}, {}, {}
-for fusion in recipes.FUSIONS:
+for fusion in answering.FUSIONS:
     for run in range(3):
-        model = recipes.world_model(test, fusion)
+        model = answering.world_model(test, fusion)
         path = lab.data_path(f"checkpoints/world_{fusion}_{run}.safetensors")
-        models[fusion, run] = recipes.load_weights(model, path).to(lab.device)
+        models[fusion, run] = load_weights(model, path).to(lab.device)
         evaluations[fusion, run] = evaluate(models[fusion, run], test)
         results[fusion, run] = evaluations[fusion, run].by_family
 print(
@@ -1014,7 +1021,7 @@ print(
 # belongs to which shape is called **binding**; this is a good guess without it.
 
 # %%
-blind = mode_per_question(recipes.world_data("train", 2000), test).by_family
+blind = mode_per_question(world_data("train", 2000), test).by_family
 
 
 def without_binding(name):
@@ -1052,7 +1059,7 @@ rows = [
         ),
     ],
 ]
-for fusion in recipes.FUSIONS:
+for fusion in answering.FUSIONS:
     rows.append(
         [
             fusion,
@@ -1084,7 +1091,7 @@ for name in ("colour", "shape"):
         # (questions,)
         right = evaluation.right[of_family][torch.from_numpy(several)]
         hard[name, *key] = 100 * right.double().mean().item()
-for fusion in recipes.FUSIONS:
+for fusion in answering.FUSIONS:
     rows.append(
         [
             fusion,
@@ -1100,7 +1107,7 @@ plots.table(rows, header=["scenes with several values", "colour", "shape"])
 
 # %%
 figure, axis = plt.subplots(figsize=(7.5, 3.4))
-for i, (fusion, marker) in enumerate(zip(recipes.FUSIONS, "os^")):
+for i, (fusion, marker) in enumerate(zip(answering.FUSIONS, "os^")):
     shares = 100 * np.array(
         [[results[fusion, run][f] for f in families] for run in range(3)]
     )
@@ -1203,8 +1210,8 @@ lab.claim(
 #
 # *To find out yourself* (some minutes of one core a run): train a joint encoder with a third layer,
 # which makes the number of parameters about equal, with a fourth, which makes the number of
-# attentions equal, or for twice the passes. Change `layers` in `recipes.world_model` or `epochs` in
-# `recipes.WORLD_FIT` in your copy of the package, then `python -m course_utils.studies.recipes
+# attentions equal, or for twice the passes. Change `layers` in `answering.world_model` or `epochs`
+# in `recipes.WORLD_FIT` in your copy of the package, then `python -m course_utils.studies.recipes
 # world_joint_0 --out joint3.safetensors`, which leaves the shipped file alone.
 #
 # ### Does a trained model use its places?
@@ -1239,7 +1246,7 @@ class Disorder(nn.Module):
 
 in_disorder = []
 for run in range(3):
-    model = recipes.world_model(test, "joint")
+    model = answering.world_model(test, "joint")
     model.load_state_dict(models["joint", run].state_dict())
     model.stem = Disorder(model.stem, disorder)
     in_disorder.append(evaluate(model.to(lab.device), test).by_family)
@@ -1366,7 +1373,8 @@ choose_on, report_on = (
 torch.manual_seed(lab.seed)
 groups = {
     f"{name}, untrained": [
-        recipes.world_model(test, name).eval().to(lab.device) for _ in range(3)
+        answering.world_model(test, name).eval().to(lab.device)
+        for _ in range(3)
     ]
     for name in ("joint", "cross")
 }

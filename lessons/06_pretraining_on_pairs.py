@@ -37,6 +37,7 @@ from course_utils.datasets import load_captions, load_emoji
 from course_utils.datasets.features import cached_features
 from course_utils.datasets.pairs import captioned, pair_tokenizer
 from course_utils.datasets.text import encode, word_tokenizer
+from course_utils.datasets.world_vqa import answered
 from course_utils.evaluation.retrieval import chance, ranks, retrieval
 from course_utils.methods.pretraining import world_pretraining_model
 from course_utils.models.pretrained import (
@@ -45,6 +46,7 @@ from course_utils.models.pretrained import (
     load_minilm,
 )
 from course_utils.models.text import encode_texts, sentence_embedding
+from course_utils.models.weights import load_weights
 from course_utils.notebook import lab, plots, widgets
 from course_utils.objectives.contrastive import (
     Temperature,
@@ -52,8 +54,6 @@ from course_utils.objectives.contrastive import (
     cosine_scores,
     sigmoid_loss,
 )
-from course_utils.studies.label_curve import answered
-from course_utils.studies.recipes import load_weights
 from course_utils.world import (
     COLOURS,
     HELD_OUT,

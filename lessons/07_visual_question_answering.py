@@ -33,9 +33,11 @@ from course_utils.datasets import load_easy_vqa, loader
 from course_utils.datasets.text import encode
 from course_utils.evaluation.baselines import majority, mode_per_question
 from course_utils.evaluation.evaluate import evaluate
+from course_utils.methods.answering import easy_vqa_model
 from course_utils.notebook import lab, plots, widgets
 from course_utils.studies import recipes, yes_no_runs
 from course_utils.training.fit import FitConfig, fit
+from course_utils.training.objective import answer_objective
 from PIL import Image, ImageDraw
 from torch import nn
 from transformers import BertConfig, BertForQuestionAnswering
@@ -81,7 +83,7 @@ plots.show(
 
 # %%
 torch.manual_seed(lab.seed)
-model = recipes.easy_vqa_model(train)
+model = easy_vqa_model(train)
 untrained = evaluate(model, test)
 blind = mode_per_question(train, test)
 plots.table(
@@ -307,7 +309,7 @@ print(f"the best blind model has a loss of {blind_loss:.3f}")
 # of `[CLS]` into one logit. The pieces are composed like this:
 
 # %%
-print(inspect.getsource(recipes.easy_vqa_model))
+print(inspect.getsource(easy_vqa_model))
 
 # %% [markdown]
 # The loop is `fit`: AdamW, a learning rate that rises over the first third of the updates and falls
@@ -344,7 +346,7 @@ my_prediction = check("07.3", my_prediction)
 
 # %%
 torch.manual_seed(lab.seed)
-yes_no_model = recipes.easy_vqa_model(yes_no, outputs=1)
+yes_no_model = easy_vqa_model(yes_no, outputs=1)
 yes_no_validation = validation.restrict_answers(("no", "yes"))
 history = fit(
     yes_no_model,
@@ -561,12 +563,12 @@ for name, optimizer in (("SGD", torch.optim.SGD), ("Adam", torch.optim.Adam)):
 # of three. The loss and the settings:
 
 # %%
-print(inspect.getsource(recipes.answer_objective))
+print(inspect.getsource(answer_objective))
 print(recipes.EASY_VQA_FIT)
 
 # %%
 torch.manual_seed(lab.seed)
-model = recipes.easy_vqa_model(train)
+model = easy_vqa_model(train)
 by_pass = []  # accuracy of each family after each pass
 
 
@@ -578,7 +580,7 @@ def score(model):
 
 history = fit(
     model,
-    recipes.answer_objective,
+    answer_objective,
     loader(train, recipes.IMAGES_PER_BATCH, seed=lab.seed),
     validate=score,
     config=replace(recipes.EASY_VQA_FIT, max_steps=lab.step_limit),

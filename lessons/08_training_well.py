@@ -38,20 +38,21 @@ import torch
 import torch.nn.functional as F
 from course_utils.checks import check, quiz
 from course_utils.datasets import loader
+from course_utils.methods.answering import base_model
+from course_utils.methods.probe import (
+    Features,
+    SmallConfig,
+    accuracy,
+    features,
+    small_network,
+    train_small,
+)
 from course_utils.models.transformer import (
     TransformerConfig,
     TransformerEncoder,
 )
 from course_utils.notebook import lab, plots
-from course_utils.studies import freezing, small_runs
-from course_utils.studies.recipes import answer_objective
-from course_utils.studies.small_runs import (
-    Features,
-    SmallConfig,
-    accuracy,
-    features,
-    train_small,
-)
+from course_utils.studies import freezing, small_runs, tuning_curve
 from course_utils.training import processes as two_processes
 from course_utils.training.fit import (
     FitConfig,
@@ -60,7 +61,9 @@ from course_utils.training.fit import (
     train_mode,
     warmup_cosine,
 )
+from course_utils.training.freezing import cost
 from course_utils.training.memory import checkpoint_layers, saved_bytes
+from course_utils.training.objective import answer_objective
 from course_utils.training.optimizers import SGD, Adam, AdamConfig, SGDConfig
 from course_utils.training.search import best_so_far, search
 from course_utils.training.tracking import read_tensorboard, read_wandb
@@ -576,9 +579,7 @@ steepest_rate = check("08.3", steepest_rate)
 def range_test(low=1e-4, high=10.0, updates=120, smooth=0.85):
     """Rates (updates,) and smoothed losses (updates,) of one training with a rising rate."""
     torch.manual_seed(lab.seed)
-    model = small_runs.small_network(
-        train.h.shape[1], train.answers, SmallConfig()
-    )
+    model = small_network(train.h.shape[1], train.answers, SmallConfig())
     optimizer = torch.optim.AdamW(model.parameters(), lr=low)
     tried = torch.logspace(np.log10(low), np.log10(high), updates)  # (updates,)
     mean, losses = 0.0, []
@@ -790,7 +791,7 @@ def feature_objective(model, batch):
 def watched(patience, epochs=lab.steps(cpu=40, gpu=40)):
     """Losses of training and validation after each epoch, the history, and the model."""
     torch.manual_seed(lab.seed)
-    model = small_runs.small_network(64, few.answers, SmallConfig(width=256))
+    model = small_network(64, few.answers, SmallConfig(width=256))
     seen = {"train": [], "validation": []}
 
     def score(model):  # higher is better
@@ -1057,7 +1058,7 @@ print(
 
 # %%
 weights = lab.data_path("checkpoints/world_pretrained.safetensors")
-asked = freezing.questions("train", 400, seed=100)
+asked = tuning_curve.questions("train", 400, seed=100)
 batch = next(iter(loader(asked, 16, seed=0)))
 STRATEGIES = [
     name for name in freezing.STRATEGIES if name != "stem frozen, in train mode"
@@ -1065,13 +1066,13 @@ STRATEGIES = [
 
 
 def frozen_model(strategy):
-    model = freezing.base_model(len(asked.answers), weights, lab.seed)
+    model = base_model(len(asked.answers), weights, lab.seed)
     freezing.STRATEGIES[strategy](model)
     train_mode(model)
     return model
 
 
-costs = {name: freezing.cost(frozen_model(name), batch) for name in STRATEGIES}
+costs = {name: cost(frozen_model(name), batch) for name in STRATEGIES}
 rows = [
     [
         name,
@@ -1218,7 +1219,7 @@ lab.claim(
 # mode. How far do the statistics drift in an epoch, if one looks on?
 
 # %%
-drifted = freezing.base_model(len(asked.answers), weights, lab.seed)
+drifted = base_model(len(asked.answers), weights, lab.seed)
 drifted.stem.requires_grad_(False)
 before = copy.deepcopy(drifted.stem)
 drifted.train()  # as most loops do
@@ -1558,9 +1559,7 @@ def interrupted(left_out, stop=30, total=60):
     torch.manual_seed(0)
 
     def fresh():
-        model = small_runs.small_network(
-            64, train.answers, SmallConfig(dropout=0.3)
-        )
+        model = small_network(64, train.answers, SmallConfig(dropout=0.3))
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
         factor = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda t: warmup_cosine(t, 10, total)
@@ -1661,7 +1660,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_model
 from torch.utils.data import DataLoader, TensorDataset
-from course_utils.studies.small_runs import SmallConfig, features, small_network
+from course_utils.methods.probe import SmallConfig, features, small_network
 from course_utils.training.fit import FitConfig, fit
 
 folder = Path(sys.argv[1])
@@ -1742,7 +1741,7 @@ temporary = tempfile.TemporaryDirectory()
 RUNS = Path(temporary.name)
 for tracker in ("tensorboard", "wandb"):
     torch.manual_seed(lab.seed)
-    model = small_runs.small_network(64, train.answers, SmallConfig())
+    model = small_network(64, train.answers, SmallConfig())
     batches = DataLoader(
         TensorDataset(train.h, train.y),
         64,

@@ -28,6 +28,7 @@ import json
 import matplotlib.pyplot as plt
 import torch
 from course_utils.checks import check, quiz
+from course_utils.datasets.world_vqa import world_data
 from course_utils.evaluation import metrics
 from course_utils.evaluation.evaluate import predict_logits
 from course_utils.evaluation.intervals import (
@@ -37,9 +38,10 @@ from course_utils.evaluation.intervals import (
     standard_error,
     wilson,
 )
+from course_utils.methods.answering import world_model
+from course_utils.models.weights import load_weights
 from course_utils.notebook import lab, plots, widgets
 from course_utils.studies import generalisation
-from course_utils.studies.recipes import load_weights, world_data, world_model
 from sklearn import metrics as sklearn_metrics
 from torchmetrics.classification import MulticlassCalibrationError
 

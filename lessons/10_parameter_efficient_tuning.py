@@ -33,9 +33,10 @@ import peft
 import torch
 import torch.nn.functional as F
 from course_utils.checks import check, quiz
-from course_utils.datasets import load_emoji
+from course_utils.datasets import load_emoji, loader
 from course_utils.evaluation import baselines
 from course_utils.evaluation.intervals import paired_difference, standard_error
+from course_utils.methods.answering import base_model
 from course_utils.models.attention import MultiHeadAttention
 from course_utils.models.pretrained import load_minilm
 from course_utils.models.text import encode_texts, sentence_embedding
@@ -56,7 +57,9 @@ from course_utils.peft import (
     save_tuning,
     unmerge,
 )
+from course_utils.studies import own_pictures as own_study
 from course_utils.studies import tuning_curve
+from course_utils.studies.runs import read_runs
 from torch import nn
 
 # %% [markdown]
@@ -110,7 +113,7 @@ plots.show(
 # words; all of that is pretrained. Only the head is new: it has to say one of the answers.
 
 # %%
-model = tuning_curve.base_model(len(train.answers), weights, lab.seed)
+model = base_model(len(train.answers), weights, lab.seed)
 parts = {
     "stem": model.stem,
     "embeddings": model.encoder.embedding,
@@ -298,7 +301,7 @@ print(
     f"of these the new head {head:,}; the factors alone {factors:,} "
     f"({100 * factors / counts.total:.1f} %)"
 )
-batch = next(iter(tuning_curve.loader(test, 4, shuffle=False)))
+batch = next(iter(loader(test, 4, shuffle=False)))
 inputs = batch.images, batch.image_index, batch.x, batch.mask
 with torch.no_grad():
     same = torch.equal(model.eval()(*inputs), tuned.eval()(*inputs))
@@ -529,7 +532,7 @@ plots.show(
 # every matrix, measured at the logits:
 
 # %%
-sixteen = next(iter(tuning_curve.loader(train, 16, shuffle=False)))
+sixteen = next(iter(loader(train, 16, shuffle=False)))
 asked = sixteen.images, sixteen.image_index, sixteen.x, sixteen.mask
 
 
@@ -687,7 +690,7 @@ lab.claim(
 # %%
 def adalora_run(allocate):
     """Trained model, and the ranks of all matrices at every tenth update."""
-    model = tuning_curve.base_model(len(train.answers), weights, lab.seed)
+    model = base_model(len(train.answers), weights, lab.seed)
     tuning_curve.prepare(model, "AdaLoRA 6 to 4")
     allocator, story = RankAllocator(model), []
 
@@ -760,7 +763,7 @@ lab.claim(
 # [every rank stays](https://github.com/huggingface/sentence-transformers/issues/3842), silently.
 
 # %%
-forgotten = tuning_curve.base_model(len(train.answers), weights, lab.seed)
+forgotten = base_model(len(train.answers), weights, lab.seed)
 tuning_curve.prepare(forgotten, "AdaLoRA 6, no allocation")
 tuning_curve.tune(
     forgotten,
@@ -1254,15 +1257,17 @@ print(
 # One training, and what it gives is mostly luck: the $\pm$ over five seeds (other examples,
 # another start) is as large as a whole method is worth elsewhere. So never judge by one. The same
 # set-up, of which the training above is one, with three seeds, and with 20, 80 and 320 examples
-# (`python -m course_utils.own.example --measure`):
+# (`python -m course_utils.studies own_pictures`):
 
 # %%
-found = json.loads(lab.data_path("studies/own_pictures.json").read_text())
+found = own_study.by_method(
+    read_runs(lab.data_path("studies/own_pictures.json"))
+)
 figure, axis = plt.subplots(figsize=(6.6, 3.6))
-for i, (name, sizes) in enumerate(found["accuracy"].items()):
+for i, (name, sizes) in enumerate(found.items()):
     values = 100 * torch.tensor(list(sizes.values()))  # (sizes, seeds)
     # side by side, not on one another
-    where = torch.tensor(found["examples"]) * 1.04 ** (i - 3)
+    where = torch.tensor(own_study.SIZES) * 1.04 ** (i - 3)
     axis.errorbar(
         where,
         values.mean(1),
@@ -1278,16 +1283,13 @@ for i, (name, sizes) in enumerate(found["accuracy"].items()):
         f"{name:15}",
         "  ".join(
             f"{n}: {lab.mean_spread(v.tolist(), '%')}"
-            for n, v in zip(found["examples"], values)
+            for n, v in zip(own_study.SIZES, values)
         ),
     )
-for n in ("80", "320"):
+for n in (80, 320):
     gaps = [
         100 * (a - b)
-        for a, b in zip(
-            found["accuracy"]["full tuning"][n],
-            found["accuracy"]["not pretrained"][n],
-        )
+        for a, b in zip(found["full tuning"][n], found["not pretrained"][n])
     ]
     print(
         f"all weights, pretrained minus not, {n}:"
@@ -1296,8 +1298,8 @@ for n in ("80", "320"):
 lab.claim(
     "with 320 every way of tuning is above 'not pretrained', at each seed",
     all(
-        min(sizes["320"]) > max(found["accuracy"]["not pretrained"]["320"])
-        for name, sizes in found["accuracy"].items()
+        min(sizes[320]) > max(found["not pretrained"][320])
+        for name, sizes in found.items()
         if name not in ("blind", "not pretrained")
     ),
 )
@@ -1305,8 +1307,8 @@ axis.set(
     xscale="log",
     xlabel="examples (a fifth of them chooses the epoch)",
     ylabel="test accuracy (%), ± std of 3 seeds",
-    xticks=found["examples"],
-    xticklabels=found["examples"],
+    xticks=own_study.SIZES,
+    xticklabels=own_study.SIZES,
     title="Own pictures: twenty examples are too few, 320 help",
 )
 axis.minorticks_off()

@@ -34,12 +34,23 @@ import torch.nn.functional as F
 from course_utils.checks import check, quiz
 from course_utils.datasets import load_world
 from course_utils.datasets.pairs import caption_words, pair_tokenizer
+from course_utils.datasets.world_vqa import WORLD_FAMILIES, answered
+from course_utils.evaluation.evaluate import predict_logits
 from course_utils.evaluation.intervals import standard_error
 from course_utils.methods import consolidation, detectors
+from course_utils.methods.active import entropy, farthest, margin
+from course_utils.methods.answering import base_model
 from course_utils.methods.pretraining import world_pretraining_model
 from course_utils.methods.prompts import fill_in, guess, nearest, with_prompt
+from course_utils.methods.semi_supervised import (
+    fixmatch_loss,
+    harmful_view,
+    strong_view,
+    weak_view,
+)
 from course_utils.models.pretrained import load_minilm
 from course_utils.models.text import encode_texts, sentence_embedding
+from course_utils.models.weights import load_weights
 from course_utils.notebook import lab, plots
 from course_utils.studies import (
     active,
@@ -48,7 +59,6 @@ from course_utils.studies import (
     prompt_runs,
     semi_supervised,
 )
-from course_utils.studies.recipes import load_weights
 from course_utils.studies.runs import read_runs
 from course_utils.world import COLOURS, SHAPES
 
@@ -679,13 +689,13 @@ lab.claim(
 # noise.
 
 # %%
-some = semi_supervised.questions("validation", 3)
+some = answered("validation", 3)
 pictures = some.images.float() / 255  # (3, 3, 64, 64)
 views = {
     "as it is": lambda v, g: v,
-    "weak": semi_supervised.weak_view,
-    "strong": semi_supervised.strong_view,
-    "colours mixed": semi_supervised.harmful_view,
+    "weak": weak_view,
+    "strong": strong_view,
+    "colours mixed": harmful_view,
 }
 shown = [
     view(pictures[k : k + 1], torch.Generator().manual_seed(k + 3))[0].clamp(
@@ -760,7 +770,7 @@ print(
 )
 # (2, n, answers)
 logits = 2 * torch.randn(2, 200, 21, generator=torch.Generator().manual_seed(0))
-package = semi_supervised.fixmatch_loss(*logits, 0.3)
+package = fixmatch_loss(*logits, 0.3)
 print(f"let in: {int(package.accepted.sum())} of 200; loss {package.loss:.4f}")
 p, q = logits.double().softmax(-1)  # (n, answers) each
 one_by_one = (
@@ -1044,19 +1054,19 @@ good_view = check("11.6", good_view)
 
 # %%
 p = torch.tensor([[0.5, 0.5, 1e-9], [0.6, 0.2, 0.2]])  # (questions, answers)
-print("entropy:", [f"{e:.3f}" for e in active.entropy(p.log()).tolist()])
-print("1 - margin:", [f"{m:.3f}" for m in active.margin(p.log()).tolist()])
+print("entropy:", [f"{e:.3f}" for e in entropy(p.log()).tolist()])
+print("1 - margin:", [f"{m:.3f}" for m in margin(p.log()).tolist()])
 points = torch.tensor(
     [[0.0, 0.0], [1.0, 0.0], [0.9, 0.1], [0.0, 3.0], [4.0, 0.0]]
 )  # (n, dim)
 bought = torch.tensor([True, False, False, False, False])
 print(
     "k-centre from the first point:",
-    active.farthest(points, bought, ~bought, 3).tolist(),
+    farthest(points, bought, ~bought, 3).tolist(),
 )
 lab.claim(
     "entropy and margin disagree here",
-    active.entropy(p.log()).argmax() != active.margin(p.log()).argmax(),
+    entropy(p.log()).argmax() != margin(p.log()).argmax(),
 )
 
 # %% [markdown]
@@ -1107,7 +1117,7 @@ print(
 )
 generator = torch.Generator().manual_seed(lab.seed)
 first = torch.randperm(len(pool), generator=generator)[: active.FIRST]
-doubting = active.base_model(
+doubting = base_model(
     len(pool.answers),
     lab.data_path("checkpoints/world_pretrained.safetensors"),
     lab.seed,
@@ -1119,7 +1129,7 @@ active.tune(
     seed=lab.seed,
     updates=lab.steps(cpu=100, gpu=100),
 )
-scores = active.entropy(active.predict_logits(doubting, pool))  # (n,)
+scores = entropy(predict_logits(doubting, pool))  # (n,)
 scores[first] = -1.0  # bought already
 anyhow = torch.randperm(len(pool), generator=generator)  # (n,)
 for name, rows in (
@@ -1227,25 +1237,25 @@ rows = [
                     for r in active.chosen(active_runs, "pictures", strategy)
                 ]
             )
-            for f in active.WORLD_FAMILIES
+            for f in WORLD_FAMILIES
         ),
     ]
     for strategy in active.STRATEGIES
 ]
 for name, data in (
     ("(the pool)", active.plain_pool(0)[0]),
-    ("(the test)", active.questions("test", 500, 4, 0)),
+    ("(the test)", answered("test", 500)),
 ):
     rows.append(
         [
             name,
             *(
                 f"{100 * (data.family == data.families.index(f)).double().mean():.1f}"
-                for f in active.WORLD_FAMILIES
+                for f in WORLD_FAMILIES
             ),
         ]
     )
-plots.table(rows, ["of the answers bought (%)", *active.WORLD_FAMILIES])
+plots.table(rows, ["of the answers bought (%)", *WORLD_FAMILIES])
 
 
 # %%
@@ -1336,7 +1346,7 @@ lab.claim(
 
 # %%
 continual_runs = read_runs(lab.data_path("studies/continual.json"))
-families = continual.WORLD_FAMILIES
+families = WORLD_FAMILIES
 
 
 def matrices(method, key="matrix"):

@@ -211,3 +211,12 @@ def loader(data: VQAData, images_per_batch: int, seed: int = 0, shuffle: bool = 
         raise ValueError("loader expected at least one example, got an empty dataset")
     sampler = WholePictures(data, images_per_batch, seed, shuffle)
     return DataLoader(data, batch_sampler=sampler, collate_fn=lambda batch: batch)
+
+
+def endless(batches: DataLoader) -> Iterator[Batch]:
+    """Batches for ever, each pass in another order."""
+    epoch = 0
+    while True:
+        batches.batch_sampler.set_epoch(epoch)
+        yield from batches
+        epoch += 1

@@ -6,9 +6,12 @@ import torch
 from tokenizers import Tokenizer
 
 from course_utils.datasets.batch import VQAData
+from course_utils.datasets.pairs import pair_tokenizer
 from course_utils.datasets.text import encode, word_tokenizer
 from course_utils.world import ANSWERS, FAMILIES, all_programs, generate, text_of
 from course_utils.world.generate import World
+
+WORLD_FAMILIES = ("exists", "colour", "shape", "count")  # what the course's models are asked
 
 
 def world_tokenizer(language: str = "en") -> Tokenizer:
@@ -58,3 +61,13 @@ def from_world(world: World, language: str = "en", tokenizer: Tokenizer | None =
         families=FAMILIES,
         tokenizer=tokenizer,
     )
+
+
+def world_data(part: str, scenes: int, seed: int = 0) -> VQAData:
+    """Four questions a scene, one of each family of WORLD_FAMILIES or so."""
+    return load_world("iid", part, scenes, 4, WORLD_FAMILIES, seed)
+
+
+def answered(part: str, scenes: int, seed: int = 0, each: int = 4) -> VQAData:
+    """`each` questions of WORLD_FAMILIES a scene, with the tokens of the pretrained model."""
+    return load_world("iid", part, scenes, each, WORLD_FAMILIES, seed, tokenizer=pair_tokenizer())

@@ -91,3 +91,13 @@ def evaluate(model: nn.Module, data: VQAData, images_per_batch: int = 64) -> Eva
         )
     y = data.y if data.y.ndim == 1 else data.y.argmax(1)  # (examples,)
     return Evaluation(predictions, y, data.family, data.answers, data.families)
+
+
+@torch.no_grad()
+def representations(model: nn.Module, data: VQAData) -> Float[Tensor, "examples dim"]:
+    """What the head reads of h, in the order of `data`."""
+    head, model.head = model.head, nn.Flatten()  # (batch, 1, dim) -> (batch, dim)
+    try:
+        return predict_logits(model, data)
+    finally:
+        model.head = head

@@ -13,12 +13,12 @@ from course_utils.datasets.emoji import load_emoji
 from course_utils.datasets.features import cached_features
 from course_utils.datasets.pairs import PairBatch, PairData, join, load_captions, named, pair_loader
 from course_utils.datasets.text import CLS, MASK
+from course_utils.methods import pretraining_losses as losses
 from course_utils.models.joint import JointConfig, JointEncoder
 from course_utils.models.pretrained import load_efficientnet_lite0, load_minilm, read_weights
 from course_utils.models.pretraining import JointPretraining, WordPieces, patch_pixels
 from course_utils.models.text import encode_texts
 from course_utils.models.vision import ConvStem
-from course_utils.objectives import pretraining as losses
 from course_utils.objectives.contrastive import hard_negatives
 from course_utils.objectives.language import mask_tokens
 from course_utils.training.fit import FitConfig, History, fit

@@ -1,36 +1,20 @@
 """A worked example for `course_utils.own.train`: emoji that the pretrained model hasn't seen, as a
-folder of pictures with a table; and what 20, 80 and 320 examples of it are worth.
+folder of pictures with a table.
 
-    python -m course_utils.own.example FOLDER       writes the folder
-    python -m course_utils.own.example --measure    writes data/studies/own_pictures.json (five minutes)
+    python -m course_utils.own.example FOLDER    writes the folder
+
+What 20, 80 and 320 examples of it are worth is measured in `course_utils.studies.own_pictures`.
 """
 
 import argparse
 import csv
-import json
 import random
-import statistics
 import sys
-import tempfile
 from pathlib import Path
 
-import torch
 from PIL import Image
 
 from course_utils.datasets.emoji import load_emoji
-from course_utils.datasets.rows import by_picture, frequent_answers, read_rows
-from course_utils.models.joint import JointEncoder
-from course_utils.models.vqa import VQAModel
-from course_utils.own.pictures import (
-    METHODS,
-    blind_score,
-    questions_data,
-    real_vqa_model,
-    score,
-    tunable,
-    tune,
-)
-from course_utils.peft import freeze_base
 
 KINDS = {
     "Animals & Nature": "animal or plant",
@@ -42,10 +26,6 @@ KINDS = {
     "Smileys & Emotion": "face",
     "Symbols": "symbol",
 }
-SIZES = (20, 80, 320)  # examples, of which a fifth chooses the epoch
-SEEDS = (0, 1, 2)
-STARTS = ("not pretrained", "head only", *METHODS, "full tuning")
-TARGET = Path("data/studies/own_pictures.json")
 
 
 def write_example(folder: str | Path, seed: int = 0) -> int:
@@ -81,74 +61,16 @@ def write_example(folder: str | Path, seed: int = 0) -> int:
     return len(rows)
 
 
-def start(kind: str, answers: int, seed: int) -> VQAModel:
-    """A model to be tuned: one of STARTS."""
-    torch.manual_seed(seed)
-    if kind in METHODS:
-        return tunable(answers, kind)
-    model = real_vqa_model(answers)
-    if kind == "head only":
-        freeze_base(model, keep=("head",))
-    if kind == "not pretrained":  # but on the same frozen features of pictures and words
-        random = JointEncoder(model.encoder.config, token=model.encoder.embedding.token)
-        random.embedding.token.project.reset_parameters()
-        model.encoder = random
-    return model
-
-
-def measure(progress: bool = True) -> dict:
-    """Accuracy on 320 questions about 160 other pictures, for each start, size and seed."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_example(Path(folder) / "example")
-        rows = read_rows(Path(folder) / "example")
-        test, pool = by_picture(rows, (0.4,))
-        found = {name: {str(size): [] for size in SIZES} for name in ("blind", *STARTS)}
-        for size in SIZES:
-            for seed in SEEDS:
-                some, _ = by_picture(pool, (size / len(pool),), seed)
-                validation, train = by_picture(some, (0.2,), seed)
-                answers = frequent_answers(train, 1)
-                parts = [questions_data(p, answers, False) for p in (train, validation, test)]
-                found["blind"][str(size)].append(blind_score(parts[0], parts[2]).all)
-                for kind in STARTS:
-                    model = start(kind, len(answers), seed)
-                    tune(model, *parts[:2], seed=seed, device="cpu", progress=False)
-                    found[kind][str(size)].append(score(model, parts[2]).all)
-                if progress:
-                    print(size, seed, {n: f"{v[str(size)][-1]:.3f}" for n, v in found.items()})
-    return {"examples": SIZES, "seeds": SEEDS, "test_questions": len(test), "accuracy": found}
-
-
-def summary(found: dict) -> str:
-    """A line for each method: mean and standard deviation over the seeds, in per cent."""
-    lines = ["examples       " + "".join(f"{size:>16}" for size in found["examples"])]
-    for name, sizes in found["accuracy"].items():
-        cells = [
-            f"{100 * statistics.mean(v):.1f} ± {100 * statistics.stdev(v):.1f}"
-            for v in sizes.values()
-        ]
-        lines.append(f"{name:<15}" + "".join(f"{cell:>16}" for cell in cells))
-    return "\n".join(lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("folder", type=Path, nargs="?")
-    parser.add_argument("--measure", action="store_true")
+    parser.add_argument("folder", type=Path)
     options = parser.parse_args()
-    if options.measure:
-        found = measure()
-        TARGET.write_text(json.dumps(found, indent=1), encoding="utf-8")
-        print(summary(found))
-    elif options.folder is None:
-        parser.error("expected a folder to write, or --measure")
-    else:
-        try:
-            print(f"{options.folder}: {write_example(options.folder)} questions in questions.csv")
-        except ValueError as error:
-            sys.exit(f"error: {error}")
+    try:
+        print(f"{options.folder}: {write_example(options.folder)} questions in questions.csv")
+    except ValueError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

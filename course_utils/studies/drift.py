@@ -3,47 +3,33 @@
     python -m course_utils.studies drift
 
 lets the joint models of lesson 04 answer a stream of questions that changes half-way, watches it
-with two detectors, tunes on a few bought answers when one rings, and writes data/studies/drift.json. Runs
-that the file holds already are not repeated. It takes a few minutes on one CPU core.
+with two detectors, tunes on a few bought answers when one rings, and writes
+data/studies/drift.json.
 
 A detector sees a number for each batch, and never an answer. It is set on validation
 pictures, where nothing has changed; how often it rings for nothing is measured on test pictures.
 """
 
-import argparse
-import copy
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from course_utils.datasets import VQAData, load_world, loader, perturb
-from course_utils.evaluation.evaluate import predict_logits
-from course_utils.methods.detectors import (
-    Detector,
-    calibrate,
-    draw_batches,
-    mean_doubt,
-    rung,
-    shift,
-)
+from course_utils.datasets import VQAData, load_world, perturb
+from course_utils.datasets.files import data_path
+from course_utils.datasets.world_vqa import world_data
+from course_utils.evaluation.evaluate import evaluate
+from course_utils.methods.answering import world_model
+from course_utils.methods.detectors import rung
+from course_utils.methods.drift import Watch, retune, watches
 from course_utils.models.vqa import VQAModel
-from course_utils.studies.continual import with_memory
-from course_utils.studies.recipes import (
-    WORLD_FAMILIES,
-    answer_objective,
-    load_weights,
-    world_data,
-    world_model,
-)
-from course_utils.studies.runs import read_runs, write_runs
-from course_utils.studies.semi_supervised import freeze_statistics
-from course_utils.training.fit import FitConfig, fit
+from course_utils.models.weights import load_weights
+from course_utils.studies.runs import Row, Setting, Study
+from course_utils.training.freezing import freeze_statistics
 
 PICTURES = 600  # from which streams are drawn, other ones for each seed
 TESTED = 250  # of them, on which accuracy is measured
@@ -53,41 +39,6 @@ BOUGHT = 40  # pictures whose questions are answered by people after an alarm
 UPDATES = 80  # of tuning on them
 IMAGES_PER_BATCH = 8
 SEEDS = (0, 1, 2)  # of the models of lesson 04
-COMMAND = "python -m course_utils.studies drift"
-
-
-# What is watched: of a batch, without its answers
-
-
-def per_picture(
-    values: Float[Tensor, "examples dim"], data: VQAData
-) -> Float[Tensor, "pictures dim"]:
-    """The mean over the questions of each picture."""
-    sums = torch.zeros(len(data.images), values.shape[1]).index_add_(0, data.image_index, values)
-    counts = torch.bincount(data.image_index, minlength=len(data.images))  # (pictures,)
-    return sums / counts[:, None]
-
-
-def doubt(model: VQAModel, data: VQAData) -> Float[Tensor, "pictures 1"]:
-    """1 - the probability of the likeliest answer."""
-    confidence = predict_logits(model, data).softmax(-1).max(-1, keepdim=True).values
-    return per_picture(1 - confidence, data)
-
-
-@torch.no_grad()
-def representations(model: VQAModel, data: VQAData) -> Float[Tensor, "examples dim"]:
-    """What the head reads of h, in the order of `data`."""
-    head, model.head = model.head, nn.Flatten()  # (batch, 1, dim) -> (batch, dim)
-    try:
-        return predict_logits(model, data)
-    finally:
-        model.head = head
-
-
-def standardised_by(values: Float[Tensor, "pictures dim"]) -> Callable[[Tensor], Tensor]:
-    """Takes from each dimension the mean that it has in `values`, in units of its deviation."""
-    mean, std = values.mean(0), values.std(0)  # (dim,)
-    return lambda other: (other - mean) / std
 
 
 # What changes
@@ -99,7 +50,7 @@ def change_pictures(data: VQAData, change: Callable[[Tensor], Tensor]) -> VQADat
 
 
 def nothing(part: str, scenes: int, seed: int) -> VQAData:
-    return load_world("iid", part, scenes, 4, WORLD_FAMILIES, seed)
+    return world_data(part, scenes, seed)
 
 
 def noisy_camera(part: str, scenes: int, seed: int) -> VQAData:
@@ -144,48 +95,6 @@ def deployed(seed: int, folder: Path) -> VQAModel:
     return model
 
 
-@dataclass(frozen=True)
-class Watch:
-    """One quantity of a deployed model that is watched."""
-
-    values: Callable[[VQAData], Tensor]  # data -> (pictures, dim), without the answers
-    statistic: Callable[[Tensor], Tensor]  # (streams, batches, dim) -> (streams, batches)
-    unchanged: Float[Tensor, "pictures dim"]  # of validation pictures
-
-    def stream(self, values: Tensor, batches: int, seed: int, streams: int = STREAMS) -> Tensor:
-        """What is seen of batches that are drawn from `values`: (streams, batches)."""
-        return self.statistic(draw_batches(values, streams, batches, seed))
-
-    def detector(self, both: bool = False) -> Detector:
-        """Set on validation pictures, for streams as long as those that will come."""
-        return calibrate(self.stream(self.unchanged, BEFORE + AFTER, 0), both)
-
-
-def watches(model: VQAModel, validation: VQAData) -> dict[str, Watch]:
-    """Doubt, and the shift of h."""
-    plain = lambda data: per_picture(representations(model, data), data)  # noqa: E731
-    h = plain(validation)  # (pictures, dim)
-    scale = standardised_by(h)
-    return {
-        "doubt": Watch(lambda data: doubt(model, data), mean_doubt, doubt(model, validation)),
-        "shift of h": Watch(lambda data: scale(plain(data)), shift, scale(h)),
-    }
-
-
-def accuracy(model: VQAModel, data: VQAData) -> float:
-    return (predict_logits(model, data).argmax(1) == data.y).double().mean().item()
-
-
-def retune(model: VQAModel, bought: VQAData, memory: VQAData | None, seed: int) -> VQAModel:
-    """A copy, tuned on bought answers, with questions of `memory` beside them or without."""
-    tuned, batches = copy.deepcopy(model), loader(bought, IMAGES_PER_BATCH, seed)
-    freeze_statistics(tuned)
-    objective = answer_objective if memory is None else with_memory(memory, seed, IMAGES_PER_BATCH)
-    config = FitConfig(epochs=-(-UPDATES // len(batches)), lr=1e-3, max_steps=UPDATES)
-    fit(tuned, objective, batches, config=config, device="cpu", progress=False)
-    return tuned
-
-
 SIDES = {
     "doubt, one side": ("doubt", False),
     "doubt, both sides": ("doubt", True),
@@ -197,11 +106,11 @@ SIDES = {
 def watched(seed: int, folder: Path) -> tuple[VQAModel, dict[str, Watch], dict[str, Tensor]]:
     """A deployed model, what is watched, and its values on test pictures before any change."""
     model, test = deployed(seed, folder), nothing("test", PICTURES, seed)
-    found = watches(model, nothing("validation", PICTURES, seed))
+    found = watches(model, nothing("validation", PICTURES, seed), BEFORE + AFTER, STREAMS)
     return model, found, {name: w.values(test) for name, w in found.items()}
 
 
-def detect(change: str, seed: int, folder: Path) -> dict:
+def detect(change: str, seed: int, folder: Path) -> Row:
     """When and how often each detector rings."""
     _, found, usual = watched(seed, folder)
     data, row = CHANGES[change]("test", PICTURES, 10 + seed), {}
@@ -216,7 +125,7 @@ def detect(change: str, seed: int, folder: Path) -> dict:
     return row
 
 
-def repair(change: str, seed: int, folder: Path) -> dict:
+def repair(change: str, seed: int, folder: Path) -> Row:
     """Accuracy on data from before and after the change, of the model as it was and tuned."""
     model, make = watched(seed, folder)[0], CHANGES[change]
     parts = dict(before=nothing("test", TESTED, seed), after=make("test", PICTURES, 10 + seed))
@@ -224,43 +133,35 @@ def repair(change: str, seed: int, folder: Path) -> dict:
     bought, memory = make("train", BOUGHT, 200 + seed), world_data("train", 400)
     models = {
         "as it was": model,
-        "tuned": retune(model, bought, None, seed),
-        "tuned with replay": retune(model, bought, memory, seed),
+        "tuned": retune(model, bought, None, UPDATES, IMAGES_PER_BATCH, seed),
+        "tuned with replay": retune(model, bought, memory, UPDATES, IMAGES_PER_BATCH, seed),
     }
     return dict(
         labels=len(bought),
         accuracy={
-            name: {part: accuracy(m, data) for part, data in parts.items()}
+            name: {part: evaluate(m, data).accuracy for part, data in parts.items()}
             for name, m in models.items()
         },
     )
 
 
-def run(change: str, seed: int, folder: Path) -> dict:
+def run(change: str, seed: int) -> Row:
     """Detection and repair of one change."""
-    return (
-        dict(change=change, seed=seed) | detect(change, seed, folder) | repair(change, seed, folder)
-    )
+    folder = data_path("checkpoints")
+    found = detect(change, seed, folder) | repair(change, seed, folder)
+    return dict(change=change, seed=seed) | found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=Path("data/studies/drift.json"))
-    parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    found, order = read_runs(options.out), list(CHANGES)
-    done = {(r["change"], r["seed"]) for r in found}
-    for seed, change in product(options.seeds, CHANGES):
-        if (change, seed) not in done:
-            new = run(change, seed, Path("data/checkpoints"))
-            found.append(new)
-            found.sort(key=lambda r: (order.index(r["change"]), r["seed"]))
-            write_runs(options.out, found, COMMAND)
-            print(new, flush=True)
+def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
+    for seed, change in product(seeds, CHANGES):
+        yield dict(change=change, seed=seed)
 
 
-if __name__ == "__main__":
-    main()
+STUDY = Study(
+    measures="lesson 11: changed data: how soon detectors ring, and tuning on a few bought answers",
+    takes="a few minutes",
+    columns={"change": CHANGES, "seed": None},
+    seeds=SEEDS,
+    settings=settings,
+    run=run,
+)

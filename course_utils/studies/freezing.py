@@ -3,76 +3,33 @@
     python -m course_utils.studies freezing
 
 tunes the pretrained joint model of the world on 1,600 answered questions in Chinese with a part of
-it frozen, at three seeds and three learning rates, and writes data/studies/freezing.json. Runs that are
-there already are not repeated. It takes about five minutes on one CPU core. For every strategy the
-learning rate is chosen on validation, seed by seed. Task and training are those of `tuning_curve`,
-which has measured the two extremes: the head alone, and all weights.
+it frozen, at three seeds and three learning rates, and writes data/studies/freezing.json. For every
+strategy the learning rate is chosen on validation, seed by seed. Task and training are those of
+`tuning_curve`, which has measured the two extremes: the head alone, and all weights.
 """
 
-import argparse
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
-
-from course_utils.datasets import Batch, VQAData, loader
+from course_utils.datasets import VQAData, loader
+from course_utils.datasets.files import data_path
 from course_utils.evaluation.evaluate import evaluate
-from course_utils.models.vqa import VQAModel
+from course_utils.methods.answering import base_model
 from course_utils.peft import count_parameters
-from course_utils.studies.recipes import answer_objective
-from course_utils.studies.runs import read_runs, write_runs
-from course_utils.studies.tuning_curve import (
-    IMAGES_PER_BATCH,
-    LABELS,
-    UPDATES,
-    base_model,
-    questions,
+from course_utils.studies.runs import Row, Setting, Study
+from course_utils.studies.tuning_curve import IMAGES_PER_BATCH, LABELS, UPDATES, questions
+from course_utils.training.fit import FitConfig, fit
+from course_utils.training.freezing import (
+    freeze_all_but_head,
+    freeze_all_but_top,
+    freeze_stem,
+    freeze_stem_in_train_mode,
 )
-from course_utils.training.fit import FitConfig, fit, freeze
-from course_utils.training.memory import saved_bytes
+from course_utils.training.objective import answer_objective
 
 RATES = (1e-3, 3e-3, 1e-2)
 SEEDS = (0, 1, 2)
-COMMAND = "python -m course_utils.studies freezing"
-
-
-class TrainModeStem(nn.Module):
-    """A frozen stem left in train mode: the mistake. Batch normalisation then uses the statistics
-    of each batch, and goes on changing the running ones that it will use later."""
-
-    def __init__(self, stem: nn.Module):
-        super().__init__()
-        self.stem = stem
-        self.unfrozen = nn.Parameter(torch.zeros(()))  # so that `fit` doesn't put it into eval mode
-
-    def forward(self, images: Tensor) -> Tensor:
-        self.stem.train(self.training)
-        return self.stem(images) + 0 * self.unfrozen  # (images, patches, dim)
-
-
-def freeze_all_but_head(model: VQAModel) -> None:
-    freeze(model.stem)
-    freeze(model.encoder)
-
-
-def freeze_all_but_top(model: VQAModel) -> None:
-    """The last layer, the normalisation after it and the head are trained."""
-    freeze_all_but_head(model)
-    model.encoder.encoder.layers[-1].requires_grad_(True)
-    model.encoder.encoder.norm.requires_grad_(True)
-
-
-def freeze_stem(model: VQAModel) -> None:
-    freeze(model.stem)
-
-
-def freeze_stem_in_train_mode(model: VQAModel) -> None:
-    freeze(model.stem)
-    model.stem = TrainModeStem(model.stem)
-
-
 STRATEGIES = {
     "all frozen but the head": freeze_all_but_head,
     "top layer and head trained": freeze_all_but_top,
@@ -80,23 +37,8 @@ STRATEGIES = {
     "stem frozen, in train mode": freeze_stem_in_train_mode,
     "nothing frozen": lambda model: None,
 }
-
-
 MEASURED = tuple(STRATEGIES)[1:4]
 IN_TUNING_CURVE = {"all frozen but the head": "head only", "nothing frozen": "all weights"}
-
-
-def cost(model: nn.Module, batch: Batch) -> dict[str, int]:
-    """What an update costs: floating-point operations of the forward and of the backward pass (in
-    matrix products and convolutions), and bytes that the first keeps for the second."""
-    forward, backward = FlopCounterMode(display=False), FlopCounterMode(display=False)
-    with forward:
-        loss = answer_objective(model, batch)
-    with backward:
-        loss.backward()
-    model.zero_grad()
-    held = saved_bytes(lambda: answer_objective(model, batch), model)
-    return dict(forward=forward.get_total_flops(), backward=backward.get_total_flops(), held=held)
 
 
 def tune(
@@ -125,9 +67,10 @@ def tune(
     return model, history
 
 
-def run(strategy: str, rate: float, seed: int, weights: Path) -> dict:
+def run(strategy: str, rate: float, seed: int) -> Row:
     """Trained weights, validation and test accuracy of one tuning."""
     train, validation = questions("train", LABELS // 4, 100 + seed), questions("validation", 100)
+    weights = data_path("checkpoints/world_pretrained.safetensors")
     model, history = tune(strategy, rate, seed, train, validation, weights)
     return dict(
         strategy=strategy,
@@ -139,7 +82,7 @@ def run(strategy: str, rate: float, seed: int, weights: Path) -> dict:
     )
 
 
-def chosen(runs: list[dict], strategy: str) -> list[dict]:
+def chosen(runs: Sequence[Row], strategy: str) -> list[Row]:
     """One run a seed: that of the learning rate with the best validation accuracy. `runs` are those
     of data/studies/freezing.json and of data/studies/tuning_curve.json together."""
     if strategy in IN_TUNING_CURVE:
@@ -152,29 +95,16 @@ def chosen(runs: list[dict], strategy: str) -> list[dict]:
     ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=Path("data/studies/freezing.json"))
-    parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    found = read_runs(options.out)
-    done = {(r["strategy"], r["rate"], r["seed"]) for r in found}
-    order = list(STRATEGIES)
-    weights = Path("data/checkpoints/world_pretrained.safetensors")
-    for seed, strategy, rate in product(options.seeds, MEASURED, RATES):
-        if (strategy, rate, seed) not in done:
-            new = run(strategy, rate, seed, weights)
-            found.append(new)
-            found.sort(key=lambda r: (order.index(r["strategy"]), r["rate"], r["seed"]))
-            write_runs(options.out, found, COMMAND)
-            print(
-                {k: v if isinstance(v, str | int) else round(v, 4) for k, v in new.items()},
-                flush=True,
-            )
+def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
+    for seed, strategy, rate in product(seeds, MEASURED, RATES):
+        yield dict(strategy=strategy, rate=rate, seed=seed)
 
 
-if __name__ == "__main__":
-    main()
+STUDY = Study(
+    measures="lesson 08: accuracy after tuning with a part of a model frozen",
+    takes="five minutes",
+    columns={"strategy": STRATEGIES, "rate": None, "seed": None},
+    seeds=SEEDS,
+    settings=settings,
+    run=run,
+)

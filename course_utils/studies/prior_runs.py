@@ -2,82 +2,31 @@
 
     python -m course_utils.studies prior_runs
 
-trains a port of the network that easy-VQA's author published beside the data (easy-VQA-keras, small
-model), from two initialisations, and writes data/studies/prior_runs.json. Runs that the file holds already
-are not repeated. It takes about ten minutes on one CPU core. With `--batches questions` batches are
-formed as the author did, which takes about five times as long.
+trains the network that easy-VQA's author published, from two initialisations, and writes
+data/studies/prior_runs.json: at five seeds with batches of whole pictures, and at the first one
+with batches as the author formed them, which takes about five times as long.
 """
 
-import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import product
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, RandomSampler
 
 from course_utils.datasets import VQAData, load_easy_vqa, loader
 from course_utils.evaluation.evaluate import evaluate
-from course_utils.studies.runs import read_runs, write_runs
+from course_utils.models.small import INITS, SmallNetwork
+from course_utils.studies.runs import Row, Setting, Study
 
-INITS = ("torch", "keras")
-BATCHES = ("questions", "pictures")
-
-
-class SmallNetwork(nn.Module):
-    """Two convolutions without a non-linearity for the picture, two dense layers for the bag of
-    words, their elementwise product, two more dense layers: about 136,000 weights.
-
-    Raises:
-        ValueError: unknown initialisation.
-    """
-
-    def __init__(self, vocab_size: int, answers: int, init: str = "torch", dim: int = 32):
-        super().__init__()
-        if init not in INITS:
-            raise ValueError(f"init: expected one of {', '.join(INITS)}, got {init!r}")
-        self.vocab_size = vocab_size
-        self.picture = nn.Sequential(
-            nn.Conv2d(3, 8, 3, padding=1),
-            nn.MaxPool2d(2),  # (images, 8, 32, 32)
-            nn.Conv2d(8, 16, 3, padding=1),
-            nn.MaxPool2d(2),  # (images, 16, 16, 16)
-            nn.Flatten(),
-            nn.Linear(16 * 16 * 16, dim),
-            nn.Tanh(),  # (images, dim)
-        )
-        self.question = nn.Sequential(
-            nn.Linear(vocab_size, dim), nn.Tanh(), nn.Linear(dim, dim), nn.Tanh()
-        )
-        self.head = nn.Sequential(nn.Linear(dim, dim), nn.Tanh(), nn.Linear(dim, answers))
-        if init == "keras":
-            self.apply(keras_init)
-
-    def forward(
-        self,
-        images: Float[Tensor, "images 3 64 64"],
-        image_index: Int[Tensor, " batch"],
-        x: Int[Tensor, "batch words"],
-        mask: Bool[Tensor, "batch words"],
-    ) -> Float[Tensor, "batch answers"]:
-        v = self.picture(images - 0.5)[image_index]  # (batch, dim)
-        x, mask = x[:, 1:], mask[:, 1:]  # (batch, words - 1): [CLS] is not a word
-        words = torch.zeros(len(x), self.vocab_size, device=x.device)  # (batch, vocab)
-        words.scatter_reduce_(1, x, mask.float(), reduce="amax")  # 1 where the word occurs
-        return self.head(v * self.question(words))  # (batch, answers)
+BATCHES = ("pictures", "questions")
+EPOCHS = 8
+SEEDS = (0, 1, 2, 3, 4)
 
 
-def keras_init(module: nn.Module) -> None:
-    """Keras' default for dense and convolutional layers: Glorot uniform weights, zero biases."""
-    if isinstance(module, (nn.Linear, nn.Conv2d)):
-        nn.init.xavier_uniform_(module.weight)
-        nn.init.zeros_(module.bias)
-
-
-def batches(data: VQAData, kind: str, seed: int) -> DataLoader:
+def batched(data: VQAData, kind: str, seed: int) -> DataLoader:
     """Batches of 32 questions in random order, as the author has them ("questions"), or of three
     pictures with all their questions, about 29 ("pictures"), which encodes each picture once.
 
@@ -95,8 +44,9 @@ def batches(data: VQAData, kind: str, seed: int) -> DataLoader:
 def train(
     model: nn.Module, data: DataLoader, epochs: int, lr: float = 5e-4, max_steps: int = 0
 ) -> Iterator[float]:
-    """Adam with Keras' settings, without schedule or clipping; after each epoch the mean loss of its
-    batches, measured while the weights moved. `max_steps` above 0 ends an epoch after so many updates."""
+    """Adam with Keras' settings, without schedule or clipping; after each epoch the mean loss of
+    its batches, measured while the weights moved. `max_steps` above 0 ends an epoch after so many
+    updates."""
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, eps=1e-7)
     for epoch in range(epochs):
         if hasattr(data.batch_sampler, "set_epoch"):
@@ -116,19 +66,27 @@ def train(
         yield sum(losses) / len(losses)
 
 
-def run(train_data: VQAData, test: VQAData, init: str, kind: str, seed: int, epochs: int) -> dict:
+@cache
+def data() -> tuple[VQAData, VQAData]:
+    """Training and test questions of easy-VQA."""
+    learnt = load_easy_vqa("train")
+    return learnt, load_easy_vqa("test", learnt.tokenizer, learnt.answers)
+
+
+def run(init: str, batches: str, seed: int, epochs: int = EPOCHS) -> Row:
     """One run; all accuracies are shares on the test questions, and nothing is chosen by them."""
+    learnt, test = data()
     torch.manual_seed(seed)
-    model = SmallNetwork(train_data.tokenizer.get_vocab_size(), len(train_data.answers), init)
+    model = SmallNetwork(learnt.tokenizer.get_vocab_size(), len(learnt.answers), init)
     losses, accuracies = [], []
-    for loss in train(model, batches(train_data, kind, seed), epochs):
+    for loss in train(model, batched(learnt, batches, seed), epochs):
         losses.append(round(loss, 4))
         accuracies.append(round(evaluate(model, test).accuracy, 4))
     last = evaluate(model, test)
     shuffled = evaluate(model, test.shuffle_images(seed))
     return {
         "init": init,
-        "batches": kind,
+        "batches": batches,
         "seed": seed,
         "loss": losses,
         "test": accuracies,
@@ -138,29 +96,18 @@ def run(train_data: VQAData, test: VQAData, init: str, kind: str, seed: int, epo
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--batches", choices=BATCHES, nargs="+", default=["pictures"])
-    parser.add_argument("--out", type=Path, default=Path("data/studies/prior_runs.json"))
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    runs = read_runs(options.out)
-    known = {(r["init"], r["batches"], r["seed"], len(r["test"])) for r in runs}
-    train_data = load_easy_vqa("train")
-    test = load_easy_vqa("test", train_data.tokenizer, train_data.answers)
-    for seed, kind, init in product(options.seeds, options.batches, INITS):
-        if (init, kind, seed, options.epochs) in known:
-            continue
-        new = run(train_data, test, init, kind, seed, options.epochs)
-        runs.append(new)
-        print(f"{init:5}  {kind:9}  seed {seed}  {new['test']}", flush=True)
-        runs.sort(key=lambda r: (r["batches"], r["init"], r["seed"]))
-        write_runs(options.out, runs, "python -m course_utils.studies prior_runs")
+def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
+    for seed, init in product(seeds, INITS):
+        yield dict(batches="pictures", init=init, seed=seed)
+    for init in INITS if SEEDS[0] in seeds else ():
+        yield dict(batches="questions", init=init, seed=SEEDS[0])
 
 
-if __name__ == "__main__":
-    main()
+STUDY = Study(
+    measures="lesson 01: does a small network leave the language prior, from two initialisations?",
+    takes="twenty minutes",
+    columns={"batches": BATCHES, "init": None, "seed": None},
+    seeds=SEEDS,
+    settings=settings,
+    run=run,
+)

@@ -3,15 +3,13 @@
     python -m course_utils.studies prompt_runs
 
 sorts unseen emoji into six of Unicode's categories, without and with a few examples of each, on the
-frozen encoders and the two heads of lesson 06, and writes data/studies/prompt_runs.json. Runs that the file
-holds already are not repeated. It takes a few minutes on one CPU core.
+frozen encoders and the two heads of lesson 06, and writes data/studies/prompt_runs.json.
 
 The heads have been trained on names and keywords of other emoji, and never on a category. What has
 to be chosen (a template, a learning rate, a penalty) is chosen on validation; test is only counted.
 """
 
-import argparse
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +29,7 @@ from course_utils.methods.prompts import (
 )
 from course_utils.models.pretrained import load_efficientnet_lite0, load_minilm
 from course_utils.models.text import encode_texts, sentence_embedding
-from course_utils.studies.runs import read_runs, write_runs
+from course_utils.studies.runs import Row, Setting, Study
 
 CATEGORIES = (
     "Activities",
@@ -76,7 +74,6 @@ SOFT_RATES = (1e-3, 1e-2)
 PENALTIES = (1e-3, 1e-1, 1e1)  # inverse weights of the linear head's L2 penalty
 SIDE = 128  # pixels to which pictures are enlarged
 SEEDS = (0, 1, 2)
-COMMAND = "python -m course_utils.studies prompt_runs"
 Data = dict[str, tuple[Tensor, Tensor]]  # of each part: pictures' vectors (n, dim), classes (n,)
 
 
@@ -114,7 +111,7 @@ def share(right: Tensor) -> float:
     return right.double().mean().item()
 
 
-def templates(heads: TwoHeads, sentences: Sentences, data: Data, seed: int) -> list[dict]:
+def templates(heads: TwoHeads, sentences: Sentences, data: Data, seed: int) -> list[Row]:
     """A row for each wording in each template, and for each wording in all templates together."""
     rows = []
     for wording, names in WORDINGS.items():
@@ -133,7 +130,7 @@ def templates(heads: TwoHeads, sentences: Sentences, data: Data, seed: int) -> l
     return rows
 
 
-def few_shots(heads: TwoHeads, data: Data, seed: int) -> list[dict]:
+def few_shots(heads: TwoHeads, data: Data, seed: int) -> list[Row]:
     """Nearest class mean and a linear head on k examples of each class; several draws."""
     (v, y), (v_val, y_val), (v_test, y_test) = (data[part] for part in PARTS)
     scaled = [(some - heads.mean) / heads.std for some in (v, v_val, v_test)]  # (n, 1280) each
@@ -172,7 +169,7 @@ def linear(scaled: list[Tensor], chosen: Tensor, data: Data) -> dict:
     return max(tries, key=lambda found: found["validation"])
 
 
-def soft(heads: TwoHeads, sentences: Sentences, data: Data, seed: int) -> list[dict]:
+def soft(heads: TwoHeads, sentences: Sentences, data: Data, seed: int) -> list[Row]:
     """A learned prompt from k examples of each class, at the rate that validation chooses."""
     z = {part: heads.pictures(v) for part, (v, _) in data.items()}  # (n, space) each
     y, rows = data["train"][1], []
@@ -199,7 +196,7 @@ def soft(heads: TwoHeads, sentences: Sentences, data: Data, seed: int) -> list[d
     return rows
 
 
-def run(seed: int) -> list[dict]:
+def run(seed: int) -> list[Row]:
     """All rows of a seed: of the heads, of the examples that are drawn."""
     data, sentences, emoji = {p: labelled(p) for p in PARTS}, Sentences(), load_emoji("train")
     heads = train_heads(
@@ -215,22 +212,16 @@ def run(seed: int) -> list[dict]:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=Path("data/studies/prompt_runs.json"))
-    parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    found = read_runs(options.out)
-    done = {row["seed"] for row in found}
-    for seed in options.seeds:
-        if seed not in done:
-            found += run(seed)
-            write_runs(options.out, found, COMMAND)
-            print(f"seed {seed} done", flush=True)
+def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
+    for seed in seeds:
+        yield dict(seed=seed)
 
 
-if __name__ == "__main__":
-    main()
+STUDY = Study(
+    measures="lesson 11: emoji sorted by a template, a learned prompt and a few examples",
+    takes="a few minutes",
+    columns={"seed": None},
+    seeds=SEEDS,
+    settings=settings,
+    run=run,
+)

@@ -3,26 +3,23 @@
     python -m course_utils.studies tuning_curve
 
 tunes the pretrained joint model of the world, which has read captions but no question, on 1,600
-answered questions in Chinese, and writes data/studies/tuning_curve.json. Runs that the file holds already
-are not repeated. It takes about half an hour on one CPU core.
+answered questions in Chinese, and writes data/studies/tuning_curve.json.
 
-The combinations of HELD_OUT are neither in the captions nor in the training questions; each scene of
-the test has one. For every method the learning rate is chosen on validation, seed by seed.
+The combinations of HELD_OUT are neither in the captions nor in the training questions; each scene
+of the test has one. For every method the learning rate is chosen on validation, seed by seed.
 """
 
-import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
-from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from course_utils.datasets import Batch, VQAData, load_world, loader
+from course_utils.datasets.files import data_path
 from course_utils.datasets.pairs import pair_tokenizer
+from course_utils.datasets.world_vqa import WORLD_FAMILIES
 from course_utils.evaluation.evaluate import evaluate
-from course_utils.methods.pretraining import world_pretraining_model
-from course_utils.models.heads import AnswerHead
+from course_utils.methods.answering import base_model
 from course_utils.models.vqa import VQAModel
 from course_utils.peft import (
     AdaLoRAConfig,
@@ -38,9 +35,9 @@ from course_utils.peft import (
     freeze_base,
     orthogonality,
 )
-from course_utils.studies.recipes import WORLD_FAMILIES, answer_objective, load_weights
-from course_utils.studies.runs import read_runs, write_runs
+from course_utils.studies.runs import Row, Setting, Study
 from course_utils.training.fit import FitConfig, History, fit
+from course_utils.training.objective import answer_objective
 
 LABELS = 1600
 UPDATES = 400
@@ -48,7 +45,6 @@ IMAGES_PER_BATCH = 16
 PENALTY = 0.1  # weight of AdaLoRA's orthogonality penalty
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 SEEDS = (0, 1, 2)
-COMMAND = "python -m course_utils.studies tuning_curve"
 MATRICES = ("qkv", "out", "mlp.0", "mlp.2")  # every Linear of every layer
 ALLOCATION = AdaLoRAConfig(
     initial_rank=6,
@@ -92,14 +88,6 @@ def questions(part: str, scenes: int, seed: int = 0, language: str = "zh") -> VQ
     return load_world(
         "composition", part, scenes, 4, WORLD_FAMILIES, seed, language, pair_tokenizer()
     )
-
-
-def base_model(answers: int, weights: Path, seed: int) -> VQAModel:
-    """The pretrained stem and encoder under a new head."""
-    pretrained = load_weights(world_pretraining_model(pair_tokenizer()), weights)
-    torch.manual_seed(seed)
-    head = AnswerHead(pretrained.encoder.config.dim, answers)
-    return VQAModel(pretrained.stem, pretrained.encoder, head)
 
 
 def prepare(model: VQAModel, method: str) -> None:
@@ -146,9 +134,10 @@ def tune(
     )
 
 
-def run(method: str, rate: float, seed: int, weights: Path) -> dict:
+def run(method: str, rate: float, seed: int) -> Row:
     """Trainable parameters, validation and test accuracy of one tuning."""
     train, validation = questions("train", LABELS // 4, 100 + seed), questions("validation", 100)
+    weights = data_path("checkpoints/world_pretrained.safetensors")
     model = base_model(len(train.answers), weights, seed)
     prepare(model, method)
     counts = count_parameters(model)
@@ -163,7 +152,7 @@ def run(method: str, rate: float, seed: int, weights: Path) -> dict:
     )
 
 
-def chosen(runs: list[dict], method: str) -> list[dict]:
+def chosen(runs: Sequence[Row], method: str) -> list[Row]:
     """One run a seed: that of the learning rate with the best validation accuracy."""
     mine = [r for r in runs if r["method"] == method]
     return [
@@ -172,30 +161,16 @@ def chosen(runs: list[dict], method: str) -> list[dict]:
     ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=Path("data/studies/tuning_curve.json"))
-    parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
-    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=METHODS)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    found = read_runs(options.out)
-    done = {(r["method"], r["rate"], r["seed"]) for r in found}
-    order = list(METHODS)
-    weights = Path("data/checkpoints/world_pretrained.safetensors")
-    for seed, method, rate in product(options.seeds, options.methods, RATES):
-        if (method, rate, seed) not in done:
-            new = run(method, rate, seed, weights)
-            found.append(new)
-            found.sort(key=lambda r: (order.index(r["method"]), r["rate"], r["seed"]))
-            write_runs(options.out, found, COMMAND)
-            print(
-                {k: v if isinstance(v, str | int) else round(v, 4) for k, v in new.items()},
-                flush=True,
-            )
+def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
+    for seed, method, rate in product(seeds, METHODS, RATES):
+        yield dict(method=method, rate=rate, seed=seed)
 
 
-if __name__ == "__main__":
-    main()
+STUDY = Study(
+    measures="lesson 10: accuracy after tuning with few parameters, against all weights",
+    takes="half an hour",
+    columns={"method": METHODS, "rate": None, "seed": None},
+    seeds=SEEDS,
+    settings=settings,
+    run=run,
+)

@@ -3,34 +3,28 @@
     python -m course_utils.studies yes_no_runs
 
 trains lesson 07's network on the yes/no questions of easy-VQA in two ways, at three seeds, and
-writes data/studies/yes_no_runs.json: for longer (seven passes instead of three), and for three passes from
-a stem and an encoder that have learnt colours and shapes first. Runs that are there already are not
-repeated. It takes about ten minutes on one CPU core.
+writes data/studies/yes_no_runs.json: for longer (seven passes instead of three), and for three
+passes from a stem and an encoder that have learnt colours and shapes first.
 """
 
-import argparse
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import torch
 
 from course_utils.datasets import Batch, VQAData, load_easy_vqa, loader
 from course_utils.evaluation.evaluate import evaluate
+from course_utils.methods.answering import easy_vqa_model
 from course_utils.models.vqa import VQAModel
 from course_utils.objectives.classification import binary_cross_entropy
-from course_utils.studies.recipes import (
-    EASY_VQA_FIT,
-    IMAGES_PER_BATCH,
-    answer_objective,
-    easy_vqa_model,
-)
-from course_utils.studies.runs import read_runs, write_runs
+from course_utils.studies.recipes import EASY_VQA_FIT, IMAGES_PER_BATCH
+from course_utils.studies.runs import Row, Setting, Study
 from course_utils.training.fit import History, fit
+from course_utils.training.objective import answer_objective
 
 KINDS = ("seven passes", "colours and shapes first")
 SEEDS = (0, 1, 2)
-COMMAND = "python -m course_utils.studies yes_no_runs"
 
 
 def yes_no_objective(model: VQAModel, batch: Batch) -> torch.Tensor:
@@ -60,7 +54,7 @@ def train(
     )
 
 
-def run(kind: str, seed: int, max_steps: int = 0) -> dict:
+def run(kind: str, seed: int, max_steps: int = 0) -> Row:
     """Validation accuracy after each pass over the yes/no questions, and test accuracy with the
     right and with exchanged pictures.
 
@@ -94,24 +88,16 @@ def run(kind: str, seed: int, max_steps: int = 0) -> dict:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=Path("data/studies/yes_no_runs.json"))
-    parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    found = read_runs(options.out)
-    done = {(r["kind"], r["seed"]) for r in found}
-    for seed, kind in product(options.seeds, KINDS):
-        if (kind, seed) not in done:
-            new = run(kind, seed)
-            found.append(new)
-            found.sort(key=lambda r: (KINDS.index(r["kind"]), r["seed"]))
-            write_runs(options.out, found, COMMAND)
-            print(new, flush=True)
+def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
+    for seed, kind in product(seeds, KINDS):
+        yield dict(kind=kind, seed=seed)
 
 
-if __name__ == "__main__":
-    main()
+STUDY = Study(
+    measures="lesson 07: yes/no questions alone: for longer, and after colours and shapes",
+    takes="ten minutes",
+    columns={"kind": KINDS, "seed": None},
+    seeds=SEEDS,
+    settings=settings,
+    run=run,
+)

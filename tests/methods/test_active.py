@@ -1,15 +1,15 @@
-"""Active learning: scores by value, k-centre against brute force, copies, and what was measured."""
+"""Active learning: scores by value, k-centre against brute force, and copies."""
 
 import math
-from pathlib import Path
+from functools import partial
 
 import pytest
 import torch
 
-from course_utils.studies import active
-from course_utils.studies.runs import read_runs
-
-RUNS = Path(__file__).parents[2] / "data" / "studies" / "active.json"
+from course_utils.datasets.files import data_path
+from course_utils.datasets.world_vqa import answered
+from course_utils.methods import active
+from course_utils.methods.answering import base_model
 
 
 def test_scores_by_hand():
@@ -63,7 +63,7 @@ def test_farthest_leaves_copies_alone_and_needs_a_start():
 
 
 def test_a_film_has_copies_of_pictures_and_questions():
-    data = active.questions("train", 6, 4, 0)
+    data = answered("train", 6)
     film, original = active.filmed(data, 2, 5, seed=0)
     assert len(film.images) == 2 * 5 + 4 and len(original) == len(film)
     for i, j in enumerate(original.tolist()):
@@ -79,31 +79,33 @@ def test_a_film_has_copies_of_pictures_and_questions():
 
 def test_a_film_of_too_many_scenes_is_refused():
     with pytest.raises(ValueError, match="up to 6 scenes and 1 or more frames, got 7 and 2"):
-        active.filmed(active.questions("train", 6, 4, 0), 7, 2, seed=0)
+        active.filmed(answered("train", 6), 7, 2, seed=0)
 
 
-def test_strategies_never_buy_twice(tmp_path):
-    pool, _ = active.plain_pool(0)
-    pool = pool.select(torch.arange(len(pool)) < 600)
-    weights = Path(__file__).parents[2] / "data/checkpoints/world_pretrained.safetensors"
-    model = active.base_model(len(pool.answers), weights, 0)
+@pytest.mark.parametrize("count", [8, 40])
+def test_strategies_buy_as_many_as_are_asked_and_never_twice(count):
+    pool = answered("train", 75, seed=100, each=8)
+    model = base_model(len(pool.answers), data_path("checkpoints/world_pretrained.safetensors"), 0)
     bought = torch.zeros(len(pool), dtype=torch.bool)
     bought[:100] = True
-    for name, strategy in active.STRATEGIES.items():
-        rows = strategy(model, pool, bought, torch.Generator().manual_seed(0))
-        assert len(rows.unique()) == active.EACH and not bought[rows].any(), name
+    for strategy in (
+        active.at_random,
+        active.evenly,
+        active.by_entropy,
+        active.by_margin,
+        active.by_distance,
+        partial(active.entropy_then_distance, candidates=5),
+    ):
+        rows = strategy(model, pool, bought, count, torch.Generator().manual_seed(0))
+        assert len(rows.unique()) == count and not bought[rows].any(), strategy
 
 
-def test_the_file_has_all_runs_at_equal_budgets():
-    runs = read_runs(RUNS)
-    assert active.best_rate(runs) in active.RATES
-    for pool, (_, strategies) in active.POOLS.items():
-        for strategy in strategies:
-            rows = active.chosen(runs, pool, strategy)
-            assert [r["seed"] for r in rows] == list(active.SEEDS), (pool, strategy)
-            for r in rows:
-                assert r["answers"] == [80, 160, 240, 320]
-                assert all(d <= n for d, n in zip(r["different"], r["answers"]))
-                assert all(sum(f.values()) == n for f, n in zip(r["families"], r["answers"]))
-    first = {(r["pool"], r["seed"], r["rate"], r["accuracy"][0]) for r in runs}
-    assert len(first) == len({key[:3] for key in first})  # all begin with the same 80 answers
+def test_distance_chooses_among_the_candidates_only():
+    pool = answered("train", 10, seed=100)
+    model = base_model(len(pool.answers), data_path("checkpoints/world_pretrained.safetensors"), 0)
+    bought = torch.arange(len(pool)) < 5
+    by_doubt = active.by_entropy(model, pool, bought, 6, None)
+    rows = active.entropy_then_distance(model, pool, bought, 3, None, candidates=2)
+    assert set(rows.tolist()) < set(by_doubt.tolist())
+    same = active.entropy_then_distance(model, pool, bought, 6, None, candidates=1)
+    assert set(same.tolist()) == set(by_doubt.tolist())

@@ -1,4 +1,4 @@
-"""What continual learning is measured with, EWC, distillation, replay, and the kept runs."""
+"""What continual learning is measured with, EWC, distillation, and replay."""
 
 import copy
 
@@ -7,10 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from course_utils.datasets.files import data_path
+from course_utils.datasets.world_vqa import WORLD_FAMILIES, answered
 from course_utils.methods import consolidation as k
-from course_utils.notebook.lab import data_path
-from course_utils.studies import continual as c
-from course_utils.studies.runs import read_runs
+from course_utils.methods import continual as c
+from course_utils.methods.answering import base_model
+from course_utils.training.freezing import freeze_statistics
+from course_utils.training.objective import answer_logits
 
 WEIGHTS = data_path("checkpoints/world_pretrained.safetensors")
 HAND = [[0.9, 0.1, 0.2], [0.6, 0.8, 0.3], [0.7, 0.5, 0.9]]
@@ -174,7 +177,7 @@ def test_no_gradient_flows_into_the_old_model():
 
 @pytest.fixture(scope="module")
 def data():
-    return c.questions("train", 120, 0)
+    return answered("train", 120)
 
 
 def rows_of(data, family):
@@ -182,13 +185,16 @@ def rows_of(data, family):
 
 
 def model_for(data):
-    model = c.base_model(len(data.answers), WEIGHTS, 0)
-    c.freeze_statistics(model)
+    model = base_model(len(data.answers), WEIGHTS, 0)
+    freeze_statistics(model)
     return model.eval()
 
 
 def test_families_have_their_own_answers(data):
-    own = {name: {data.answers[i] for i in ids} for name, ids in c.own_answers(data).items()}
+    own = {
+        name: {data.answers[i] for i in ids}
+        for name, ids in c.own_answers(data, WORLD_FAMILIES).items()
+    }
     assert own["exists"] == {"no", "yes"} and "red" in own["colour"] and "red" not in own["shape"]
     only = c.of_family(data, "shape")
     assert set(only.family.tolist()) == {data.families.index("shape")}
@@ -197,7 +203,7 @@ def test_families_have_their_own_answers(data):
 
 
 def test_accuracy_among_own_answers_by_hand(data):
-    own = c.own_answers(data)
+    own = c.own_answers(data, WORLD_FAMILIES)
     logits = F.one_hot(data.y, len(data.answers)).float()
     assert c.scores(logits, data, own) == ([1.0] * 4, [1.0] * 4)
     logits[:, data.answers.index("zero")] = 2.0  # the head says "zero" to everything
@@ -206,11 +212,11 @@ def test_accuracy_among_own_answers_by_hand(data):
 
 
 def test_replay_keeps_a_few_pictures_of_each_stage_whole(data):
-    learner, counts = c.Learner("replay", model_for(data), 0.0, 0), []
+    learner, counts = c.Learner(c.LearnerConfig("replay", share=0.1), model_for(data), 0), []
     for family in ("exists", "colour"):
         learner.remember(data, rows_of(data, family))
         pictures = data.image_index[rows_of(data, family)].unique()
-        counts.append(max(1, round(c.MEMORY * len(pictures))))
+        counts.append(max(1, round(0.1 * len(pictures))))
     for kept, family, count in zip(learner.memory, ("exists", "colour"), counts):
         assert len(data.image_index[kept].unique()) == count
         assert set(data.family[kept].tolist()) == {data.families.index(family)}
@@ -225,28 +231,27 @@ def test_replay_adds_the_loss_of_kept_questions(data):
     model, batch = model_for(data), data.__getitems__(list(range(8)))
     memory = data.select(torch.arange(100, 110))
     plain, kept = (
-        F.cross_entropy(c.logits_of(model, b), b.y)
+        F.cross_entropy(answer_logits(model, b), b.y)
         for b in (batch, memory.__getitems__(list(range(10))))
     )
-    torch.testing.assert_close(c.with_memory(memory, 0, 99)(model, batch), plain + kept)
+    torch.testing.assert_close(c.with_memory(memory, 99, 0)(model, batch), plain + kept)
 
 
-@pytest.mark.parametrize("method", ["naive", "replay", "EWC", "distillation", "joint"])
+@pytest.mark.parametrize("method", c.METHODS)
 def test_the_first_stage_is_plain_for_every_method(data, method):
     model, batch = model_for(data), data.__getitems__(list(range(8)))
-    loss = c.Learner(method, model, 7.0, 0).objective(data)(model, batch)
-    torch.testing.assert_close(loss, F.cross_entropy(c.logits_of(model, batch), batch.y))
+    loss = c.Learner(c.LearnerConfig(method, 7.0), model, 0).objective(data)(model, batch)
+    torch.testing.assert_close(loss, F.cross_entropy(answer_logits(model, batch), batch.y))
 
 
 @pytest.mark.parametrize("method", ["EWC", "distillation"])
-def test_a_penalty_is_0_at_the_old_weights_and_positive_elsewhere(data, method, monkeypatch):
-    monkeypatch.setattr(c, "FISHER_EXAMPLES", 5)
+def test_a_penalty_is_0_at_the_old_weights_and_positive_elsewhere(data, method):
     model, batch = model_for(data), data.__getitems__(list(range(8)))
-    learner = c.Learner(method, model, 10.0, 0)
+    learner = c.Learner(c.LearnerConfig(method, 10.0, fisher_examples=5), model, 0)
     learner.remember(data, rows_of(data, "exists"))
     assert learner.model is model
     loss = learner.objective(data)
-    plain = lambda m: F.cross_entropy(c.logits_of(m, batch), batch.y)  # noqa: E731
+    plain = lambda m: F.cross_entropy(answer_logits(m, batch), batch.y)  # noqa: E731
     torch.testing.assert_close(loss(model, batch), plain(model))
     moved = copy.deepcopy(model)
     with torch.no_grad():
@@ -256,48 +261,13 @@ def test_a_penalty_is_0_at_the_old_weights_and_positive_elsewhere(data, method, 
 
 
 def test_distillation_holds_the_answers_learnt_so_far_only(data):
-    learner = c.Learner("distillation", model_for(data), 1.0, 0)
+    learner = c.Learner(c.LearnerConfig("distillation", 1.0), model_for(data), 0)
     learner.remember(data, rows_of(data, "exists"))
     assert {data.answers[i] for i in learner.known} == {"no", "yes"}
     learner.remember(data, rows_of(data, "shape"))
     assert {data.answers[i] for i in learner.known} >= {"no", "yes", "circle", "cross"}
 
 
-# The kept runs
-
-
-def stored():
-    return read_runs(data_path("studies/continual.json"))
-
-
-def test_every_setting_and_seed_is_there_once():
-    found = [(r["method"], r["rate"], r["strength"], r["seed"]) for r in stored()]
-    assert len(found) == len(set(found))
-    for method, tries in c.TRIES.items():
-        assert {(method, *setting, 0) for setting in tries} <= set(found)
-        runs = c.chosen(stored(), method)
-        assert [r["seed"] for r in runs] == list(c.SEEDS)
-        stages = 1 if method == "joint" else 4
-        assert all(
-            len(r[key]) == stages and all(len(row) == 4 for row in r[key])
-            for r in runs
-            for key in ("matrix", "among")
-        )
-
-
-def test_the_setting_is_chosen_on_validation_at_the_first_seed():
-    row = lambda seed, rate, validation: dict(  # noqa: E731
-        method="a", seed=seed, rate=rate, strength=0.0, validation=validation
-    )
-    runs = [row(0, 1, 0.8), row(0, 2, 0.7), row(1, 1, 0.1), row(1, 2, 0.9)]
-    assert [(r["seed"], r["rate"]) for r in c.chosen(runs, "a")] == [(0, 1), (1, 1)]
-    with pytest.raises(ValueError, match="expected runs of 'b'"):
-        c.chosen(runs, "b")
-
-
-def test_a_run_gives_the_stored_matrix():
-    torch.set_num_threads(1)
-    told = next(r for r in stored() if (r["method"], r["rate"], r["seed"]) == ("joint", 3e-3, 0))
-    again = c.run("joint", 3e-3, 0.0, 0, WEIGHTS)
-    for a, b in zip(told["matrix"][0], again["matrix"][0]):
-        assert abs(a - b) < 0.08  # another processor adds differently; 500 questions each
+def test_an_unknown_method_is_named():
+    with pytest.raises(ValueError, match="'naive', .*got 'reply'"):
+        c.LearnerConfig("reply")

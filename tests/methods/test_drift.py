@@ -1,16 +1,17 @@
-"""Noticing changed data: CUSUM, calibration, what is watched, what changes, and the kept runs."""
+"""Noticing changed data: CUSUM, calibration, what is watched, and tuning again."""
 
 import pytest
 import torch
 from torch import nn
 
-from course_utils.evaluation.evaluate import evaluate
+from course_utils.datasets.files import data_path
+from course_utils.datasets.world_vqa import world_data
+from course_utils.evaluation.evaluate import evaluate, representations
 from course_utils.methods import detectors as t
-from course_utils.notebook.lab import data_path
-from course_utils.studies import drift as d
-from course_utils.studies.runs import read_runs
-
-FOLDER = data_path("checkpoints")
+from course_utils.methods import drift as d
+from course_utils.methods.answering import world_model
+from course_utils.models.weights import load_weights
+from course_utils.training.freezing import freeze_statistics
 
 
 def reference(z, slack):
@@ -113,12 +114,15 @@ def test_shift_is_1_where_nothing_has_changed_and_grows_either_way():
 
 @pytest.fixture(scope="module")
 def model():
-    return d.deployed(0, FOLDER)
+    found = world_model(world_data("validation", 64), "joint")
+    load_weights(found, data_path("checkpoints/world_joint_0.safetensors"))
+    freeze_statistics(found)
+    return found
 
 
 @pytest.fixture(scope="module")
 def data():
-    return d.nothing("validation", 40, 0)
+    return world_data("validation", 40)
 
 
 def test_doubt_equals_a_plain_loop(model, data):
@@ -132,7 +136,7 @@ def test_doubt_equals_a_plain_loop(model, data):
 
 
 def test_representations_are_what_the_head_reads(model, data):
-    h, head = d.representations(model, data), model.head
+    h, head = representations(model, data), model.head
     assert model.head is head and h.shape == (len(data), 64)
     with torch.no_grad():
         logits = head(h[:, None])
@@ -149,71 +153,21 @@ def test_values_are_standardised_by_the_reference():
 
 
 def test_what_is_watched_of_validation_pictures(model, data):
-    found = d.watches(model, data)
+    found = d.watches(model, data, batches=20, streams=300)
     assert set(found) == {"doubt", "shift of h"}
     for watch in found.values():
         torch.testing.assert_close(watch.values(data), watch.unchanged)
         assert not watch.detector()(watch.stream(watch.unchanged, 5, 3)).all()
+        assert watch.stream(watch.unchanged, 5, 3).shape == (300, 5)
+        assert watch.stream(watch.unchanged, 5, 3, streams=7).shape == (7, 5)
 
 
-# What changes
-
-
-def test_changes_of_pictures_leave_questions_and_answers():
-    plain = d.nothing("test", 20, 3)
-    for make in (d.noisy_camera, d.dim_light):
-        changed = make("test", 20, 3)
-        assert changed.questions == plain.questions and torch.equal(changed.y, plain.y)
-        assert not torch.equal(changed.images, plain.images)
-    ratio = d.dim_light("test", 20, 3).images.float().mean() / plain.images.float().mean()
-    assert ratio == pytest.approx(0.5, abs=0.01)
-
-
-def test_another_meaning_changes_no_input():
-    plain, turned = d.nothing("test", 20, 3), d.another_meaning("test", 20, 3)
-    assert turned.questions == plain.questions and torch.equal(turned.images, plain.images)
-    exists = plain.family == plain.families.index("exists")
-    assert (turned.y != plain.y).tolist() == exists.tolist()
-    assert {plain.answers[i] for i in turned.y[exists]} == {"no", "yes"}
-
-
-def test_another_family_is_one_the_model_never_met():
-    found = d.another_family("test", 20, 3)
-    assert {found.families[i] for i in found.family} == {"negation"}
-    assert not {"negation"} & set(d.WORLD_FAMILIES)
-
-
-def test_retuning_leaves_the_deployed_model_as_it_was(model, data, monkeypatch):
-    monkeypatch.setattr(d, "UPDATES", 2)
+def test_retuning_leaves_the_deployed_model_as_it_was(model, data):
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    tuned = d.retune(model, data, data, 0)
+    tuned = d.retune(model, data, data, updates=2, images=8, seed=0)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert any(not torch.equal(v, before[k]) for k, v in tuned.state_dict().items())
     norms = [
         (a, b) for a, b in zip(model.modules(), tuned.modules()) if isinstance(a, nn.BatchNorm2d)
     ]
     assert norms and all(torch.equal(a.running_mean, b.running_mean) for a, b in norms)
-
-
-# The kept runs
-
-
-def stored():
-    return read_runs(data_path("studies/drift.json"))
-
-
-def test_every_change_and_seed_is_there_once():
-    found = [(r["change"], r["seed"]) for r in stored()]
-    assert len(found) == len(set(found))
-    assert set(found) == {(change, seed) for change in d.CHANGES for seed in d.SEEDS}
-
-
-def test_a_run_gives_the_stored_numbers():
-    torch.set_num_threads(1)
-    told = next(r for r in stored() if (r["change"], r["seed"]) == ("noisy camera", 0))
-    again = d.run("noisy camera", 0, FOLDER)
-    for model, shares in told["accuracy"].items():
-        for when, share in shares.items():
-            assert abs(again["accuracy"][model][when] - share) < 0.05, (model, when)
-    for detector in d.SIDES:
-        assert again[detector]["missed"] == pytest.approx(told[detector]["missed"], abs=0.1)

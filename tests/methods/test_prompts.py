@@ -1,7 +1,5 @@
 """Blanks, templates, soft prompts and class means, each against something independent."""
 
-from pathlib import Path
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,10 +9,6 @@ from course_utils.datasets.pairs import pair_tokenizer
 from course_utils.methods import prompts
 from course_utils.models.pretrained import load_minilm
 from course_utils.models.text import encode_texts, sentence_embedding
-from course_utils.studies import prompt_runs
-from course_utils.studies.runs import read_runs
-
-RUNS = Path(__file__).parents[2] / "data" / "studies" / "prompt_runs.json"
 
 
 @pytest.fixture(scope="module")
@@ -113,21 +107,3 @@ def test_the_heads_learn_which_text_belongs_to_which_picture():
     scores = heads.pictures(v) @ heads.texts(t).T
     assert (scores.argmax(1) == torch.arange(60)).float().mean() > 0.5  # chance: 1 / 60
     assert not any(p.requires_grad for p in heads.parameters())
-
-
-def test_the_file_has_all_rows():
-    rows = read_runs(RUNS)
-    each = len(prompt_runs.WORDINGS) * (len(prompt_runs.TEMPLATES) + 1)
-    for seed in prompt_runs.SEEDS:
-        kinds = [r["kind"] for r in rows if r["seed"] == seed]
-        assert kinds.count("template") == each
-        assert kinds.count("soft prompt") == len(prompt_runs.SOFT_SHOTS)
-        for kind in ("mean of features", "mean in the space", "linear head"):
-            assert kinds.count(kind) == len(prompt_runs.SHOTS) * prompt_runs.DRAWS
-    assert all(0 <= r[part] <= 1 for r in rows for part in ("validation", "test"))
-
-
-def test_no_picture_that_is_trained_on_is_tested():
-    parts = [prompt_runs.load_emoji(part) for part in prompt_runs.PARTS]
-    ids = [set(part.ids) for part in parts]
-    assert not ids[0] & ids[2] and not ids[1] & ids[2] and not ids[0] & ids[1]

@@ -1,4 +1,4 @@
-"""FixMatch: its loss by value, its views, its loop, and the kept runs."""
+"""FixMatch: its loss by value, its views, and its loop."""
 
 import math
 
@@ -8,10 +8,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_utils.datasets import loader
+from course_utils.datasets.batch import endless
+from course_utils.datasets.files import data_path
+from course_utils.datasets.world_vqa import answered
+from course_utils.methods import semi_supervised as semi
+from course_utils.methods.answering import base_model
 from course_utils.models.vqa import VQAModel
-from course_utils.notebook.lab import data_path
-from course_utils.studies import semi_supervised as semi
-from course_utils.studies.runs import read_runs
+from course_utils.training.fit import FitConfig, fit
+from course_utils.training.freezing import freeze_statistics
 
 WEIGHTS = data_path("checkpoints/world_pretrained.safetensors")
 
@@ -73,8 +77,6 @@ def test_bad_input_is_refused():
         semi.fixmatch_loss(torch.zeros(2, 3), torch.zeros(3, 3), 0.5)
     with pytest.raises(ValueError, match="0 to 1, got 95"):
         semi.fixmatch_loss(torch.zeros(2, 3), torch.zeros(2, 3), 95)
-    with pytest.raises(ValueError, match="expected runs of .all labels. at seed 0"):
-        semi.best_rate([], "all labels")
 
 
 @pytest.mark.parametrize("view", [semi.weak_view, semi.strong_view, semi.harmful_view])
@@ -108,15 +110,15 @@ class Linear(nn.Module):
 
 @pytest.fixture(scope="module")
 def data():
-    return semi.questions("train", 40, 0)
+    return answered("train", 40)
 
 
 def test_the_objective_adds_both_losses(data):
     torch.manual_seed(0)
     model, (hidden, shown) = Linear(), data.split_by_image(0.25)
     still = lambda images, generator: images  # noqa: E731
-    method = semi.Method(threshold=0.0, weight=3.0, labelled_view=None, view=still)
-    objective = semi.FixMatch(loader(shown, 5, shuffle=False), method, 0)
+    config = semi.FixMatchConfig(threshold=0.0, weight=3.0, labelled_view=None, view=still)
+    objective = semi.FixMatch(loader(shown, 5, shuffle=False), config, 0)
     batch, first = (next(iter(loader(d, 5, shuffle=False))) for d in (hidden, shown))
     weak = semi.weak_view(batch.images, torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -130,7 +132,7 @@ def test_the_objective_adds_both_losses(data):
 
 def test_weight_0_never_looks_at_pictures_without_answers(data):
     model, (hidden, shown) = Linear(), data.split_by_image(0.25)
-    objective = semi.FixMatch(loader(shown, 5), semi.Method(weight=0), 0)
+    objective = semi.FixMatch(loader(shown, 5), semi.FixMatchConfig(weight=0), 0)
     objective(model, next(iter(loader(hidden, 5))))
     assert model.calls == 1 and objective.accepted == []
 
@@ -140,13 +142,13 @@ def test_the_hidden_answers_are_never_read(data):
     batch, losses = next(iter(loader(hidden, 5, shuffle=False))), []
     for y in (batch.y, 20 - batch.y):
         torch.manual_seed(0)
-        objective = semi.FixMatch(loader(shown, 5), semi.Method(threshold=0.0), 0)
+        objective = semi.FixMatch(loader(shown, 5), semi.FixMatchConfig(threshold=0.0), 0)
         losses.append(objective(Linear(), batch._replace(y=y)).item())
     assert losses[0] == losses[1]
 
 
 def test_endless_batches_come_in_other_orders(data):
-    batches = semi.endless(loader(data, 40, seed=3))
+    batches = endless(loader(data, 40, seed=3))
     one, two = next(batches), next(batches)
     assert one.y.sort().values.tolist() == two.y.sort().values.tolist()
     assert one.x.shape == two.x.shape
@@ -165,47 +167,12 @@ def test_looking_at_pseudo_labels_by_hand():
 
 
 def test_frozen_statistics_do_not_move(data):
-    model = semi.base_model(21, WEIGHTS, 0)
+    model = base_model(21, WEIGHTS, 0)
     assert isinstance(model, VQAModel)
-    semi.freeze_statistics(model)
+    freeze_statistics(model)
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     before = [m.running_mean.clone() for m in norms]
-    objective = semi.FixMatch(loader(data, 4), semi.METHODS["FixMatch, threshold 0"], 0)
-    config = semi.FitConfig(epochs=1, max_steps=2)
-    semi.fit(model, objective, loader(data, 4), config=config, device="cpu", progress=False)
+    objective = semi.FixMatch(loader(data, 4), semi.FixMatchConfig(threshold=0.0), 0)
+    config = FitConfig(epochs=1, max_steps=2)
+    fit(model, objective, loader(data, 4), config=config, device="cpu", progress=False)
     assert norms and all(torch.equal(a, m.running_mean) for a, m in zip(before, norms))
-
-
-# The kept runs
-
-
-def stored():
-    return read_runs(data_path("studies/semi_supervised.json"))
-
-
-def test_every_method_and_seed_is_there_once():
-    found = [(r["method"], r["rate"], r["seed"]) for r in stored()]
-    assert len(found) == len(set(found))
-    for method in semi.METHODS:
-        rates = semi.RATES[:1] if method in semi.ONE_RATE else semi.RATES
-        assert {(method, rate, 0) for rate in rates} <= set(found)
-        assert [r["seed"] for r in semi.chosen(stored(), method)] == list(semi.SEEDS)
-
-
-def test_the_rate_is_chosen_on_validation_at_the_first_seed():
-    runs = [
-        dict(method="a", seed=0, rate=1, validation=0.8, accuracy=0.1),
-        dict(method="a", seed=0, rate=2, validation=0.7, accuracy=0.9),
-        dict(method="a", seed=1, rate=1, validation=0.5, accuracy=0.2),
-        dict(method="a", seed=1, rate=2, validation=0.9, accuracy=0.3),
-    ]
-    assert [r["accuracy"] for r in semi.chosen(runs, "a")] == [0.1, 0.2]
-
-
-def test_a_run_gives_the_stored_accuracy():
-    torch.set_num_threads(1)
-    name = "5 %, pictures as they are"
-    told = next(r for r in stored() if (r["method"], r["rate"], r["seed"]) == (name, 1e-3, 0))
-    again = semi.run(name, 1e-3, 0, WEIGHTS)
-    assert told["labels"] == again["labels"] == 400
-    assert abs(again["accuracy"] - told["accuracy"]) < 0.05  # another processor adds differently

@@ -27,7 +27,6 @@ from course_utils.evaluation.retrieval import chance, ranks, retrieval
 from course_utils.methods import pretraining
 from course_utils.models.joint import JointConfig, JointEncoder
 from course_utils.models.pretraining import patch_pixels
-from course_utils.objectives import pretraining as losses
 from course_utils.objectives.contrastive import (
     Temperature,
     contrastive_loss,

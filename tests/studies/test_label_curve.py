@@ -1,14 +1,12 @@
 """The runs behind the label curve: small ones work, those that are kept are whole."""
 
 import json
-import sys
 
-import pytest
 import torch
 
+from course_utils.datasets.files import data_path
 from course_utils.datasets.pairs import pair_tokenizer
 from course_utils.methods.pretraining import world_pretraining_model
-from course_utils.notebook.lab import data_path
 from course_utils.studies import label_curve
 
 
@@ -27,24 +25,3 @@ def test_tuning_changes_the_weights_that_it_is_given():
     model = label_curve.tune(start, labels=40, seed=0, updates=2, device="cpu")
     assert model.encoder is start.encoder and model.stem is start.stem
     assert not torch.equal(before, start.encoder.embedding.token.weight)
-
-
-def test_runs_that_are_there_are_not_repeated(monkeypatch, tmp_path, capsys):
-    out, made = tmp_path / "curve.json", []
-    monkeypatch.setattr(label_curve, "LABELS", (40,))
-    monkeypatch.setattr(label_curve, "STARTS", {"none": None, "pairs": None})
-    monkeypatch.setattr(label_curve, "run", lambda *a: made.append(a[:3]) or 0.5)
-    monkeypatch.setattr(sys, "argv", ["label_curve", "--out", str(out), "--seeds", "0"])
-    label_curve.main()
-    label_curve.main()
-    assert made == [("none", 40, 0), ("pairs", 40, 0)]
-    assert len(json.loads(out.read_text())["runs"]) == 2
-    assert "50.0 %" in capsys.readouterr().out
-
-
-def test_an_interrupted_file_is_named(monkeypatch, tmp_path):
-    out = tmp_path / "curve.json"
-    out.write_text('{"runs": [')
-    monkeypatch.setattr(sys, "argv", ["label_curve", "--out", str(out)])
-    with pytest.raises(ValueError, match="curve.json"):
-        label_curve.main()

@@ -7,9 +7,12 @@ import torch
 from safetensors.torch import save_file
 
 from course_utils.datasets import load_captions, load_easy_vqa, load_emoji
+from course_utils.datasets.files import data_path
 from course_utils.datasets.pairs import pair_tokenizer
+from course_utils.datasets.world_vqa import world_data
 from course_utils.evaluation.evaluate import evaluate
 from course_utils.evaluation.retrieval import chance, retrieval
+from course_utils.methods.answering import FUSIONS, easy_vqa_model, world_model
 from course_utils.methods.pretraining import (
     grid_features,
     load_real_pretrained,
@@ -17,10 +20,10 @@ from course_utils.methods.pretraining import (
 )
 from course_utils.models.pretrained import load_minilm
 from course_utils.models.text import encode_texts
-from course_utils.notebook.lab import data_path
+from course_utils.models.weights import load_weights
 from course_utils.objectives.contrastive import cosine_scores
 from course_utils.studies import recipes
-from course_utils.training.fit import FitConfig
+from course_utils.training.fit import FitConfig, History
 
 CHECKPOINTS = sorted(Path("data/checkpoints").glob("*.safetensors"))
 
@@ -36,24 +39,24 @@ def test_every_checkpoint_has_a_recipe_and_every_recipe_a_checkpoint():
 
 
 def test_the_easy_vqa_weights_answer_the_test_set(test_split):
-    model = recipes.easy_vqa_model(test_split)
-    recipes.load_weights(model, data_path("checkpoints/easy_vqa.safetensors"))
+    model = easy_vqa_model(test_split)
+    load_weights(model, data_path("checkpoints/easy_vqa.safetensors"))
     assert evaluate(model, test_split).accuracy > 0.995
     assert evaluate(model, test_split.shuffle_images()).accuracy < 0.65
 
 
-@pytest.mark.parametrize("fusion", recipes.FUSIONS)
+@pytest.mark.parametrize("fusion", FUSIONS)
 def test_the_world_weights_do_better_than_chance(fusion):
-    data = recipes.world_data("test", 300)
-    model = recipes.world_model(data, fusion)
-    recipes.load_weights(model, data_path(f"checkpoints/world_{fusion}_0.safetensors"))
+    data = world_data("test", 300)
+    model = world_model(data, fusion)
+    load_weights(model, data_path(f"checkpoints/world_{fusion}_0.safetensors"))
     by_family = evaluate(model, data).by_family
     assert by_family["colour"] > 0.4 and by_family["shape"] > 0.4
 
 
 def test_the_pretrained_model_of_the_world_finds_captions():
     tokenizer = pair_tokenizer()
-    model = recipes.load_weights(
+    model = load_weights(
         world_pretraining_model(tokenizer), data_path("checkpoints/world_pretrained.safetensors")
     )
     data = load_captions("composition", "test", 100, per_scene=1, tokenizer=tokenizer)
@@ -87,17 +90,17 @@ def test_the_pretrained_model_for_real_pictures_finds_emoji(tmp_path):
 
 
 def test_weights_that_are_missing_damaged_or_of_another_model(test_split, tmp_path):
-    model = recipes.easy_vqa_model(test_split)
+    model = easy_vqa_model(test_split)
     with pytest.raises(FileNotFoundError, match="python -m course_utils.studies.recipes easy_vqa"):
-        recipes.load_weights(model, tmp_path / "easy_vqa.safetensors")
+        load_weights(model, tmp_path / "easy_vqa.safetensors")
     path = tmp_path / "damaged.safetensors"
     whole = data_path("checkpoints/easy_vqa.safetensors").read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="expected the weights of this model in damaged"):
-        recipes.load_weights(model, path)
+        load_weights(model, path)
     save_file({"weight": torch.zeros(3)}, str(path))
     with pytest.raises(ValueError, match="expected the weights of this model"):
-        recipes.load_weights(model, path)
+        load_weights(model, path)
 
 
 def test_a_recipe_writes_its_file_and_the_same_seed_gives_the_same_weights(monkeypatch, tmp_path):
@@ -107,13 +110,29 @@ def test_a_recipe_writes_its_file_and_the_same_seed_gives_the_same_weights(monke
         model, _ = recipes.train_easy_vqa(0, few, tmp_path / f"{name}.safetensors", "cpu")
         runs.append((tmp_path / f"{name}.safetensors").read_bytes())
     assert runs[0] == runs[1]
-    again = recipes.load_weights(
-        recipes.easy_vqa_model(load_easy_vqa("train")), tmp_path / "a.safetensors"
-    )
+    again = load_weights(easy_vqa_model(load_easy_vqa("train")), tmp_path / "a.safetensors")
     for p, q in zip(model.parameters(), again.parameters()):
         assert torch.equal(p, q)
 
 
 def test_unknown_fusions_are_named(test_split):
     with pytest.raises(ValueError, match="joint, late, cross, got 'sum'"):
-        recipes.world_model(test_split, "sum")
+        world_model(test_split, "sum")
+
+
+def test_the_command_makes_a_file_or_lists_what_there_is(monkeypatch, tmp_path, capsys):
+    def train(checkpoint):
+        checkpoint.write_bytes(b"weights")
+        return None, History(loss=[0.5], score=[0.25, 0.75])
+
+    recipe = recipes.Recipe("lesson 07: this model", "a minute", train)
+    monkeypatch.setattr(recipes, "RECIPES", {"small": recipe})
+    recipes.main(["--list"])
+    assert "lesson 07: this model (a minute)" in capsys.readouterr().out
+    recipes.main(["small", "--out", str(tmp_path / "s.safetensors")])
+    assert capsys.readouterr().out.endswith("s.safetensors: best validation score 0.7500\n")
+    assert (tmp_path / "s.safetensors").read_bytes() == b"weights"
+    for wrong in ([], ["large"], ["small", "--out", str(tmp_path / "no" / "s.safetensors")]):
+        with pytest.raises(SystemExit):
+            recipes.main(wrong)
+    assert "start in the course's folder" in capsys.readouterr().err

@@ -1,12 +1,11 @@
 """The table of lesson 10: complete, chosen on validation, and one run repeated."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from course_utils.own import example as own_example
+from course_utils.methods.answering import base_model
 from course_utils.peft import count_parameters, ranks
 from course_utils.studies import tuning_curve
 from course_utils.studies.runs import read_runs
@@ -42,7 +41,7 @@ def test_the_rate_is_chosen_on_validation():
 
 @pytest.mark.parametrize("method", tuning_curve.METHODS)
 def test_what_is_trained_is_what_the_table_says(method):
-    model = tuning_curve.base_model(21, WEIGHTS, seed=0)
+    model = base_model(21, WEIGHTS, seed=0)
     tuning_curve.prepare(model, method)
     told = {r["trainable"] for r in stored() if r["method"] == method}
     assert told == {count_parameters(model).trainable}
@@ -50,7 +49,7 @@ def test_what_is_trained_is_what_the_table_says(method):
 
 def test_a_run_gives_the_stored_accuracy():
     torch.set_num_threads(1)
-    again = tuning_curve.run("LoRA 1", 1e-2, 0, WEIGHTS)
+    again = tuning_curve.run("LoRA 1", 1e-2, 0)
     told = next(r for r in stored() if (r["method"], r["rate"], r["seed"]) == ("LoRA 1", 1e-2, 0))
     assert abs(again["accuracy"] - told["accuracy"]) < 0.04  # another processor adds differently
 
@@ -59,17 +58,9 @@ def test_adalora_allocates_and_its_twin_does_not():
     train = tuning_curve.questions("train", 40)
     found = {}
     for method in ("AdaLoRA 6 to 4", "AdaLoRA 6, no allocation"):
-        model = tuning_curve.base_model(len(train.answers), WEIGHTS, 0)
+        model = base_model(len(train.answers), WEIGHTS, 0)
         tuning_curve.prepare(model, method)
         tuning_curve.tune(model, method, train, None, 1e-3, 0, updates=60)
         found[method] = set(ranks(model).values())
     assert found["AdaLoRA 6, no allocation"] == {6}
     assert found["AdaLoRA 6 to 4"] != {6}
-
-
-def test_own_pictures_table_is_complete():
-    found = json.loads((ROOT / "data/studies/own_pictures.json").read_text())
-    assert set(found["accuracy"]) == {"blind", *own_example.STARTS}
-    for sizes in found["accuracy"].values():
-        assert list(sizes) == [str(n) for n in own_example.SIZES]
-        assert all(len(v) == len(own_example.SEEDS) for v in sizes.values())

@@ -25,7 +25,7 @@ from course_utils.datasets.batch import VQAData, loader
 from course_utils.models.heads import AnswerHead
 from course_utils.models.joint import JointConfig, JointEncoder
 from course_utils.models.vqa import VQAModel
-from course_utils.studies.recipes import answer_objective
+from course_utils.training.objective import answer_objective
 from course_utils.training.fit import FitConfig, fit
 
 norm, per_process, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]

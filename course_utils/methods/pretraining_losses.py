@@ -1,7 +1,7 @@
 """Learning from pairs of pictures and texts, and from either alone, with a `JointPretraining`.
 
-Each function takes the model, features v, and texts, and gives one loss. They add up to a recipe
-in `course_utils.studies.recipes`.
+Each function takes the model, features v, and texts, and gives one loss. They add up to the
+objective in `course_utils.methods.pretraining`.
 """
 
 import torch

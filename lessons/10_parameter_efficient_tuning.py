@@ -774,11 +774,11 @@ tuning_curve.tune(
     None,
     1e-2,
     lab.seed,
-    updates=lab.steps(cpu=200, gpu=200),
+    updates=lab.steps(cpu=100, gpu=100),
 )
 print(
-    "triplets after 200 updates: with the call"
-    f" {totals[20 if len(totals) > 20 else -1]}, without it"
+    "triplets after 100 updates: with the call"
+    f" {totals[10 if len(totals) > 10 else -1]}, without it"
     f" {sum(ranks(forgotten).values())}"
 )
 lab.claim(

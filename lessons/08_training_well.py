@@ -30,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -461,14 +462,14 @@ train = features("train", 400, seed=100)  # h (1600, 64), y (1600,)
 validation = features("validation", 375)  # h (1500, 64), y (1500,)
 majority = 100 * validation.y.bincount().max().item() / len(validation.y)
 EPOCHS = lab.steps(cpu=8, gpu=8)
+trained = cache(train_small)  # settings and seed that were met before: no work
 
 
 def scores(seeds=3, data=train, **changes):
     """Validation accuracies in per cent of so many changed trainings."""
     config = SmallConfig(**{"epochs": EPOCHS} | changes)
     models = [
-        train_small(config, data, 100 * lab.seed + seed)
-        for seed in range(seeds)
+        trained(config, data, 100 * lab.seed + seed) for seed in range(seeds)
     ]
     return [100 * accuracy(model, validation) for model in models]
 
@@ -1849,7 +1850,7 @@ def objective(trial):
         width=trial.suggest_int("width", 8, 256, log=True),
         epochs=EPOCHS,
     )
-    return accuracy(train_small(config, train, seed=lab.seed), chooses)
+    return accuracy(trained(config, train, lab.seed), chooses)
 
 
 studies = {

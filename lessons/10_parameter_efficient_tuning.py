@@ -78,7 +78,6 @@ weights = lab.data_path("checkpoints/world_pretrained.safetensors")
 train = tuning_curve.questions(
     "train", tuning_curve.LABELS // 4, seed=100 + lab.seed
 )
-validation = tuning_curve.questions("validation", 100)
 test = tuning_curve.questions("test", 500)
 print(
     f"{len(train)} questions to learn from, {len(test)} to test,"

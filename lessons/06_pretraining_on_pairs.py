@@ -613,8 +613,8 @@ widgets.explorer(
 #
 # The batch is the set of wrong answers. A larger one asks a harder question. Does it matter here?
 # Every run below makes the same 75 updates on the same 256 pairs each, but cuts the table of
-# scores into smaller ones along the diagonal: 32 tables of 8 pairs, 8 of 32, or the whole. Only
-# the number of negatives differs.
+# scores into smaller ones along the diagonal: 32 tables of 8 pairs, or leaves it whole. Only the
+# number of negatives differs.
 #
 # (Why not compare batches of 8 and 256, with as many pairs in all? The small batches would make 32
 # times as many updates, and each brings its learning rate and its weight decay. That would measure
@@ -622,7 +622,7 @@ widgets.explorer(
 
 # %%
 by_table = {}
-for table in (8, 32, 256):
+for table in (8, 256):
     by_table[table] = []
     for seed in range(5):
         model = train_heads(

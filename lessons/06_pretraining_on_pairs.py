@@ -22,7 +22,7 @@
 # - guess masked words from pictures, and see which words teach nothing;
 # - measure how many labels pretraining saves, and how many it does not.
 
-# %%
+# %% tags=["setup"]
 import json
 import math
 import textwrap
@@ -39,14 +39,12 @@ from course_utils.datasets.pairs import captioned, pair_tokenizer
 from course_utils.datasets.text import encode, word_tokenizer
 from course_utils.datasets.world_vqa import answered
 from course_utils.evaluation.retrieval import chance, ranks, retrieval
-from course_utils.methods.pretraining import world_pretraining_model
 from course_utils.models.pretrained import (
     imagenet_names,
     load_efficientnet_lite0,
     load_minilm,
 )
 from course_utils.models.text import encode_texts, sentence_embedding
-from course_utils.models.weights import load_weights
 from course_utils.notebook import lab, plots, widgets
 from course_utils.objectives.contrastive import (
     Temperature,
@@ -109,15 +107,18 @@ SIDE = lab.pick(cpu=128, gpu=224)
 @torch.no_grad()
 def sentences(texts):
     """MiniLM's embedding (texts, 384) of each text."""
+    # short ones first: texts of a batch are alike in length, so little padding
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     parts = []
     for start in range(0, len(texts), 64):
-        # (64, words) each
-        x, mask = encode_texts(wordpiece, texts[start : start + 64])
+        some = [texts[i] for i in order[start : start + 64]]
+        x, mask = encode_texts(wordpiece, some)  # (64, words) each
         parts.append(sentence_embedding(minilm(x, mask), mask))  # (64, 384)
-    return torch.cat(parts)
+    return torch.cat(parts)[torch.tensor(order).argsort()]  # (texts, 384)
 
 
-pictures, names, names_and_keywords, right = {}, {}, {}, {}
+# %%
+pictures, names, right = {}, {}, {}
 for part, data in emoji.items():
     grid = cached_features(
         f"emoji-{part}-{SIDE}",
@@ -127,14 +128,10 @@ for part, data in emoji.items():
     )  # (n, patches, 1280)
     pictures[part] = grid.mean(1)  # (n, 1280) the mean of the patches
     names[part] = sentences(data.names)  # (n, 384)
-    names_and_keywords[part] = sentences(data.texts())  # (n, 384)
     right[part] = data.right_answers(alike=0.05)  # (n, n) bool
-print(
-    {
-        name: tuple(value["test"].shape)
-        for name, value in (("pictures", pictures), ("names", names))
-    }
-)
+with_keywords = sentences(emoji["train"].texts())  # (1185, 384)
+for name, value in (("pictures", pictures), ("names", names)):
+    print(f"{name} {tuple(value['test'].shape)}")
 print(
     f"in the test part {int(right['test'].sum()) - 240} of 240 x 239 other"
     " names are right too:"
@@ -199,8 +196,8 @@ print(
 
 # %%
 def contrastive(scores):
-    """The contrastive loss of scores (n, n): the right text of picture i is text i. A tensor (),
-    with its gradient."""
+    """The contrastive loss of scores (n, n): the right text of picture i is
+    text i. A tensor (), with its gradient."""
     ### BEGIN SOLUTION
     own = torch.arange(len(scores))  # (n,)
     find_text = F.cross_entropy(scores, own)
@@ -291,8 +288,8 @@ know_nothing = check("06.2", know_nothing)
 
 # %%
 def push_shares(scores, own, temperature):
-    """scores (texts,) cosines; own: which text is right -> a tensor (texts,) of shares of the
-    push, 0 at `own`."""
+    """scores (texts,) cosines; own: which text is right -> a tensor (texts,)
+    of shares of the push, 0 at `own`."""
     ### BEGIN SOLUTION
     wrong = scores.clone()  # (texts,)
     wrong[own] = -torch.inf  # its softmax is 0
@@ -306,6 +303,8 @@ push_shares = check("06.3", push_shares)
 # %%
 # (texts,) cosines; the first is right
 row = torch.tensor([0.6, 0.5, 0.3, 0.1, 0.0, -0.1, -0.2])
+
+# %% tags=["figure"]
 figure, axis = plt.subplots(figsize=(6.4, 3))
 for i, temperature in enumerate((1.0, 0.2, 0.07, 0.02)):
     shares = push_shares(row, 0, temperature)[1:]
@@ -369,12 +368,14 @@ class Heads(nn.Module):
         return cosine_scores(a, self.text(t))  # (pictures, texts)
 
 
+# %%
 UPDATES = lab.steps(cpu=300, gpu=300)
 
 
 def train_heads(texts, table=256, updates=UPDATES, seed=lab.seed):
-    """Heads trained on pictures["train"] with two texts each: texts, a pair of (n, text_dim). The
-    loss of a batch of 256 is the mean over tables of `table` pairs."""
+    """Heads trained on pictures["train"] with two texts each: texts, a pair
+    of (n, text_dim). The loss of a batch of 256 is the mean over tables of
+    `table` pairs."""
     torch.manual_seed(seed)
     model = Heads(pictures["train"].shape[1], texts[0].shape[1])
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1.0)
@@ -397,7 +398,7 @@ def train_heads(texts, table=256, updates=UPDATES, seed=lab.seed):
     return model.eval()
 
 
-heads = train_heads((names["train"], names_and_keywords["train"]))
+heads = train_heads((names["train"], with_keywords))
 
 # %% [markdown]
 # `right` in the loss says which names are true of which pictures; section 5 shows what happens
@@ -413,7 +414,7 @@ heads = train_heads((names["train"], names_and_keywords["train"]))
 
 # %%
 def recall_at(scores, right, k):
-    """Share of the queries with a right answer among the k best choices. A number."""
+    """Share of the queries with a right answer among the k best choices."""
     ### BEGIN SOLUTION
     best = scores.topk(k, dim=1).indices  # (queries, k)
     return right.gather(1, best).any(1).double().mean().item()
@@ -434,7 +435,7 @@ recall_at = check("06.4", recall_at)
 # %%
 @torch.no_grad()
 def by_class_names(v):
-    """Scores (pictures, names of the test part) through the names of ImageNet's classes."""
+    """Scores (pictures, names of the test part) through ImageNet's classes."""
     top = net.classifier(v).softmax(1).topk(10)  # (pictures, 10) each
     weights = top.values / top.values.sum(1, keepdim=True)  # (pictures, 10)
     # (pictures, 384)
@@ -451,6 +452,7 @@ with torch.no_grad():
 guess = chance(right["test"])
 
 
+# %%
 def plain_row(label, found):
     """Label, R@1, R@10 and median rank of what was not trained here."""
     return [
@@ -513,7 +515,7 @@ lab.claim(
 # searches.
 
 
-# %% tags=["varies"]
+# %%
 def show_search(words, count=6):
     """The pictures of the test part that lie nearest to `words`."""
     with torch.no_grad():
@@ -527,6 +529,7 @@ def show_search(words, count=6):
     return emoji["test"].floats()[best.indices], shown
 
 
+# %% tags=["figure", "varies"]
 queries = (
     "something to drink",
     "a vehicle",
@@ -553,6 +556,8 @@ plots.show(
         " an animal that lives in the sea, music."
     ),
 )
+
+# %% tags=["varies"]
 for words, name in (
     ("something to drink", "sake"),
     ("music", "musical note"),
@@ -578,7 +583,7 @@ for words, name in (
 
 # %% tags=["varies"]
 def nearest_names(i, count=8):
-    """(name, score) of the names of the test part that lie nearest to its picture i."""
+    """(name, score) of the names of the test part nearest to picture i."""
     with torch.no_grad():
         best = heads(pictures["test"][[i]], names["test"])[0].topk(count)
     return [
@@ -608,8 +613,8 @@ widgets.explorer(
 #
 # The batch is the set of wrong answers. A larger one asks a harder question. Does it matter here?
 # Every run below makes the same 75 updates on the same 256 pairs each, but cuts the table of
-# scores into smaller ones along the diagonal: 32 tables of 8 pairs, 8 of 32, or the whole. Only
-# the number of negatives differs.
+# scores into smaller ones along the diagonal: 32 tables of 8 pairs, or leaves it whole. Only the
+# number of negatives differs.
 #
 # (Why not compare batches of 8 and 256, with as many pairs in all? The small batches would make 32
 # times as many updates, and each brings its learning rate and its weight decay. That would measure
@@ -617,14 +622,11 @@ widgets.explorer(
 
 # %%
 by_table = {}
-for table in (8, 32, 256):
+for table in (8, 256):
     by_table[table] = []
     for seed in range(5):
         model = train_heads(
-            (names["train"], names_and_keywords["train"]),
-            table,
-            max(1, UPDATES // 4),
-            seed,
+            (names["train"], with_keywords), table, max(1, UPDATES // 4), seed
         )
         with torch.no_grad():
             found = retrieval(
@@ -726,7 +728,7 @@ my_rank = 100  # a guess, written down before the search
 my_rank = check("06.5", my_rank)
 
 # %%
-zh_names = {part: sentences(data.names) for part, data in chinese.items()}
+zh_names = {part: sentences(chinese[part].names) for part in ("train", "test")}
 with torch.no_grad():
     in_chinese = retrieval(
         heads(pictures["test"], zh_names["test"]).T, right["test"].T
@@ -757,7 +759,7 @@ print(f"{100 * unknown:.1f} % of the tokens of the Chinese names are [UNK]")
 
 # %%
 class Characters(nn.Module):
-    """A text is the mean of the vectors of its characters (of its words in English)."""
+    """A text is the mean of the vectors of its characters (or words)."""
 
     def __init__(self, vocab_size, dim=256):
         super().__init__()
@@ -769,9 +771,10 @@ class Characters(nn.Module):
         return (self.table(x) * keep).sum(1) / keep.sum(1)  # (texts, dim)
 
 
+# %%
 def search_with_own_words(data, updates=UPDATES):
-    """Trains heads as before, and with them a text side of one vector a character or word. Gives
-    how the names of the test part find their pictures."""
+    """Trains heads as before, and with them a text side of one vector a
+    character or word. Gives how the names of the test part find pictures."""
     torch.manual_seed(lab.seed)
     words = word_tokenizer([*data["train"].names, *data["train"].texts()])
     encoded = [
@@ -825,6 +828,8 @@ plots.table(
     rows,
     header=["240 unseen names: find the picture", "R@1", "R@10", "median rank"],
 )
+
+# %%
 for what, parts in (
     ("characters", {p: "".join(chinese[p].names) for p in chinese}),
     ("English words", {p: " ".join(emoji[p].names).split() for p in emoji}),
@@ -869,7 +874,7 @@ tokenizer = pair_tokenizer()
 
 
 def short_captions(part, scenes):
-    """Pictures with one caption of three words each; there are 32 different ones."""
+    """Pictures with one caption of three words each; 32 are different."""
     data = load_captions(
         "iid", part, scenes, seed=1, per_scene=1, tokenizer=tokenizer
     )
@@ -884,6 +889,7 @@ def short_captions(part, scenes):
     return replace(data, own=torch.tensor(chosen)[:, None])
 
 
+# %%
 captions = short_captions("train", 2400)
 n = 64
 batch = captions.__getitems__(list(range(n)))  # 64 pictures with a caption each
@@ -929,8 +935,8 @@ lab.claim(
 
 # %%
 def contrastive_with(scores, right):
-    """scores (n, n) over temperature, right (n, n) bool -> the loss both ways, a tensor () with its
-    gradient."""
+    """scores (n, n) over temperature, right (n, n) bool -> the loss both ways,
+    a tensor () with its gradient."""
     ### BEGIN SOLUTION
     rows = right / right.sum(1, keepdim=True)  # (n, n) each row sums to 1
     columns = right.T / right.T.sum(1, keepdim=True)  # (n, n)
@@ -952,6 +958,9 @@ contrastive_with = check("06.6", contrastive_with)
 # one counts.
 
 # %%
+from course_utils.methods.pretraining import world_pretraining_model
+from course_utils.models.weights import load_weights
+
 world = load_weights(
     world_pretraining_model(tokenizer),
     lab.data_path("checkpoints/world_pretrained.safetensors"),
@@ -967,7 +976,7 @@ def stem_features(images):
 
 
 class Towers(nn.Module):
-    """Scores of patches (n, 16, 64) and captions: a mean over patches, a mean over words."""
+    """Scores of pictures' patches (n, 16, 64) and captions."""
 
     def __init__(self, vocab_size, dim=64):
         super().__init__()
@@ -986,6 +995,7 @@ class Towers(nn.Module):
         )
 
 
+# %%
 shown, asked = captions, short_captions("test", 400)
 # (n, 16, 64) each
 shown_v, asked_v = (stem_features(data.images) for data in (shown, asked))
@@ -995,16 +1005,15 @@ asked_right = asked.right(torch.arange(400), asked_texts)  # (400, 32)
 
 # %%
 def batch_scores(model, rows):
-    """Scores (batch, batch) of the pictures `rows` with their captions; numbers of the captions."""
+    """Scores (batch, batch) of the pictures `rows` with their captions, and
+    the numbers of the captions (batch,)."""
     own = shown.own[rows, 0]  # (batch,) the caption of each
-    return (
-        model.temperature(model(shown_v[rows], shown.x[own], shown.mask[own])),
-        own,
-    )
+    scores = model(shown_v[rows], shown.x[own], shown.mask[own])
+    return model.temperature(scores), own
 
 
 def train_towers(loss_of):
-    """Trains on batches of 64 with loss_of(scores, rows, numbers of the captions)."""
+    """Trains on batches of 64 with loss_of(scores, rows, captions' numbers)."""
     torch.manual_seed(lab.seed)
     model = Towers(tokenizer.get_vocab_size())
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
@@ -1038,6 +1047,8 @@ ideas = {
         scores, shown.right(rows, own)
     ),
 }
+
+# %%
 towers = {name: train_towers(idea) for name, idea in ideas.items()}
 plots.table(
     [
@@ -1138,9 +1149,11 @@ KINDS = {
 }
 
 
+# %%
 @torch.no_grad()
 def word_losses(v):
-    """-log p (texts, words) of each word when it alone is masked; 0 at padding and [CLS]."""
+    """-log p (texts, words) of each word when it alone is masked; 0 at padding
+    and [CLS]."""
     found = torch.zeros(x.shape)  # (400, words)
     for at in range(1, x.shape[1]):
         shown = x.clone()  # (400, words)
@@ -1153,7 +1166,7 @@ def word_losses(v):
 
 
 def least_loss(i, text):
-    """-log p (words,) of each word of a caption for a perfect reader of scene i."""
+    """-log p (words,) of each word of a caption, read perfectly off scene i."""
     p, said = caption_distribution(drawn.scenes, i), text.split()
     found = []
     for at in range(len(said)):
@@ -1198,7 +1211,7 @@ means = {
     for name, loss in losses.items()
 }
 
-# %%
+# %% tags=["figure"]
 figure, axis = plt.subplots(figsize=(7, 3.2))
 for i, (name, by_kind) in enumerate(means.items()):
     place = torch.arange(len(KINDS)) + 0.21 * (i - 1.5)
@@ -1225,6 +1238,8 @@ plots.show(
         " is log 2 each time; for 'a, there, is, of' it is near zero."
     ),
 )
+
+# %%
 plots.table(
     [[kind, *(f"{means[name][kind]:.2f}" for name in means)] for kind in KINDS],
     header=["masked word", *means],
@@ -1276,8 +1291,8 @@ lab.claim(
 
 # %%
 def hard_wrong(scores, right, generator):
-    """scores, right (pictures, texts) -> number of a wrong text for each picture (pictures,), drawn
-    with `generator`."""
+    """scores, right (pictures, texts) -> number of a wrong text for each
+    picture (pictures,), drawn with `generator`."""
     p = scores.softmax(dim=0)
     ### BEGIN SOLUTION
     # over texts, the right ones left out
@@ -1302,7 +1317,8 @@ hard_wrong = check("06.7", hard_wrong)
 
 # %%
 def share(hits):
-    """A share of independent cases in per cent, with its standard error (Agresti and Coull)."""
+    """A share of independent cases in per cent, with its standard error
+    (Agresti and Coull)."""
     n = len(hits) + 4
     p = (hits.sum().item() + 2) / n
     return (
@@ -1423,6 +1439,8 @@ short = [
     encode(tokenizer, [f"a {texts[at]} {texts[1]}" for texts in chosen])
     for at in (0, 2)
 ]
+
+# %%
 # (8,) token ids
 palette = torch.tensor([vocabulary[colour] for colour in COLOURS])
 # (300, words) where a colour stands, two a row
@@ -1447,6 +1465,8 @@ with torch.no_grad():
 guessed = [
     log_p.gather(2, text[0][at].view(300, 2, 1)).sum((1, 2)) for text in long
 ]  # (300,) each
+
+# %%
 two = {
     "matching, the long caption": judged,
     "contrast, the long caption": compared,
@@ -1505,6 +1525,8 @@ zh_prompts = encode(
     tokenizer, ["一个" + thing("zh", None, *kind) for kind in classes]
 )
 print(prompts_en[0], "/", "一个" + thing("zh", None, *classes[0]))
+
+# %%
 with torch.no_grad():
     v = world.embed_pictures(stem_features(single))  # (384, 64)
     best = {
@@ -1516,6 +1538,8 @@ truth = torch.tensor(truth)
 hits = {language: guessed == truth for language, guessed in best.items()}
 kind = {c: truth == classes.index(c) for c in HELD_OUT}  # (384,) each
 held = torch.stack(list(kind.values())).any(0)  # (384,)
+
+# %%
 plots.table(
     [
         [
@@ -1612,9 +1636,8 @@ labels = sorted({run["labels"] for run in runs})
 def accuracies(start, count):
     """Accuracy in per cent of each seed."""
     rows = [r for r in runs if r["start"] == start and r["labels"] == count]
-    return torch.tensor(
-        [100 * r["accuracy"] for r in sorted(rows, key=lambda r: r["seed"])]
-    )
+    rows.sort(key=lambda r: r["seed"])
+    return torch.tensor([100 * r["accuracy"] for r in rows])  # (seeds,)
 
 
 learnt, test_questions = answered("train", 400, seed=100), answered("test", 500)
@@ -1622,20 +1645,10 @@ usual = {
     f: learnt.y[learnt.family == f].mode().values
     for f in learnt.family.unique().tolist()
 }
-blind = (
-    100
-    * torch.tensor(
-        [
-            (test_questions.y[i] == usual[f]).item()
-            for i, f in enumerate(test_questions.family.tolist())
-        ]
-    )
-    .double()
-    .mean()
-    .item()
-)
+guessed = torch.tensor([usual[f] for f in test_questions.family.tolist()])
+blind = 100 * (guessed == test_questions.y).double().mean().item()
 
-# %%
+# %% tags=["figure"]
 figure, axis = plt.subplots(figsize=(6.6, 3.6))
 for i, start in enumerate(starts):
     # (sizes, seeds)
@@ -1669,30 +1682,19 @@ plots.show(
         " stays lowest."
     ),
 )
-plots.table(
-    [
-        [
-            "commonest answer of each family",
-            *([f"{blind:.1f} %"] * len(labels)),
-        ],
-        *(
-            [
-                start,
-                *(
-                    lab.mean_spread(accuracies(start, n).tolist(), "%")
-                    for n in labels
-                ),
-            ]
-            for start in starts
-        ),
-    ],
-    header=["start", *(f"{n} labels" for n in labels)],
-)
+
+# %%
+rows = [["commonest answer of each family", *[f"{blind:.1f} %"] * len(labels)]]
+for start in starts:
+    found = [accuracies(start, count).tolist() for count in labels]
+    rows.append([start, *(lab.mean_spread(values, "%") for values in found)])
+plots.table(rows, header=["start", *(f"{n} labels" for n in labels)])
 
 
 # %%
 def area(start, base):
-    """The mean gap in points between two curves over the logarithm of the labels, by seed."""
+    """The mean gap in points of two curves over the log of the labels,
+    (seeds,)."""
     gaps = [accuracies(start, n) - accuracies(base, n) for n in labels]
     gaps = torch.stack(gaps)  # (sizes, seeds)
     # the sizes are evenly spaced on the log axis
@@ -1712,6 +1714,8 @@ for (start, base), gap in gained.items():
         f"{start} against {base}: {lab.mean_spread(gap.tolist(), 'points')}, "
         f"by seed {', '.join(f'{g:+.1f}' for g in gap.tolist())}"
     )
+
+# %%
 # between the measured numbers of labels the curve is taken as straight
 for n in (400, 1600):
     reached = accuracies("pairs", n).mean().item()
@@ -1775,21 +1779,25 @@ with torch.no_grad():
     by_joint = cosine_scores(
         real.embed_pictures(grid), real.embed_texts(x_names, mask_names)
     )
-    # (240,) of the best right picture
-    place = ranks(by_joint.T, right["test"].T)
-    # (100, 16, 1280)
-    scene_grid = grid_features("world-lesson06", told.images[:100])
-    hidden = [told.texts[i] for i in own[:100].tolist()]  # captions
-    said = [
-        next(word for word in text.split() if word in COLOURS)
-        for text in hidden
-    ]
-    shown = [
-        text.replace(word, "[MASK]", 1) for text, word in zip(hidden, said)
-    ]
-    x_real, mask_real = encode_texts(wordpiece, shown)  # (100, words) each
-    at = (x_real == wordpiece.token_to_id("[MASK]")).nonzero()  # (100, 2)
-    guessed = {}
+# (240,) of the best right picture
+place = ranks(by_joint.T, right["test"].T)
+print(
+    "unseen emoji names, joint encoder, contrast alone: R@1"
+    f" {share(place <= 1)}, R@10 {share(place <= 10)}"
+)
+
+# %%
+# (100, 16, 1280)
+scene_grid = grid_features("world-lesson06", told.images[:100])
+hidden = [told.texts[i] for i in own[:100].tolist()]  # captions
+said = [
+    next(word for word in text.split() if word in COLOURS) for text in hidden
+]
+masked = [text.replace(word, "[MASK]", 1) for text, word in zip(hidden, said)]
+x_real, mask_real = encode_texts(wordpiece, masked)  # (100, words) each
+at = (x_real == wordpiece.token_to_id("[MASK]")).nonzero()  # (100, 2)
+guessed = {}
+with torch.no_grad():
     for name, v in (
         ("its picture", scene_grid),
         ("another picture", scene_grid.roll(1, 0)),
@@ -1800,10 +1808,6 @@ with torch.no_grad():
         guessed[name] = torch.tensor(
             [wordpiece.id_to_token(i) == word for i, word in zip(best, said)]
         )  # (100,)
-print(
-    "unseen emoji names, joint encoder, contrast alone: R@1"
-    f" {share(place <= 1)}, R@10 {share(place <= 10)}"
-)
 print(
     "masked colours of the world guessed:",
     ", ".join(f"{share(hit)} with {name}" for name, hit in guessed.items()),
@@ -1866,42 +1870,30 @@ quiz(
     [
         (
             "A contrastive loss of 4.1: good or bad?",
-            (
-                "It depends on the batch: guessing gives ln n. For n = 64 that"
-                " is 4.16, so nothing has been learnt; for n = 4096 it is 8.3."
-            ),
+            "It depends on the batch: guessing gives ln n. For n = 64 that"
+            " is 4.16, so nothing has been learnt; for n = 4096 it is 8.3.",
         ),
         (
             "What does a lower temperature change?",
-            (
-                "The push goes to the most similar wrong texts: two of them"
-                " compare as e to the power of their gap over the temperature."
-            ),
+            "The push goes to the most similar wrong texts: two of them"
+            " compare as e to the power of their gap over the temperature.",
         ),
         (
-            (
-                "Another caption of the batch is true of the picture as well."
-                " What does that do?"
-            ),
-            (
-                "It is taken for wrong where it is right: the loss pushes a"
-                " true pair apart. (An exact copy of the own caption only"
-                " raises the floor of the loss; its gradient is the same.)"
-            ),
+            "Another caption of the batch is true of the picture as well."
+            " What does that do?",
+            "It is taken for wrong where it is right: the loss pushes a"
+            " true pair apart. (An exact copy of the own caption only"
+            " raises the floor of the loss; its gradient is the same.)",
         ),
         (
             "Why did the English encoder fail in Chinese, whatever the head?",
-            (
-                "Most characters become the same unknown token, so different"
-                " names get nearly the same vector; no head can undo that."
-            ),
+            "Most characters become the same unknown token, so different"
+            " names get nearly the same vector; no head can undo that.",
         ),
         (
             "You mask 15 % of all words at random. What is wasted?",
-            (
-                "Words that the text alone can guess, such as 'a' and 'of':"
-                " their loss is small without any picture."
-            ),
+            "Words that the text alone can guess, such as 'a' and 'of':"
+            " their loss is small without any picture.",
         ),
     ]
 )

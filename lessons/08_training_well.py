@@ -21,7 +21,7 @@
 # - kill a training at a random moment, start it again, and get the same weights to the bit;
 # - watch curves in TensorBoard, and let a search choose settings.
 
-# %%
+# %% tags=["setup"]
 import copy
 import json
 import os
@@ -30,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -47,13 +48,8 @@ from course_utils.methods.probe import (
     small_network,
     train_small,
 )
-from course_utils.models.transformer import (
-    TransformerConfig,
-    TransformerEncoder,
-)
 from course_utils.notebook import lab, plots
 from course_utils.studies import freezing, small_runs, tuning_curve
-from course_utils.training import processes as two_processes
 from course_utils.training.fit import (
     FitConfig,
     fit,
@@ -67,7 +63,6 @@ from course_utils.training.objective import answer_objective
 from course_utils.training.optimizers import SGD, Adam, AdamConfig, SGDConfig
 from course_utils.training.search import best_so_far, search
 from course_utils.training.tracking import read_tensorboard, read_wandb
-from scipy.stats import t as student
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -115,7 +110,7 @@ paths = {
     "Adam, rate 0.5": path(lambda p: Adam(p, AdamConfig(0.5))),
 }
 
-# %%
+# %% tags=["figure"]
 figure, axes = plt.subplots(1, 4, figsize=(11, 2.9), sharey=True)
 first, second = torch.meshgrid(
     torch.linspace(-4, 11, 80), torch.linspace(-3, 3, 80), indexing="xy"
@@ -266,7 +261,8 @@ adamw_step = check("08.1", adamw_step)
 
 # %%
 def train_on_noise(model, step, count, dtype=torch.float64):
-    """`count` steps on the same random regression; `step()` is called when gradients are there."""
+    """`count` steps on the same random regression; `step()` is called when
+    the gradients are there."""
     generator = torch.Generator().manual_seed(1)
     for _ in range(count):
         # (batch, features)
@@ -334,18 +330,16 @@ for dtype, count, bound in (
 
 # %%
 def shrunk(make, decay):
-    """How far, in per cent, decay shrinks a weight with large and one with small gradients."""
+    """By how many per cent decay shrinks a weight with large gradients and one
+    with small ones, (2,)."""
+    gradients = torch.tensor([10.0, 0.01], dtype=torch.float64)  # (weights,)
     ends = []
     for amount in (0.0, decay):
         w = nn.Parameter(torch.ones(2, dtype=torch.float64))  # (weights,)
         optimizer = make([w], amount)
         for step in range(20):
             optimizer.zero_grad()
-            (
-                w
-                * torch.tensor([10.0, 0.01], dtype=torch.float64)
-                * (-1) ** step
-            ).sum().backward()
+            (w * gradients * (-1) ** step).sum().backward()
             optimizer.step()
         ends.append(w.detach())
     return 100 * (ends[0] - ends[1])  # (weights,)
@@ -359,13 +353,13 @@ kinds = {
     "AdamW, decoupled": lambda p, d: Adam(p, AdamConfig(0.01, weight_decay=d)),
 }
 found = {name: shrunk(make, 0.5) for name, make in kinds.items()}
-plots.table(
-    [
-        [name, *(f"{s:.1f} %" for s in both.tolist())]
-        for name, both in found.items()
-    ],
-    ["decay 0.5", "large gradients", "small gradients"],
-)
+rows = [
+    [name, *(f"{share:.1f} %" for share in both.tolist())]
+    for name, both in found.items()
+]
+plots.table(rows, ["decay 0.5", "large gradients", "small gradients"])
+
+# %%
 lab.claim(
     "under Adam, L2 does less than a fifth of decoupled decay where gradients"
     " are large",
@@ -471,16 +465,16 @@ train = features("train", 400, seed=100)  # h (1600, 64), y (1600,)
 validation = features("validation", 375)  # h (1500, 64), y (1500,)
 majority = 100 * validation.y.bincount().max().item() / len(validation.y)
 EPOCHS = lab.steps(cpu=8, gpu=8)
+trained = cache(train_small)  # settings and seed that were met before: no work
 
 
 def scores(seeds=3, data=train, **changes):
-    """Validation accuracies in per cent of so many trainings with changed settings."""
+    """Validation accuracies in per cent of so many changed trainings."""
     config = SmallConfig(**{"epochs": EPOCHS} | changes)
-    return [
-        100
-        * accuracy(train_small(config, data, 100 * lab.seed + seed), validation)
-        for seed in range(seeds)
+    models = [
+        trained(config, data, 100 * lab.seed + seed) for seed in range(seeds)
     ]
+    return [100 * accuracy(model, validation) for model in models]
 
 
 rates = [10 ** (-4 + i / 2) for i in range(10)]
@@ -489,7 +483,7 @@ sweep = {
     for kind in ("sgd", "adamw")
 }
 
-# %%
+# %% tags=["figure"]
 figure, axis = plt.subplots(figsize=(6.4, 3.4))
 for i, (kind, name) in enumerate(
     (("sgd", "SGD with momentum 0.9"), ("adamw", "AdamW"))
@@ -524,6 +518,8 @@ plots.show(
         " answer; AdamW's top lies at a smaller rate."
     ),
 )
+
+# %%
 # (rates,) each
 means = {kind: np.array(values).mean(1) for kind, values in sweep.items()}
 best_rate = {kind: int(m.argmax()) for kind, m in means.items()}
@@ -577,7 +573,7 @@ steepest_rate = check("08.3", steepest_rate)
 
 # %%
 def range_test(low=1e-4, high=10.0, updates=120, smooth=0.85):
-    """Rates (updates,) and smoothed losses (updates,) of one training with a rising rate."""
+    """Rates (updates,) and smoothed losses (updates,), the rate rising."""
     torch.manual_seed(lab.seed)
     model = small_network(train.h.shape[1], train.answers, SmallConfig())
     optimizer = torch.optim.AdamW(model.parameters(), lr=low)
@@ -597,6 +593,8 @@ def range_test(low=1e-4, high=10.0, updates=120, smooth=0.85):
 
 tried, losses = range_test()
 suggestion = steepest_rate(tried, losses)
+
+# %% tags=["figure"]
 figure, axis = plt.subplots(figsize=(6, 3))
 axis.plot(tried, losses.clamp(max=6))
 axis.axvline(suggestion, linestyle="--", color="C1", label="fastest fall")
@@ -621,6 +619,8 @@ plots.show(
         " before the lowest loss."
     ),
 )
+
+# %%
 lab.claim(
     "the suggestion lies within a factor of 10 of the best rate of the sweep",
     0.1 < suggestion / rates[best_rate["adamw"]] < 10,
@@ -647,15 +647,14 @@ lab.claim(
 
 # %%
 updates = 200
+factors = {
+    name: [warmup_cosine(ticks * t, 20, updates) for t in range(updates)]
+    for name, ticks in (("once an update", 1), ("four times an update", 4))
+}
+
+# %% tags=["figure"]
 figure = plots.curves(
-    {
-        "once an update": [
-            warmup_cosine(t, 20, updates) for t in range(updates)
-        ],
-        "four times an update": [
-            warmup_cosine(4 * t, 20, updates) for t in range(updates)
-        ],
-    },
+    factors,
     "update",
     "factor of the rate",
     "Moved on too often, the rate is 0 for most of the training",
@@ -668,6 +667,8 @@ plots.show(
         " update 50 on."
     ),
 )
+
+# %%
 right_way, too_often = scores(5, lr=0.01), scores(5, lr=0.01, ticks=4)
 print(
     "once an update:      "
@@ -788,8 +789,9 @@ def feature_objective(model, batch):
     return F.cross_entropy(model(h), y)
 
 
+# %%
 def watched(patience, epochs=lab.steps(cpu=40, gpu=40)):
-    """Losses of training and validation after each epoch, the history, and the model."""
+    """Losses of training and validation after each epoch, and the history."""
     torch.manual_seed(lab.seed)
     model = small_network(64, few.answers, SmallConfig(width=256))
     seen = {"train": [], "validation": []}
@@ -809,11 +811,13 @@ def watched(patience, epochs=lab.steps(cpu=40, gpu=40)):
         progress=False,
         device="cpu",
     )
-    return seen, history, model
+    return seen, history
 
 
 # %%
-seen, history, _ = watched(patience=0)
+seen, history = watched(patience=0)
+
+# %% tags=["figure"]
 figure = plots.curves(
     seen,
     "epoch",
@@ -829,6 +833,8 @@ plots.show(
         " rises."
     ),
 )
+
+# %%
 lab.claim(
     "at the end validation's loss is a tenth above its lowest, and training's"
     " is the lowest",
@@ -865,7 +871,7 @@ def early_stop(scores, patience):
 early_stop = check("08.4", early_stop)
 
 # %%
-stopped, short, _ = watched(patience=5)
+stopped, short = watched(patience=5)
 lab.claim(
     "`fit` stops where your function says, and keeps the same epoch",
     early_stop(history.score, 5) == (len(short.score), short.best_epoch),
@@ -903,7 +909,8 @@ SIZES = (1, 2, 5, 10, 20, 50, 100)
 
 
 def reported_and_true(kind, tries, chosen_on_test, repeats=20):
-    """Of the best of `tries` runs: score on the test part and on all others, (parts,) each."""
+    """Of the best of `tries` runs: its score on the test part and on all
+    others, (parts,) each."""
     # (runs, parts)
     right = np.array([run["right"] for run in runs if run["kind"] == kind])
     share = 100 * right / small_runs.QUESTIONS
@@ -934,7 +941,7 @@ for kind in small_runs.KINDS:
             [reported - true for reported, true in pairs]
         )
 
-# %%
+# %% tags=["figure"]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.3), sharey=True)
 for axis, kind in zip(axes, reversed(small_runs.KINDS)):
     for i, (on_test, name) in enumerate(
@@ -978,8 +985,11 @@ plots.show(
 
 
 # %%
+from scipy.stats import t as student
+
+
 def interval(values):
-    """Mean and 95 % interval of independent values, by Student's t: "2.0 (1.5 to 2.5)"."""
+    """Mean and 95 % interval of independent values: "2.0 (1.5 to 2.5)"."""
     mean, error = values.mean(), values.std(ddof=1) / len(values) ** 0.5
     reach = student.ppf(0.975, len(values) - 1) * error
     return f"{mean:.1f} ({mean - reach:.1f} to {mean + reach:.1f})"
@@ -1072,13 +1082,17 @@ def frozen_model(strategy):
     return model
 
 
+def trained_weights(model):
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
 costs = {name: cost(frozen_model(name), batch) for name in STRATEGIES}
+
+# %%
 rows = [
     [
         name,
-        (
-            f"{sum(p.numel() for p in frozen_model(name).parameters() if p.requires_grad):,}"
-        ),
+        f"{trained_weights(frozen_model(name)):,}",
         f"{c['forward'] / 1e6:.0f}",
         f"{c['backward'] / 1e6:.0f}",
         f"{c['held'] / 1e6:.2f}",
@@ -1142,31 +1156,25 @@ def stepper(model):
 step_time = {
     name: 1000 * seconds(stepper(frozen_model(name))) for name in STRATEGIES
 }
-both = [
-    run
-    for name in ("freezing", "tuning_curve")
-    for run in json.loads(lab.data_path(f"studies/{name}.json").read_text())[
-        "runs"
-    ]
-]
+
+# %%
+both = []
+for name in ("freezing", "tuning_curve"):
+    text = lab.data_path(f"studies/{name}.json").read_text()
+    both += json.loads(text)["runs"]
 tuned = {
     name: [100 * run["accuracy"] for run in freezing.chosen(both, name)]
     for name in freezing.STRATEGIES
 }
+
+# %% tags=["figure", "varies"]
 figure, axes = plt.subplots(1, 3, figsize=(10, 2.6), sharey=True)
-for axis, values, label in zip(
-    axes,
-    (
-        step_time.values(),
-        [c["held"] / 1e6 for c in costs.values()],
-        [np.mean(tuned[name]) for name in STRATEGIES],
-    ),
-    (
-        "ms an update (this machine)",
-        "MB kept for backward",
-        "test accuracy (%)",
-    ),
-):
+shown = {
+    "ms an update (this machine)": step_time.values(),
+    "MB kept for backward": [c["held"] / 1e6 for c in costs.values()],
+    "test accuracy (%)": [np.mean(tuned[name]) for name in STRATEGIES],
+}
+for axis, (label, values) in zip(axes, shown.items()):
     errors = [
         np.std(tuned[n], ddof=1) if "accuracy" in label else 0
         for n in STRATEGIES
@@ -1268,7 +1276,8 @@ lab.claim(
 
 # %%
 def ready(model):
-    """Freezes model.stem, makes the rest ready to train; returns an AdamW of what is trained."""
+    """Freezes model.stem, makes the rest ready to train; returns an AdamW of
+    what is trained."""
     ### BEGIN SOLUTION
     model.stem.requires_grad_(False)
     model.train()
@@ -1299,7 +1308,7 @@ ready = check("08.6", ready)
 
 # %%
 def gradient(norm, pieces):
-    """The gradient of one batch of 32, in so many pieces, all parameters in one row."""
+    """The gradient of one batch of 32, in so many pieces, (parameters,)."""
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Linear(6, 12), norm(12), nn.GELU(), nn.Linear(12, 1)
@@ -1361,7 +1370,7 @@ lab.claim(
 
 # %%
 def train_epoch(model, batches, optimizer, schedule, accumulate):
-    """One update for each `accumulate` batches; the schedule moves once an update."""
+    """An update for each `accumulate` batches; the schedule moves with it."""
     ### BEGIN SOLUTION
     optimizer.zero_grad()
     for number, (x, y) in enumerate(batches, start=1):
@@ -1420,6 +1429,8 @@ print(
 # of the joint model on 16 pictures, eight for each process, against the whole batch in this one.
 
 # %%
+from course_utils.training import processes as two_processes
+
 off = {}
 for norm in ("group", "batch"):
     alone = two_processes.gradients(norm)
@@ -1500,6 +1511,7 @@ print(
 )
 
 
+# %% tags=["varies"]
 def half_step(model, on):
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
 
@@ -1555,7 +1567,8 @@ billions = check("08.8", billions)
 
 # %%
 def interrupted(left_out, stop=30, total=60):
-    """The weights after `total` updates, with a break at `stop` after which one thing is new."""
+    """The weights after `total` updates, with a break at `stop` after which
+    one thing is new."""
     torch.manual_seed(0)
 
     def fresh():
@@ -1594,14 +1607,8 @@ def interrupted(left_out, stop=30, total=60):
 
 # %%
 whole = interrupted("nothing")
-things = (
-    "nothing",
-    "random numbers",
-    "place in the order",
-    "schedule",
-    "optimiser",
-    "weights",
-)
+things = ("nothing", "random numbers", "place in the order")
+things += ("schedule", "optimiser", "weights")
 found = {
     name: (interrupted(name) - whole).norm() / whole.norm() for name in things
 }
@@ -1671,15 +1678,17 @@ model = small_network(64, data.answers, SmallConfig(dropout=0.3))
 batches = DataLoader(TensorDataset(data.h, data.y), 16, shuffle=True)
 fit(model, lambda m, batch: F.cross_entropy(m(batch[0]), batch[1]), batches,
     validate=lambda m: -F.cross_entropy(m(data.h), data.y).item(),
-    config=FitConfig(epochs=8, lr=0.01, save_every=5), device="cpu", progress=False,
-    resume=folder / "state.pt", after_update=lambda step: print(step, flush=True))
+    config=FitConfig(epochs=8, lr=0.01, save_every=5),
+    device="cpu", progress=False, resume=folder / "state.pt",
+    after_update=lambda step: print(step, flush=True))
 save_model(model, str(folder / "end.safetensors"))
 """
 
 
 # %%
 def start(folder, kill_at=None):
-    """Runs the script; kills it when it reports update `kill_at`. The updates it reported."""
+    """Runs the script, kills it when it reports update `kill_at`, and gives
+    the updates that it reported."""
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(folder)],
         text=True,
@@ -1759,6 +1768,8 @@ for tracker in ("tensorboard", "wandb"):
         tracker=tracker,
         run_folder=RUNS / tracker,
     )
+
+# %%
 curves = {
     "tensorboard": read_tensorboard(RUNS / "tensorboard"),
     "wandb": read_wandb(RUNS / "wandb"),
@@ -1797,7 +1808,7 @@ if open_tensorboard:
 # %% [markdown]
 # The same curves as a picture that needs no server, read back from TensorBoard's file:
 
-# %% tags=["varies"]
+# %% tags=["figure", "varies"]
 figure, axes = plt.subplots(1, 4, figsize=(11, 2.4))
 for axis, name in zip(
     axes, ("loss", "learning_rate", "gradient_norm", "score")
@@ -1838,7 +1849,7 @@ def objective(trial):
         width=trial.suggest_int("width", 8, 256, log=True),
         epochs=EPOCHS,
     )
-    return accuracy(train_small(config, train, seed=lab.seed), chooses)
+    return accuracy(trained(config, train, lab.seed), chooses)
 
 
 studies = {
@@ -1856,7 +1867,7 @@ lab.claim(
     all(same[:10]) and not all(same),
 )
 
-# %% tags=["varies"]
+# %% tags=["figure", "varies"]
 figure, axes = plt.subplots(1, 2, figsize=(8.4, 3), sharey=True)
 for axis, (name, study) in zip(axes, studies.items()):
     numbers, rates_tried = zip(
@@ -1895,15 +1906,12 @@ plots.show(
 searches = json.loads(lab.data_path("studies/search_study.json").read_text())[
     "runs"
 ]
-judged = {
-    name: (
-        100
-        * np.array(
-            [run["judged"] for run in searches if run["sampler"] == name]
-        )
-    )
-    for name in ("random", "tpe")
-}  # (seeds, trials) each
+judged = {}  # (seeds, trials) each
+for name in ("random", "tpe"):
+    of_kind = [run["judged"] for run in searches if run["sampler"] == name]
+    judged[name] = 100 * np.array(of_kind)
+
+# %% tags=["figure"]
 trials = np.arange(1, judged["tpe"].shape[1] + 1)
 figure, axis = plt.subplots(figsize=(6.2, 3.3))
 for i, (name, label) in enumerate((("random", "random"), ("tpe", "TPE"))):
@@ -1966,6 +1974,11 @@ print(
 # instead of two shows it:
 
 # %%
+from course_utils.models.transformer import (
+    TransformerConfig,
+    TransformerEncoder,
+)
+
 torch.manual_seed(0)
 encoder = TransformerEncoder(
     TransformerConfig(dim=64, layers=6, heads=8, mlp_dim=128)
@@ -2019,7 +2032,7 @@ print(
 
 # %% tags=["varies"]
 def compile_pays():
-    """Seconds to make the program, and of a call without and with it (no gradients)."""
+    """Seconds to make the program, and of a call without and with it."""
     torch.manual_seed(0)
     plain = nn.Sequential(
         nn.Linear(64, 256), nn.GELU(), nn.LayerNorm(256), nn.Linear(256, 64)
@@ -2040,6 +2053,7 @@ def compile_pays():
         )
 
 
+# %% tags=["varies"]
 try:
     made, before, after = compile_pays()
     gain = before - after
@@ -2095,50 +2109,34 @@ except Exception as error:  # no C++ compiler, for one
 quiz(
     [
         (
-            (
-                "You multiply the loss by 1000. What changes under SGD, and"
-                " what under Adam?"
-            ),
-            (
-                "Under SGD every step is 1000 times as long. Under Adam nothing"
-                " but the role of epsilon: it divides by the root of the mean"
-                " square."
-            ),
+            "You multiply the loss by 1000. What changes under SGD, and"
+            " what under Adam?",
+            "Under SGD every step is 1000 times as long. Under Adam nothing"
+            " but the role of epsilon: it divides by the root of the mean"
+            " square.",
         ),
         (
             "Why does L2 hardly act under Adam where gradients are large?",
-            (
-                "Its term goes through the division by the root of v, which is"
-                " large there."
-            ),
+            "Its term goes through the division by the root of v, which is"
+            " large there.",
         ),
         (
-            (
-                "Somebody trains 30 seeds and reports the best test score. What"
-                " is wrong?"
-            ),
-            (
-                "The largest of 30 noisy scores is too good. Choose the seed on"
-                " validation, or report mean and spread."
-            ),
+            "Somebody trains 30 seeds and reports the best test score. What"
+            " is wrong?",
+            "The largest of 30 noisy scores is too good. Choose the seed on"
+            " validation, or report mean and spread.",
         ),
         (
             "You freeze the top half of a network. What do you save?",
-            (
-                "Only the gradients of its matrices. The backward pass still"
-                " has to go through it, and everything that needs is kept."
-            ),
+            "Only the gradients of its matrices. The backward pass still"
+            " has to go through it, and everything that needs is kept.",
         ),
         (
-            (
-                "Accumulation over four batches, and the result differs from"
-                " one large batch. Name three causes."
-            ),
-            (
-                "Batch normalisation (or another layer that mixes examples),"
-                " dropout, unequal batches; or a loss that isn't divided, or"
-                " gradients zeroed in between."
-            ),
+            "Accumulation over four batches, and the result differs from"
+            " one large batch. Name three causes.",
+            "Batch normalisation (or another layer that mixes examples),"
+            " dropout, unequal batches; or a loss that isn't divided, or"
+            " gradients zeroed in between.",
         ),
     ]
 )

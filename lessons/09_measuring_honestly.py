@@ -22,7 +22,7 @@
 #   distributed in another way, though the test on data like the training data promised much;
 # - browse what a model gets wrong.
 
-# %%
+# %% tags=["setup"]
 import json
 
 import matplotlib.pyplot as plt
@@ -70,6 +70,8 @@ for name in names:
     logits[name] = predict_logits(model, test)  # (questions, answers)
 # (questions,) bool each
 right = {name: logits[name].argmax(1) == test.y for name in names}
+
+# %%
 YES, NO = (test.answers.index(word) for word in ("yes", "no"))
 is_there = test.family == test.families.index("exists")  # (questions,)
 no = (is_there & (test.y == NO)).nonzero()[:, 0]
@@ -182,10 +184,11 @@ the_metric = check("09.1", the_metric)
 
 # %%
 def macro_f1(table):
-    """table (classes, classes) counts, row: true, column: said -> a number from 0 to 1."""
+    """table (classes, classes) counts, row: true, column: said -> a number."""
     ### BEGIN SOLUTION
     hits = table.diagonal().double()  # (classes,)
-    # the row of a class has its hits and what was missed, the column its hits and false alarms
+    # the row of a class has its hits and what was missed,
+    # the column its hits and false alarms
     return (2 * hits / (table.sum(0) + table.sum(1))).mean().item()
     ### END SOLUTION
 
@@ -259,31 +262,13 @@ def area_under_roc(scores, positive):
 area_under_roc = check("09.3", area_under_roc)
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.6))
-for i, name in enumerate(("world_joint_1", "world_late_0", "world_cross_0")):
-    s = logits[name][room, YES] - logits[name][room, NO]  # (room,)
-    roc, pr = (
-        metrics.roc_curve(s, there),
-        metrics.precision_recall_curve(s, there),
-    )
-    area, average = (
-        area_under_roc(s, there),
-        metrics.average_precision(s, there),
-    )
-    axes[0].plot(
-        100 * roc.x,
-        100 * roc.y,
-        plots.DASHES[i],
-        color=plots.PALETTE[i],
-        label=name,
-    )
-    axes[1].plot(
-        100 * pr.x,
-        100 * pr.y,
-        plots.DASHES[i],
-        color=plots.PALETTE[i],
-        label=name,
-    )
+scores = {
+    name: logits[name][room, YES] - logits[name][room, NO]
+    for name in ("world_joint_1", "world_late_0", "world_cross_0")
+}  # (room,) each
+for name, s in scores.items():
+    area = area_under_roc(s, there)
+    average = metrics.average_precision(s, there)
     best = max(((s > t) == there).double().mean().item() for t in s.unique())
     print(
         f"{name:14} AUC {area:.3f}, average precision {average:.3f}, accuracy"
@@ -297,6 +282,21 @@ for i, name in enumerate(("world_joint_1", "world_late_0", "world_cross_0")):
         )
         < 1e-9,
     )
+
+# %% tags=["figure"]
+figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.6))
+for i, (name, s) in enumerate(scores.items()):
+    for axis, curve in zip(
+        axes,
+        (metrics.roc_curve(s, there), metrics.precision_recall_curve(s, there)),
+    ):
+        axis.plot(
+            100 * curve.x,
+            100 * curve.y,
+            plots.DASHES[i],
+            color=plots.PALETTE[i],
+            label=name,
+        )
 axes[0].set(
     xlabel="false alarms of all negatives (%)",
     ylabel="found of all positives (%)",
@@ -399,7 +399,8 @@ print(
 
 # %%
 def bootstrap_means(right, picture, draws, generator):
-    """right (n,) bool, picture (n,) number of each question's picture -> float tensor (draws,)."""
+    """right (n,) bool, picture (n,) number of each question's picture ->
+    float tensor (draws,)."""
     ### BEGIN SOLUTION
     rows = [(picture == number).nonzero()[:, 0] for number in picture.unique()]
     means = []
@@ -434,7 +435,7 @@ print(
 
 # %%
 def covered(by_picture, tests=200):
-    """How many of the intervals hold the true 50 %, and their mean half width in points."""
+    """How many intervals hold the true 50 %, and their mean half width."""
     generator, hits, half = torch.Generator().manual_seed(0), 0, 0.0
     picture = torch.arange(40).repeat_interleave(10)  # (400,)
     for test_number in range(tests):
@@ -478,16 +479,13 @@ lab.claim(
 
 # %%
 def precision_of(column):
-    """The average precision of the scores in a column, of rows with `there` in column 2."""
+    """The average precision of the scores in a column; column 2 is `there`."""
     return lambda rows: metrics.average_precision(
         rows[:, column], rows[:, 2] > 0
     )
 
 
-pair = [
-    logits[name][room, YES] - logits[name][room, NO]
-    for name in ("world_joint_1", "world_late_0")
-]
+pair = scores["world_joint_1"], scores["world_late_0"]
 rows = torch.stack([*pair, there], 1).double()  # (room, 3)
 about = test.image_index[room]  # (room,)
 for name, statistic in (
@@ -521,7 +519,7 @@ for name, statistic in (
 
 # %%
 def compare(a, b, rows):
-    """Difference of two models on some questions, in points, with its interval by picture."""
+    """The models' difference on some questions, its interval by picture."""
     found = paired_difference(
         right[a][rows], right[b][rows], test.image_index[rows]
     )
@@ -535,6 +533,7 @@ def compare(a, b, rows):
     return found
 
 
+# %%
 everything = torch.ones(len(test), dtype=torch.bool)
 first = test.image_index < 100  # (questions,)
 small, large = {}, {}
@@ -751,9 +750,8 @@ plots.table(
 # `python -m course_utils.studies generalisation` makes these runs.
 
 # %%
-runs = json.loads(lab.data_path("studies/generalisation.json").read_text())[
-    "runs"
-]
+text = lab.data_path("studies/generalisation.json").read_text()
+runs = json.loads(text)["runs"]
 
 
 def shares(setting, part, what="right"):
@@ -765,6 +763,7 @@ def shares(setting, part, what="right"):
     ]
 
 
+# %%
 kind, objects = generalisation.chance_of_new(), generalisation.objects_left()
 rows, drops, new = [], {}, {}
 for count in (0, 2, 8, 16):
@@ -775,21 +774,12 @@ for count in (0, 2, 8, 16):
         f"{objects[count]:.1f}",
         lab.mean_spread(shares(setting, "seen", "blind")),
         lab.mean_spread(seen),
-        "–",
-        "–",
-        "–",
     ]
     if count:
         drops[count] = [a - b for a, b in zip(seen, new[count])]
-        row[4:] = [
-            lab.mean_spread(values)
-            for values in (
-                [100 * share for share in kind[count]],
-                new[count],
-                drops[count],
-            )
-        ]
-    rows.append(row)
+        guesses = [100 * share for share in kind[count]]
+        row += map(lab.mean_spread, (guesses, new[count], drops[count]))
+    rows.append(row if count else [*row, "–", "–", "–"])
 plots.table(
     rows,
     [
@@ -807,7 +797,7 @@ print(
     ", ".join(f"{value:.1f} %" for value in new[16]),
 )
 
-# %%
+# %% tags=["figure"]
 figure, axis = plt.subplots(figsize=(6, 3.2))
 for i, (part, label) in enumerate(
     (
@@ -958,7 +948,8 @@ lab.claim("the model falls in every run", min(fall) > 0)
 
 # %%
 def split(picture, fraction, generator):
-    """picture (n,) number of each question's picture -> bool tensor (n,), True for test."""
+    """picture (n,) number of each question's picture -> bool tensor (n,), True
+    for test."""
     ### BEGIN SOLUTION
     pictures = picture.unique()  # (pictures,)
     order = pictures[torch.randperm(len(pictures), generator=generator)]
@@ -1109,49 +1100,33 @@ plots.show(
 quiz(
     [
         (
-            (
-                "95 % of cases are negative. Model A has 95.0 % accuracy, model"
-                " B 93.8 %. Which is better?"
-            ),
-            (
-                "Can't be said: A may never find a positive. Look at precision"
-                " and recall of the positives."
-            ),
+            "95 % of cases are negative. Model A has 95.0 % accuracy, model"
+            " B 93.8 %. Which is better?",
+            "Can't be said: A may never find a positive. Look at precision"
+            " and recall of the positives.",
         ),
         (
             "What is an AUC of 0.5, and of 0.2?",
-            (
-                "0.5: positives rank before negatives as often as not. 0.2: it"
-                " ranks them the wrong way round; turn the sign and it is 0.8."
-            ),
+            "0.5: positives rank before negatives as often as not. 0.2: it"
+            " ranks them the wrong way round; turn the sign and it is 0.8.",
         ),
         (
-            (
-                "Ten questions a picture, 1,000 questions. How many independent"
-                " things were measured?"
-            ),
-            (
-                "Between 100 and 1,000, nearer to 100 the more the answers"
-                " about a picture go together."
-            ),
+            "Ten questions a picture, 1,000 questions. How many independent"
+            " things were measured?",
+            "Between 100 and 1,000, nearer to 100 the more the answers"
+            " about a picture go together.",
         ),
         (
             "Two intervals overlap. Are the models equally good?",
-            (
-                "That doesn't follow: the difference on the same questions has"
-                " an interval of its own, which is often narrower than the two"
-                " suggest."
-            ),
+            "That doesn't follow: the difference on the same questions has"
+            " an interval of its own, which is often narrower than the two"
+            " suggest.",
         ),
         (
-            (
-                "Accuracy on the test set 99 %, on new combinations 60 %. Was"
-                " the test wrong?"
-            ),
-            (
-                "It was right about data like the training data. It was never"
-                " asked about anything else."
-            ),
+            "Accuracy on the test set 99 %, on new combinations 60 %. Was"
+            " the test wrong?",
+            "It was right about data like the training data. It was never"
+            " asked about anything else.",
         ),
     ]
 )

@@ -21,7 +21,7 @@
 # - tune a real sentence encoder, save the piece, and refuse to load it onto the wrong model;
 # - tune a model on pictures of your own.
 
-# %%
+# %% tags=["setup"]
 import copy
 import json
 import math
@@ -81,7 +81,6 @@ weights = lab.data_path("checkpoints/world_pretrained.safetensors")
 train = tuning_curve.questions(
     "train", tuning_curve.LABELS // 4, seed=100 + lab.seed
 )
-validation = tuning_curve.questions("validation", 100)
 test = tuning_curve.questions("test", 500)
 print(
     f"{len(train)} questions to learn from, {len(test)} to test,"
@@ -164,7 +163,7 @@ runs = json.loads(lab.data_path("studies/tuning_curve.json").read_text())[
 
 
 def accuracies(method):
-    """Test accuracies in per cent, one a seed, each at the rate that validation chose."""
+    """Test accuracies in per cent by seed, at the rate chosen on validation."""
     return [100 * run["accuracy"] for run in tuning_curve.chosen(runs, method)]
 
 
@@ -458,7 +457,8 @@ lab.claim(
 
 # %%
 def moved(rank, stabilised, common, dim=256):
-    """Root mean square of what the first update of Adam adds to the output, over three seeds."""
+    """Root mean square of what the first update of Adam adds to the output,
+    over three seeds."""
     squares = []
     for seed in range(3):
         torch.manual_seed(seed)
@@ -480,24 +480,25 @@ def moved(rank, stabilised, common, dim=256):
 
 
 sizes = [2, 4, 8, 16, 32, 64, 128]
-figure, axis = plt.subplots(figsize=(6.4, 3.6))
+first_step = {}  # stabilised or not, shared direction: how far, by rank
 for stabilised, common in ((False, 0), (True, 0), (False, 2), (True, 2)):
     name = (
         f"alpha / {'sqrt(r)' if stabilised else 'r'},"
         f" {'shared' if common else 'no'} direction"
     )
     far = [moved(rank, stabilised, common) for rank in sizes]
-    axis.loglog(
-        sizes,
-        far,
-        "-o" if stabilised else "--s",
-        color=plots.PALETTE[common // 2],
-        label=name,
-    )
+    first_step[name] = far
     print(
         f"{name:31} rank 2: {far[0]:.4f}, rank 128: {far[-1]:.4f}, ratio"
         f" {far[-1] / far[0]:.2f}"
     )
+
+# %% tags=["figure"]
+figure, axis = plt.subplots(figsize=(6.4, 3.6))
+for name, far in first_step.items():
+    dash = "-o" if "sqrt" in name else "--s"
+    colour = plots.PALETTE["shared" in name]
+    axis.loglog(sizes, far, dash, color=colour, label=name)
 steps = [0.0005, 0.002, 0.01, 0.05, 0.1]
 axis.set(
     xlabel="rank r",
@@ -537,7 +538,7 @@ asked = sixteen.images, sixteen.image_index, sixteen.x, sixteen.mask
 
 
 def moved_logits(rank, stabilised, seed):
-    """As `moved`, for the pretrained model and questions about sixteen pictures."""
+    """As `moved`, for the pretrained model and sixteen pictures' questions."""
     net = copy.deepcopy(model).eval()
     torch.manual_seed(seed)
     add_lora(
@@ -627,8 +628,8 @@ holder = nn.ModuleDict({"attention": copy.deepcopy(attention)})
 add_prefix(holder, PrefixConfig(length=3, hidden=0))
 with_prefix = holder["attention"]
 q, k, v = attention.qkv(h)[0].chunk(3, -1)  # (positions, dim) each
-# a prefix keeps the keys and values of all layers side by side; those of the first are
-# (length, dim) each
+# a prefix keeps the keys and values of all layers side by side;
+# those of the first are (length, dim) each
 keys, values = with_prefix.prefix.layer(0).chunk(2, dim=-1)
 Z = (q @ k.T / math.sqrt(8)).exp()  # (positions, positions)
 Z_prefix = (q @ keys.T / math.sqrt(8)).exp()  # (positions, length)
@@ -713,11 +714,14 @@ def adalora_run(allocate):
     return model, story
 
 
+# %%
 adalora, story = adalora_run(allocate=True)
 names = list(story[0])
 grid = torch.tensor(
     [[ranks_now[name] for ranks_now in story] for name in names]
 )  # (matrices, t)
+
+# %% tags=["figure"]
 figure, axis = plt.subplots(figsize=(7, 3.6))
 picture = axis.imshow(
     grid, aspect="auto", cmap="viridis", extent=(0, 400, len(names), 0), vmin=0
@@ -772,11 +776,11 @@ tuning_curve.tune(
     None,
     1e-2,
     lab.seed,
-    updates=lab.steps(cpu=200, gpu=200),
+    updates=lab.steps(cpu=100, gpu=100),
 )
 print(
-    "triplets after 200 updates: with the call"
-    f" {totals[20 if len(totals) > 20 else -1]}, without it"
+    "triplets after 100 updates: with the call"
+    f" {totals[10 if len(totals) > 10 else -1]}, without it"
     f" {sum(ranks(forgotten).values())}"
 )
 lab.claim(
@@ -814,46 +818,30 @@ plots.table(
     rows, ["method", f"trained weights (head: {head:,})", "test accuracy"]
 )
 
-# %%
+# %% tags=["figure"]
 figure, axis = plt.subplots(figsize=(7, 4))
-for method in order:
-    values = torch.tensor(accuracies(method))
-    kind = next(
-        (
-            i
-            for i, word in enumerate(("LoRA", "AdaLoRA", "adapters", "prefix"))
-            if method.startswith(word)
-        ),
-        4,
-    )
+families = ("LoRA", "AdaLoRA", "adapters", "prefix", "head only; all weights")
+for i, method in enumerate(order, 1):
+    fits = [method.startswith(name) for name in families[:4]]
+    kind = [*fits, True].index(True)
+    values = torch.tensor(accuracies(method))  # (seeds,)
     axis.errorbar(
         trainable(method),
         values.mean(),
         values.std(),
         fmt="osD^v"[kind],
+        color=plots.PALETTE[kind],
         capsize=3,
-        color=plots.PALETTE[kind % len(plots.PALETTE)],
-        markersize=6,
     )
-for i, name in enumerate(
-    ("LoRA", "AdaLoRA", "adapters", "prefix", "head only; all weights")
-):
-    axis.plot(
-        [],
-        [],
-        "osD^v"[i],
-        color=plots.PALETTE[i % len(plots.PALETTE)],
-        label=name,
-    )
-for i, method in enumerate(order, 1):
     axis.annotate(
         i,
         (trainable(method), means[method]),
         (6 if i % 2 else -6, -3),
-        fontsize=8,
         textcoords="offset points",
         ha="left" if i % 2 else "right",
     )
+for kind, name in enumerate(families):
+    axis.plot([], [], "osD^v"[kind], color=plots.PALETTE[kind], label=name)
 axis.set(
     xscale="log",
     xlim=(9e3, 3e5),
@@ -867,11 +855,9 @@ axis.minorticks_off()
 axis.legend(fontsize=8, loc="lower right")
 plots.show(
     figure,
-    alt=(
-        "Test accuracy of each method, numbered as in the table, against its"
-        " number of trained weights, with standard deviations over three seeds;"
-        " head only is lowest."
-    ),
+    alt="Test accuracy of each method, numbered as in the table, against its"
+    " number of trained weights, with standard deviations over three seeds;"
+    " head only is lowest.",
 )
 
 # %% [markdown]
@@ -879,7 +865,7 @@ plots.show(
 
 # %%
 rates = tuning_curve.RATES
-rows, spans = [], {}
+rows, spans, best_rate = [], {}, {}
 for method in order:
     by_rate = [
         [
@@ -891,15 +877,15 @@ for method in order:
     ]
     middle = [sum(values) / len(values) for values in by_rate]
     spans[method] = max(middle) - min(middle)
+    best_rate[method] = rates[middle.index(max(middle))]
     rows.append([method, *(lab.mean_spread(values) for values in by_rate)])
 plots.table(
     rows, ["test accuracy (%) at rate", *(f"{rate:g}" for rate in rates)]
 )
 
 # %%
-fair = [
-    method for method in order if method not in ("head only", "all weights")
-]
+whole = ("head only", "all weights")
+fair = [method for method in order if method not in whole]
 between = [means[method] for method in fair]
 print(
     f"between the {len(fair)} methods that add a piece, each at its chosen"
@@ -910,17 +896,7 @@ print(
     f"{sum(spans[m] for m in fair) / len(fair):.1f} points; of all weights "
     f"{spans['all weights']:.1f}"
 )
-edge = [
-    m
-    for m in order
-    if max(
-        rates,
-        key=lambda rate: sum(
-            r["accuracy"] for r in runs if (r["method"], r["rate"]) == (m, rate)
-        ),
-    )
-    == max(rates)
-]
+edge = [method for method in order if best_rate[method] == max(rates)]
 print("best at the highest rate of all:", "; ".join(edge))
 print("differences in points, seed by seed:")
 for one, other in (
@@ -1001,7 +977,8 @@ lab.claim(
 
 # %%
 def prepare(model):
-    """Puts LoRA of rank 2 into the model's qkv; returns an AdamW of what has to be trained."""
+    """Puts LoRA of rank 2 into the model's qkv; returns an AdamW of what has
+    to be trained."""
     ### BEGIN SOLUTION
     add_lora(model, LoRAConfig(rank=2))
     # the head is new: it has to be trained too
@@ -1054,6 +1031,7 @@ class NameClassifier(nn.Module):
         return self.head(self.embed(texts))  # (batch, kinds)
 
 
+# %%
 @torch.no_grad()
 def names_right(model):
     """Which of the 240 test names get their category: (240,) bool."""
@@ -1065,15 +1043,14 @@ def names_right(model):
 
 
 def train_names(model, logits_of, passes, rate):
-    """AdamW over the names in batches of 32; `logits_of` gets the numbers of the names."""
+    """AdamW over the names in batches of 32; `logits_of` gets their numbers."""
     optimizer = torch.optim.AdamW(
         [p for p in model.parameters() if p.requires_grad], lr=rate
     )
     generator = torch.Generator().manual_seed(lab.seed)
+    count = len(label["train"])
     for _ in range(passes):
-        for rows in torch.randperm(
-            len(label["train"]), generator=generator
-        ).split(32):
+        for rows in torch.randperm(count, generator=generator).split(32):
             loss = F.cross_entropy(logits_of(rows), label["train"][rows])
             optimizer.zero_grad()
             loss.backward()
@@ -1100,9 +1077,9 @@ commonest = (
     (label["test"] == label["train"].bincount().argmax()).double().mean()
 )
 print(f"commonest category: {100 * commonest:.1f} % right")
+found = 100 * head_right.double().mean().item()
 print(
-    "head only:"
-    f" {lab.measured('10.names_head', 100 * head_right.double().mean().item(), '%')}"
+    f"head only: {lab.measured('10.names_head', found, '%')}"
     f" right, {count_parameters(name_model).trainable:,} weights"
 )
 # the control: four more passes of the head alone
@@ -1121,9 +1098,9 @@ train_names(
     rate=2e-3,
 )
 lora_right = names_right(name_model)  # (240,)
+found = 100 * lora_right.double().mean().item()
 print(
-    "LoRA 8:   "
-    f" {lab.measured('10.names_lora', 100 * lora_right.double().mean().item(), '%')}"
+    f"LoRA 8:    {lab.measured('10.names_lora', found, '%')}"
     f" right, {counts.trainable:,} weights, {100 * counts.share:.2f} % of"
     f" {counts.total:,}"
 )
@@ -1263,11 +1240,39 @@ print(
 found = own_study.by_method(
     read_runs(lab.data_path("studies/own_pictures.json"))
 )
+examples = own_study.SIZES
+measured = {
+    name: 100 * torch.tensor(list(sizes.values()))
+    for name, sizes in found.items()
+}  # (sizes, seeds) each
+for name, values in measured.items():
+    told = [
+        f"{n}: {lab.mean_spread(v.tolist(), '%')}"
+        for n, v in zip(examples, values)
+    ]
+    print(f"{name:15}", "  ".join(told))
+plain = measured["not pretrained"]  # (sizes, seeds)
+for n in (80, 320):
+    gaps = (measured["full tuning"] - plain)[examples.index(n)]  # (seeds,)
+    print(
+        f"all weights, pretrained minus not, {n}:"
+        f" {lab.mean_spread(gaps.tolist(), 'points')}"
+    )
+at = examples.index(320)
+lab.claim(
+    "with 320 every way of tuning is above 'not pretrained', at each seed",
+    all(
+        values[at].min() > plain[at].max()
+        for name, values in measured.items()
+        if name not in ("blind", "not pretrained")
+    ),
+)
+
+# %% tags=["figure"]
 figure, axis = plt.subplots(figsize=(6.6, 3.6))
-for i, (name, sizes) in enumerate(found.items()):
-    values = 100 * torch.tensor(list(sizes.values()))  # (sizes, seeds)
+for i, (name, values) in enumerate(measured.items()):
     # side by side, not on one another
-    where = torch.tensor(own_study.SIZES) * 1.04 ** (i - 3)
+    where = torch.tensor(examples) * 1.04 ** (i - 3)
     axis.errorbar(
         where,
         values.mean(1),
@@ -1279,36 +1284,12 @@ for i, (name, sizes) in enumerate(found.items()):
         linestyle=plots.DASHES[i % len(plots.DASHES)],
         color=plots.PALETTE[i % 8],
     )
-    print(
-        f"{name:15}",
-        "  ".join(
-            f"{n}: {lab.mean_spread(v.tolist(), '%')}"
-            for n, v in zip(own_study.SIZES, values)
-        ),
-    )
-for n in (80, 320):
-    gaps = [
-        100 * (a - b)
-        for a, b in zip(found["full tuning"][n], found["not pretrained"][n])
-    ]
-    print(
-        f"all weights, pretrained minus not, {n}:"
-        f" {lab.mean_spread(gaps, 'points')}"
-    )
-lab.claim(
-    "with 320 every way of tuning is above 'not pretrained', at each seed",
-    all(
-        min(sizes[320]) > max(found["not pretrained"][320])
-        for name, sizes in found.items()
-        if name not in ("blind", "not pretrained")
-    ),
-)
 axis.set(
     xscale="log",
     xlabel="examples (a fifth of them chooses the epoch)",
     ylabel="test accuracy (%), ± std of 3 seeds",
-    xticks=own_study.SIZES,
-    xticklabels=own_study.SIZES,
+    xticks=examples,
+    xticklabels=examples,
     title="Own pictures: twenty examples are too few, 320 help",
 )
 axis.minorticks_off()
@@ -1371,44 +1352,30 @@ quiz(
     [
         (
             "Why does B start at 0 and A not?",
-            (
-                "BA is 0 then, so nothing changes, and B gets a gradient"
-                " through A. With both at 0 no gradient ever reaches either."
-            ),
+            "BA is 0 then, so nothing changes, and B gets a gradient"
+            " through A. With both at 0 no gradient ever reaches either.",
         ),
         (
-            (
-                "You go from rank 8 to rank 64 and nothing gets better. What do"
-                " you check first?"
-            ),
-            (
-                "The factor and the rate: with alpha / r the same alpha may"
-                " take smaller steps at the higher rank. Choose the rate anew."
-            ),
+            "You go from rank 8 to rank 64 and nothing gets better. What do"
+            " you check first?",
+            "The factor and the rate: with alpha / r the same alpha may"
+            " take smaller steps at the higher rank. Choose the rate anew.",
         ),
         (
             "Which of LoRA, adapters and prefixes cost time after training?",
-            (
-                "Adapters and prefixes: they stay in the forward pass. LoRA can"
-                " be merged into the weights."
-            ),
+            "Adapters and prefixes: they stay in the forward pass. LoRA can"
+            " be merged into the weights.",
         ),
         (
             "What is AdaLoRA without `update_and_allocate`?",
-            (
-                "A fixed-rank method with more weights than the target rank,"
-                " and an orthogonality penalty."
-            ),
+            "A fixed-rank method with more weights than the target rank,"
+            " and an orthogonality penalty.",
         ),
         (
-            (
-                "The loss falls, but the accuracy of a new task stays at"
-                " chance. First suspicion?"
-            ),
-            (
-                "The head is frozen, or the optimiser was built before the new"
-                " parts were put in."
-            ),
+            "The loss falls, but the accuracy of a new task stays at"
+            " chance. First suspicion?",
+            "The head is frozen, or the optimiser was built before the new"
+            " parts were put in.",
         ),
     ]
 )

@@ -24,7 +24,7 @@
 #
 # Sections 1 to 5, 6 and 7, and 8 and 9 are three parts that can be read on three days.
 
-# %%
+# %% tags=["setup"]
 import itertools
 
 import matplotlib.pyplot as plt
@@ -79,8 +79,9 @@ model = load_weights(
 colour_ids = torch.tensor([tokenizer.token_to_id(c) for c in COLOURS])  # (8,)
 
 
+# %%
 class Asked:
-    """Pictures of a part with the shape that is asked about, and the colour that is right."""
+    """Pictures with the shape that is asked about, and the right colour."""
 
     def __init__(self, part, count):
         data = load_world(
@@ -90,13 +91,9 @@ class Asked:
             i for i, text in enumerate(data.questions) if len(text.split()) == 5
         ]
         self.data = data.select(torch.tensor(short[:count]))
+        parts = self.data.images.split(100)
         with torch.no_grad():
-            v = torch.cat(
-                [
-                    model.stem(some.float() / 255)
-                    for some in self.data.images.split(100)
-                ]
-            )
+            v = torch.cat([model.stem(some.float() / 255) for some in parts])
         self.v = v[self.data.image_index]  # (count, patches, dim)
         self.shapes = [
             text.split()[-1].rstrip("?") for text in self.data.questions
@@ -106,14 +103,10 @@ class Asked:
         self.y = torch.tensor([list(COLOURS).index(name) for name in names])
 
     def right(self, template, v=None):
-        """Which guesses are right (count,) bool; the template has {} for the shape."""
+        """Which guesses are right (count,) bool; {} is for the shape."""
         texts = [template.format(shape) for shape in self.shapes]
-        logits = guess(
-            model,
-            self.v if v is None else v,
-            *fill_in(tokenizer, texts),
-            colour_ids,
-        )
+        v, filled = self.v if v is None else v, fill_in(tokenizer, texts)
+        logits = guess(model, v, *filled, colour_ids)  # (count, 8)
         return logits.argmax(1) == self.y  # (count,)
 
     def share(self, right):
@@ -122,6 +115,7 @@ class Asked:
         return f"{100 * right.double().mean():.1f} ± {100 * error:.1f} %"
 
 
+# %%
 validation, test = Asked("validation", 300), Asked("test", 400)
 some = validation.data.image_index[[0, 5, 9, 14]]  # (4,)
 plots.show(
@@ -161,6 +155,8 @@ assert (test.data.image_index != test.data.image_index.roll(far)).all()
 # (400,) each with another picture
 other = test.right("a ___ {}", test.v.roll(far, 0))
 commonest = test.y.bincount().max().item() / len(test.y)
+
+# %%
 rows = [
     ["always the commonest colour", "", f"{100 * commonest:.1f} %"],
     ["a ___ {}, another picture", "", test.share(other)],
@@ -259,6 +255,7 @@ def percent_right(answers):
     return 100 * answers.double().mean().item()
 
 
+# %%
 rows = [["0", test.share(in_front[0][0][0]), "", "", ""]]
 for k in range(1, 5):
     # sets x orders
@@ -286,11 +283,7 @@ gap = [
     for some in in_front[3]
 ]
 turned = [
-    100
-    * (torch.stack(some).any(0) & ~torch.stack(some).all(0))
-    .double()
-    .mean()
-    .item()
+    percent_right(torch.stack(some).any(0) & ~torch.stack(some).all(0))
     for some in in_front[3]
 ]
 print(
@@ -365,15 +358,8 @@ def accuracy_of(wording, template, part="test"):
 rows = []
 for template in (*prompt_runs.TEMPLATES, "all"):
     name = "all of them together" if template == "all" else template
-    rows.append(
-        [
-            name,
-            *(
-                lab.mean_spread(accuracy_of(w, template))
-                for w in prompt_runs.WORDINGS
-            ),
-        ]
-    )
+    shares = [accuracy_of(w, template) for w in prompt_runs.WORDINGS]
+    rows.append([name, *map(lab.mean_spread, shares)])
 plots.table(rows, ["test accuracy (%) in the template", *prompt_runs.WORDINGS])
 _, y_test = prompt_runs.labelled("test")
 print(
@@ -568,6 +554,18 @@ def shots(kind, k):
     return [100 * r["test"] for r in found if r["kind"] == kind and r["k"] == k]
 
 
+plain = [
+    np.mean(
+        [
+            100 * r["test"]
+            for r in templates
+            if r["seed"] == seed and r["template"] != "all"
+        ]
+    )
+    for seed in seeds
+]  # the mean over all 36 sentences: nothing was chosen
+
+# %% tags=["figure"]
 figure, axis = plt.subplots(figsize=(6.8, 3.6))
 for i, kind in enumerate(kinds):
     ks = [k for k in prompt_runs.SHOTS if shots(kind, k)]
@@ -581,16 +579,6 @@ for i, kind in enumerate(kinds):
         color=plots.PALETTE[i],
         label=kind,
     )
-plain = [
-    np.mean(
-        [
-            100 * r["test"]
-            for r in templates
-            if r["seed"] == seed and r["template"] != "all"
-        ]
-    )
-    for seed in seeds
-]  # the mean over all 36 sentences: nothing was chosen
 axis.axhline(
     np.mean(plain),
     linestyle=":",
@@ -614,29 +602,17 @@ plots.show(
         "start far below the zero-shot line and reach it at about sixteen."
     ),
 )
+
+# %%
 ks = prompt_runs.SHOTS
+rest = [""] * (len(ks) - 1)
 rows = [
-    [
-        "no examples: mean over all 36 sentences",
-        lab.mean_spread(plain),
-        *[""] * (len(ks) - 1),
-    ],
-    [
-        "a sentence chosen on validation",
-        lab.mean_spread(honest),
-        *[""] * (len(ks) - 1),
-    ],
+    ["no examples: mean over all 36 sentences", lab.mean_spread(plain), *rest],
+    ["a sentence chosen on validation", lab.mean_spread(honest), *rest],
 ]
-rows += [
-    [
-        kind,
-        *(
-            lab.mean_spread(shots(kind, k)) if shots(kind, k) else ""
-            for k in ks
-        ),
-    ]
-    for kind in kinds
-]
+for kind in kinds:
+    of_kind = [shots(kind, k) for k in ks]
+    rows.append([kind, *(lab.mean_spread(s) if s else "" for s in of_kind)])
 plots.table(rows, ["test accuracy (%)", *(f"k = {k}" for k in ks)])
 
 # %%
@@ -744,7 +720,7 @@ plots.show(
 
 # %%
 def consistency(weak, strong, threshold):
-    """weak, strong: logits (n, answers) -> scalar tensor: the loss over n questions."""
+    """weak, strong: logits (n, answers) -> scalar tensor: the loss."""
     ### BEGIN SOLUTION
     confidence, labels = weak.detach().softmax(-1).max(-1)  # (n,), (n,)
     each = F.cross_entropy(strong, labels, reduction="none")  # (n,)
@@ -812,10 +788,11 @@ def percent(method):
 
 
 def last_look(method, what):
-    """Of the last pseudo-labels: "accepted" or "precision", in per cent, one a seed."""
+    """Of the last pseudo-labels: `what` in per cent, by seed."""
     return [100 * run["looks"]["400"][what] for run in chosen_runs(method)]
 
 
+# %%
 rows, base = [], np.array(percent("5 %, pictures as they are"))
 for method, config in semi_supervised.METHODS.items():
     # by seed: the same labelled pictures
@@ -832,16 +809,11 @@ for method, config in semi_supervised.METHODS.items():
             *looks,
         ]
     )
-plots.table(
-    rows,
-    [
-        "method",
-        "test accuracy (%)",
-        "against the first row",
-        "let in at the end (%)",
-        "of these right (%)",
-    ],
-)
+columns = ["method", "test accuracy (%)", "against the first row"]
+columns += ["let in at the end (%)", "of these right (%)"]
+plots.table(rows, columns)
+
+# %%
 lab.claim(
     "without a threshold FixMatch is more than 3 points below answers alone,"
     " with every seed",
@@ -876,7 +848,7 @@ lab.claim(
 # mean what they say. A model that has been through 400 answers many times has learnt to be sure.
 # How sure depends on the learning rate, too.
 
-# %% tags=["varies"]
+# %% tags=["figure", "varies"]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
 looks = [str(n) for n in semi_supervised.LOOKS]
 for axis, what, title in zip(
@@ -992,6 +964,8 @@ plots.table(
         "put right",
     ],
 )
+
+# %%
 for method in (
     "5 %, weak views",
     "FixMatch, threshold 0.95",
@@ -1161,32 +1135,33 @@ active_runs = read_runs(lab.data_path("studies/active.json"))
 
 
 def bought_curve(pool, strategy, what="accuracy"):
-    """(seeds, rounds): test accuracy in per cent, or another list of the runs."""
+    """Test accuracy in per cent, or another list: (seeds, rounds)."""
     rows = active.chosen(active_runs, pool, strategy)
-    return np.array([r[what] for r in rows]) * (
-        100 if what == "accuracy" else 1
-    )
+    unit = 100 if what == "accuracy" else 1
+    return unit * np.array([r[what] for r in rows])
 
 
+def ahead(pool_name, strategy):
+    """Its accuracy minus random's, mean of three rounds, points (seeds,)."""
+    gap = bought_curve(pool_name, strategy) - bought_curve(pool_name, "random")
+    return gap[:, 1:].mean(1)
+
+
+# %%
 answers = active_runs[0]["answers"]
 for pool_name, (_, strategies) in active.POOLS.items():
     rows = []
     for strategy in strategies:
         curve = bought_curve(pool_name, strategy)  # (seeds, rounds)
-        gain = curve[:, 1:].mean(1) - bought_curve(pool_name, "random")[
-            :, 1:
-        ].mean(1)  # (seeds,)
+        gain = ahead(pool_name, strategy).tolist()
+        # (seeds, rounds)
+        different = bought_curve(pool_name, strategy, "different")
         rows.append(
             [
                 strategy,
                 *(lab.mean_spread(c.tolist()) for c in curve.T),
-                lab.mean_spread(gain.tolist()) if strategy != "random" else "",
-                lab.mean_spread(
-                    bought_curve(pool_name, strategy, "different")[
-                        :, -1
-                    ].tolist(),
-                    digits=0,
-                ),
+                lab.mean_spread(gain) if strategy != "random" else "",
+                lab.mean_spread(different[:, -1].tolist(), digits=0),
             ]
         )
     plots.table(
@@ -1199,7 +1174,7 @@ for pool_name, (_, strategies) in active.POOLS.items():
         ],
     )
 
-# %%
+# %% tags=["figure"]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), sharey=True)
 for axis, (pool_name, (_, strategies)) in zip(axes, active.POOLS.items()):
     for i, strategy in enumerate(strategies):
@@ -1227,45 +1202,29 @@ plots.show(
         "choose, in a pool of single pictures and in one that is half a film."
     ),
 )
-rows = [
-    [
-        strategy,
-        *(
-            lab.mean_spread(
-                [
-                    100 * r["families"][-1][f] / r["answers"][-1]
-                    for r in active.chosen(active_runs, "pictures", strategy)
-                ]
-            )
-            for f in WORLD_FAMILIES
-        ),
+
+# %%
+rows = []
+for strategy in active.STRATEGIES:
+    of_kind = active.chosen(active_runs, "pictures", strategy)
+    shares = [
+        [100 * r["families"][-1][f] / r["answers"][-1] for r in of_kind]
+        for f in WORLD_FAMILIES
     ]
-    for strategy in active.STRATEGIES
-]
+    rows.append([strategy, *map(lab.mean_spread, shares)])
 for name, data in (
     ("(the pool)", active.plain_pool(0)[0]),
     ("(the test)", answered("test", 500)),
 ):
-    rows.append(
-        [
-            name,
-            *(
-                f"{100 * (data.family == data.families.index(f)).double().mean():.1f}"
-                for f in WORLD_FAMILIES
-            ),
-        ]
-    )
+    shares = [
+        100 * (data.family == data.families.index(f)).double().mean()
+        for f in WORLD_FAMILIES
+    ]
+    rows.append([name, *(f"{share:.1f}" for share in shares)])
 plots.table(rows, ["of the answers bought (%)", *WORLD_FAMILIES])
 
 
 # %%
-def ahead(pool_name, strategy):
-    """Mean over the three rounds of its accuracy minus random's, in points, one a seed."""
-    return (
-        bought_curve(pool_name, strategy) - bought_curve(pool_name, "random")
-    )[:, 1:].mean(1)
-
-
 lab.claim(
     "with every seed, every strategy is ahead of random in the mean over"
     " rounds",
@@ -1291,6 +1250,8 @@ for strategy in ("k-centre", "entropy, then k-centre"):
             > ahead("pictures", "random, families evenly")
         ).all(),
     )
+
+# %%
 lab.claim(
     "in the film entropy with variety is 5 points ahead of all others, with"
     " every seed",
@@ -1356,6 +1317,7 @@ def matrices(method, key="matrix"):
     )
 
 
+# %% tags=["figure"]
 def show_matrix(axis, R, title):
     """A matrix with its numbers, stages from top to bottom."""
     axis.imshow(R, cmap="cividis", vmin=0, vmax=100)
@@ -1387,6 +1349,8 @@ plots.show(
         " on the diagonal, about 0 below it. Replay: below the diagonal too."
     ),
 )
+
+# %%
 naive, replay = matrices("naive"), matrices("replay")
 lab.claim(
     "naive: after the last stage no old family keeps a fifth of what it had"
@@ -1426,7 +1390,7 @@ lab.claim(
 
 # %%
 def forgetting(R):
-    """R (stages, families) -> mean fall of all families but the last from their best."""
+    """R (stages, families) -> mean fall of all but the last from their best."""
     ### BEGIN SOLUTION
     return (R[:-1].max(0).values - R[-1])[:-1].mean().item()
     ### END SOLUTION
@@ -1530,6 +1494,7 @@ def mean_kl(changed):
     return (p * (p.log() - (items @ changed.T).log_softmax(-1))).sum(1).mean()
 
 
+# %%
 hessian = torch.autograd.functional.hessian(mean_kl, W.detach())  # (4, 3, 4, 3)
 curvature = torch.einsum("kjkj->kj", hessian)  # (answers, dim)
 mean = torch.autograd.grad(
@@ -1593,6 +1558,8 @@ plots.table(
         "among their own answers (%)",
     ],
 )
+
+# %%
 # (seeds, families) after the last stage
 last = {m: matrices(m)[:, -1] for m in continual.TRIES}
 # (seeds,)
@@ -1696,7 +1663,7 @@ for change in ("noisy camera", "dim light"):
         " after"
     )
 
-# %% tags=["varies"]
+# %% tags=["figure", "varies"]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
 titles = (
     "noisy camera: every alarm rings",
@@ -1739,12 +1706,11 @@ drift_runs = read_runs(lab.data_path("studies/drift.json"))
 
 
 def detection(change, side):
-    """Share of streams in which it never rang after the change, and the slowest median delay."""
+    """Share of streams in which it never rang after the change, and the
+    slowest median delay."""
     found = [r[side] for r in drift_runs if r["change"] == change]
-    delays, missed = (
-        [f["delay"] for f in found],
-        [100 * f["missed"] for f in found],
-    )
+    delays = [f["delay"] for f in found]
+    missed = [100 * f["missed"] for f in found]
     slowest = "-" if None in delays else max(delays)
     return (
         f"{lab.mean_spread(missed, '%', 0) if any(missed) else 'none'},"
@@ -1766,6 +1732,8 @@ for side in drift.SIDES:
         f"{side}: rings in {lab.mean_spread(rings, '%')} of the unchanged"
         " streams"
     )
+
+# %%
 seen = [
     r["shift of h"]
     for r in drift_runs
@@ -1867,14 +1835,11 @@ plots.table(
 
 # %%
 def gains(change, model, when):
-    """Accuracy after tuning minus that of the model as it was, in points, one number a seed."""
+    """Accuracy after tuning minus that of the model as it was, in points:
+    (seeds,)."""
+    rows = [r["accuracy"] for r in drift_runs if r["change"] == change]
     return np.array(
-        [
-            100
-            * (r["accuracy"][model][when] - r["accuracy"]["as it was"][when])
-            for r in drift_runs
-            if r["change"] == change
-        ]
+        [100 * (row[model][when] - row["as it was"][when]) for row in rows]
     )
 
 
@@ -1926,7 +1891,7 @@ row = next(
 
 
 def expected(name, t):
-    """Accuracy in batch t (from 0), in per cent, if `name` is in use from five batches after."""
+    """Accuracy (%) in batch t, `name` in use from five batches after."""
     model = name if t >= alarm + 5 else "as it was"
     return (
         100 * row["accuracy"][model]["before" if t < drift.BEFORE else "after"]
@@ -1981,48 +1946,32 @@ quiz(
     [
         (
             "Your best of 50 prompts has 83 % on the test. What do you report?",
-            (
-                "Nothing yet: choose on validation, and report the test"
-                " accuracy of that one. The maximum over 50 is partly luck."
-            ),
+            "Nothing yet: choose on validation, and report the test"
+            " accuracy of that one. The maximum over 50 is partly luck.",
         ),
         (
             "Why is the loss of the pseudo-labels divided by all n questions?",
-            (
-                "So that it weighs little while few are let in. Divided by the"
-                " accepted, ten lucky ones would count as much as a whole"
-                " batch."
-            ),
+            "So that it weighs little while few are let in. Divided by the"
+            " accepted, ten lucky ones would count as much as a whole"
+            " batch.",
         ),
         (
-            (
-                "Entropy buys 80 answers and the model hardly gets better."
-                " First suspicion?"
-            ),
-            (
-                "They are copies of each other: frames of one scene, or many"
-                " questions about one picture."
-            ),
+            "Entropy buys 80 answers and the model hardly gets better."
+            " First suspicion?",
+            "They are copies of each other: frames of one scene, or many"
+            " questions about one picture.",
         ),
         (
-            (
-                "BWT is -30 points and forgetting 30. What does it say that"
-                " they are opposite?"
-            ),
-            (
-                "Each family was best just after its own stage: no later stage"
-                " helped an earlier one."
-            ),
+            "BWT is -30 points and forgetting 30. What does it say that"
+            " they are opposite?",
+            "Each family was best just after its own stage: no later stage"
+            " helped an earlier one.",
         ),
         (
-            (
-                "A detector that watches doubt is silent, and accuracy has"
-                " fallen. Name two ways."
-            ),
-            (
-                "The model is surer than before and only one side is watched;"
-                " or the meaning of the answers changed at equal inputs."
-            ),
+            "A detector that watches doubt is silent, and accuracy has"
+            " fallen. Name two ways.",
+            "The model is surer than before and only one side is watched;"
+            " or the meaning of the answers changed at equal inputs.",
         ),
     ]
 )

@@ -270,7 +270,7 @@ EXERCISES = {
         prediction(0, 100, "%"),
         (
             "Any number from 0 to 100 is an answer.",
-            "What does it know after three passes: words, "
+            "What does it know after two passes: words, "
             "colours, shapes, or how they belong together?",
         ),
     ),

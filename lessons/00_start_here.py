@@ -541,38 +541,26 @@ quiz(
             "It runs on with the course's own solution.",
         ),
         (
-            (
-                "Two models reach 84.2 ± 0.6 % and 84.5 ± 0.7 %. Which one is"
-                " better?"
-            ),
-            (
-                "Nobody can tell from this: the difference is smaller than"
-                " either spread."
-            ),
+            "Two models reach 84.2 ± 0.6 % and 84.5 ± 0.7 %. Which one is"
+            " better?",
+            "Nobody can tell from this: the difference is smaller than either"
+            " spread.",
         ),
         (
-            (
-                "A text has 7 tokens and a picture 16 patches. How many"
-                " positions has h?"
-            ),
+            "A text has 7 tokens and a picture 16 patches. How many positions"
+            " has h?",
             "23: words and patches stand in one row.",
         ),
         (
-            (
-                "Your output says 67.04 where the reference says 67.03. Is"
-                " something wrong?"
-            ),
+            "Your output says 67.04 where the reference says 67.03. Is"
+            " something wrong?",
             "No. Sums in another order round differently.",
         ),
         (
-            (
-                "Three batches of 50, 50 and 2 questions have accuracies 0.9,"
-                " 0.9 and 0.5. The accuracy?"
-            ),
-            (
-                "(45 + 45 + 1) / 102, about 0.892. The mean of the three,"
-                " 0.767, gives two questions the weight of fifty."
-            ),
+            "Three batches of 50, 50 and 2 questions have accuracies 0.9, 0.9"
+            " and 0.5. The accuracy?",
+            "(45 + 45 + 1) / 102, about 0.892. The mean of the three, 0.767,"
+            " gives two questions the weight of fifty.",
         ),
     ]
 )

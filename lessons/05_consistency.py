@@ -276,7 +276,11 @@ figure, axis = plt.subplots(figsize=(6, 3))
 axis.semilogy(range(1, len(alone_l_vs) + 1), alone_l_vs)
 axis.set(xlabel="update", ylabel="$L_{vs}$", title="A perfect run?")
 plots.show(
-    figure, alt="The loss falls steadily by more than three powers of ten."
+    figure,
+    alt=(
+        "The loss falls steadily by more than three powers of ten in 200"
+        " updates."
+    ),
 )
 
 # %% [markdown]

@@ -1211,7 +1211,7 @@ plots.show(
 # ## 8. Below the entropy?
 #
 # We have just proved that no model can be below the entropy. Still, training losses below it are
-# common. Take only 200 different sentences and train on them again and again, for 400 updates.
+# common. Take only 200 different sentences and train on them again and again, for 320 updates.
 #
 # > **Exercise 02.6 · predict first** · difficulty 1 of 3 · 3 minutes
 # >

@@ -1103,8 +1103,7 @@ lab.claim(
 # > **Exercise 02.5 · write it** · difficulty 1 of 3 · 5 minutes
 # >
 # > Write the perplexity of a batch of texts with padding: one number for all of them together. In
-# > the padding `log_p` may be anything, even $-\infty$. In the
-# > padding `log_p` may be anything, even $-\infty$.
+# > the padding `log_p` may be anything, even $-\infty$.
 
 
 # %%

@@ -1205,7 +1205,7 @@ VITS = {
 rows, side_score = [["chance", "50.0 %"]], []
 for key, (name, (positions, start)) in zip("abc", VITS.items()):
     model = new_vit(positions, start=start)
-    train(model, pair_images, pair_labels, steps=lab.pick(cpu=300, gpu=3000))
+    train(model, pair_images, pair_labels, steps=lab.pick(cpu=500, gpu=3000))
     side_score.append(100 * accuracy(model, pair_test, pair_test_labels))
     rows.append(
         [f"ViT {name}", lab.measured(f"03.side_{key}", side_score[-1], "%")]
@@ -1341,7 +1341,7 @@ for name, make in big.items():
 # |---|---|---|
 # | 30 layers, width | 16 | 64 |
 # | ViT: width, layers | 64, 2 | 192, 6 |
-# | updates, left or right | 300 | 3,000 |
+# | updates, left or right | 500 | 3,000 |
 # | emoji encoded | 700 | all |
 # | ResNet and ViT counted | small, 64x64 | ResNet-50 and ViT-S/16, 224x224 |
 # | time | see the head line | not measured |

@@ -21,7 +21,7 @@
 # You need some Python, a little PyTorch (what a tensor is, and its shape), and from mathematics
 # what a derivative, a matrix product and a probability are. The rest is built from the start.
 
-# %%
+# %% tags=["setup"]
 import json
 
 import matplotlib.pyplot as plt
@@ -96,17 +96,10 @@ missing = [
 ]
 plots.table(list(machine.versions().items()), header=["package", "version"])
 print("missing:", ", ".join(missing) or "nothing")
-print(
-    f"CPU cores: {machine.cores()}, used by PyTorch: {torch.get_num_threads()}"
-)
-print(
-    "GPU:",
-    (
-        torch.cuda.get_device_name()
-        if torch.cuda.is_available()
-        else "none (not needed)"
-    ),
-)
+threads = torch.get_num_threads()
+print(f"CPU cores: {machine.cores()}, used by PyTorch: {threads}")
+gpu = torch.cuda.is_available()
+print("GPU:", torch.cuda.get_device_name() if gpu else "none (not needed)")
 
 # %% [markdown]
 # How fast is it? Nearly all the time of a neural network goes into products of matrices. The
@@ -123,10 +116,9 @@ rates = [
     ["one CPU thread, 512 x 512", f"{rate:.0f}"],
     ["all CPU threads in use, 512 x 512", f"{machine.matrix_rate('cpu'):.0f}"],
 ]
-if torch.cuda.is_available():
-    rates.append(
-        ["GPU, 4096 x 4096", f"{machine.matrix_rate('cuda', size=4096):.0f}"]
-    )
+if gpu:
+    on_gpu = machine.matrix_rate("cuda", size=4096)
+    rates.append(["GPU, 4096 x 4096", f"{on_gpu:.0f}"])
 plots.table(rates, header=["matrix products", "billion operations a second"])
 
 # %% [markdown]
@@ -137,29 +129,23 @@ plots.table(rates, header=["matrix products", "billion operations a second"])
 
 # %% tags=["varies"]
 try:
-    timings = json.loads(
-        lab.data_path("timings.json").read_text(encoding="utf-8")
-    )
+    path = lab.data_path("timings.json")
+    timings = json.loads(path.read_text(encoding="utf-8"))
 except FileNotFoundError:
     timings = {}
 estimates = machine.estimates(timings, rate)
 if estimates:
-    kept = timings["cpu"]["notebooks"]
+    kept = timings["cpu"]
     print(
-        f"reference: {timings['cpu']['rate']:.0f} billion operations a second;"
+        f"reference: {kept['rate']:.0f} billion operations a second;"
         f" here: {rate:.0f}"
     )
-    plots.table(
-        [
-            [
-                lesson,
-                f"{kept[lesson]:.0f} s",
-                f"about {max(1, round(seconds))} s",
-            ]
-            for lesson, seconds in estimates.items()
-        ],
-        header=["lesson", "reference, one core", "here, one core"],
-    )
+    rows = []
+    for lesson, seconds in estimates.items():
+        here = f"about {max(1, round(seconds))} s"
+        rows.append([lesson, f"{kept['notebooks'][lesson]:.0f} s", here])
+    header = ["lesson", "reference, one core", "here, one core"]
+    plots.table(rows, header=header)
 else:
     print("No times are kept yet. `make timings` writes them.")
 
@@ -172,7 +158,7 @@ else:
 # The arrows show the main path; what a lesson strictly needs stands in its first line. Read by
 # number, nothing is missing. In a hurry: 00, 01, 04, then 05 or 07.
 
-# %%
+# %% tags=["figure"]
 LESSONS = {  # number: (column, row, title)
     "00": (0, 4, "Start here"),
     "01": (0, 3, "What a\npicture adds"),
@@ -208,56 +194,33 @@ PARTS = (
     "Learning\nwithout labels",
     "Learning\nthe task",
 )
-WIDTH, HEIGHT, STEP = (2.0, 0.68, 2.7)  # of a box; from column to column
+WIDTH, HEIGHT, STEP = 2.0, 0.68, 2.7  # of a box; from column to column
+MIDDLE = {"ha": "center", "va": "center", "fontsize": 11}
 
-# %%
+# %% tags=["figure"]
 figure, axis = plt.subplots(figsize=(9, 5.6))
 for number, (column, row, title) in LESSONS.items():
-    x = STEP * column
-    axis.add_patch(
-        plt.Rectangle((x, row - HEIGHT / 2), WIDTH, HEIGHT, facecolor="C0")
-    )
-    axis.text(
-        x + WIDTH / 2,
-        row,
-        f"{number}  {title}",
-        ha="center",
-        va="center",
-        fontsize=11,
-        color="white",
-    )
+    x, text = STEP * column, f"{number}  {title}"
+    corner = (x, row - HEIGHT / 2)
+    axis.add_patch(plt.Rectangle(corner, WIDTH, HEIGHT, facecolor="C0"))
+    axis.text(x + WIDTH / 2, row, text, color="white", **MIDDLE)
 for start, goal in ARROWS:
     (c1, r1, _), (c2, r2, _) = LESSONS[start], LESSONS[goal]
     if c1 == c2:  # down or up within a column
-        side = HEIGHT / 2 if r1 < r2 else -HEIGHT / 2
-        tail, tip = (
-            (STEP * c1 + WIDTH / 2, r1 + side),
-            (STEP * c2 + WIDTH / 2, r2 - side),
-        )
+        x, side = STEP * c1 + WIDTH / 2, HEIGHT / 2 if r1 < r2 else -HEIGHT / 2
+        tail, tip = (x, r1 + side), (x, r2 - side)
     else:
         tail, tip = (STEP * c1 + WIDTH, r1), (STEP * c2, r2)
-    axis.annotate(
-        "", tip, tail, arrowprops={"arrowstyle": "->", "color": "grey"}
-    )
+    arrow = {"arrowstyle": "->", "color": "grey"}
+    axis.annotate("", tip, tail, arrowprops=arrow)
 for column, part in enumerate(PARTS):
-    axis.text(
-        STEP * column + WIDTH / 2,
-        4.85,
-        part,
-        ha="center",
-        va="center",
-        fontsize=11,
-        weight="bold",
-    )
-axis.text(
-    0,
-    -0.5,
+    x = STEP * column + WIDTH / 2
+    axis.text(x, 4.85, part, weight="bold", **MIDDLE)
+LATER = (
     "later: captions and locating, video, knowledge,\nwhy a model answers so,"
-    " serving, applications",
-    va="center",
-    fontsize=11,
-    color="grey",
+    " serving, applications"
 )
+axis.text(0, -0.5, LATER, va="center", fontsize=11, color="grey")
 axis.set(xlim=(-0.1, 3 * STEP + WIDTH + 0.1), ylim=(-1.4, 5.25))
 axis.axis("off")
 plots.show(
@@ -378,9 +341,12 @@ hint("00.2")
 
 # %%
 def accuracy(batches):
-    """Share of right answers over a list of (predictions, y), each (batch,) int64."""
+    """Share of right answers over a list of (predictions, y).
+
+    Each of the two is (batch,) int64.
+    """
     ### BEGIN SOLUTION
-    # add up over all batches first, and divide once: then the sizes don't matter
+    # add up over all batches first, then divide once: sizes don't matter
     right = sum((predictions == y).sum().item() for predictions, y in batches)
     return right / sum(len(y) for _, y in batches)
     ### END SOLUTION
@@ -409,10 +375,8 @@ print(f"the mean over the two batches says {100 * first_idea(batches):.1f} %")
 
 # %% tags=["varies"]
 progress()
-print(
-    "kept in",
-    str(lab.progress_file()).replace(str(lab.progress_file().home()), "~"),
-)
+file = lab.progress_file()
+print("kept in", str(file).replace(str(file.home()), "~"))
 
 # %% [markdown]
 # ## 7. Training, and what `±` means
@@ -443,9 +407,8 @@ print(
 def coin_accuracy(seed, questions=1000):
     """Accuracy in per cent of guesses with a coin."""
     generator = torch.Generator().manual_seed(seed)
-    # (questions,)
+    # (questions,) each
     guesses = torch.randint(0, 2, (questions,), generator=generator)
-    # (questions,)
     truth = torch.randint(0, 2, (questions,), generator=generator)
     return 100 * accuracy([(guesses, truth)])
 
@@ -541,38 +504,26 @@ quiz(
             "It runs on with the course's own solution.",
         ),
         (
-            (
-                "Two models reach 84.2 ± 0.6 % and 84.5 ± 0.7 %. Which one is"
-                " better?"
-            ),
-            (
-                "Nobody can tell from this: the difference is smaller than"
-                " either spread."
-            ),
+            "Two models reach 84.2 ± 0.6 % and 84.5 ± 0.7 %. Which one is"
+            " better?",
+            "Nobody can tell from this: the difference is smaller than either"
+            " spread.",
         ),
         (
-            (
-                "A text has 7 tokens and a picture 16 patches. How many"
-                " positions has h?"
-            ),
+            "A text has 7 tokens and a picture 16 patches. How many positions"
+            " has h?",
             "23: words and patches stand in one row.",
         ),
         (
-            (
-                "Your output says 67.04 where the reference says 67.03. Is"
-                " something wrong?"
-            ),
+            "Your output says 67.04 where the reference says 67.03. Is"
+            " something wrong?",
             "No. Sums in another order round differently.",
         ),
         (
-            (
-                "Three batches of 50, 50 and 2 questions have accuracies 0.9,"
-                " 0.9 and 0.5. The accuracy?"
-            ),
-            (
-                "(45 + 45 + 1) / 102, about 0.892. The mean of the three,"
-                " 0.767, gives two questions the weight of fifty."
-            ),
+            "Three batches of 50, 50 and 2 questions have accuracies 0.9, 0.9"
+            " and 0.5. The accuracy?",
+            "(45 + 45 + 1) / 102, about 0.892. The mean of the three, 0.767,"
+            " gives two questions the weight of fifty.",
         ),
     ]
 )

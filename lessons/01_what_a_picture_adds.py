@@ -15,7 +15,7 @@
 # - balance a biased dataset, and find two leaks that make blind models look clever;
 # - watch a real network, published together with the data, learn every question and no picture.
 
-# %%
+# %% tags=["setup"]
 import dataclasses
 import inspect
 import json
@@ -28,7 +28,7 @@ from course_utils import world
 from course_utils.checks import check, quiz
 from course_utils.datasets import load_easy_vqa, load_world
 from course_utils.evaluation import baselines
-from course_utils.evaluation.evaluate import evaluate, predict_logits
+from course_utils.evaluation.evaluate import predict_logits
 from course_utils.models.small import INITS, SmallNetwork
 from course_utils.notebook import lab, plots
 from course_utils.studies import prior_runs
@@ -51,11 +51,9 @@ for name, data in (("train", train), ("test", test)):
     )
 print("answers:", ", ".join(train.answers))
 
-# %%
-rows = [
-    train.image_index.tolist().index(i) + j
-    for i, j in ((3, 0), (5, 1), (21, 3), (30, 5))
-]
+# %% tags=["figure"]
+first = train.image_index.tolist().index  # a picture's first question
+rows = [first(i) + j for i, j in ((3, 0), (5, 1), (21, 3), (30, 5))]
 figure = plots.images_grid(
     train.images[train.image_index[rows]],
     [f"{train.questions[r]}\n{train.answers[train.y[r]]}" for r in rows],
@@ -85,6 +83,8 @@ scene = world.compose(
 question = "is there a red circle?"
 changed = world.counterfactual(scene, 0, world.parse(question), seed=1)
 pair = [(s, world.ask(question, s)) for s in (scene, changed)]
+
+# %% tags=["figure"]
 figure = plots.images_grid(
     [torch.from_numpy(world.draw(s))[0] for s, _ in pair],
     [f"{question}\n{answer}" for _, answer in pair],
@@ -106,9 +106,8 @@ print(
     f" questions, test {len(world_test.images):,} and {len(world_test):,}"
 )
 for name in world_train.families:
-    rows = (world_train.family == world_train.families.index(name)).nonzero()[
-        :, 0
-    ]
+    mine = world_train.family == world_train.families.index(name)  # (all,)
+    rows = mine.nonzero()[:, 0]  # (of this family,)
     example = world_train.questions[rows[0]]
     print(f"{name:9} {len(rows):5} questions, such as: {example}")
 
@@ -184,10 +183,10 @@ entropy_bits = check("01.2", entropy_bits)
 # (questions, answers)
 tiny = torch.tensor([[3.0, 1.0, 0.0, 0.0], [0.0, 0.0, 2.0, 2.0]])
 p = tiny.sum(0) / tiny.sum()  # (answers,)
+torchs = torch.distributions.Categorical(p).entropy() / math.log(2)  # in bits
 print(
     f"by hand 1.906, by the function {entropy_bits(tiny.sum(0)):.3f}, by"
-    f" PyTorch {torch.distributions.Categorical(p).entropy() / math.log(2):.3f}"
-    " bits"
+    f" PyTorch {torchs:.3f} bits"
 )
 
 # %% [markdown]
@@ -228,12 +227,10 @@ print(
 def mutual_information(table):
     """I(Y; Q) in bits, of a table of counts (questions, answers)."""
     ### BEGIN SOLUTION
-    # the rows added up count the answers, the columns added up count the questions
-    return (
-        entropy_bits(table.sum(0))
-        + entropy_bits(table.sum(1))
-        - entropy_bits(table)
-    )  # ()
+    # the rows added up count the answers, the columns the questions
+    answers, questions = table.sum(0), table.sum(1)
+    both = entropy_bits(answers) + entropy_bits(questions)
+    return both - entropy_bits(table)  # ()
     ### END SOLUTION
 
 
@@ -271,18 +268,14 @@ SHAPES = {"circle", "rectangle", "triangle"}
 def meaning(question):
     """What is asked, in whatever words, and whether it is negated."""
     asked = question.rstrip("?").split()
-    kind = (
-        "yes/no"
-        if asked[0] != "what"
-        else "colour"
-        if "color" in asked
-        else "shape"
-    )
-    return (kind, frozenset(asked) & (COLOURS | SHAPES)), bool(
-        {"no", "not"} & set(asked)
-    )
+    kind = "yes/no"
+    if asked[0] == "what":
+        kind = "colour" if "color" in asked else "shape"
+    named = frozenset(asked) & (COLOURS | SHAPES)
+    return (kind, named), "no" in asked or "not" in asked
 
 
+# %%
 answer_of, repeats, clashes = {}, 0, 0
 for question, i, y in zip(
     train.questions, train.image_index.tolist(), train.y.tolist()
@@ -305,7 +298,7 @@ lab.claim(
 
 # %%
 def table_of(data):
-    """Counts of questions and answers: (different questions, answers) float64."""
+    """Counts, float64: (different questions, answers)."""
     ids = {
         question: i for i, question in enumerate(sorted(set(data.questions)))
     }
@@ -321,15 +314,9 @@ for name, data in (("easy-VQA", train), ("teaching world", world_train)):
     table = table_of(data)
     whole, told = entropy_bits(table.sum(0)), mutual_information(table)
     rows.append([name, f"{whole:.2f}", f"{told:.2f}", f"{whole - told:.2f}"])
-plots.table(
-    rows,
-    header=[
-        "bits a question (training set)",
-        "answer H(Y)",
-        "told by the question",
-        "added by the picture",
-    ],
-)
+header = ["bits a question (training set)", "answer H(Y)"]
+header += ["told by the question", "added by the picture"]
+plots.table(rows, header=header)
 
 # %% [markdown]
 # In both, the question tells a good deal: whether a colour, a shape or yes/no is asked for. What
@@ -343,15 +330,14 @@ for i, name in enumerate(train.families):
     table = table_of(part)
     shares.append(len(part) / len(train))
     bits.append(float(entropy_bits(table) - entropy_bits(table.sum(1))))
+
+# %% tags=["figure"]
+names = [
+    f"{name} ({100 * share:.0f} % of questions)"
+    for name, share in zip(train.families, shares)
+]
 figure, axis = plt.subplots(figsize=(7, 2.6))
-axis.barh(
-    [
-        f"{name} ({100 * share:.0f} % of questions)"
-        for name, share in zip(train.families, shares)
-    ],
-    bits,
-    color=plots.PALETTE[0],
-)
+axis.barh(names, bits, color=plots.PALETTE[0])
 axis.invert_yaxis()
 axis.axvline(1, color="grey", linestyle="--")
 axis.text(1.05, 0, "a fair coin", va="center", color="grey")
@@ -388,31 +374,27 @@ plots.show(
 
 # %%
 def shuffled_information(n, seed):
-    """Plug-in information (bits) of n questions with answers that were dealt out at random."""
+    """Plug-in information (bits) of n questions with answers that were dealt
+    out at random."""
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randperm(len(train), generator=generator)[:n]  # (n,)
     part = train.select(rows)
     order = torch.randperm(n, generator=generator)  # (n,)
-    return float(
-        mutual_information(table_of(dataclasses.replace(part, y=part.y[order])))
-    )
+    dealt = dataclasses.replace(part, y=part.y[order])
+    return float(mutual_information(table_of(dealt)))
 
 
+# %%
 rows = []
+true_table = table_of(train)
+k_q, k_a = true_table.shape  # questions, answers
 for n in (300, 1000, 5000, len(train)):
     runs = [shuffled_information(n, seed) for seed in range(5)]
-    k_q, k_a = table_of(train).shape  # questions, answers
     expected = (k_q - 1) * (k_a - 1) / (2 * n * math.log(2))
     rows.append([f"{n:,}", lab.mean_spread(runs, digits=3), f"{expected:.3f}"])
-plots.table(
-    rows,
-    header=[
-        "examples",
-        "information found where there is none (bits)",
-        "expected from the formula",
-    ],
-)
-possible = int((table_of(train) > 0).sum())
+header = ["examples", "information found where there is none (bits)"]
+plots.table(rows, header=[*header, "expected from the formula"])
+possible = int((true_table > 0).sum())
 excess = (possible - k_q - k_a + 1) / (2 * len(train) * math.log(2))
 print(
     f"in the true table {possible} of {k_q * k_a:,} cells occur: excess"
@@ -480,7 +462,7 @@ blind = baselines.mode_per_question(train, test)
 on_train = best_blind(train.questions, words(train), train.questions)
 mine = sum(one == true for one, true in zip(on_train, words(train)))
 # the largest count of each row
-bound = int(table_of(train).max(1).values.sum())
+bound = int(true_table.max(1).values.sum())
 print(
     f"right on the training questions: yours {mine:,}, the bound {bound:,} of"
     f" {len(train):,}"
@@ -503,47 +485,39 @@ lab.claim("no function of the question is right on more of them", mine == bound)
 
 # %%
 def picture_only(ys):
-    """Share right if each picture gets the answer that is right most often in these same data."""
+    """Share right if each picture gets the answer that is right most often in
+    these same data."""
     of_picture = defaultdict(Counter)
     for picture, y in zip(test.image_index.tolist(), ys.tolist()):
         of_picture[picture][y] += 1
     return sum(max(counts.values()) for counts in of_picture.values()) / len(ys)
 
 
-dealt = test.y[
-    torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
-]  # (questions,)
+generator = torch.Generator().manual_seed(0)
+dealt = test.y[torch.randperm(len(test), generator=generator)]  # (questions,)
 ceiling = (table_of(test).max(1).values.sum() / len(test)).item()
 results = {
     "majority: always the same answer": baselines.majority(train, test),
     "bag of words": baselines.bag_of_words(train, test),
     "commonest answer to each question": blind,
 }
+
+# %%
+one_number = {
+    "chance: one of 13 answers": 1 / 13,
+    "picture only, chosen after seeing the answers": picture_only(test.y),
+    "the same with answers dealt out at random": picture_only(dealt),
+}
+empty = [""] * len(test.families)
 rows = [
-    ["chance: one of 13 answers", f"{100 / 13:.1f} %", "", "", ""],
-    [
-        "picture only, chosen after seeing the answers",
-        f"{100 * picture_only(test.y):.1f} %",
-        "",
-        "",
-        "",
-    ],
-    [
-        "the same with answers dealt out at random",
-        f"{100 * picture_only(dealt):.1f} %",
-        "",
-        "",
-        "",
-    ],
+    [name, f"{100 * share:.1f} %", *empty] for name, share in one_number.items()
 ]
 for name, result in results.items():
     shares = [
         f"{100 * result.by_family[family]:.1f} %" for family in test.families
     ]
     rows.append([name, f"{100 * result.accuracy:.1f} %", *shares])
-rows.append(
-    ["ceiling of all blind models", f"{100 * ceiling:.1f} %", "", "", ""]
-)
+rows.append(["ceiling of all blind models", f"{100 * ceiling:.1f} %", *empty])
 plots.table(rows, header=["easy-VQA test set", "all", *test.families], best=5)
 
 # %%
@@ -597,7 +571,8 @@ for question in (
 
 # %%
 def balanced_rows(questions, answers):
-    """Row numbers of a subset in which every question has its answers equally often."""
+    """Row numbers of a subset in which every question has its answers equally
+    often."""
     ### BEGIN SOLUTION
     rows = defaultdict(lambda: defaultdict(list))
     for i, (question, answer) in enumerate(zip(questions, answers)):
@@ -645,7 +620,8 @@ plots.table(
 
 # %%
 def chance_of(first, second):
-    """Share right of a guess among the answers that each question of `second` has in `first`."""
+    """Share right of a guess among the answers that each question of `second`
+    has in `first`."""
     options = defaultdict(set)
     for question, y in zip(first.questions, first.y.tolist()):
         options[question].add(y)
@@ -658,19 +634,16 @@ chance = chance_of(world_train, world_test)
 ceiling = (table_of(world_test).max(1).values.sum() / len(world_test)).item()
 world_blind = baselines.mode_per_question(world_train, world_test)
 world_bag = baselines.bag_of_words(world_train, world_test)
+
+# %%
+shares = {
+    "chance among the answers of the question": chance,
+    "bag of words": world_bag.accuracy,
+    "commonest answer to each question": world_blind.accuracy,
+    "ceiling of all blind models on these questions": ceiling,
+}
 plots.table(
-    [
-        ["chance among the answers of the question", f"{100 * chance:.1f} %"],
-        ["bag of words", f"{100 * world_bag.accuracy:.1f} %"],
-        [
-            "commonest answer to each question",
-            f"{100 * world_blind.accuracy:.1f} %",
-        ],
-        [
-            "ceiling of all blind models on these questions",
-            f"{100 * ceiling:.1f} %",
-        ],
-    ],
+    [[name, f"{100 * share:.1f} %"] for name, share in shares.items()],
     header=["teaching world, test, without pictures", "right"],
 )
 
@@ -692,26 +665,16 @@ lab.claim(
 skewed_train = load_world("prior", "train", scenes=3000, seed=0)
 skewed_test = load_world("prior", "test", scenes=1500, seed=0)
 skewed_validation = load_world("prior", "validation", scenes=1500, seed=0)
-plots.table(
-    [
-        [
-            name,
-            f"{100 * chance_of(skewed_train, data):.1f} %",
-            (
-                f"{100 * baselines.mode_per_question(skewed_train, data).accuracy:.1f} %"
-            ),
-        ]
-        for name, data in (
-            ("answers skewed as in training", skewed_validation),
-            ("answers skewed the other way", skewed_test),
-        )
-    ],
-    header=[
-        "world, split prior",
-        "chance",
-        "commonest answer to each question",
-    ],
-)
+rows = []
+for name, data in (
+    ("answers skewed as in training", skewed_validation),
+    ("answers skewed the other way", skewed_test),
+):
+    by_mode = baselines.mode_per_question(skewed_train, data).accuracy
+    shares = (chance_of(skewed_train, data), by_mode)
+    rows.append([name, *(f"{100 * share:.1f} %" for share in shares)])
+header = ["world, split prior", "chance", "commonest answer to each question"]
+plots.table(rows, header=header)
 
 # %%
 worse = baselines.mode_per_question(skewed_train, skewed_test).accuracy
@@ -739,7 +702,10 @@ lab.claim(
 
 # %%
 def stated(question):
-    """The set of colours and shapes that the question says are in the picture; may be empty."""
+    """The set of colours and shapes that the question says are in the picture.
+
+    It may be empty.
+    """
     ### BEGIN SOLUTION
     asked = question.rstrip("?").split()
     if asked[0] != "what":
@@ -754,7 +720,10 @@ stated = check("01.6", stated)
 
 # %%
 def answer_from(facts, question, guess):
-    """The answer that follows from facts about a one-shape picture; `guess` if none does."""
+    """The answer that follows from facts about a one-shape picture.
+
+    `guess` if none does.
+    """
     asked = question.rstrip("?").split()
     if asked[0] == "what":
         known = facts & (COLOURS if "color" in asked else SHAPES)
@@ -763,11 +732,11 @@ def answer_from(facts, question, guess):
     known = facts & (COLOURS if word in COLOURS else SHAPES)
     if not known:
         return guess
-    return (
-        "yes" if (word in known) != ("not" in asked or "no" in asked) else "no"
-    )
+    negated = "not" in asked or "no" in asked
+    return "yes" if (word in known) != negated else "no"
 
 
+# %%
 facts = defaultdict(set)  # picture -> what its questions take for granted
 for question, picture in zip(test.questions, test.image_index.tolist()):
     facts[picture] |= stated(question)
@@ -802,8 +771,8 @@ lab.claim(
 # share a picture. Drawing *questions* at random is the obvious way, and a wrong one.
 
 # %%
-# (examples,)
-order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
+generator = torch.Generator().manual_seed(0)
+order = torch.randperm(len(train), generator=generator)  # (examples,)
 by_question = train.select(order[3857:]), train.select(order[:3857])
 by_picture = train.split_by_image(0.1, seed=0)
 for name, (first, second) in (
@@ -861,46 +830,49 @@ for name, (first, second) in (
 
 
 # %%
-def memorise(first, second):
-    """Accuracy on `second` of a memory of the facts in `first`, picture by picture."""
+def pixels_of(data):
+    """For each question its picture as bytes, to look it up in a dictionary."""
+    keys = [picture.numpy().tobytes() for picture in data.images]
+    return [keys[i] for i in data.image_index.tolist()]
+
+
+def memory_of(data):
+    """What questions and answers tell about each picture: {picture: words}."""
     memory = defaultdict(set)
-    keys = [picture.numpy().tobytes() for picture in first.images]
-    for question, answer, i in zip(
-        first.questions, words(first), first.image_index.tolist()
+    for question, answer, picture in zip(
+        data.questions, words(data), pixels_of(data)
     ):
         asked = set(question.rstrip("?").split())
-        memory[keys[i]] |= stated(question) | ({answer} & (COLOURS | SHAPES))
-        if answer in ("yes", "no") and (answer == "yes") != bool(
-            asked & {"no", "not"}
-        ):
+        memory[picture] |= stated(question) | ({answer} & (COLOURS | SHAPES))
+        negated = bool(asked & {"no", "not"})
+        if answer in ("yes", "no") and (answer == "yes") != negated:
             # "is there a red shape?" yes
-            memory[keys[i]] |= asked & (COLOURS | SHAPES)
-    keys = [picture.numpy().tobytes() for picture in second.images]
+            memory[picture] |= asked & (COLOURS | SHAPES)
+    return memory
+
+
+# %%
+def memorise(first, second):
+    """Accuracy on `second` of a memory of `first`, picture by picture."""
+    memory = memory_of(first)
     guesses = best_blind(first.questions, words(first), second.questions)
-    said = [
-        answer_from(memory[keys[i]], question, guess)
-        for question, i, guess in zip(
-            second.questions, second.image_index.tolist(), guesses
-        )
-    ]
-    return sum(one == true for one, true in zip(said, words(second))) / len(
-        second
-    )
+    asked = zip(pixels_of(second), second.questions, guesses)
+    said = [answer_from(memory[key], *question) for key, *question in asked]
+    right = sum(one == true for one, true in zip(said, words(second)))
+    return right / len(second)
 
 
-by_question_score, by_picture_score = (
-    memorise(*by_question),
-    memorise(*by_picture),
-)
+by_question_score = memorise(*by_question)
+by_picture_score = memorise(*by_picture)
+shares = {
+    "by picture": by_picture_score,
+    "by question": by_question_score,
+    "best blind model, split by picture": baselines.mode_per_question(
+        *by_picture
+    ).accuracy,
+}
 plots.table(
-    [
-        ["by picture", f"{100 * by_picture_score:.1f} %"],
-        ["by question", f"{100 * by_question_score:.1f} %"],
-        [
-            "best blind model, split by picture",
-            f"{100 * baselines.mode_per_question(*by_picture).accuracy:.1f} %",
-        ],
-    ],
+    [[name, f"{100 * share:.1f} %"] for name, share in shares.items()],
     header=["validation questions split off", "a memory is right"],
 )
 
@@ -945,7 +917,8 @@ print(inspect.getsource(SmallNetwork.forward))
 
 # %%
 def loss_without_picture(bits):
-    """The smallest mean cross-entropy (nat) of a model that never looks, from H(Y|Q) in bits."""
+    """The smallest mean cross-entropy (nat) of a model that never looks, from
+    H(Y|Q) in bits."""
     ### BEGIN SOLUTION
     return bits * math.log(2)  # ln p = log2 p * ln 2
     ### END SOLUTION
@@ -955,10 +928,8 @@ def loss_without_picture(bits):
 loss_without_picture = check("01.8", loss_without_picture)
 
 # %%
-table = table_of(train)
-floor = loss_without_picture(
-    float(entropy_bits(table) - entropy_bits(table.sum(1)))
-)
+bits = entropy_bits(true_table) - entropy_bits(true_table.sum(1))  # H(Y|Q)
+floor = loss_without_picture(float(bits))
 print(
     f"a loss near {floor:.3f} nat means: the question was learnt, the picture"
     " was not"
@@ -971,25 +942,32 @@ print(
 
 # %%
 torch.manual_seed(lab.seed)
-network = SmallNetwork(train.tokenizer.get_vocab_size(), len(train.answers))
+vocabulary = train.tokenizer.get_vocab_size()
+network = SmallNetwork(vocabulary, len(train.answers))
 batches = prior_runs.batched(train, "pictures", lab.seed)
 losses = list(
     prior_runs.train(network, batches, epochs=2, max_steps=lab.step_limit)
 )
-seeing = evaluate(network, test)
-elsewhere = evaluate(network, test.shuffle_images(seed=0))
+
+# %%
+# (questions, answers) each: with their own pictures, and with others
+logits_own = predict_logits(network, test)
+logits_other = predict_logits(network, test.shuffle_images(seed=0))
+seeing, elsewhere = (
+    (logits.argmax(1) == test.y).double().mean().item()
+    for logits in (logits_own, logits_other)
+)
+loss = lab.measured("01.loss", losses[-1], digits=3)
+right = lab.measured("01.seeing", 100 * seeing, "%")
+right_elsewhere = lab.measured("01.elsewhere", 100 * elsewhere, "%")
 plots.table(
     [
         ["best blind model", f"{floor:.3f}", f"{100 * blind.accuracy:.1f} %"],
-        [
-            "the network",
-            lab.measured("01.loss", losses[-1], digits=3),
-            lab.measured("01.seeing", 100 * seeing.accuracy, "%"),
-        ],
+        ["the network", loss, right],
         [
             "the network, each question with another picture",
             "",
-            lab.measured("01.elsewhere", 100 * elsewhere.accuracy, "%"),
+            right_elsewhere,
         ],
     ],
     header=[
@@ -1003,18 +981,16 @@ plots.table(
 lab.claim(
     "after two passes the network isn't a point better than the best blind"
     " model",
-    seeing.accuracy < blind.accuracy + 0.01,
+    seeing < blind.accuracy + 0.01,
 )
-same = (seeing.predictions == elsewhere.predictions).double().mean().item()
+same = (logits_own.argmax(1) == logits_other.argmax(1)).double().mean().item()
 lab.claim(
     "with other pictures, it gives the same answer to 19 of 20 questions",
     same > 0.95,
 )
 own, other = (
-    torch.nn.functional.cross_entropy(
-        predict_logits(network, data), data.y
-    ).item()
-    for data in (test, test.shuffle_images(seed=0))
+    torch.nn.functional.cross_entropy(logits, test.y).item()
+    for logits in (logits_own, logits_other)
 )
 lab.claim(
     "its test loss changes by less than a thousandth of a nat",
@@ -1036,12 +1012,20 @@ print(f"the same answer with another picture: {100 * same:.1f} %")
 # runs with the author's batches of 32 random questions (`--batches questions`).
 
 # %%
-kept = json.loads(
-    lab.data_path("studies/prior_runs.json").read_text(encoding="utf-8")
-)
-print(
-    kept["made"]["command"], "· torch", kept["made"]["torch"].partition("+")[0]
-)
+path = lab.data_path("studies/prior_runs.json")
+kept = json.loads(path.read_text(encoding="utf-8"))
+version = kept["made"]["torch"].partition("+")[0]
+print(kept["made"]["command"], "· torch", version)
+
+
+def from_to(shares):
+    """Least and largest in per cent, as a text."""
+    low, high = 100 * min(shares), 100 * max(shares)
+    if len(shares) == 1:
+        return f"{low:.1f} %"
+    return f"{low:.1f} to {high:.1f} %"
+
+
 rows = []
 for kind in ("pictures", "questions"):
     for init in INITS:
@@ -1050,48 +1034,28 @@ for kind in ("pictures", "questions"):
             for run in kept["runs"]
             if (run["init"], run["batches"]) == (init, kind)
         ]
-        left = sum(run["test"][-1] > blind.accuracy + 0.02 for run in runs)
-        ends = [
-            [
-                100 * run[name] if name != "test" else 100 * run[name][-1]
-                for run in runs
-            ]
-            for name in ("test", "shuffled", "same_answers")
+        last = [run["test"][-1] for run in runs]
+        left = sum(share > blind.accuracy + 0.02 for share in last)
+        ends = [last]
+        ends += [
+            [r[name] for r in runs] for name in ("shuffled", "same_answers")
         ]
-        rows.append(
-            [
-                f"{init}, batches of {kind}",
-                f"{left} of {len(runs)}",
-                *(
-                    (
-                        f"{min(of):.1f} to {max(of):.1f} %"
-                        if len(of) > 1
-                        else f"{of[0]:.1f} %"
-                    )
-                    for of in ends
-                ),
-            ]
-        )
-plots.table(
-    rows,
-    header=[
-        "initialisation",
-        "seeds that left the prior",
-        "right after eight passes",
-        "with other pictures",
-        "same answers as before",
-    ],
-)
+        name, count = f"{init}, batches of {kind}", f"{left} of {len(runs)}"
+        rows.append([name, count, *map(from_to, ends)])
 
 # %%
 by_pictures = [run for run in kept["runs"] if run["batches"] == "pictures"]
+header = ["initialisation", "seeds that left the prior"]
+header += ["right after eight passes", "with other pictures"]
+plots.table(rows, header=[*header, "same answers as before"])
+
+# %% tags=["figure"]
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.4))
 for run in by_pictures:
     colour = "C0" if run["init"] == "torch" else "C1"
     axes[0].plot(range(1, 9), run["loss"], colour, linewidth=1.2)
-    axes[1].plot(
-        range(1, 9), [100 * a for a in run["test"]], colour, linewidth=1.2
-    )
+    right = [100 * a for a in run["test"]]
+    axes[1].plot(range(1, 9), right, colour, linewidth=1.2)
 axes[0].axhline(floor, color="grey", linestyle="--")
 axes[1].axhline(100 * blind.accuracy, color="grey", linestyle="--")
 axes[0].set(
@@ -1153,17 +1117,17 @@ lab.claim(
 
 # %%
 def spread_of_pictures(init, seed):
-    """Standard deviation over 500 pictures of the picture vector at the start, mean over dims."""
+    """Standard deviation over 500 pictures of the picture vector at the start,
+    mean over dims."""
     torch.manual_seed(seed)
-    fresh = SmallNetwork(
-        train.tokenizer.get_vocab_size(), len(train.answers), init
-    )
+    fresh = SmallNetwork(vocabulary, len(train.answers), init)
     with torch.no_grad():
         # (pictures, dim)
         v = fresh.picture(train.images[:500].float() / 255 - 0.5)
     return v.std(0).mean().item()
 
 
+# %%
 luck = fisher_exact([[0, 5], [2, 3]]).pvalue
 print(
     f"as uneven as 0 of 5 against 2 of 5 by luck alone: {100 * luck:.0f} % of"
@@ -1173,23 +1137,14 @@ rows = []
 for init in INITS:
     spreads = [spread_of_pictures(init, seed) for seed in range(5)]
     gone = [run["seed"] for run in free if run["init"] == init]
-    rows.append(
-        [
-            init,
-            lab.mean_spread(spreads, digits=3),
-            *(f"{s:.2f}" for s in spreads),
-            ", ".join(map(str, gone)) or "none",
-        ]
+    mean, each = (
+        lab.mean_spread(spreads, digits=3),
+        (f"{s:.2f}" for s in spreads),
     )
-plots.table(
-    rows,
-    header=[
-        "how far pictures differ in v, before training",
-        "mean",
-        *(f"seed {seed}" for seed in range(5)),
-        "left the prior",
-    ],
-)
+    rows.append([init, mean, *each, ", ".join(map(str, gone)) or "none"])
+header = ["how far pictures differ in v, before training", "mean"]
+header += [f"seed {seed}" for seed in range(5)]
+plots.table(rows, header=[*header, "left the prior"])
 
 # %% [markdown]
 # So these runs don't show that the initialisation matters. With Keras', pictures differ about four
@@ -1229,31 +1184,21 @@ plots.table(
 quiz(
     [
         (
-            (
-                "A question has the answers yes and no, equally often. How many"
-                " bits must the picture add?"
-            ),
+            "A question has the answers yes and no, equally often. How many"
+            " bits must the picture add?",
             "One bit, if question and picture together decide the answer.",
         ),
         (
-            (
-                "A dataset has as many yes as no. Can a blind model still be"
-                " right on 90 %?"
-            ),
-            (
-                "Yes: if each question has mostly one answer, and the questions"
-                " balance each other."
-            ),
+            "A dataset has as many yes as no. Can a blind model still be right"
+            " on 90 %?",
+            "Yes: if each question has mostly one answer, and the questions"
+            " balance each other.",
         ),
         (
-            (
-                "A model's accuracy falls from 80 % to 60 % when pictures are"
-                " exchanged; blind is 67 %. Does it look?"
-            ),
-            (
-                "Yes. It uses the pictures, so wrong pictures lead it below the"
-                " best blind model."
-            ),
+            "A model's accuracy falls from 80 % to 60 % when pictures are"
+            " exchanged; blind is 67 %. Does it look?",
+            "Yes. It uses the pictures, so wrong pictures lead it below the"
+            " best blind model.",
         ),
         (
             "Why is mutual information estimated from few examples too high?",

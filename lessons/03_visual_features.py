@@ -17,7 +17,7 @@
 # - read single attributes out of frozen features, beside raw pixels and chance;
 # - break a frozen network by leaving it in train mode.
 
-# %%
+# %% tags=["setup"]
 import copy
 import math
 
@@ -64,6 +64,7 @@ def as_tensor(pixels):
     return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float() / 255
 
 
+# %%
 # (3, 427, 640) each
 temple, flower = map(as_tensor, load_sample_images().images)
 with Image.open(cbook.get_sample_data("grace_hopper.jpg")) as file:
@@ -79,22 +80,30 @@ shown = {
 
 
 def square(image, side=224):
-    """The middle square of a picture (3, height, width), resized: (1, 3, side, side)."""
+    """The middle square of a picture (3, height, width), resized.
+
+    Gives (1, 3, side, side).
+    """
     short = min(image.shape[1:])
     top, left = ((length - short) // 2 for length in image.shape[1:])
     return resize(image[None, :, top : top + short, left : left + short], side)
 
 
+squares = {n: square(image) for n, image in {**photographs, **shown}.items()}
+
+# %%
 with torch.no_grad():
     top5 = {
-        name: lite.classify(square(image)).softmax(-1).topk(5)
-        for name, image in {**photographs, **shown}.items()
+        name: lite.classify(image).softmax(-1).topk(5)
+        for name, image in squares.items()
     }
+
+# %% tags=["figure"]
 rows = [
     [name, *(f"{classes[i]} {100 * p:.0f} %" for p, i in zip(p[0], index[0]))]
     for name, (p, index) in top5.items()
 ]
-pictures = [square(image)[0] for image in {**photographs, **shown}.values()]
+pictures = [image[0] for image in squares.values()]
 plots.show(
     plots.images_grid(pictures, list(top5), columns=4, size=1.7),
     alt=(
@@ -102,9 +111,8 @@ plots.show(
         " five emoji."
     ),
 )
-plots.table(
-    rows, header=["picture", "first", "second", "third", "fourth", "fifth"]
-)
+header = ["picture", "first", "second", "third", "fourth", "fifth"]
+plots.table(rows, header=header)
 
 # %% [markdown]
 # It comes close with the photographs, and with some of the drawings. There is no class for a
@@ -158,15 +166,15 @@ output_side = check("03.1", output_side)
 # %%
 def conv_by_loop(x, weight, bias, stride, padding):
     """Convolution of x (images, channels, height, width), place by place."""
-    side = output_side(x.shape[2], weight.shape[2], stride, padding)
+    kernel = weight.shape[2]
+    side = output_side(x.shape[2], kernel, stride, padding)
     # (images, channels, height + 2 padding, width + 2 padding)
     x = F.pad(x, (padding,) * 4)
-    # (images, out, side, side)
     out = torch.zeros(len(x), len(weight), side, side)
     for i in range(side):
         for j in range(side):
-            rows = slice(i * stride, i * stride + weight.shape[2])
-            columns = slice(j * stride, j * stride + weight.shape[3])
+            rows = slice(i * stride, i * stride + kernel)
+            columns = slice(j * stride, j * stride + kernel)
             # (images, 1, channels, kernel, kernel)
             window = x[:, None, :, rows, columns]
             # (images, out)
@@ -179,11 +187,11 @@ def conv_by_product(x, weight, bias, stride, padding):
     side = output_side(x.shape[2], weight.shape[2], stride, padding)
     windows = F.unfold(x, weight.shape[2], padding=padding, stride=stride)
     # windows: (images, channels * kernel * kernel, side * side)
-    return (weight.flatten(1) @ windows + bias[:, None]).unflatten(
-        2, (side, side)
-    )
+    out = weight.flatten(1) @ windows + bias[:, None]
+    return out.unflatten(2, (side, side))  # (images, out, side, side)
 
 
+# %%
 generator = torch.Generator().manual_seed(0)
 # (images, channels, height, width)
 x = torch.randn(2, 3, 17, 17, generator=generator)
@@ -191,10 +199,10 @@ bias = torch.randn(5, generator=generator)  # (out,)
 for kernel, stride, padding in ((3, 1, 1), (3, 2, 1), (7, 2, 3), (4, 4, 0)):
     # (out, channels, k, k)
     weight = torch.randn(5, 3, kernel, kernel, generator=generator)
-    # (images, out, side, side)
-    theirs = F.conv2d(x, weight, bias, stride, padding)
+    options = (weight, bias, stride, padding)
+    theirs = F.conv2d(x, *options)  # (images, out, side, side)
     gaps = [
-        (ours(x, weight, bias, stride, padding) - theirs).abs().max()
+        (ours(x, *options) - theirs).abs().max()
         for ours in (conv_by_loop, conv_by_product)
     ]
     print(
@@ -221,6 +229,8 @@ kernels = {
     "left minus right": torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]]),
     "top minus bottom": torch.tensor([[1.0, 2, 1], [0, 0, 0], [-1, -2, -1]]),
 }
+
+# %% tags=["figure"]
 figure, axes = plt.subplots(1, 4, figsize=(10, 2.8))
 axes[0].imshow(grey[0, 0], cmap="gray")
 axes[0].set_title("grey temple")
@@ -238,12 +248,10 @@ plots.show(
     ),
 )
 
-# %%
+# %% tags=["figure"]
 first = lite.stem[0].weight  # (32, 3, 3, 3)
-low, high = (
-    first.amin((1, 2, 3), keepdim=True),
-    first.amax((1, 2, 3), keepdim=True),
-)
+low = first.amin((1, 2, 3), keepdim=True)  # (32, 1, 1, 1)
+high = first.amax((1, 2, 3), keepdim=True)  # (32, 1, 1, 1)
 scaled = (first - low) / (high - low)  # (32, 3, 3, 3) each kernel in [0, 1]
 figure, axes = plt.subplots(2, 16, figsize=(10, 1.6))
 for axis, kernel in zip(axes.flat, scaled):
@@ -304,9 +312,8 @@ print(nn.Sequential(*vgg_block(3, 64, convs=2)))
 torch.manual_seed(lab.seed)
 # random weights
 theirs = torchvision.models.vgg11(weights=None).features.eval()
-ours = VGG(
-    ((64, 1), (128, 1), (256, 2), (512, 2), (512, 2)), norm="none"
-).eval()
+blocks = ((64, 1), (128, 1), (256, 2), (512, 2), (512, 2))
+ours = VGG(blocks, norm="none").eval()
 ours.features.load_state_dict(theirs.state_dict())
 images = torch.rand(2, 3, 64, 64)  # (images, 3, 64, 64)
 with torch.no_grad():
@@ -339,7 +346,8 @@ lab.claim("our VGG equals torchvision's", gap < 1e-5)
 
 # %%
 def receptive_field(layers):
-    """Side in pixels that one output sees; layers is a list of (kernel, stride), first to last."""
+    """Side in pixels that one output sees; layers is a list of
+    (kernel, stride), first to last."""
     ### BEGIN SOLUTION
     seen, step = 1, 1
     for kernel, stride in layers:
@@ -377,6 +385,8 @@ spread = touched / touched.max()  # (160, 160)
 seen = int((touched.sum(0) > 0).sum())
 rule = receptive_field([(3, 1), (2, 2)] * 2 + [(3, 1), (3, 1), (2, 2)] * 2)
 central = (touched > 0.1 * touched.max()).any(0).sum()
+
+# %% tags=["figure"]
 figure, axis = plt.subplots(figsize=(4.8, 3.4))
 figure.colorbar(axis.imshow(spread.sqrt()), label="root of relative gradient")
 axis.set_title(f"One patch sees {seen} x {seen} pixels, its centre best")
@@ -388,6 +398,8 @@ plots.show(
         " outside."
     ),
 )
+
+# %%
 print(
     f"by the gradient {seen} pixels, by the rule {rule}; above a tenth of the"
     f" maximum {central}"
@@ -419,6 +431,8 @@ hooks = [
     )
     for name, module in STAGES.items()
 ]
+
+# %% tags=["figure"]
 figure, axes = plt.subplots(2, 13, figsize=(13, 2.6))
 for row, image in zip(axes, (temple, flower)):
     with torch.no_grad():
@@ -428,12 +442,8 @@ for row, image in zip(axes, (temple, flower)):
     for i, (name, maps) in enumerate(kept.items()):
         for j, channel in enumerate(maps.flatten(1).std(1).topk(4).indices):
             row[1 + 4 * i + j].imshow(maps[channel])
-            if j == 0:
-                row[1 + 4 * i].set_title(
-                    f"{name}: {maps.shape[1]}x{maps.shape[2]}",
-                    loc="left",
-                    fontsize=9,
-                )
+        size = f"{maps.shape[1]}x{maps.shape[2]}"
+        row[1 + 4 * i].set_title(f"{name}: {size}", loc="left", fontsize=9)
 for axis in axes.flat:
     axis.axis("off")
 for hook in hooks:
@@ -455,29 +465,20 @@ plots.show(
 
 # %%
 SIDE, EMOJI = 128, lab.pick(cpu=700, gpu=len(emoji))
-pick = (
-    torch.randperm(len(emoji), generator=torch.Generator().manual_seed(0))[
-        :EMOJI
-    ]
-    .sort()
-    .values
-)
-some = emoji.select(pick)
+generator = torch.Generator().manual_seed(0)
+pick = torch.randperm(len(emoji), generator=generator)[:EMOJI]  # (EMOJI,)
+some = emoji.select(pick.sort().values)
 lite = lite.to(lab.device)
 emoji_v = cached_features(
     "lesson03-emoji", some.images, lite, lambda p: lite.grid(p, SIDE)
 )
 # emoji_v (EMOJI, 16, 1280)
 peak = emoji_v.amax(1)  # (EMOJI, 1280)
-channels = (
-    (peak / (peak.mean(0) + 0.05))
-    .topk(6, dim=0)
-    .values.mean(0)
-    .topk(200)
-    .indices
-)
+stands_out = (peak / (peak.mean(0) + 0.05)).topk(6, dim=0).values.mean(0)
 # picky channels, not only the very pickiest
-channels = channels[[0, 40, 80, 120]]
+channels = stands_out.topk(200).indices[[0, 40, 80, 120]]
+
+# %% tags=["figure"]
 figure, axes = plt.subplots(4, 6, figsize=(7.5, 4.8))
 for row, channel in zip(axes, channels):
     for axis, i in zip(row, peak[:, channel].topk(6).indices):
@@ -511,12 +512,8 @@ plots.show(
 def tiles(image, side=128):
     """Twelve tiles of a photograph without overlap: (12, 3, side, side)."""
     image = resize(image[None], 4 * side)[0][:, : 3 * side]  # (3, 384, 512)
-    return (
-        image.unfold(1, side, side)
-        .unfold(2, side, side)
-        .flatten(1, 2)
-        .transpose(0, 1)
-    )
+    cut = image.unfold(1, side, side).unfold(2, side, side)
+    return cut.flatten(1, 2).transpose(0, 1)  # (12, 3, side, side)
 
 
 # (36, 3, 128, 128)
@@ -526,13 +523,16 @@ source = torch.arange(3).repeat_interleave(12)  # (36,)
 tile_v = cached_features("lesson03-tiles", tile, lite, lite.grid)
 
 
+# %%
 def nearest(vectors, k=1, family=None):
-    """Indices of the k nearest other rows by cosine (rows, k); with `family`, of other families."""
+    """Indices of the k nearest other rows by cosine (rows, k).
+
+    With `family` (rows,), only rows of other families count.
+    """
     # (rows, dim) from the mean
     unit = F.normalize(vectors - vectors.mean(0), dim=1)
     cosine = (unit @ unit.T).fill_diagonal_(-2)  # (rows, rows)
     if family is not None:
-        # (rows, rows)
         cosine = cosine.masked_fill(family[:, None] == family, -2)
     return cosine.topk(k).indices
 
@@ -551,36 +551,16 @@ lab.claim(
     (source[found["features"]] == source).float().mean() > 11 / 35 + 0.3,
 )
 
-# %%
+# %% tags=["figure"]
+WANTED = "dog face, banana, red apple, violin, three o’clock, sailboat, tulip, "
+WANTED += "grinning face, tiger face, bus, ambulance, rose, crab, guitar"
 names = list(some.names)
-ask = [
-    i
-    for i in (
-        names.index(n)
-        for n in names
-        if n
-        in (
-            "dog face",
-            "banana",
-            "red apple",
-            "violin",
-            "three o’clock",
-            "sailboat",
-            "grinning face",
-            "tulip",
-            "tiger face",
-            "bus",
-            "ambulance",
-            "rose",
-            "crab",
-            "guitar",
-        )
-    )
-][:4]
-rows = {i: [i, *nearest(emoji_v.mean(1), 5)[i].tolist()] for i in ask}
+ask = [i for i, name in enumerate(names) if name in WANTED.split(", ")][:4]
+neighbours = nearest(emoji_v.mean(1), 5)  # (EMOJI, 5)
+rows = [j for i in ask for j in (i, *neighbours[i].tolist())]
 figure = plots.images_grid(
-    [some.images[j] for row in rows.values() for j in row],
-    [names[j][:14] for row in rows.values() for j in row],
+    [some.images[j] for j in rows],
+    [names[j][:14] for j in rows],
     columns=6,
     size=1.2,
 )
@@ -591,10 +571,11 @@ plots.show(
         " and colour, and sometimes the kind."
     ),
 )
+
+# %%
 near = nearest(emoji_v.mean(1), family=some.family)[:, 0]
-pixel_near = nearest(
-    F.avg_pool2d(some.floats(), 4).flatten(1), family=some.family
-)[:, 0]
+emoji_pixels = F.avg_pool2d(some.floats(), 4).flatten(1)  # (EMOJI, 768)
+pixel_near = nearest(emoji_pixels, family=some.family)[:, 0]
 group = np.array(some.categories)
 agree = [(group[index] == group).mean() for index in (near, pixel_near)]
 by_chance = sum((group == g).mean() ** 2 for g in set(group))
@@ -622,7 +603,10 @@ print(
 
 # %%
 def batch_norm(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
-    """BN of x (images, channels, rows, columns); `running` = (mean, var) is changed in place."""
+    """BN of x (images, channels, rows, columns).
+
+    `running` = (mean, var), (channels,) each, is changed in place.
+    """
     if training:
         # (channels,) each
         mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
@@ -639,6 +623,7 @@ def batch_norm(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
     return (x - mean) / (var + eps).sqrt() * scale + shift
 
 
+# %%
 bn = nn.BatchNorm2d(4)
 nn.init.uniform_(bn.weight), nn.init.uniform_(bn.bias)
 running = [torch.zeros(4), torch.ones(4)]
@@ -668,7 +653,10 @@ lab.claim(
 
 # %%
 def residual_block(x, conv1, conv2):
-    """relu(x + F(x)) for x (images, channels, rows, columns); conv1 and conv2 are functions."""
+    """relu(x + F(x)) for x (images, channels, rows, columns).
+
+    conv1 and conv2 are functions.
+    """
     ### BEGIN SOLUTION
     h = conv2(conv1(x).relu())  # (images, channels, rows, columns)
     return (x + h).relu()  # (images, channels, rows, columns)
@@ -716,7 +704,10 @@ for stem in ("imagenet", "small"):
 
 # %%
 def one_thing(n, seed):
-    """Pictures (n, 3, 64, 64) in [0, 1] of one thing each, with its colour and shape (n,)."""
+    """Pictures (n, 3, 64, 64) in [0, 1] of one thing each.
+
+    With them its colour (n,) and its shape (n,).
+    """
     scenes = sample_scenes(6 * n, np.random.default_rng(seed))
     scenes = scenes.select(np.flatnonzero(scenes.count == 1)[:n])
     labels = [
@@ -726,11 +717,15 @@ def one_thing(n, seed):
     return torch.from_numpy(draw(scenes)).float() / 255, *labels
 
 
+# %%
 def train(model, images, labels, steps, lr=2e-3, batch=32):
-    """Trains `model.classify` in place, the rate rising, then falling; the loss of each update."""
+    """Trains `model.classify` in place, the rate rising, then falling.
+
+    Gives the loss of each update.
+    """
     order, losses = torch.Generator().manual_seed(lab.seed), []
     model.to(lab.device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, fused=True)
     steps = min(steps, lab.step_limit or steps)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, lr, total_steps=max(steps, 2)
@@ -762,15 +757,8 @@ def accuracy(model, images, labels):
 def deep(norm, residual, he):
     """A network of one stem and 15 blocks of two convolutions."""
     torch.manual_seed(lab.seed)
-    width = lab.pick(cpu=16, gpu=64)
-    model = ResNet(
-        (15,),
-        width=width,
-        stem="small",
-        norm=norm,
-        residual=residual,
-        classes=8,
-    )
+    sizes = {"width": lab.pick(cpu=16, gpu=64), "stem": "small", "classes": 8}
+    model = ResNet((15,), norm=norm, residual=residual, **sizes)
     for conv in (m for m in model.modules() if isinstance(m, nn.Conv2d)):
         if he:
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
@@ -793,6 +781,7 @@ def gradients(model, images, labels):
     return found
 
 
+# %%
 NETWORKS = {
     "plain, default start": ("none", False, False),
     "plain, He's start": ("none", False, True),
@@ -808,14 +797,13 @@ norms, losses, final, spread = {}, {}, {}, {}
 for name, kind in NETWORKS.items():
     model = deep(*kind)
     with torch.no_grad():  # how much the last features of two pictures differ
-        spread[name] = math.log10(
-            model(tiny[:64].to(lab.device)).std(0).mean().item() + 1e-30
-        )
+        apart = model(tiny[:64].to(lab.device)).std(0).mean().item()
+    spread[name] = math.log10(apart + 1e-30)
     norms[name] = gradients(model, tiny[:64], colour[:64])
     losses[name] = train(model, tiny, colour, steps=lab.pick(cpu=100, gpu=1000))
     final[name] = accuracy(model, tiny_test, test_colour)
 
-# %% tags=["varies"]
+# %% tags=["figure", "varies"]
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
 plots.curves(
     norms, "layer", "norm of the gradient", "Before training", axis=left
@@ -858,16 +846,11 @@ for key, name in zip("abcde", norms):
             lab.measured(f"03.deep_{key}", 100 * final[name], "%"),
         ]
     )
-plots.table(
-    rows,
-    header=[
-        "30 layers",
-        "log10 of the features' spread over pictures",
-        "log10 of the gradient of layers 1 to 3",
-        "last loss",
-        "colours right",
-    ],
-)
+header = ["30 layers", "log10 of the features' spread over pictures"]
+header += ["log10 of the gradient of layers 1 to 3", "last loss"]
+plots.table(rows, header=[*header, "colours right"])
+
+# %%
 dead, he, plain_bn, residual, residual_bn = final.values()
 lab.claim(
     "with the default start the plain network's first layers get a millionth of"
@@ -902,38 +885,27 @@ print(
 
 # %%
 left_on = copy.deepcopy(lite).requires_grad_(False).train()
-frames = torch.cat([square(image) for image in photographs.values()]).to(
-    lab.device
-)  # (3, ...)
+frames = torch.cat([squares[name] for name in photographs])
+frames = frames.to(lab.device)  # (3, 3, 224, 224)
 with torch.no_grad():
     before = lite.classify(frames).softmax(-1)  # (3, 1000)
     # (16, 3, 224, 224)
     company = torch.cat([frames[:1], resize(many[:15].to(lab.device), 224)])
     in_company = left_on.classify(company)[:1].softmax(-1)  # (1, 1000)
-    for i in range(40):
-        left_on.classify(resize(many[16 * i : 16 * i + 16].to(lab.device), 128))
+    for batch in many[16:656].split(16):  # 40 batches
+        left_on.classify(batch.to(lab.device))
     after = left_on.eval().classify(frames).softmax(-1)  # (3, 1000)
 weights_equal = all(
     torch.equal(a, b) for a, b in zip(lite.parameters(), left_on.parameters())
 )
-rows = [
-    [
-        name,
-        *(
-            f"{classes[p[i].argmax()]}, {100 * p[i].max():.0f} %"
-            for p in (before, after)
-        ),
-    ]
-    for i, name in enumerate(photographs)
-]
-plots.table(
-    rows,
-    header=[
-        "photograph",
-        "frozen, in eval mode",
-        "after 40 batches in train mode",
-    ],
-)
+
+# %%
+rows = []
+for name, *both in zip(photographs, before, after):
+    texts = (f"{classes[p.argmax()]}, {100 * p.max():.0f} %" for p in both)
+    rows.append([name, *texts])
+header = ["photograph", "frozen, in eval mode"]
+plots.table(rows, header=[*header, "after 40 batches in train mode"])
 # (3,) share of the probability that moved
 moved = (before - after).abs().sum(1) / 2
 moved_in_company = ((before[:1] - in_company).abs().sum() / 2).item()
@@ -1010,11 +982,9 @@ my_prediction = check("03.5", my_prediction)
 # %%
 N = lab.pick(cpu=600, gpu=3000)
 probe_images = torch.cat([many[:N], test_images[:400]])  # (N + 400, 3, 64, 64)
+name = f"lesson03-world-{lab.seed}"
 world_v = cached_features(
-    f"lesson03-world-{lab.seed}",
-    probe_images,
-    lite,
-    lambda p: lite.grid(p, SIDE),
+    name, probe_images, lite, lambda p: lite.grid(p, SIDE)
 )  # (N + 400, 16, 1280)
 
 
@@ -1027,17 +997,14 @@ def probe(features, labels, n):
     return model.score(features[n:], labels[n:])
 
 
+# %%
 world_labels = {
     "world: colour": torch.cat([colour[:N], test_colour[:400]]),
     "world: shape": torch.cat([shape[:N], test_shape[:400]]),
 }
-tasks = {
-    name: (
-        world_v.mean(1),
-        F.avg_pool2d(probe_images, 4).flatten(1),
-        labels.numpy(),
-        N,
-    )
+world_pixels = F.avg_pool2d(probe_images, 4).flatten(1)  # (N + 400, 768)
+tasks = {  # features, pixels, labels, how many to fit on
+    name: (world_v.mean(1), world_pixels, labels.numpy(), N)
     for name, labels in world_labels.items()
 }
 generator = torch.Generator().manual_seed(lab.seed)
@@ -1046,29 +1013,24 @@ rank = torch.randperm(len(some.families), generator=generator)[some.family]
 mixed = rank.argsort().numpy()
 # no family on both sides
 n = int((rank < rank[mixed[len(mixed) * 2 // 3]]).sum())
-tasks["emoji: group"] = (
-    emoji_v.mean(1)[mixed],
-    F.avg_pool2d(some.floats(), 4).flatten(1)[mixed],
-    group[mixed],
-    n,
-)
+emoji_all = (emoji_v.mean(1), emoji_pixels, group)
+tasks["emoji: group"] = (*(part[mixed] for part in emoji_all), n)
+
+# %%
 rows, scores = [], {}
 for key, (name, (features, pixels, labels, n)) in zip("abc", tasks.items()):
     values, counts = np.unique(labels[:n], return_counts=True)
     chance = (labels[n:] == values[counts.argmax()]).mean()
     scores[name] = probe(pixels, labels, n), probe(features, labels, n)
-    rows.append(
-        [
-            name,
-            f"{100 * chance:.0f} %",
-            lab.measured(f"03.probe_pixels_{key}", 100 * scores[name][0], "%"),
-            lab.measured(f"03.probe_{key}", 100 * scores[name][1], "%"),
-        ]
-    )
-plots.table(
-    rows,
-    header=["attribute", "commonest answer", "raw pixels", "frozen features"],
-)
+    texts = [
+        lab.measured(f"03.{of}_{key}", 100 * score, "%")
+        for of, score in zip(("probe_pixels", "probe"), scores[name])
+    ]
+    rows.append([name, f"{100 * chance:.0f} %", *texts])
+header = ["attribute", "commonest answer", "raw pixels", "frozen features"]
+plots.table(rows, header=header)
+
+# %%
 gap = 100 * (scores["emoji: group"][1] - scores["emoji: group"][0])
 print(
     "emoji: features minus pixels",
@@ -1106,13 +1068,15 @@ lab.claim(
 
 # %%
 def patch_embed(images, weight, bias):
-    """Patches of images (images, 3, height, width), row by row: (images, patches, dim)."""
+    """Patches of images (images, 3, height, width), row by row.
+
+    Gives (images, patches, dim).
+    """
     ### BEGIN SOLUTION
     n, channels, height, width = images.shape
     patch = weight.shape[-1]
-    cut = images.reshape(
-        n, channels, height // patch, patch, width // patch, patch
-    )
+    rows, columns = height // patch, width // patch
+    cut = images.reshape(n, channels, rows, patch, columns, patch)
     # (images, rows, columns, channels, patch, patch)
     cut = cut.permute(0, 2, 4, 1, 3, 5)
     cut = cut.reshape(n, -1, channels * patch * patch)  # (images, patches, 768)
@@ -1159,7 +1123,10 @@ lab.claim("patches are a convolution whose stride is its kernel", gap < 1e-5)
 
 # %%
 def left_or_right(pairs, seed):
-    """Pictures (2 * pairs, 3, 64, 64), a partner behind each; is the circle left of the cross?"""
+    """Pictures (2 * pairs, 3, 64, 64), a partner behind each.
+
+    With them (2 * pairs,): is the circle left of the cross?
+    """
     rng = np.random.default_rng(seed)
     pictures, answers = [], []
     for _ in range(pairs):
@@ -1170,27 +1137,20 @@ def left_or_right(pairs, seed):
         texture = int(rng.integers(256))
         for order in ((0, 1), (1, 0)):
             at = centres[list(order)] + nudge  # (2, 2) circle, cross
-            pictures.append(
-                draw(
-                    compose(
-                        [
-                            ("small", "red", "circle", *at[0]),
-                            ("small", "blue", "cross", *at[1]),
-                        ],
-                        "plain",
-                        texture,
-                    )
-                )
-            )
+            things = [
+                ("small", "red", "circle", *at[0]),
+                ("small", "blue", "cross", *at[1]),
+            ]
+            pictures.append(draw(compose(things, "plain", texture)))
             answers.append(int(at[0, 0] < at[1, 0]))
     # (2 * pairs, 3, 64, 64)
     pictures = torch.from_numpy(np.concatenate(pictures)).float() / 255
     return pictures, torch.tensor(answers)
 
 
-pair_images, pair_labels = left_or_right(
-    lab.pick(cpu=600, gpu=5000), seed=lab.seed
-)
+# %%
+PAIRS = lab.pick(cpu=600, gpu=5000)
+pair_images, pair_labels = left_or_right(PAIRS, seed=lab.seed)
 pair_test, pair_test_labels = left_or_right(300, seed=1_000_000)
 plots.show(
     plots.images_grid(
@@ -1207,21 +1167,15 @@ plots.show(
 
 # %%
 def new_vit(positions, classes=2, start=0.5):
-    """A small ViT; `start` is the standard deviation of its positions at the beginning."""
+    """A small ViT; its positions begin with standard deviation `start`."""
     torch.manual_seed(lab.seed)
     dim, layers = lab.pick(cpu=(64, 2), gpu=(192, 6))
-    return ViT(
-        ViTConfig(
-            dim=dim,
-            layers=layers,
-            mlp_dim=4 * dim,
-            positions=positions,
-            position_std=start,
-            classes=classes,
-        )
-    )
+    sizes = {"dim": dim, "layers": layers, "mlp_dim": 4 * dim}
+    place = {"positions": positions, "position_std": start}
+    return ViT(ViTConfig(**sizes, **place, classes=classes))
 
 
+# %%
 blind, sighted = (
     new_vit(positions).double().eval() for positions in (False, True)
 )
@@ -1293,37 +1247,23 @@ def racer(name):
     return ViT(ViTConfig(patch=8, position_std=0.1, classes=4))
 
 
-for name, updates, lr in (("VGG", 100, 2e-3), ("ViT", 600, 1e-3)):
+for name, updates, lr in (("VGG", 70, 2e-3), ("ViT", 420, 1e-3)):
     for size in SIZES:
-        model = racer(name)
-        train(
-            model,
-            many[:size],
-            shape[:size],
-            steps=lab.pick(cpu=updates, gpu=3000),
-            lr=lr,
-        )
+        model, steps = racer(name), lab.pick(cpu=updates, gpu=3000)
+        train(model, many[:size], shape[:size], steps, lr=lr)
         race[name].append(100 * accuracy(model, test_images, test_shape))
+
+# %%
 rows = [["chance", "", *["25.0 %"] * len(SIZES)]]
-rows += [
-    [
-        name,
-        f"{sum(p.numel() for p in racer(name).parameters()):,}",
-        *(
-            lab.measured(f"03.{name}_{size}", score, "%")
-            for size, score in zip(SIZES, race[name])
-        ),
+for name, scores_of in race.items():
+    weights = sum(p.numel() for p in racer(name).parameters())
+    texts = [
+        lab.measured(f"03.{name}_{size}", score, "%")
+        for size, score in zip(SIZES, scores_of)
     ]
-    for name in race
-]
-plots.table(
-    rows,
-    header=[
-        "shape of one thing",
-        "weights",
-        *(f"{n:,} pictures" for n in SIZES),
-    ],
-)
+    rows.append([name, f"{weights:,}", *texts])
+amounts = [f"{n:,} pictures" for n in SIZES]
+plots.table(rows, header=["shape of one thing", "weights", *amounts])
 lab.claim(
     "at each amount of data the CNN is ahead",
     min(c - t for c, t in zip(*race.values())) > 0,
@@ -1420,52 +1360,34 @@ for name, make in big.items():
 quiz(
     [
         (
-            (
-                "A frozen backbone gives other features each time, though no"
-                " weight changes. Why?"
-            ),
-            (
-                "Its batch normalisation is in train mode: it uses the batch's"
-                " statistics and keeps them."
-            ),
+            "A frozen backbone gives other features each time, though no"
+            " weight changes. Why?",
+            "Its batch normalisation is in train mode: it uses the batch's"
+            " statistics and keeps them.",
         ),
         (
-            (
-                "A ViT has 16 patches of 16x16. What is its receptive field"
-                " after one layer?"
-            ),
+            "A ViT has 16 patches of 16x16. What is its receptive field after"
+            " one layer?",
             "The whole picture: each patch attends to all others.",
         ),
         (
-            (
-                "Why is a 3x3 convolution behind a 3x3 convolution more than"
-                " one 5x5 convolution?"
-            ),
-            (
-                "Only because of the ReLU between; without it, it is one 5x5"
-                " convolution (with as many channels throughout: written with"
-                " fewer weights)."
-            ),
+            "Why is a 3x3 convolution behind a 3x3 convolution more than one"
+            " 5x5 convolution?",
+            "Only because of the ReLU between; without it, it is one 5x5"
+            " convolution (with as many channels throughout: written with"
+            " fewer weights).",
         ),
         (
-            (
-                "A probe for colour is right in 95 %. Has the network learnt"
-                " colours?"
-            ),
-            (
-                "Not shown: raw pixels may do as well. Compare with them, and"
-                " with chance."
-            ),
+            "A probe for colour is right in 95 %. Has the network learnt"
+            " colours?",
+            "Not shown: raw pixels may do as well. Compare with them, and with"
+            " chance.",
         ),
         (
-            (
-                "ResNet's ImageNet stem on 64x64 pictures: what comes out, and"
-                " what to do?"
-            ),
-            (
-                "Four patches, 2 by 2. Take a 3x3 stem without stride and"
-                " pooling, or enlarge the pictures."
-            ),
+            "ResNet's ImageNet stem on 64x64 pictures: what comes out, and"
+            " what to do?",
+            "Four patches, 2 by 2. Take a 3x3 stem without stride and pooling,"
+            " or enlarge the pictures.",
         ),
     ]
 )

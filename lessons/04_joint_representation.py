@@ -19,7 +19,7 @@
 # - compare three ways to bring words and pictures together, by proof and by measurement;
 # - measure whether attention points at the thing that a word names.
 
-# %%
+# %% tags=["setup"]
 import inspect
 import math
 
@@ -74,10 +74,9 @@ picture = torch.from_numpy(world.draw(scene))[0]  # (3, 64, 64) uint8
 
 
 def patches_of(picture, side=16):
-    """The square patches of a picture (3, 64, 64), row by row: (16, 3, 16, 16)."""
-    # (3, 4, 4, 16, 16)
+    """The square patches of a picture (3, 64, 64), row by row."""
     rows = picture.unfold(1, side, side).unfold(2, side, side)
-    # (16, 3, 16, 16)
+    # rows (3, 4, 4, 16, 16), result (16, 3, 16, 16)
     return rows.permute(1, 2, 0, 3, 4).reshape(-1, 3, side, side)
 
 
@@ -89,9 +88,11 @@ def put_together(patches):
     return grid.reshape(3, 4 * side, 4 * side)
 
 
-# (16,)
-disorder = torch.randperm(16, generator=torch.Generator().manual_seed(3))
+generator = torch.Generator().manual_seed(3)
+disorder = torch.randperm(16, generator=generator)  # (16,)
 mixed = put_together(patches_of(picture)[disorder])  # (3, 64, 64)
+
+# %% tags=["figure"]
 figure = plots.images_grid(
     [picture, mixed], ["a scene", "its patches in disorder"], size=2.6
 )
@@ -135,22 +136,17 @@ def cls_of(picture):
     return h[0, 0]
 
 
-other = torch.from_numpy(
-    world.draw(world.compose([("large", "teal", "triangle", 30, 34)]))
-)[0]
-same, different = (
-    (cls_of(mixed) - cls_of(picture)).abs().max(),
-    (cls_of(other) - cls_of(picture)),
-)
-print(f"scene against its patches in disorder: largest difference {same:.0e}")
-print(
-    "scene against another scene:           largest difference"
-    f" {different.abs().max():.0e}"
-)
+# %%
+other_scene = world.compose([("large", "teal", "triangle", 30, 34)])
+other = torch.from_numpy(world.draw(other_scene))[0]  # (3, 64, 64)
+same = (cls_of(mixed) - cls_of(picture)).abs().max()
+different = (cls_of(other) - cls_of(picture)).abs().max()
+print(f"largest difference to its patches in disorder: {same:.0e}")
+print(f"largest difference to another scene:           {different:.0e}")
 lab.claim(
     "VisualBERT's [CLS] is the same for a picture and for its patches in"
     " disorder",
-    same < 1e-5 and different.abs().max() > 100 * same,
+    same < 1e-5 and different > 100 * same,
 )
 
 # %% [markdown]
@@ -198,10 +194,8 @@ print("output\n", weights @ value)  # (3, 2)
 # %%
 # (3, 2)
 theirs = F.scaled_dot_product_attention(q[None], k[None], value[None])[0]
-print(
-    "largest difference to PyTorch's:"
-    f" {(theirs - weights @ value).abs().max():.0e}"
-)
+difference = (theirs - weights @ value).abs().max()
+print(f"largest difference to PyTorch's: {difference:.0e}")
 
 # %% [markdown]
 # ### Why divide by the root of d?
@@ -221,7 +215,8 @@ print(
 
 # %%
 def saturation(d, divide):
-    """Spread of scores, share of queries with a weight above 0.99, median slope w (1 - w)."""
+    """Spread of scores, share of queries with a weight above 0.99, and the
+    median slope w (1 - w)."""
     generator = torch.Generator().manual_seed(d)
     q = torch.randn(2000, 1, d, generator=generator)  # (queries, 1, d)
     k = torch.randn(2000, 16, d, generator=generator)  # (queries, keys, d)
@@ -236,29 +231,16 @@ def saturation(d, divide):
     )
 
 
+# %%
 rows = []
 for d in (4, 64, 1024):
     for divide in (False, True):
         std, saturated, slope = saturation(d, divide)
-        rows.append(
-            [
-                d,
-                "yes" if divide else "no",
-                f"{std:.1f}",
-                f"{saturated:.2f}",
-                f"{slope:.0e}",
-            ]
-        )
-plots.table(
-    rows,
-    header=[
-        "width d",
-        "divided",
-        "spread of scores",
-        "share of queries with a weight above 0.99",
-        "median of w (1 - w)",
-    ],
-)
+        texts = (f"{std:.1f}", f"{saturated:.2f}", f"{slope:.0e}")
+        rows.append([d, "yes" if divide else "no", *texts])
+header = ["width d", "divided", "spread of scores"]
+header += ["share of queries with a weight above 0.99", "median of w (1 - w)"]
+plots.table(rows, header=header)
 
 # %% [markdown]
 # Without the division, most queries of a wide model would attend to one position only, before
@@ -273,7 +255,10 @@ plots.table(
 
 # %%
 def score_std(dim, sigma_q, sigma_k):
-    """Standard deviation of q . k / sqrt(dim) for independent entries with mean 0."""
+    """Standard deviation of q . k / sqrt(dim).
+
+    The entries of q and k are independent, with mean 0.
+    """
     ### BEGIN SOLUTION
     variance = dim * sigma_q**2 * sigma_k**2  # of the dot product
     return math.sqrt(variance / dim)
@@ -319,11 +304,8 @@ print(inspect.getsource(MultiHeadAttention.forward))
 
 # %%
 torch.manual_seed(lab.seed)
-ours, torchs = (
-    MultiHeadAttention(64, 4),
-    nn.MultiheadAttention(64, 4, batch_first=True),
-)
-torchs.eval()
+ours = MultiHeadAttention(64, 4)
+torchs = nn.MultiheadAttention(64, 4, batch_first=True).eval()
 with torch.no_grad():
     torchs.in_proj_weight.copy_(ours.qkv.weight)  # (192, 64)
     torchs.in_proj_bias.copy_(ours.qkv.bias)  # (192,)
@@ -347,7 +329,10 @@ lab.claim(
 
 # %%
 def attend_broken(attention, h, mask):
-    """New h of an nn.MultiheadAttention (batch_first) for h; mask is True where there is a word."""
+    """New h of an nn.MultiheadAttention (batch_first) for h.
+
+    `mask` is True where there is a word.
+    """
     return attention(h, h, h, key_padding_mask=mask, need_weights=False)[0]
 
 
@@ -362,9 +347,12 @@ for words, row in zip(word_mask.sum(1), broken):
 
 # %%
 def attend(attention, h, mask):
-    """New h of an nn.MultiheadAttention (batch_first) for h; mask is True where there is a word."""
+    """New h of an nn.MultiheadAttention (batch_first) for h.
+
+    `mask` is True where there is a word.
+    """
     ### BEGIN SOLUTION
-    # key_padding_mask is True where a key is left out, ours where there is a word
+    # key_padding_mask is True where a key is left out, ours where a word is
     return attention(h, h, h, key_padding_mask=~mask, need_weights=False)[0]
     ### END SOLUTION
 
@@ -543,6 +531,7 @@ class Joint(nn.Module):
         return self.norm(h)  # (batch, positions, dim)
 
 
+# %%
 sizes = JointConfig(
     dim=64,
     layers=2,
@@ -569,13 +558,11 @@ joint.load_state_dict(
     {n.removeprefix("encoder."): w for n, w in package.state_dict().items()}
 )
 with torch.no_grad():
-    difference = joint(x_three, v_three, mask_three) - package(
-        x_three, v_three, mask_three
-    )
-print(f"largest difference {difference.abs().max():.0e}")
+    ours_h = joint(x_three, v_three, mask_three)  # (batch, positions, dim)
+    difference = (ours_h - package(x_three, v_three, mask_three)).abs().max()
+print(f"largest difference {difference:.0e}")
 lab.claim(
-    "what we built equals the package's encoder to 1e-5",
-    difference.abs().max() < 1e-5,
+    "what we built equals the package's encoder to 1e-5", difference < 1e-5
 )
 
 # %% [markdown]
@@ -590,10 +577,8 @@ with torch.no_grad():
     h_batch = package(x_three, v_three, mask_three)[:1]  # (1, positions, dim)
     h_unmasked = package(x_three, v_three)[:1]  # (1, positions, dim)
 for name, h in (("with the mask", h_batch), ("without", h_unmasked)):
-    print(
-        f"{name:14} [CLS] changes by"
-        f" {(h[:, 0] - h_alone[:, 0]).abs().max():.0e}"
-    )
+    change = (h[:, 0] - h_alone[:, 0]).abs().max()
+    print(f"{name:14} [CLS] changes by {change:.0e}")
 
 # %% [markdown]
 # > **Exercise 04.4 · count** · difficulty 2 of 3 · 15 minutes
@@ -680,17 +665,10 @@ lab.claim(
 # Feed it patches, and nothing tells where a patch was. Look at the default:
 
 # %%
-lines = [
-    line.strip()
-    for line in inspect.getsource(
-        type(visual_bert.embeddings).forward
-    ).splitlines()
-]
-start = [
-    i
-    for i, line in enumerate(lines)
-    if "visual_position_ids = torch.zeros" in line
-][:1]
+source = inspect.getsource(type(visual_bert.embeddings).forward)
+lines = [line.strip() for line in source.splitlines()]
+sought = "visual_position_ids = torch.zeros"
+start = [i for i, line in enumerate(lines) if sought in line][:1]
 print("\n".join(lines[start[0] : start[0] + 3] if start else lines))
 
 # %% [markdown]
@@ -699,21 +677,15 @@ print("\n".join(lines[start[0] : start[0] + 3] if start else lines))
 # %%
 placed = JointEncoder(ours.config).eval()  # the same sizes, with places
 with torch.no_grad():
-    for name, encoder in (
-        ("VisualBERT's embedding", ours),
-        ("with places", placed),
-    ):
+    both = {"VisualBERT's embedding": ours, "with places": placed}
+    for name, encoder in both.items():
         h = encoder(x_three, pixels_three, mask_three)  # (3, positions, 64)
         # (3, positions, 64)
         h_mixed = encoder(x_three, pixels_three[:, disorder], mask_three)
-        cls = (h_mixed[:, 0] - h[:, 0]).abs().max().item()
-        moved = (h_mixed[:, -16:] - h[:, -16:][:, disorder]).abs().max().item()
-        print(
-            f"{name:23} [CLS] changes by {cls:.0e}, moved patches by"
-            f" {moved:.0e}"
-        )
-        if encoder is placed:
-            lab.claim("with places [CLS] notices the disorder", cls > 1e-3)
+        cls = (h_mixed[:, 0] - h[:, 0]).abs().max()
+        moved = (h_mixed[:, -16:] - h[:, -16:][:, disorder]).abs().max()
+        print(f"{name:23} [CLS] changes by {cls:.0e}, patches by {moved:.0e}")
+lab.claim("with places [CLS] notices the disorder", cls > 1e-3)
 
 # %% [markdown]
 # Section 8 shows what a trained model does when its patches come in disorder.
@@ -733,21 +705,19 @@ with torch.no_grad():
 # Who may read whom is a matter of which squares below are filled. The lighter ones are read in a
 # second attention, after the first:
 
-# %%
+# %% tags=["figure"]
 names = ["w1", "w2", "w3", "p1", "p2", "p3", "p4"]
 early = np.ones((7, 7))
 late, cross = np.zeros((7, 7)), np.zeros((7, 7))
 late[:3, :3] = late[3:, 3:] = 1
 cross[:3, :3], cross[:3, 3:] = 1, 0.5
+panels = {
+    "early (joint): all read all": early,
+    "late: each side reads itself": late,
+    "cross: words, then patches": cross,
+}
 figure, axes = plt.subplots(1, 3, figsize=(9, 3.2))
-for axis, (title, allowed) in zip(
-    axes,
-    [
-        ("early (joint): all read all", early),
-        ("late: each side reads itself", late),
-        ("cross: words, then patches", cross),
-    ],
-):
+for axis, (title, allowed) in zip(axes, panels.items()):
     axis.imshow(allowed, cmap="Blues", vmin=0, vmax=1.3)
     axis.set_xticks(range(7), names)
     axis.set_yticks(range(7), names)
@@ -772,7 +742,7 @@ def cross_attention(h, context, w_q, w_k, w_v):
     """What the words h read from the context: (batch, words, dim)."""
     ### BEGIN SOLUTION
     q = h @ w_q  # (batch, words, dim)
-    k, value = (context @ w_k, context @ w_v)  # (batch, patches, dim) each
+    k, value = context @ w_k, context @ w_v  # (batch, patches, dim) each
     # (batch, words, patches)
     scores = q @ k.transpose(1, 2) / math.sqrt(q.shape[-1])
     return scores.softmax(dim=-1) @ value  # (batch, words, dim)
@@ -826,27 +796,27 @@ with torch.no_grad():
     v_rank = stem(torch.from_numpy(pool.images).double() / 255)
 
 
+# %%
+def narrow(dim):
+    """Sizes of an encoder of width `dim`."""
+    return JointConfig(dim=dim, heads=2, vocab_size=tokenizer.get_vocab_size())
+
+
 def late_scores(dim):
-    """Dot products of untrained towers of width `dim`: (questions, pictures)."""
-    towers = TwoTowerEncoder(
-        JointConfig(dim=dim, heads=2, vocab_size=len(tokenizer.get_vocab()))
-    )
-    return towers.double().eval().scores(x_rank, v_rank, mask_rank)
+    """Dot products of untrained towers: (questions, pictures)."""
+    towers = TwoTowerEncoder(narrow(dim)).double().eval()
+    return towers.scores(x_rank, v_rank, mask_rank)
 
 
 def early_scores(dim):
-    """A linear score of [CLS] for each pair, from an untrained joint encoder of width `dim`."""
-    encoder = JointEncoder(
-        JointConfig(dim=dim, heads=2, vocab_size=len(tokenizer.get_vocab()))
-    )
-    encoder, to_score = encoder.double().eval(), nn.Linear(dim, 1).double()
+    """A linear score of [CLS] for each pair, from an untrained joint encoder:
+    (questions, pictures)."""
+    encoder = JointEncoder(narrow(dim)).double().eval()
+    to_score, n = nn.Linear(dim, 1).double(), len(v_rank)
     rows = [
-        encoder(
-            x.expand(len(v_rank), -1), v_rank, m.expand(len(v_rank), -1), keep=1
-        )
+        encoder(x.expand(n, -1), v_rank, m.expand(n, -1), keep=1)
         for x, m in zip(x_rank, mask_rank)
     ]  # each (pictures, 1, dim)
-    # (questions, pictures)
     return torch.stack([to_score(h[:, 0])[:, 0] for h in rows])
 
 
@@ -854,18 +824,14 @@ def early_scores(dim):
 curves = {}
 with torch.no_grad():
     for dim in (4, 16):
-        # (60,)
         curves[f"late, d = {dim}"] = torch.linalg.svdvals(late_scores(dim))
     curves["early, d = 4"] = torch.linalg.svdvals(early_scores(4))  # (60,)
+
+# %% tags=["figure"]
 figure, axis = plt.subplots(figsize=(6.4, 3.4))
 for (name, values), marker in zip(curves.items(), "osx"):
-    axis.semilogy(
-        range(1, len(values) + 1),
-        values / values[0],
-        marker,
-        markersize=4,
-        label=name,
-    )
+    at, style = range(1, len(values) + 1), {"markersize": 4, "label": name}
+    axis.semilogy(at, values / values[0], marker, **style)
 axis.axhline(1e-13, color="grey", linestyle="--", label="rounding")
 axis.set(
     xlabel="number of the singular value",
@@ -883,14 +849,10 @@ plots.show(
 )
 
 # %%
-for name, values in curves.items():
-    print(
-        f"{name:12} rank {(values > 1e-13 * values[0]).sum():2} of"
-        f" {len(values)}"
-    )
-late_4, late_16, early_4 = (
-    (v > 1e-13 * v[0]).sum().item() for v in curves.values()
-)
+ranks = [(v > 1e-13 * v[0]).sum().item() for v in curves.values()]
+for name, rank in zip(curves, ranks):
+    print(f"{name:12} rank {rank:2} of {len(curves[name])}")
+late_4, late_16, early_4 = ranks
 lab.claim(
     "the scores of two towers have rank d at most, those of early fusion a"
     " higher one",
@@ -916,19 +878,14 @@ truth = np.stack([world.answers_of(p, scenes) for p in programs])
 # (questions, scenes); no, or neither: -1
 S = torch.from_numpy(np.where(truth == 1, 1.0, -1.0))
 U, sigma, V = torch.linalg.svd(S, full_matrices=False)
-print(
-    f"rank of the table of {S.shape[0]} questions:"
-    f" {(sigma > 1e-9 * sigma[0]).sum()}"
-)
-print(
-    f"always no: {100 * (S > 0).double().mean():5.2f} % of {S.numel():,} signs"
-    " are wrong"
-)
+rank = (sigma > 1e-9 * sigma[0]).sum()
+print(f"rank of the table of {S.shape[0]} questions: {rank}")
+wrong = 100 * (S > 0).double().mean()
+print(f"always no: {wrong:5.2f} % of {S.numel():,} signs are wrong")
 for d in (1, 4, 16, 64):
     best = (U[:, :d] * sigma[:d]) @ V[:d]  # (questions, scenes)
-    print(
-        f"rank {d:2}:   {100 * ((best > 0) != (S > 0)).double().mean():5.2f} %"
-    )
+    wrong = 100 * ((best > 0) != (S > 0)).double().mean()
+    print(f"rank {d:2}:   {wrong:5.2f} %")
 
 # %% [markdown]
 # The table has full rank, so no two towers of width 64 can produce it. But *deciding* by the sign
@@ -997,7 +954,7 @@ my_choice = check("04.6", my_choice)
 print(inspect.getsource(recipes.train_world))
 
 # %%
-drawn = world.generate("iid", "test", 800, 4, WORLD_FAMILIES, lab.seed)
+drawn = world.generate("iid", "test", 500, 4, WORLD_FAMILIES, lab.seed)
 test = from_world(drawn)
 families = WORLD_FAMILIES
 models, evaluations, results = {}, {}, {}
@@ -1021,12 +978,12 @@ print(
 # belongs to which shape is called **binding**; this is a good guess without it.
 
 # %%
-blind = mode_per_question(world_data("train", 2000), test).by_family
+blind = mode_per_question(world_data("train", 1500), test).by_family
 
 
 def without_binding(name):
-    """For each question of a family (questions,): how often the commonest value of its scene is
-    right, and whether the scene has more than one value."""
+    """For each question of a family (questions,): how often the commonest value
+    of its scene is right, and whether the scene has more than one value."""
     mine = drawn.family == world.FAMILIES.index(name)  # (all questions,)
     first = world.ANSWERS.index("red" if name == "colour" else "circle")
     # (questions, 4), -1: none
@@ -1044,36 +1001,27 @@ chance = {
     f: drawn.chance[drawn.family == world.FAMILIES.index(f)].mean()
     for f in families
 }
-rows = [
-    ["chance", *(f"{100 * chance[f]:.0f} %" for f in families)],
-    ["blind", *(f"{100 * blind[f]:.0f} %" for f in families)],
-    [
-        "commonest of the scene",
-        *(
-            (
-                f"{100 * without_binding(f)[0].mean():.0f} %"
-                if f in ("colour", "shape")
-                else "–"
-            )
-            for f in families
-        ),
-    ],
-]
-for fusion in answering.FUSIONS:
-    rows.append(
-        [
-            fusion,
-            *(
-                lab.mean_spread(
-                    [100 * results[fusion, run][f] for run in range(3)], "%"
-                )
-                for f in families
-            ),
-        ]
+commonest = {f: without_binding(f)[0].mean() for f in ("colour", "shape")}
+
+# %%
+rows = []
+for name, shares in (
+    ("chance", chance),
+    ("blind", blind),
+    ("commonest of the scene", commonest),
+):
+    texts = (
+        f"{100 * shares[f]:.0f} %" if f in shares else "–" for f in families
     )
-plots.table(
-    rows, header=["mean ± standard deviation of three seeds", *families]
-)
+    rows.append([name, *texts])
+for fusion in recipes.FUSIONS:
+    of_runs = [results[fusion, run] for run in range(3)]
+    texts = [
+        lab.mean_spread([100 * s[f] for s in of_runs], "%") for f in families
+    ]
+    rows.append([fusion, *texts])
+header = "mean ± standard deviation of three seeds"
+plots.table(rows, header=[header, *families])
 
 # %% [markdown]
 # In about half of these scenes all objects have the same colour, or the same shape, and nobody has
@@ -1092,53 +1040,30 @@ for name in ("colour", "shape"):
         right = evaluation.right[of_family][torch.from_numpy(several)]
         hard[name, *key] = 100 * right.double().mean().item()
 for fusion in answering.FUSIONS:
-    rows.append(
-        [
-            fusion,
-            *(
-                lab.mean_spread(
-                    [hard[name, fusion, run] for run in range(3)], "%"
-                )
-                for name in ("colour", "shape")
-            ),
-        ]
-    )
+    texts = [
+        lab.mean_spread([hard[name, fusion, run] for run in range(3)], "%")
+        for name in ("colour", "shape")
+    ]
+    rows.append([fusion, *texts])
 plots.table(rows, header=["scenes with several values", "colour", "shape"])
 
-# %%
+# %% tags=["figure"]
 figure, axis = plt.subplots(figsize=(7.5, 3.4))
 for i, (fusion, marker) in enumerate(zip(answering.FUSIONS, "os^")):
-    shares = 100 * np.array(
-        [[results[fusion, run][f] for f in families] for run in range(3)]
-    )
+    of_runs = [results[fusion, run] for run in range(3)]
+    shares = 100 * np.array([[s[f] for f in families] for s in of_runs])
     place = np.arange(len(families)) + 0.18 * (i - 1)  # (families,)
-    axis.errorbar(
-        place,
-        shares.mean(0),
-        shares.std(0, ddof=1),
-        fmt=marker,
-        capsize=4,
-        color=plots.PALETTE[i],
-        label=fusion,
-    )
-for i, f in enumerate(families):
-    axis.hlines(
-        100 * chance[f],
-        i - 0.35,
-        i + 0.35,
-        color="grey",
-        linestyle="--",
-        label="chance" if i == 0 else None,
-    )
-    if f in ("colour", "shape"):
-        axis.hlines(
-            100 * without_binding(f)[0].mean(),
-            i - 0.35,
-            i + 0.35,
-            color="black",
-            linestyle=":",
-            label="commonest of the scene" if f == "colour" else None,
-        )
+    style = {"fmt": marker, "capsize": 4, "color": plots.PALETTE[i]}
+    spread = shares.std(0, ddof=1)
+    axis.errorbar(place, shares.mean(0), spread, **style, label=fusion)
+for name, shares, colour, style in (
+    ("chance", chance, "grey", "--"),
+    ("commonest of the scene", commonest, "black", ":"),
+):
+    at = np.array([families.index(f) for f in shares])
+    heights = [100 * share for share in shares.values()]
+    lines = {"colors": colour, "linestyles": style, "label": name}
+    axis.hlines(heights, at - 0.35, at + 0.35, **lines)
 axis.set_xticks(range(len(families)), families)
 axis.set(
     ylabel="right (%)",
@@ -1164,6 +1089,10 @@ def per_run(fusion, name):
     return np.array([results[fusion, run][name] for run in range(3)])  # (runs,)
 
 
+joint_hard, cross_hard = (
+    [hard["colour", fusion, run] for run in range(3)]
+    for fusion in ("joint", "cross")
+)
 lab.claim(
     "each cross model beats each joint and late one by 10 points on colour and"
     " on shape",
@@ -1176,10 +1105,7 @@ lab.claim(
 lab.claim(
     "some joint model binds in part: on hard colour questions it is 10 points"
     " above the best guess without binding, and 25 below each cross model",
-    max(hard["colour", "joint", r] for r in range(3))
-    > hard["guess", "colour"] + 10
-    and max(hard["colour", "joint", r] for r in range(3))
-    < min(hard["colour", "cross", r] for r in range(3)) - 25,
+    hard["guess", "colour"] + 10 < max(joint_hard) < min(cross_hard) - 25,
 )
 lab.claim(
     "late fusion counts at least as well as joint fusion on average",
@@ -1250,23 +1176,22 @@ for run in range(3):
     model.load_state_dict(models["joint", run].state_dict())
     model.stem = Disorder(model.stem, disorder)
     in_disorder.append(evaluate(model.to(lab.device), test).by_family)
-rows = [
-    [
-        name,
-        *(lab.mean_spread([100 * e[f] for e in shares], "%") for f in families),
+
+# %%
+in_order = [results["joint", r] for r in range(3)]
+rows = []
+for name, shares in (("in order", in_order), ("in disorder", in_disorder)):
+    texts = [
+        lab.mean_spread([100 * e[f] for e in shares], "%") for f in families
     ]
-    for name, shares in (
-        ("in order", [results["joint", r] for r in range(3)]),
-        ("in disorder", in_disorder),
-    )
-]
+    rows.append([name, *texts])
 plots.table(rows, header=["joint, patches", *families])
 
 # %%
 found = lab.mean_spread([100 * e["exists"] for e in in_disorder], "%")
 print(f"predicted: {my_prediction:.0f} %, measured: {found}")
 worst = max(
-    np.mean([results["joint", r][f] - in_disorder[r][f] for r in range(3)])
+    np.mean([a[f] - b[f] for a, b in zip(in_order, in_disorder)])
     for f in families
 )
 lab.claim("disorder costs less than 4 points in each family", worst < 0.04)
@@ -1299,7 +1224,8 @@ lab.claim("disorder costs less than 4 points in each family", worst < 0.04)
 
 # %%
 def pointing_data(part, scenes):
-    """Pictures (n, 3, 64, 64), questions, the patches of the named object (n, 16), scenes."""
+    """Pictures (n, 3, 64, 64), questions, the patches of the named object
+    (n, 16), scenes."""
     drawn = world.generate("iid", part, scenes=scenes, seed=lab.seed + 10)
     # (scenes, 4), (scenes,)
     colour, count = drawn.scenes.colour, drawn.scenes.count
@@ -1313,16 +1239,10 @@ def pointing_data(part, scenes):
     chosen = drawn.scenes.select(rows)
     names = np.array(list(world.COLOURS))[colour[rows, which]]  # (n,)
     questions = [f"what shape is the {name} object?" for name in names]
-    # (n, 4, 4): left, top, right, bottom of each object
-    boxes = world.boxes(chosen)
-    # (n, 3, 64, 64)
+    # (n, 4): left, top, right, bottom of the named object
+    box = world.boxes(chosen)[np.arange(len(rows)), which]
     images = torch.from_numpy(drawn.images[rows]).float() / 255
-    return (
-        images,
-        questions,
-        touched(boxes[np.arange(len(rows)), which]),
-        chosen,
-    )
+    return images, questions, touched(box), chosen
 
 
 def touched(box):
@@ -1330,9 +1250,8 @@ def touched(box):
     start = np.arange(0, 64, 16)  # (4,)
     across = (box[:, :1] < start + 16) & (box[:, 2:3] > start)  # (n, 4)
     down = (box[:, 1:2] < start + 16) & (box[:, 3:] > start)  # (n, 4)
-    return torch.from_numpy(
-        (down[:, :, None] & across[:, None, :]).reshape(-1, 16)
-    )
+    both = down[:, :, None] & across[:, None, :]  # (n, 4, 4)
+    return torch.from_numpy(both.reshape(-1, 16))
 
 
 # %% [markdown]
@@ -1351,25 +1270,23 @@ def to_patches(model, images, questions):
     """Attention to the patches in both places: (2 places, n, heads, 16)."""
     # (n, words): [CLS] what shape is the red object
     x, mask = encode(tokenizer, questions)
-    index = torch.arange(len(images))
-    layers = model.attention(
-        *(t.to(lab.device) for t in (images, index, x, mask))
-    )
+    batch = (images, torch.arange(len(images)), x, mask)
+    layers = model.attention(*(t.to(lab.device) for t in batch))
     # the last 16 keys
     return torch.stack([layers[i][:, :, row, -16:].cpu() for i, row in ROWS])
 
 
 def pointing(model, images, questions, target):
-    """Share of pictures in which each head points at the target: (2 places, heads)."""
+    """Share of pictures in which each head points at the target (n, 16):
+    (2 places, heads)."""
     first = to_patches(model, images, questions).argmax(-1)  # (2, n, heads)
     hits = target.expand(2, -1, -1).gather(2, first)  # (2, n, heads)
     return hits.double().mean(1)  # (2, heads)
 
 
-choose_on, report_on = (
-    pointing_data("validation", 600),
-    pointing_data("test", 600),
-)
+# %%
+choose_on = pointing_data("validation", 400)
+report_on = pointing_data("test", 400)
 torch.manual_seed(lab.seed)
 groups = {
     f"{name}, untrained": [
@@ -1381,6 +1298,8 @@ groups = {
 groups |= {
     name: [models[name, r] for r in range(3)] for name in ("joint", "cross")
 }
+
+# %%
 best_head, pointed = {}, {}
 for name, members in groups.items():
     best_head[name] = [
@@ -1408,50 +1327,38 @@ sizes_of, boxes = report_on[3].size, world.boxes(report_on[3])
 # ties: at random
 by_size = sizes_of + np.random.default_rng(lab.seed).random(sizes_of.shape)
 largest = boxes[np.arange(len(boxes)), by_size.argmax(1)]  # (n, 4)
-middle = (largest[:, 1] + largest[:, 3]) // 32 * 4 + (
-    largest[:, 0] + largest[:, 2]
-) // 32  # (n,)
+
+
+def patch_in_the_middle(box):
+    """The number of the patch in the middle of each box (n, 4): (n,)."""
+    row, column = (box[:, 1] + box[:, 3]) // 32, (box[:, 0] + box[:, 2]) // 32
+    return torch.from_numpy(row * 4 + column)
+
+
+hit = target[torch.arange(len(target)), patch_in_the_middle(largest)]  # (n,)
 centre = 100 * target[:, fixed].double().mean().item()
-size = (
-    100
-    * target[torch.arange(len(target)), torch.from_numpy(middle)]
-    .double()
-    .mean()
-    .item()
-)
+size = 100 * hit.double().mean().item()
+
+# %%
 rows = [
     ["a random patch", *2 * [f"{100 * target.double().mean():.1f} %"]],
     ["the best fixed patch", *2 * [f"{centre:.1f} %"]],
     ["the middle of the largest object", *2 * [f"{size:.1f} %"]],
 ]
-rows += [
-    [
-        f"{name}, best head on validation",
-        *(lab.mean_spread(pointed[name, i], "%") for i in range(2)),
-    ]
-    for name in groups
-]
-plots.table(
-    rows,
-    header=[
-        f"points at the named object ({len(target)} test pictures)",
-        *PLACES,
-    ],
-)
+for name in groups:
+    texts = [lab.mean_spread(pointed[name, i], "%") for i in range(2)]
+    rows.append([f"{name}, best head on validation", *texts])
+header = f"points at the named object ({len(target)} test pictures)"
+plots.table(rows, header=[header, *PLACES])
 for name in ("joint", "cross"):
     for i, place in enumerate(PLACES):
-        print(
-            f"{name}, {place}, runs 0, 1, 2:"
-            f" {', '.join(f'{v:.0f} %' for v in pointed[name, i])}"
-        )
+        runs = ", ".join(f"{v:.0f} %" for v in pointed[name, i])
+        print(f"{name}, {place}, runs 0, 1, 2: {runs}")
 
 # %%
-untrained = [
-    v
-    for (name, _), values in pointed.items()
-    if "untrained" in name
-    for v in values
-]
+untrained = []
+for (name, _), values in pointed.items():
+    untrained += values if "untrained" in name else []
 lab.claim(
     "[CLS] of each cross model points better than every baseline, by 20 points",
     min(pointed["cross", 1]) > max(centre, size, *untrained) + 20,
@@ -1506,20 +1413,14 @@ def head_figure(i):
 # %% tags=["varies"]
 widgets.switcher(head_figure, labels, "head")
 
-# %%
+# %% tags=["figure"]
 figure, axes = plt.subplots(2, 4, figsize=(10, 5.8))
 for row, name, i in zip(axes, ("joint", "cross"), (0, 1)):
     head = best_head[name][shown[name]][i]
     head_row(row, maps[2 * (name == "cross") + i, :, head])
-    row[0].text(
-        -0.06,
-        0.5,
-        f"{name} {shown[name]}: {PLACES[i]}",
-        rotation=90,
-        va="center",
-        ha="right",
-        transform=row[0].transAxes,
-    )
+    text = f"{name} {shown[name]}: {PLACES[i]}"
+    place = {"rotation": 90, "va": "center", "ha": "right"}
+    row[0].text(-0.06, 0.5, text, transform=row[0].transAxes, **place)
 plots.show(
     figure,
     alt=(
@@ -1541,12 +1442,8 @@ shape_answer = {name: world.ANSWERS.index(name) for name in world.SHAPES}
 x_report, mask_report = (
     t.to(lab.device) for t in encode(tokenizer, report_on[1])
 )  # (n, words)
-y_report = torch.tensor(
-    [
-        shape_answer[world.ask(q, report_on[3], i)]
-        for i, q in enumerate(report_on[1])
-    ]
-)  # (n,)
+answers = [world.ask(q, report_on[3], i) for i, q in enumerate(report_on[1])]
+y_report = torch.tensor([shape_answer[a] for a in answers])  # (n,)
 
 
 # the features of a picture are computed once a model: (n, 16, dim)
@@ -1560,7 +1457,8 @@ with torch.no_grad():
 
 @torch.no_grad()
 def right_shapes(model, remove):
-    """Per cent of right shapes when the patches in `remove` (n, 16) become the mean of the rest."""
+    """Per cent of right shapes when the patches in `remove` (n, 16) become the
+    mean of the rest."""
     v = features[model]  # (n, 16, dim)
     kept = ~remove[..., None].to(lab.device)  # (n, 16, 1)
     # (n, 1, dim)
@@ -1608,32 +1506,20 @@ shapes = report_on[3].shape  # (n, 4), -1 where there is no object
 counts = (shapes[:, :, None] == np.arange(len(world.SHAPES))).sum(1)
 commonest = counts == counts.max(1, keepdims=True)  # (n, shapes)
 asked = (y_report - world.ANSWERS.index(world.SHAPES[0])).numpy()  # (n,)
-guess = (
-    100 * (commonest[np.arange(len(asked)), asked] / commonest.sum(1)).mean()
-)
+guess = commonest[np.arange(len(asked)), asked] / commonest.sum(1)  # (n,)
+guess = 100 * guess.mean()
 rows = [["(the commonest shape of the scene)", *2 * [f"{guess:.1f} %"]]]
-rows += [
-    [
-        what,
-        *(
-            lab.mean_spread(without[name, what], "%")
-            for name in ("joint", "cross")
-        ),
-    ]
-    for what in dict.fromkeys(what for _, what in without)
-]
+for what in dict.fromkeys(what for _, what in without):
+    both = [without[name, what] for name in ("joint", "cross")]
+    rows.append([what, *(lab.mean_spread(shares, "%") for shares in both)])
 plots.table(rows, header=["right shapes without", "joint", "cross"])
 for name in ("joint", "cross"):
+    all_lost = without[name, "all patches of the object"]
+    one_lost = without[name, "a random patch"]
     lab.claim(
         f"{name}: losing the object costs each model 15 points more than a"
         " random patch",
-        all(
-            a + 15 < b
-            for a, b in zip(
-                without[name, "all patches of the object"],
-                without[name, "a random patch"],
-            )
-        ),
+        all(a + 15 < b for a, b in zip(all_lost, one_lost)),
     )
 
 # %% [markdown]
@@ -1667,41 +1553,25 @@ def without_head(model, place, head):
         handle.remove()
 
 
+# %%
 off = {}
 for name in ("joint", "cross"):
     for i in range(2):
-        for run, (model, heads) in enumerate(
-            zip(groups[name], best_head[name])
-        ):
+        for model, heads in zip(groups[name], best_head[name]):
             each = [without_head(model, i, head) for head in range(8)]
             others = np.mean([each[h] for h in range(8) if h != heads[i]])
             off.setdefault((name, i), []).append((each[heads[i]], others))
 
 # %%
-rows = [
-    [
-        f"{name}, run {run}",
-        f"{without[name, 'nothing'][run]:.1f} %",
-        *(
-            f"{share:.1f} %"
-            for i in range(2)
-            for share in reversed(off[name, i][run])
-        ),
-    ]
-    for name in ("joint", "cross")
-    for run in range(3)
-]
-plots.table(
-    rows,
-    header=[
-        "right shapes",
-        "all heads",
-        "word: another off",
-        "chosen off",
-        "[CLS]: another off",
-        "chosen off",
-    ],
-)
+rows = []
+for name in ("joint", "cross"):
+    for run in range(3):
+        shares = [without[name, "nothing"][run]]
+        for i in range(2):
+            shares += reversed(off[name, i][run])
+        rows.append([f"{name}, run {run}", *(f"{s:.1f} %" for s in shares)])
+header = ["right shapes", "all heads", "word: another off", "chosen off"]
+plots.table(rows, header=[*header, "[CLS]: another off", "chosen off"])
 
 # %%
 worst = int(np.argmin([chosen for chosen, _ in off["cross", 1]]))
@@ -1742,35 +1612,27 @@ lab.claim(
 
 # %%
 def middle_patch(model, data):
-    """Features (n, dim) of the patch in the middle of the named object, and its shape (n,)."""
+    """Features (n, dim) of the patch in the middle of the named object, and its
+    shape (n,)."""
     images, questions, _, scenes = data
-    names = [q.split()[4] for q in questions]
-    which = (
-        scenes.colour
-        == np.array([list(world.COLOURS).index(n) for n in names])[:, None]
-    )
-    box = world.boxes(scenes)[np.arange(len(names)), which.argmax(1)]  # (n, 4)
-    # (n,)
-    middle = (box[:, 1] + box[:, 3]) // 32 * 4 + (box[:, 0] + box[:, 2]) // 32
+    named = [list(world.COLOURS).index(q.split()[4]) for q in questions]
+    which = scenes.colour == np.array(named)[:, None]  # (n, 4)
+    box = world.boxes(scenes)[np.arange(len(named)), which.argmax(1)]  # (n, 4)
     with torch.no_grad():
         v = model.stem(images.to(lab.device)).cpu()  # (n, 16, dim)
-    return (
-        v[torch.arange(len(v)), torch.from_numpy(middle)],
-        scenes.shape[which],
-    )
+    middle = v[torch.arange(len(v)), patch_in_the_middle(box)]  # (n, dim)
+    return middle, scenes.shape[which]
 
 
+# %%
 for name in ("joint", "cross"):
     scores = []
     for model in groups[name]:
-        probe = LogisticRegression(max_iter=2000).fit(
-            *middle_patch(model, choose_on)
-        )
+        probe = LogisticRegression(max_iter=2000)
+        probe.fit(*middle_patch(model, choose_on))
         scores.append(100 * probe.score(*middle_patch(model, report_on)))
-    print(
-        f"{name}: shape from one patch's features"
-        f" {lab.mean_spread(scores, '%')}"
-    )
+    share = lab.mean_spread(scores, "%")
+    print(f"{name}: shape from one patch's features {share}")
 
 # %% [markdown]
 # It is there, in one patch, and gets lost on the way to the answer. Together with the table above
@@ -1788,13 +1650,12 @@ for name in ("joint", "cross"):
 # %%
 @torch.no_grad()
 def red_weights(model, place, head, rows):
-    """Mean weight on all patches, and on the largest one, asked about the red object."""
+    """Mean weight on all patches, and on the largest one, asked about the red
+    object."""
     # (n, 3, 64, 64)
     images = torch.from_numpy(drawn.images[rows]).float() / 255
-    w = to_patches(
-        model, images, ["what shape is the red object?"] * len(images)
-    )
-    w = w[place, :, head]  # (n, 16)
+    asked = ["what shape is the red object?"] * len(images)
+    w = to_patches(model, images, asked)[place, :, head]  # (n, 16)
     return w.sum(1).mean().item(), w.max(1).values.mean().item()
 
 
@@ -1807,22 +1668,10 @@ for name, place in (("joint", 0), ("cross", 1)):
             red_weights(model, place, heads[place], r.nonzero()[0])
             for r in (has_red, ~has_red)
         ]
-        rows.append(
-            [
-                f"{name}, run {run}: {PLACES[place]}",
-                *(f"{part[j]:.2f}" for j in (0, 1) for part in seen),
-            ]
-        )
-plots.table(
-    rows,
-    header=[
-        "chosen head",
-        "on all patches: red there",
-        "no red",
-        "on the largest: red there",
-        "no red",
-    ],
-)
+        texts = (f"{part[j]:.2f}" for j in (0, 1) for part in seen)
+        rows.append([f"{name}, run {run}: {PLACES[place]}", *texts])
+header = ["chosen head", "on all patches: red there", "no red"]
+plots.table(rows, header=[*header, "on the largest: red there", "no red"])
 
 # %% [markdown]
 # (Scenes with something red have a few more objects, so small differences mean little.) The cross
@@ -1874,21 +1723,15 @@ vilt_b = JointConfig(
 )
 with torch.device("meta"):
     ours_large, theirs_large = JointEncoder(vilt_b), ViltModel(ViltConfig())
-for name, m in (
-    ("our encoder at ViLT-B's size", ours_large),
-    ("transformers' ViltModel", theirs_large),
-):
-    print(f"{name:29} {sum(p.numel() for p in m.parameters()):,} parameters")
-pooler = sum(p.numel() for p in theirs_large.pooler.parameters())
-rest = (
-    sum(p.numel() for p in theirs_large.parameters())
-    - pooler
-    - sum(p.numel() for p in ours_large.parameters())
+ours_counted, theirs_counted, pooler = (
+    sum(p.numel() for p in module.parameters())
+    for module in (ours_large, theirs_large, theirs_large.pooler)
 )
-print(
-    f"of ViltModel, its pooler:     {pooler:,}; the rest of the difference:"
-    f" {rest:,}"
-)
+print(f"our encoder at ViLT-B's size  {ours_counted:,} parameters")
+print(f"transformers' ViltModel       {theirs_counted:,} parameters")
+print(f"of ViltModel, its pooler:     {pooler:,}", end="; ")
+rest = theirs_counted - pooler - ours_counted
+print(f"the rest of the difference: {rest:,}")
 
 # %% [markdown]
 # The rest is six vectors of 768: ViLT has one more token for the picture and its place, a scale
@@ -1939,46 +1782,31 @@ print(
 quiz(
     [
         (
-            (
-                "q and k have entries with spread 1 and width 64. What is the"
-                " spread of q . k?"
-            ),
+            "q and k have entries with spread 1 and width 64. What is the"
+            " spread of q . k?",
             "8, the root of 64. Dividing by 8 brings it back to 1.",
         ),
         (
             "Why may every patch be attended to, while some words may not?",
-            (
-                "Padding fills up short sentences and means nothing. Every"
-                " picture has all of its patches."
-            ),
+            "Padding fills up short sentences and means nothing. Every picture"
+            " has all of its patches.",
         ),
         (
-            (
-                "A joint encoder has no table of places. What changes when"
-                " patches change their order?"
-            ),
-            (
-                "Only the patches' own outputs move along. [CLS] and the words'"
-                " outputs stay the same."
-            ),
+            "A joint encoder has no table of places. What changes when patches"
+            " change their order?",
+            "Only the patches' own outputs move along. [CLS] and the words'"
+            " outputs stay the same.",
         ),
         (
-            (
-                "Two towers of width 32 score 1,000 texts against 1,000"
-                " pictures. How many singular values of the score matrix can"
-                " differ from 0?"
-            ),
+            "Two towers of width 32 score 1,000 texts against 1,000 pictures."
+            " How many singular values of the score matrix can differ from 0?",
             "32 at most.",
         ),
         (
-            (
-                "Of 8 heads the best one on the test pictures points well. Why"
-                " is that number too good?"
-            ),
-            (
-                "It is the largest of 8 noisy numbers. Choose on validation"
-                " pictures, report on test ones."
-            ),
+            "Of 8 heads the best one on the test pictures points well. Why is"
+            " that number too good?",
+            "It is the largest of 8 noisy numbers. Choose on validation"
+            " pictures, report on test ones.",
         ),
     ]
 )

@@ -31,7 +31,7 @@
 # every head reads, and $d$ is `DIM` in the code. Sections 1 to 4 tell the story; 7, 8 and 10 may
 # be skipped at a first reading.
 
-# %%
+# %% tags=["setup"]
 import inspect
 import json
 import math
@@ -94,16 +94,15 @@ print(
     f"{len(train.images)} pictures to train on, {len(held_out.images)} held"
     f" out, {len(questions)} different questions"
 )
+
+# %% tags=["figure"]
 some = pictures["train"][:4].cpu()  # (4, 3, 64, 64)
-# (8, 3, 64, 64)
-both = torch.cat([some, perturb(some, torch.Generator().manual_seed(0))])
+changed = perturb(some, torch.Generator().manual_seed(0))
+both = torch.cat([some, changed])  # (8, 3, 64, 64)
 figure = plots.images_grid(both, ["v"] * 4 + ["v'"] * 4, size=1.7)
 plots.show(
     figure,
-    alt=(
-        "Four pictures with a coloured shape; below, the same shifted and"
-        " noisy."
-    ),
+    alt="Four pictures of one shape each; below, the same shifted and noisy.",
 )
 
 # %% [markdown]
@@ -128,10 +127,8 @@ class Joint(nn.Module):
             visual_dim=64,
             vocab_size=data.tokenizer.get_vocab_size(),
         )
-        self.stem, self.encoder = (
-            PatchStem(config.visual_dim),
-            JointEncoder(config),
-        )
+        self.stem = PatchStem(config.visual_dim)
+        self.encoder = JointEncoder(config)
 
     def forward(self, images, x, mask):
         v = self.stem(images)  # (batch, patches, visual_dim)
@@ -139,16 +136,11 @@ class Joint(nn.Module):
 
 
 def draw(questions_a_batch, pictures_a_question, generator):
-    """A batch without labels: random questions, and random pictures for each."""
-    size, device = (questions_a_batch,), lab.device
-    group = torch.randint(
-        len(questions), size, generator=generator, device=device
-    )
-    # (batch,) which question
-    group = group.repeat_interleave(pictures_a_question)
-    chosen = torch.randint(
-        len(train.images), (len(group),), generator=generator, device=device
-    )
+    """A batch without labels: random questions, random pictures for each."""
+    random = {"generator": generator, "device": lab.device}
+    group = torch.randint(len(questions), (questions_a_batch,), **random)
+    group = group.repeat_interleave(pictures_a_question)  # (batch,) question
+    chosen = torch.randint(len(train.images), (len(group),), **random)
     return pictures["train"][chosen], x_all[group], mask_all[group], group
 
 
@@ -164,24 +156,30 @@ def draw(questions_a_batch, pictures_a_question, generator):
 def pretrain(
     loss_of, questions_a_batch, pictures_a_question, change=perturb, watch=None
 ):
-    """Trains a fresh `Joint` on loss_of(h, h_other, group, predictor). Returns it, and L_vs."""
+    """Trains a fresh `Joint` on loss_of(h, h_other, group, predictor).
+
+    Returns the model, and L_vs of every update.
+    """
     torch.manual_seed(lab.seed)
     model, predictor = Joint().to(lab.device), Predictor(DIM).to(lab.device)
     parameters = [*model.parameters(), *predictor.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        parameters, lr=1e-3, weight_decay=0.01, fused=True
+    )
     generator = torch.Generator(lab.device).manual_seed(lab.seed)
     l_vs = []
     for step in range(STEPS):
         images, x, mask, group = draw(
             questions_a_batch, pictures_a_question, generator
         )
-        h = model(images, x, mask)  # (batch, dim)
-        h_other = model(change(images, generator), x, mask)  # (batch, dim)
+        views = torch.cat([images, change(images, generator)])  # v, then v'
+        both = model(views, x.repeat(2, 1), mask.repeat(2, 1))
+        h, h_other = both.chunk(2)  # (batch, dim) each
         l_vs.append(consistency(h.detach(), h_other.detach()).item())
         optimizer.zero_grad()
         loss_of(h, h_other, group, predictor).backward()
         optimizer.step()
-        if watch is not None and step % 10 == 9:
+        if watch is not None and step % 20 == 19:
             watch(model)
     return model.eval(), np.array(l_vs)
 
@@ -201,26 +199,21 @@ def pretrain(
 # the same pictures and questions for every model
 chooser = torch.Generator().manual_seed(7)
 GRID_QUESTIONS = torch.randperm(len(questions), generator=chooser)[:12].tolist()
-# (256,) a question for each of
-MIXED = torch.randint(len(questions), (256,), generator=chooser)
-# 256 pictures
-MIXED_PICTURES = torch.randint(len(held_out.images), (256,), generator=chooser)
 grid_images = pictures["held out"][:64]  # (64, 3, 64, 64)
-# (64, 3, 64, 64)
-grid_other = perturb(grid_images.cpu(), chooser).to(lab.device)
-# (256, 3, 64, 64)
+# 256 random questions, each about a random picture
+MIXED = torch.randint(len(questions), (256,), generator=chooser)
+MIXED_PICTURES = torch.randint(len(held_out.images), (256,), generator=chooser)
 mixed_images = pictures["held out"][MIXED_PICTURES.to(lab.device)]
+# the perturbed versions, (64, 3, 64, 64)
+grid_other = perturb(grid_images.cpu(), chooser).to(lab.device)
 
 
 @torch.no_grad()
 def ask_each(model, question_ids, images):
     """Every question about every picture: h (questions, pictures, dim)."""
+    n = len(images)
     rows = [
-        model(
-            images,
-            x_all[[q]].expand(len(images), -1),
-            mask_all[[q]].expand(len(images), -1),
-        )
+        model(images, x_all[[q]].expand(n, -1), mask_all[[q]].expand(n, -1))
         for q in question_ids
     ]
     return torch.stack(rows).cpu()
@@ -229,9 +222,8 @@ def ask_each(model, question_ids, images):
 @torch.no_grad()
 def ask_mixed(model, images):
     """One random question about each of 256 pictures: h (256, dim)."""
-    return model(
-        images, x_all[MIXED.to(lab.device)], mask_all[MIXED.to(lab.device)]
-    ).cpu()
+    rows = MIXED.to(lab.device)
+    return model(images, x_all[rows], mask_all[rows]).cpu()
 
 
 # %%
@@ -260,15 +252,13 @@ my_prediction = 5.0  # a guess, written down before the run
 # %%
 my_prediction = check("05.1", my_prediction)
 
-# %% tags=["varies"]
+# %%
 seen = []
 
 
 def watch(model):
-    grid, mixed = (
-        ask_each(model, GRID_QUESTIONS, grid_images),
-        ask_mixed(model, mixed_images),
-    )
+    grid = ask_each(model, GRID_QUESTIONS, grid_images)
+    mixed = ask_mixed(model, mixed_images)
     seen.append(
         (indicators.visual_share(grid), indicators.effective_rank(mixed))
     )
@@ -280,6 +270,8 @@ def l_vs_alone(h, h_other, group, predictor):
 
 alone, alone_l_vs = pretrain(l_vs_alone, 64, 1, watch=watch)
 models = {"start": start, "L_vs alone": alone}
+
+# %% tags=["figure", "varies"]
 figure, axis = plt.subplots(figsize=(6, 3))
 axis.semilogy(range(1, len(alone_l_vs) + 1), alone_l_vs)
 axis.set(xlabel="update", ylabel="$L_{vs}$", title="A perfect run?")
@@ -295,30 +287,22 @@ plots.show(
 # No labels, and the loss falls by powers of ten (each step of the scale is one). Many a training
 # log shows nothing else. Now the other two curves, each divided by its value at the start.
 
-# %% tags=["varies"]
+# %%
 rank_at_start = indicators.effective_rank(ask_mixed(start, mixed_images))
 # (looks,) each
 shares, ranks = np.array([(share_at_start, rank_at_start), *seen]).T
+
+# %% tags=["figure", "varies"]
 figure, axis = plt.subplots(figsize=(6.6, 3.6))
-updates = np.arange(len(shares)) * 10
+updates = np.arange(len(shares)) * 20
 smooth = np.convolve(alone_l_vs, np.ones(5) / 5, "valid")
-axis.semilogy(
-    np.arange(len(smooth)) + 3,
-    smooth / alone_l_vs[0],
-    color="C0",
-    label="$L_{vs}$",
-)
+at = np.arange(len(smooth)) + 3
+axis.semilogy(at, smooth / alone_l_vs[0], color="C0", label="$L_{vs}$")
 axis.semilogy(
     updates, ranks / ranks[0], "--", color="C4", label="effective rank"
 )
-axis.semilogy(
-    updates,
-    shares / shares[0],
-    "-o",
-    markersize=3,
-    color="C1",
-    label="picture's share of h",
-)
+label = "picture's share of h"
+axis.semilogy(updates, shares / shares[0], "-oC1", markersize=3, label=label)
 axis.set(
     xlabel="update",
     ylabel="value / value at the start",
@@ -417,7 +401,7 @@ lab.claim(
 
 # %%
 def gradient_of_consistency(B, v, v_other):
-    """The gradient by B of mean_i ||B v_i - B v'_i||^2: a tensor (dim, visual_dim)."""
+    """The gradient by B of mean_i ||B v_i - B v'_i||^2: (dim, visual_dim)."""
     ### BEGIN SOLUTION
     difference = v - v_other  # (batch, visual_dim)
     # the gradient of ||B d||^2 is 2 B d d^T; d.T @ d adds the d d^T up
@@ -447,15 +431,11 @@ for entries in ([1.0, 1.0], [1.0, 0.0]):  # which entries of v are disturbed
         f"disturbed {entries}: B after 40 steps {rounded}, predicted factor"
         f" {predicted:.2f}"
     )
+expected = torch.tensor([[predicted, 2.0], [-predicted, 1.0]])
 lab.claim(
     "what is not disturbed keeps its weights, what is disturbed fades as"
     " predicted",
-    torch.allclose(
-        B,
-        torch.tensor([[1.0, 2.0], [-1.0, 1.0]])
-        * torch.tensor([predicted, 1.0]),
-        atol=0.02,
-    ),
+    torch.allclose(B, expected, atol=0.02),
 )
 
 # %% [markdown]
@@ -498,8 +478,7 @@ lab.claim(
 def visual_share(h):
     """E Var(h | x) / Var(h), both summed over dim: a number or a tensor ()."""
     ### BEGIN SOLUTION
-    # (): over pictures, at each question
-    within = h.var(1, correction=0).mean(0).sum()
+    within = h.var(1, correction=0).mean(0).sum()  # (): at each question
     total = h.flatten(0, 1).var(0, correction=0).sum()  # (): over all rows
     return within / total
     ### END SOLUTION
@@ -513,10 +492,9 @@ visual_share = check("05.3", visual_share)
 by_hand = visual_share(torch.tensor([[1.0, 3.0], [5.0, 11.0]])[..., None])
 print(f"by hand 5/14 = {5 / 14:.4f}, computed {float(by_hand):.4f}")
 h = ask_each(start, GRID_QUESTIONS, grid_images).double()  # (12, 64, dim)
-words = (
-    h.mean(1).var(0, correction=0).sum()
-    / h.flatten(0, 1).var(0, correction=0).sum()
-)  # ()
+all_rows = h.flatten(0, 1)  # (12 * 64, dim)
+words = h.mean(1).var(0, correction=0).sum()  # ()
+words = words / all_rows.var(0, correction=0).sum()
 total = float(visual_share(h) + words)
 print(f"picture's share + words' share = {total:.12f}")
 lab.claim("the two shares add up to 1 to ten digits", abs(total - 1) < 1e-10)
@@ -564,42 +542,34 @@ cases = {
     "a constant": torch.ones(40, 16, 32),
     "words only": word_part,
 }
-NAMES = [
-    "std",
-    "norm. std",
-    "eff. rank",
-    "part. ratio",
-    "uniformity",
-    "std, fixed x",
-    "share",
-]
+
+# %%
+USUAL = {
+    "std": indicators.batch_std,
+    "norm. std": indicators.normalised_std,
+    "eff. rank": indicators.effective_rank,
+    "part. ratio": indicators.participation_ratio,
+    "uniformity": indicators.uniformity,
+}
+AT_FIXED_X = {
+    "std, fixed x": indicators.std_given_question,
+    "share": indicators.visual_share,
+}
+NAMES = [*USUAL, *AT_FIXED_X]
 
 
 def all_indicators(mixed, grid):
-    """The seven indicators of NAMES for h of a mixed batch (batch, dim) and of a grid."""
-    usual = (
-        indicators.batch_std,
-        indicators.normalised_std,
-        indicators.effective_rank,
-        indicators.participation_ratio,
-        indicators.uniformity,
-    )
-    return [f(mixed) for f in usual] + [
-        indicators.std_given_question(grid),
-        indicators.visual_share(grid),
+    """The seven indicators of NAMES, from h of a mixed batch and of a grid."""
+    return [f(mixed) for f in USUAL.values()] + [
+        f(grid) for f in AT_FIXED_X.values()
     ]
 
 
-rows = [
-    [
-        name,
-        *(
-            f"{v:.3f}" if abs(v) < 0.01 else f"{v:.2f}"
-            for v in all_indicators(h.flatten(0, 1), h)
-        ),
-    ]
-    for name, h in cases.items()
-]
+rows = []
+for name, h in cases.items():
+    values = all_indicators(h.flatten(0, 1), h)
+    texts = (f"{v:.3f}" if abs(v) < 0.01 else f"{v:.2f}" for v in values)
+    rows.append([name, *texts])
 plots.table(rows, header=["h", *NAMES])
 
 # %% [markdown]
@@ -623,10 +593,10 @@ plots.table(rows, header=["h", *NAMES])
 
 # %%
 def fool(questions, pictures, dim):
-    """A tensor h (questions, pictures, dim), healthy by the usual indicators, without a picture."""
+    """h (questions, pictures, dim), healthy to all but those that fix x."""
     ### BEGIN SOLUTION
-    words = torch.randn(questions, 1, dim)  # one random vector a question ...
-    # ... the same for every picture
+    # one random vector a question, the same for every picture
+    words = torch.randn(questions, 1, dim)
     return words.expand(questions, pictures, dim)
     ### END SOLUTION
 
@@ -652,17 +622,15 @@ fool = check("05.4", fool)
 # the same thing. Ours against the formula, written out in NumPy:
 
 # %%
-# (50, 8) two views
-a, b = torch.randn(2, 50, 8, generator=torch.Generator().manual_seed(3))
+generator = torch.Generator().manual_seed(3)
+a, b = torch.randn(2, 50, 8, generator=generator)  # (50, 8) two views
 by_hand = 25 * np.square(a.numpy() - b.numpy()).mean()
 for z in (a.numpy(), b.numpy()):
     # (8,); the 1e-4 keeps the root's slope finite at 0
     s = np.sqrt(z.var(0, ddof=1) + 1e-4)
     C = np.cov(z, rowvar=False)  # (8, 8)
-    by_hand += (
-        0.5 * 25 * np.maximum(0, 1 - s).mean()
-        + (C**2)[~np.eye(8, dtype=bool)].sum() / 8
-    )
+    by_hand += 25 * np.maximum(0, 1 - s).mean() / 2
+    by_hand += (C**2)[~np.eye(8, dtype=bool)].sum() / 8
 print(f"ours {vicreg(a, b):.5f}, by hand {by_hand:.5f}")
 lab.claim(
     "VICReg equals its formula to five digits",
@@ -681,10 +649,8 @@ models["VICReg"], _ = pretrain(
 def diagnose(name, columns=slice(None)):
     """The indicators of a trained model, as texts with their spread."""
     model = models[name]
-    values = all_indicators(
-        ask_mixed(model, mixed_images),
-        ask_each(model, GRID_QUESTIONS, grid_images),
-    )
+    mixed = ask_mixed(model, mixed_images)
+    values = all_indicators(mixed, ask_each(model, GRID_QUESTIONS, grid_images))
     values[-1] *= 100  # the share in per cent
     digits, units = [2, 2, 0, 0, 2, 4, 3], [""] * 6 + ["%"]
     texts = [
@@ -702,9 +668,10 @@ for name in models:
 plots.table(rows, header=["", *NAMES[:5]])
 print(f"(best possible: norm. std about 1, rank {DIM}, uniformity about -4)")
 h = ask_mixed(start, mixed_images)  # (256, dim)
+lengths = h.norm(dim=1)  # (256,)
 print(
-    f"start: mean length of h {h.norm(dim=1).mean():.1f}, "
-    f"length of its mean {h.mean(0).norm():.1f}"
+    f"start: mean length of h {lengths.mean():.1f},"
+    f" length of its mean {h.mean(0).norm():.1f}"
 )
 
 # %% [markdown]
@@ -754,14 +721,14 @@ lab.claim(
 
 # %%
 def variance_hinge_given_words(h, group):
-    """Mean over dim of max(0, 1 - s), s the standard deviation around each group's mean: a tensor
-    () through which gradients flow."""
+    """Mean over dim of max(0, 1 - s), s the standard deviation around each
+    group's mean: a tensor () through which gradients flow."""
     ### BEGIN SOLUTION
     centred = h.clone()  # (batch, dim)
     for g in group.unique():
         centred[group == g] = h[group == g] - h[group == g].mean(0)
-    # (dim,)
-    variance = centred.square().sum(0) / (len(h) - len(group.unique()))
+    freedom = len(h) - len(group.unique())
+    variance = centred.square().sum(0) / freedom  # (dim,)
     return F.relu(1 - (variance + 1e-4).sqrt()).mean()
     ### END SOLUTION
 
@@ -772,23 +739,22 @@ variance_hinge_given_words = check("05.5", variance_hinge_given_words)
 
 # %%
 def vicreg_given_words(h, h_other, group, predictor):
-    """VICReg whose variance term is yours, and whose covariance is taken around each group."""
+    """VICReg with your variance term, and the covariance around each group."""
+    views = (h, h_other)
     invariance = consistency(h, h_other) / h.shape[1]
-    variance = (
-        sum(variance_hinge_given_words(z, group) for z in (h, h_other)) / 2
-    )
-    covariance = sum(covariance_penalty(z, group) for z in (h, h_other))
+    variance = sum(variance_hinge_given_words(z, group) for z in views) / 2
+    covariance = sum(covariance_penalty(z, group) for z in views)
     return 25 * invariance + 25 * variance + covariance
 
 
 g = torch.arange(4).repeat_interleave(3)  # (12,)
-difference = vicreg_given_words(a[:12], b[:12], g, None) - vicreg(
-    a[:12], b[:12], g
-)
+ours = vicreg_given_words(a[:12], b[:12], g, None)
+difference = abs(ours - vicreg(a[:12], b[:12], g))
 print(
-    "difference to the package's vicreg(h, h_other, group):"
-    f" {abs(difference):.0e}"
+    f"difference to the package's vicreg(h, h_other, group): {difference:.0e}"
 )
+
+# %%
 models["VICReg given x"], _ = pretrain(vicreg_given_words, 4, 16)
 found["VICReg given x"], _ = diagnose("VICReg given x")
 
@@ -822,28 +788,26 @@ lab.claim(
 # indicators see. Bottom: *one* question, asked about 200 pictures, in the colour of the shape in
 # the picture. If the model looks, the bottom row must spread, and colours should part.
 
-# %% tags=["varies"]
-COLOURS = tuple(
-    a
-    for a in data.answers
-    if a not in ("yes", "no", "circle", "rectangle", "triangle")
-)
+# %%
+OTHERS = ("yes", "no", "circle", "rectangle", "triangle")
+COLOURS = tuple(a for a in data.answers if a not in OTHERS)
 FIXED = questions.index("what color is the shape?")
 
 
 def with_label(part, names):
-    """The pictures (images, 3, 64, 64) whose label is known from an answer, and the labels."""
+    """The pictures whose label is known from an answer, and the labels."""
     known = part.restrict_answers(names)
-    rows = torch.tensor(
-        [
-            (known.image_index == i).nonzero()[0, 0].item()
-            for i in range(len(known.images))
-        ]
-    )
+    rows = [  # the first question about each picture
+        (known.image_index == i).nonzero()[0, 0].item()
+        for i in range(len(known.images))
+    ]
+    # (images, 3, 64, 64), (images,)
     return known.images.to(lab.device).float() / 255, known.y[rows]
 
 
 colour_images, colour = with_label(held_out, COLOURS)
+
+# %% tags=["figure", "varies"]
 figure, axes = plt.subplots(2, 4, figsize=(11, 5.6), sharex="col", sharey="col")
 titles = {
     "start": "before training",
@@ -856,20 +820,14 @@ titles = {
 }
 for (top, bottom), (name, title) in zip(axes.T, titles.items()):
     mixed = ask_mixed(models[name], mixed_images)  # (256, dim)
-    # (200, dim)
     fixed = ask_each(models[name], [FIXED], colour_images[:200])[0]
-    plane = torch.linalg.svd(mixed - mixed.mean(0), full_matrices=False)[2][
-        :2
-    ].T  # (dim, 2)
-    top.scatter(*((mixed - mixed.mean(0)) @ plane).T, s=8, color="0.45")
+    mixed, fixed = mixed - mixed.mean(0), fixed - fixed.mean(0)  # (200, dim)
+    directions = torch.linalg.svd(mixed, full_matrices=False)[2]  # (dim, dim)
+    plane = directions[:2].T  # (dim, 2)
+    top.scatter(*(mixed @ plane).T, s=8, color="0.45")
     names = [COLOURS[i] for i in colour[:200]]
-    bottom.scatter(
-        *((fixed - fixed.mean(0)) @ plane).T,
-        s=12,
-        c=names,
-        edgecolors="0.7",
-        linewidths=0.3,
-    )
+    edges = {"edgecolors": "0.7", "linewidths": 0.3}
+    bottom.scatter(*(fixed @ plane).T, s=12, c=names, **edges)
     top.set_title(title, fontsize=10)
     bottom.set_xlabel(
         f"effective rank {found[name][2]:.0f} of {DIM}\n"
@@ -919,17 +877,13 @@ h, h_other = model(images, x, mask), model(perturb(images, chooser), x, mask)
 stopped = 0.5 * (
     consistency(h, h_other.detach()) + consistency(h.detach(), h_other)
 )
-full = torch.autograd.grad(
-    consistency(h, h_other),
-    list(model.parameters()),
-    retain_graph=True,
-    allow_unused=True,
-)
-half = torch.autograd.grad(stopped, list(model.parameters()), allow_unused=True)
-worst = max(
-    (a / 2 - b).abs().max() for a, b in zip(full, half) if a is not None
-)
-largest = max(a.abs().max() for a in full if a is not None)
+used = [p for p in model.parameters() if p.requires_grad]
+options = {"retain_graph": True, "allow_unused": True}
+full = torch.autograd.grad(consistency(h, h_other), used, **options)
+half = torch.autograd.grad(stopped, used, **options)
+pairs = [(a, b) for a, b in zip(full, half) if a is not None]
+worst = max((a / 2 - b).abs().max() for a, b in pairs)
+largest = max(a.abs().max() for a, _ in pairs)
 print(f"largest difference to half of the gradient {worst:.0e}")
 lab.claim(
     "with stop-gradient alone, the gradient of every weight is half of what"
@@ -959,7 +913,8 @@ lab.claim(
 
 # %%
 def simsiam_loss(h, h_other, predictor):
-    """The negative cosine of each view's prediction with the other view, which gets no gradient."""
+    """The mean negative cosine of each view's prediction with the other view,
+    which gets no gradient."""
     ### BEGIN SOLUTION
     # the prediction learns, its target doesn't: detach what is predicted
     one = F.cosine_similarity(predictor(h), h_other.detach(), dim=-1).mean()
@@ -982,6 +937,8 @@ simsiam_loss = check("05.6", simsiam_loss)
 models["SimSiam"], _ = pretrain(
     lambda h, h_other, group, p: simsiam_loss(h, h_other, p), 64, 1
 )
+
+# %%
 models["InfoNCE"], _ = pretrain(
     lambda h, h_other, group, p: info_nce(h, h_other), 64, 1
 )
@@ -1002,69 +959,47 @@ probe_images, probe_colour = (
     part[:1200] for part in with_label(train, COLOURS)
 )
 test_images, test_colour = with_label(test, COLOURS)
+h_of_probe = {}  # by name of the model: h at FIXED, to fit on and to test on
 
 
-def probe(
-    model,
-    labels,
-    labels_new,
-    fixed=FIXED,
-    images=probe_images,
-    images_new=test_images,
-    scale=True,
-):
-    """Share of right answers of a linear classifier on h at one question, on new pictures."""
-    h = ask_each(model, [fixed], images)[0].double().numpy()  # (images, dim)
-    # (images, dim)
-    h_new = ask_each(model, [fixed], images_new)[0].double().numpy()
+def probe(name, new_labels=test_colour, scale=True):
+    """Per cent of right colours that a linear classifier reads from h."""
+    if name not in h_of_probe:
+        h_of_probe[name] = [
+            ask_each(models[name], [FIXED], images)[0].double().numpy()
+            for images in (probe_images, test_images)
+        ]
+    h, h_new = h_of_probe[name]  # (images, dim) each
     line = LogisticRegression(max_iter=1000)
     line = make_pipeline(StandardScaler(), line) if scale else line
-    return line.fit(h, labels.numpy()).score(h_new, labels_new.numpy())
+    line.fit(h, probe_colour.numpy())
+    return 100 * line.score(h_new, new_labels.numpy())
 
 
+# %%
 commonest = (test_colour == probe_colour.mode().values).double().mean().item()
 rows = [
     ["always the commonest colour", "", "", "", "", f"{100 * commonest:.1f} %"]
 ]
 probed = {}
-ORDER = (
-    "start",
-    "L_vs alone",
-    "VICReg",
-    "VICReg, 4 x 16",
-    "VICReg given x",
-    "SimSiam",
-    "InfoNCE",
-    "InfoNCE, 4 x 16",
-    "InfoNCE given x",
-)
-for name in ORDER:  # each control stands between the two that it tells apart
-    found[name], row = diagnose(name)
-    probed[name] = 100 * probe(models[name], probe_colour, test_colour)
-    rows.append(
-        [
-            name,
-            row[1],
-            row[3],
-            row[6],
-            row[7],
-            lab.measured(f"05.{name}.probe", probed[name], "%"),
-        ]
-    )
-plots.table(
-    rows, header=["", NAMES[0], NAMES[2], NAMES[5], NAMES[6], "colour probe"]
-)
+# each control stands between the two that it tells apart
+ORDER = ["start", "L_vs alone", "VICReg", "VICReg, 4 x 16", "VICReg given x"]
+ORDER += ["SimSiam", "InfoNCE", "InfoNCE, 4 x 16", "InfoNCE given x"]
+COLUMNS = [0, 2, 5, 6]  # of NAMES
+for name in ORDER:
+    found[name], texts = diagnose(name)
+    probed[name] = probe(name)
+    text = lab.measured(f"05.{name}.probe", probed[name], "%")
+    rows.append([name, *(texts[1 + i] for i in COLUMNS), text])
+plots.table(rows, header=["", *(NAMES[i] for i in COLUMNS), "colour probe"])
 
 # %%
 cured = min(probed["VICReg given x"], probed["InfoNCE given x"])
+others = [probed[n] for n in ("start", "L_vs alone", "VICReg", "SimSiam")]
 lab.claim(
     "with the words held fixed, both cures lead the untrained model, L_vs"
     " alone, VICReg and SimSiam by more than 10 points of the colour probe",
-    cured
-    > 10
-    + max(
-        probed[name] for name in ("start", "L_vs alone", "VICReg", "SimSiam")
-    ),
+    cured > 10 + max(others),
 )
 
 # %% [markdown]
@@ -1092,7 +1027,7 @@ lab.claim(
 # choosing $v'$ means deciding what the model may forget. Below, `mix_colours` gives each picture
 # new channels, random mixtures of the three old ones.
 
-# %%
+# %% tags=["figure"]
 # with shifts large enough to be seen
 generator = torch.Generator().manual_seed(38)
 changes = {
@@ -1102,10 +1037,8 @@ changes = {
     "noise": lambda p: noise(p, 0.05, generator),
     "mix colours": lambda p: mix_colours(p, generator=generator),
 }
-# (10, 3, 64, 64)
-views = torch.cat([change(some[:2]) for change in changes.values()])
-# (10, 3, 64, 64) row by row
-views = views.view(5, 2, 3, 64, 64).transpose(0, 1).flatten(0, 1)
+views = [change(some[:2]) for change in changes.values()]
+views = torch.stack(views, 1).flatten(0, 1)  # (10, 3, 64, 64) row by row
 figure = plots.images_grid(views, list(changes) * 2, columns=5, size=1.6)
 plots.show(
     figure,
@@ -1161,9 +1094,7 @@ models["colours mixed"], _ = pretrain(
     change=perturb_colour,
 )
 found["colours mixed"], _ = diagnose("colours mixed")
-probed["colours mixed"] = 100 * probe(
-    models["colours mixed"], probe_colour, test_colour
-)
+probed["colours mixed"] = probe("colours mixed")
 plots.table(
     [
         [
@@ -1202,43 +1133,30 @@ lab.claim(
 # square).
 
 # %%
-shuffle = torch.randperm(
-    len(test_colour), generator=torch.Generator().manual_seed(5)
-)
+generator = torch.Generator().manual_seed(5)
+shuffle = torch.randperm(len(test_colour), generator=generator)
 rows, plain, exchanged = [], {}, {}
 for name in ("start", "L_vs alone", "VICReg", "VICReg given x"):
-    plain[name] = 100 * probe(
-        models[name], probe_colour, test_colour, scale=False
-    )
-    exchanged[name] = 100 * probe(
-        models[name], probe_colour, test_colour[shuffle]
-    )
+    plain[name] = probe(name, scale=False)
+    exchanged[name] = probe(name, test_colour[shuffle])
     grid, other = (
-        ask_each(models[name], GRID_QUESTIONS, im)
-        for im in (grid_images, grid_other)
+        ask_each(models[name], GRID_QUESTIONS, images)
+        for images in (grid_images, grid_other)
     )
+    sensitivity = indicators.visual_sensitivity(grid, other)
     rows.append(
         [
             name,
             lab.measured(f"05.{name}.probe", probed[name], "%"),
             lab.measured(f"05.{name}.plain", plain[name], "%"),
             lab.measured(f"05.{name}.exchanged", exchanged[name], "%"),
-            lab.measured(
-                f"05.{name}.sensitivity",
-                indicators.visual_sensitivity(grid, other),
-            ),
+            lab.measured(f"05.{name}.sensitivity", sensitivity),
         ]
     )
-plots.table(
-    rows,
-    header=[
-        "",
-        "probe that rescales",
-        "probe that does not",
-        "pictures exchanged",
-        "sensitivity",
-    ],
-)
+header = ["", "probe that rescales", "probe that does not"]
+plots.table(rows, header=[*header, "pictures exchanged", "sensitivity"])
+
+# %%
 print(f"always the commonest colour: {100 * commonest:.1f} %")
 lab.claim(
     "after L_vs alone the rescaling probe still reads colours, more than 25"
@@ -1286,18 +1204,13 @@ for step in range(lab.steps(cpu=400, gpu=400)):
     # (256, 16, 3), (256, 32)
     v, text = patches[train.image_index[rows]], texts(which[rows])
     distance = picture_text_distance(v, text, project)
-    curve.append(
-        (
-            distance.item(),
-            indicators.batch_std(project(v.mean(1)).detach()),
-            indicators.batch_std(text.detach()),
-        )
-    )
+    sides = (project(v.mean(1)).detach(), text.detach())  # (256, 32) each
+    curve.append((distance.item(), *map(indicators.batch_std, sides)))
     optimizer.zero_grad()
     distance.backward()
     optimizer.step()
 
-# %% tags=["varies"]
+# %% tags=["figure", "varies"]
 curve = np.array(curve)  # (updates, 3)
 series = {
     "distance": curve[:, 0] ** 0.5,
@@ -1318,6 +1231,8 @@ plots.show(
         " powers of ten, and the spread of both sides falls with it."
     ),
 )
+
+# %%
 lab.claim(
     "the squared distance falls more than a thousandfold, and both sides keep"
     " less than a tenth of their spread",
@@ -1351,29 +1266,38 @@ lab.claim(
 
 # %%
 answered = train.restrict_answers(COLOURS)
-few = torch.randperm(
-    len(answered), generator=torch.Generator().manual_seed(lab.seed)
-)[:64]
-few_images = (
-    answered.images[answered.image_index[few]].to(lab.device).float() / 255
-)
+generator = torch.Generator().manual_seed(lab.seed)
+few = torch.randperm(len(answered), generator=generator)[:64]  # (64,)
+few_images = answered.images[answered.image_index[few]]  # (64, 3, 64, 64)
+few_images = few_images.to(lab.device).float() / 255
 few_x, few_mask, few_y = (
     part[few].to(lab.device) for part in (answered.x, answered.mask, answered.y)
 )
 asked = test.restrict_answers(COLOURS)
+asked_images = asked.images[asked.image_index].to(lab.device).float() / 255
 
 
+@torch.no_grad()
+def share_right(model, head):
+    """The share of right answers to the test set's colour questions."""
+    h = model(asked_images, asked.x.to(lab.device), asked.mask.to(lab.device))
+    guess = head(h[:, None]).argmax(1).cpu()  # (questions,)
+    return (guess == asked.y).double().mean().item()
+
+
+# %%
 def tune(labelled, extra=None):
-    """Trains on 64 labels, `labelled` rows an update, plus 0.1 * extra(h, h_other, group) on 32
-    unlabelled ones if given. Gives the share of right answers on the test set.
+    """Trains on 64 labels, `labelled` rows an update, plus
+    0.1 * extra(h, h_other, group) on 32 unlabelled ones if given.
+
+    Gives the share of right answers on the test set.
     """
     torch.manual_seed(lab.seed)
-    model, head = (
-        Joint().to(lab.device),
-        AnswerHead(DIM, len(COLOURS)).to(lab.device),
-    )
+    model = Joint().to(lab.device)
+    head = AnswerHead(DIM, len(COLOURS)).to(lab.device)
+    parameters = [*model.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(
-        [*model.parameters(), *head.parameters()], lr=1e-3, weight_decay=0.01
+        parameters, lr=1e-3, weight_decay=0.01, fused=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: warmup_cosine(step, STEPS // 5, STEPS)
@@ -1383,65 +1307,47 @@ def tune(labelled, extra=None):
         rows = torch.randint(
             len(few), (labelled,), generator=generator, device=lab.device
         )
-        h = model(
-            perturb(few_images[rows], generator), few_x[rows], few_mask[rows]
-        )  # (rows, dim)
+        images = perturb(few_images[rows], generator)  # (rows, 3, 64, 64)
+        h = model(images, few_x[rows], few_mask[rows])  # (rows, dim)
         loss = F.cross_entropy(head(h[:, None]), few_y[rows])
         if extra is not None:
             images, x, mask, group = draw(2, 16, generator)
-            pair = [
-                model(perturb(images, generator), x, mask) for _ in range(2)
-            ]
-            loss = loss + 0.1 * extra(*pair, group)
+            images = perturb(images.repeat(2, 1, 1, 1), generator)  # two views
+            both = model(images, x.repeat(2, 1), mask.repeat(2, 1))  # (64, dim)
+            loss = loss + 0.1 * extra(*both.chunk(2), group)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-    with torch.no_grad():
-        h = model.eval()(
-            asked.images[asked.image_index].to(lab.device).float() / 255,
-            asked.x.to(lab.device),
-            asked.mask.to(lab.device),
-        )  # (examples, dim)
-        return (
-            (head(h[:, None]).argmax(1).cpu() == asked.y).double().mean().item()
-        )
+    return share_right(model.eval(), head.eval())
 
 
 # %%
+def weighted_l_vs(h, h_other, group):
+    return 25 * consistency(h, h_other) / DIM
+
+
 right = {
     "labels only, 96 rows": tune(96),
     "labels only, 32 rows": tune(32),
-    "32 rows, with L_vs": tune(
-        32, lambda h, h_other, group: 25 * consistency(h, h_other) / DIM
-    ),
+    "32 rows, with L_vs": tune(32, weighted_l_vs),
     "32 rows, with L_vs and its cure": tune(32, vicreg),
 }
+
+# %%
 blind = mode_per_question(answered, asked).accuracy
 # made by: make spreads N=05
 kept = json.loads(lab.data_path("spreads.json").read_text())
-plots.table(
-    [
-        [
-            "blind: commonest answer to each question",
-            f"{100 * blind:.1f} %",
-            "",
-        ],
-        *(
-            [
-                name,
-                lab.measured(f"05.tune.{name}", 100 * value, "%"),
-                f"{kept[f'05.tune.{name}']['mean']:.1f} %",
-            ]
-            for name, value in right.items()
-        ),
-    ],
-    header=[
-        "colour questions of the test set, 64 labels",
-        "this run",
-        "mean of 5 runs",
-    ],
-)
+rows = [
+    ["blind: commonest answer to each question", f"{100 * blind:.1f} %", ""]
+]
+for name, value in right.items():
+    text = lab.measured(f"05.tune.{name}", 100 * value, "%")
+    rows.append([name, text, f"{kept[f'05.tune.{name}']['mean']:.1f} %"])
+header = ["colour questions of the test set, 64 labels", "this run"]
+plots.table(rows, header=[*header, "mean of 5 runs"])
+
+# %%
 lab.claim(
     "with L_vs and its cure, 64 labels lead more than 30 points above blind",
     right["32 rows, with L_vs and its cure"] > blind + 0.3,
@@ -1506,46 +1412,32 @@ quiz(
     [
         (
             "L_vs went from 0.006 to 0.000001. What has been learnt?",
-            (
-                "That can't be told. It is near zero for the wanted model, for"
-                " one that ignores the picture, and for a constant."
-            ),
+            "That can't be told. It is near zero for the wanted model, for one"
+            " that ignores the picture, and for a constant.",
         ),
         (
-            (
-                "The effective rank of h on a batch is 47 of 64, its std is 1."
-                " Is the picture in h?"
-            ),
-            (
-                "That can't be told either: vectors that differ by question"
-                " alone give the same. Fix the question and look at the spread"
-                " over pictures."
-            ),
+            "The effective rank of h on a batch is 47 of 64, its std is 1. Is"
+            " the picture in h?",
+            "That can't be told either: vectors that differ by question alone"
+            " give the same. Fix the question and look at the spread over"
+            " pictures.",
         ),
         (
             "Why does stop-gradient without a predictor not help?",
-            (
-                "By symmetry it halves the gradient of every weight and leaves"
-                " its direction as it was."
-            ),
+            "By symmetry it halves the gradient of every weight and leaves its"
+            " direction as it was.",
         ),
         (
             "v' is a grey copy of v. Which questions become harder?",
-            (
-                "Those about colours: consistency asks that h be the same for"
-                " all colours of one grey."
-            ),
+            "Those about colours: consistency asks that h be the same for all"
+            " colours of one grey.",
         ),
         (
-            (
-                "A probe reads colours from h, whose spread is 0.0002. Has the"
-                " model forgotten them?"
-            ),
-            (
-                "No, they are turned down. The probe rescales. They would be"
-                " forgotten, as far as a linear probe can tell, if it did no"
-                " better than with exchanged pictures."
-            ),
+            "A probe reads colours from h, whose spread is 0.0002. Has the"
+            " model forgotten them?",
+            "No, they are turned down. The probe rescales. They would be"
+            " forgotten, as far as a linear probe can tell, if it did no"
+            " better than with exchanged pictures.",
         ),
     ]
 )

@@ -20,9 +20,9 @@ def shift(images: Images, most: int = 4, generator: torch.Generator | None = Non
     by = torch.randint(-most, most + 1, size, generator=generator, device=images.device)
     rows = (torch.arange(height, device=images.device) + by[0]).clamp(0, height - 1)
     columns = (torch.arange(width, device=images.device) + by[1]).clamp(0, width - 1)
-    picture = torch.arange(count, device=images.device)[:, None, None]  # (images, 1, 1)
-    moved = images.permute(0, 2, 3, 1)[picture, rows[:, :, None], columns[:, None, :]]
-    return moved.permute(0, 3, 1, 2)  # (images, 3, height, width)
+    pixel = rows[:, :, None] * width + columns[:, None, :]  # (images, height, width)
+    pixel = pixel.flatten(1)[:, None].expand(-1, 3, -1)  # (images, 3, height * width)
+    return images.flatten(2).gather(2, pixel).view_as(images)
 
 
 def brightness(

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import jupytext
 import nbformat
 import pytest
 
@@ -23,6 +24,7 @@ MATHS_CODE_AND_LINKS = re.compile(
 )
 NUMBER_IN_PROSE = re.compile(r"(?<![\w.,/-])(?:\d+\.\d+(?![\w.]|\.\d)|\d+(?= ?%))")
 MOST_LINES = 40
+MOST_COLUMNS = 80  # what a printed page and JupyterLab with a side bar show
 MOST_BYTES = 1_500_000
 
 
@@ -110,6 +112,42 @@ def test_cells_and_files_are_small(folder, source):
         assert lines <= MOST_LINES, f"{lines} lines, more than {MOST_LINES}:\n{cell.source}"
     size = path_of(folder, source).stat().st_size
     assert size < MOST_BYTES, f"{size / 1e6:.1f} MB, expected at most {MOST_BYTES / 1e6} MB"
+
+
+def too_wide(nb: nbformat.NotebookNode) -> list[str]:
+    """Lines of code, comments and strings too, that a printed page would cut."""
+    lines = [line for cell in code_cells(nb) for line in cell.source.splitlines()]
+    return [line for line in lines if len(line) > MOST_COLUMNS]
+
+
+@each
+def test_code_is_as_narrow_as_a_page(source):
+    """Of the source, not of what is built: the set-up cell is not a lesson's own."""
+    wide = too_wide(jupytext.read(source, fmt="py:percent"))
+    assert not wide, f"lessons/{source.name}: wider than {MOST_COLUMNS}:\n" + "\n".join(wide)
+
+
+def test_a_line_that_is_too_wide_is_found():
+    v4 = nbformat.v4
+    prose, just, over = "word " * 40, '"""' + "x" * 77, "# " + "x" * 79
+    nb = v4.new_notebook(cells=[v4.new_markdown_cell(prose), v4.new_code_cell(f"{just}\n{over}")])
+    assert too_wide(nb) == [over]
+
+
+TAGS = {"figure", "setup", "varies"}
+
+
+@each
+def test_collapsed_cells_hold_no_exercise(source):
+    """Cells tagged `figure` or `setup` are collapsed when a notebook opens."""
+    for cell in code_cells(jupytext.read(source, fmt="py:percent")):
+        tags = set(cell.metadata.get("tags", []))
+        assert tags <= TAGS, f"lessons/{source.name}: unknown tag {tags - TAGS}:\n{cell.source}"
+        if tags & {"figure", "setup"}:
+            for taught in ("### BEGIN SOLUTION", "check(", "lab.claim("):
+                assert taught not in cell.source, (
+                    f"lessons/{source.name}: {taught} in a collapsed cell:\n{cell.source}"
+                )
 
 
 @each

@@ -161,7 +161,7 @@ def test_first_lesson_alone_in_an_empty_folder(colab):
     before = {path.name for path in site_packages.iterdir()}
 
     nb = first_lesson()
-    nb = fill(nb, f"file://{base / 'clone'}")
+    nb = fill(nb, f"file://localhost{base / 'clone'}")
     nb.cells.insert(2, nbformat.v4.new_code_cell(nb.cells[1].source))  # the set-up may run twice
     newer_torch(base / "wheels")  # which pip finds, and must not take
     env = {"COLAB_RELEASE_TAG": "a release", "PIP_FIND_LINKS": str(base / "wheels")}

@@ -1,20 +1,23 @@
 # `make help` lists the targets. Everything is run with the environment in .venv, which is made
-# on first use and renewed when pyproject.toml or constraints.txt change.
+# on first use, renewed when pyproject.toml or constraints.txt change, and repaired when this folder
+# was renamed or moved.
 
 PY     := .venv/bin/python
 MARK   := $(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 INSTALLED := .venv/.installed-$(MARK)
 TESTING   := .venv/.installed-dev-$(MARK)
+HERE      := .venv/.folder-$(shell pwd | cksum | cut -d' ' -f1)
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lesson notebooks claims spreads disturbed gpu smoke avx2 timings bench readme \
-        repository release
+.PHONY: help environment lab test lesson notebooks claims spreads disturbed gpu smoke avx2 timings \
+        bench readme repository release
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
 .venv:
+	@test ! -L .venv || rm .venv  # a link to an environment that is gone
 	@for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
 	    if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	        echo "making .venv with $$($$p --version)"; \
@@ -23,7 +26,18 @@ help:  ## this list
 	    fi; done; \
 	echo "Python 3.11 or newer is needed and was not found"; exit 1
 
-$(INSTALLED): | .venv
+# A .venv that wasn't made here may have an old Python, none or no pip; one that was moved with its
+# folder names the old place.
+environment: | .venv
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo ".venv has no Python 3.11 or newer that runs. Remove it (rm -rf .venv) and try again."; \
+	    exit 1; }
+	@$(PY) -c 'import pip' 2>/dev/null || $(PY) -m ensurepip >/dev/null 2>&1 || { \
+	    echo ".venv has no pip, and none can be put there. Remove it (rm -rf .venv) and try again."; \
+	    exit 1; }
+	@test -e $(HERE) || { $(PY) -m tools.environment && rm -f .venv/.folder-* && touch $(HERE); }
+
+$(INSTALLED): | environment
 	@echo "installing what the course needs (some minutes the first time)"
 	@$(PIP) -e '.[lab,pretrained]'
 	@touch $@

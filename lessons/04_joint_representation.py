@@ -1014,7 +1014,7 @@ for name, shares in (
         f"{100 * shares[f]:.0f} %" if f in shares else "–" for f in families
     )
     rows.append([name, *texts])
-for fusion in recipes.FUSIONS:
+for fusion in answering.FUSIONS:
     of_runs = [results[fusion, run] for run in range(3)]
     texts = [
         lab.mean_spread([100 * s[f] for s in of_runs], "%") for f in families

@@ -11,6 +11,7 @@ thread and seed 0. CONTRIBUTING.md says how a source is written.
 """
 
 import argparse
+import ast
 import copy
 import hashlib
 import os
@@ -27,6 +28,13 @@ from lessons.heads import ROOT, chosen, head, header, setup_cell
 FOLDERS = ("solutions", "notebooks")
 # one thread, CPU, seed 0
 REFERENCE = {"COURSE_REFERENCE": "1", "OMP_NUM_THREADS": "1"}
+COLLAPSED = {"figure", "setup"}  # tags
+# comments for formatters and linters; a line that is nothing else goes with them
+FOR_TOOLS = re.compile(
+    r"^[ \t]*# ?(?:fmt|isort|ruff|noqa)\b[^\n]*\n?"
+    r"|[ \t]*# ?(?:fmt|isort|ruff|noqa)\b[^\n]*",
+    re.MULTILINE,
+)
 BLANK_IN_FUNCTION = "# Your code here\nraise NotImplementedError"
 BLANK_VALUE = "# Your answer here"
 
@@ -90,6 +98,23 @@ def mark_for_nbgrader(cells: list) -> None:
             answers = []
 
 
+def only_imports(code: str) -> bool:
+    """Whether a cell does nothing but import; one with magics does more."""
+    try:
+        body = ast.parse(code).body
+    except SyntaxError:
+        return False
+    return bool(body) and all(
+        isinstance(node, ast.Import | ast.ImportFrom) for node in body
+    )
+
+
+def collapse(cell: nbformat.NotebookNode) -> None:
+    """Hide a cell's code in JupyterLab (source_hidden) and Colab (a form)."""
+    cell.metadata["jupyter"] = {"source_hidden": True}
+    cell.metadata["cellView"] = "form"
+
+
 def compose(
     source: Path, root: Path = ROOT
 ) -> dict[str, nbformat.NotebookNode]:
@@ -100,9 +125,17 @@ def compose(
             f"{source.name}: the first cell must be markdown: what it teaches"
         )
     cells[0].source = f"{head(source, root)}\n\n{cells[0].source}"
-    cells.insert(1, nbformat.v4.new_code_cell(setup_cell(root)))
+    setup = nbformat.v4.new_code_cell(
+        setup_cell(root), metadata={"tags": ["setup"]}
+    )
+    cells.insert(1, setup)
     for position, cell in enumerate(cells):
         cell.metadata.pop("lines_to_next_cell", None)
+        if cell.cell_type == "code":
+            cell.source = FOR_TOOLS.sub("", cell.source)
+            tags = COLLAPSED & set(cell.metadata.get("tags", []))
+            if tags or only_imports(cell.source):
+                collapse(cell)
         key = f"{position}\n{cell.cell_type}\n{cell.source}"
         cell.id = hashlib.sha256(key.encode()).hexdigest()[:12]
     mark_for_nbgrader(cells)

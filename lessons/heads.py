@@ -13,20 +13,17 @@ import jupytext
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# `make lab` installs the course for a clone; Colab gets a notebook alone.
 SETUP = """\
-# Set-up, the same in every lesson: it installs the course only where it is missing.
-import importlib.util, os, subprocess, sys
-if importlib.util.find_spec("course_utils") is None:
-    from importlib.metadata import distributions
-    home = os.environ.get("COURSE_REPOSITORY") or "@REPOSITORY@"
-    if not home:
-        raise ModuleNotFoundError("course_utils is missing here. Install it with: "
-                                  f"{sys.executable} -m pip install 'COURSE_FOLDER[pretrained]'")
-    keep = {f"{d.name}=={d.version}" for d in distributions() if d.name in ("torch", "torchvision")}
-    home = (f"course-utils[pretrained] @ git+{home}" if "://" in home else f"{home}[pretrained]")
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", home, *keep], check=True)
-    importlib.invalidate_caches()
-from course_utils.notebook import lab; lab.start()"""
+try: from course_utils.notebook import lab  # Set-up, the same in every lesson.
+except ImportError: raise SystemExit("Run `make lab` in the course's folder.")
+lab.start()"""
+# Put above it. pip leaves torch as it is: the course has lower bounds only.
+COLAB = """\
+import os; from importlib.util import find_spec
+if "COLAB_RELEASE_TAG" in os.environ and not find_spec("course_utils"):
+    %pip install -q "course-utils[pretrained] @ git+@REPOSITORY@"
+"""
 
 
 def sources(root: Path = ROOT) -> list[Path]:
@@ -123,8 +120,9 @@ def head(source: Path, root: Path) -> str:
 
 
 def setup_cell(root: Path = ROOT) -> str:
-    """The code of the set-up cell, which knows the address of the course."""
-    return SETUP.replace("@REPOSITORY@", repository(root))
+    """The code of the set-up cell, with the address once that is set."""
+    address = repository(root)
+    return (COLAB.replace("@REPOSITORY@", address) if address else "") + SETUP
 
 
 def table(root: Path = ROOT, solved: bool = True) -> str:

@@ -19,6 +19,7 @@ FILES = (
     "environment.yml",
     "pyproject.toml",
     "tools/__init__.py",
+    "tools/environment.py",
     "tools/start.py",
 )
 LEAVE_OUT = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "*.pyc")
@@ -28,11 +29,18 @@ README = """\
 Python 3.11 or newer is needed. With make: `make lab` installs the course and opens it.
 Without make:
 
-    python -m venv .venv
-    .venv/bin/python -m pip install -c constraints.txt -e ".[lab]"
+    python3 -m venv .venv
+    .venv/bin/python -m pip install -c constraints.txt -e ".[lab,pretrained]"
     .venv/bin/python -m tools.start
 
-On Windows write `.venv\\Scripts\\python` in place of `.venv/bin/python`.
+On Windows, in PowerShell:
+
+    py -3 -m venv .venv
+    .venv\\Scripts\\python -m pip install -c constraints.txt -e ".[lab,pretrained]"
+    .venv\\Scripts\\python -m tools.start
+
+With uv, `uv venv --python 3.11 .venv` and `uv pip install` with the same options take the place of
+the first two lines. When the folder was moved, run the last line (or `make lab`) again.
 You work on your own copy of the notebooks, in my/.
 
 {table}

@@ -9,23 +9,53 @@ is put beside the learner's as NN_topic.new.ipynb (then .new2, ...).
 import hashlib
 import json
 import os
+import subprocess
 import sys
 import webbrowser
 from pathlib import Path
 
+from tools import environment
+
 ROOT = Path(__file__).resolve().parent.parent
+# No question about news, no look-up of a server (an answer "no" to the question doesn't stop all).
+QUIET = (
+    "--LabApp.news_url=None",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LabApp.extension_manager=readonly",
+)
+
+
+def versions_handed_out(ledger: Path, mine: Path) -> dict[str, list[str]]:
+    """For each lesson the versions that were copied. Where the file is damaged, they are those of
+    the copies that nobody has changed."""
+    try:
+        known = json.loads(ledger.read_text(encoding="utf-8"))
+        if not isinstance(known, dict) or not all(isinstance(v, list) for v in known.values()):
+            raise ValueError(f"expected an object of lists, got {known!r:.60}")
+        return known
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        print(f"{ledger.name} was damaged and is made anew ({error})")
+    found = {}
+    for copy in sorted(mine.glob("*.ipynb")):
+        found.setdefault(copy.name.partition(".")[0], []).append(digest(copy))
+    return found
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def copy_lessons(root: Path = ROOT) -> list[str]:
     """Copy to my/ what isn't there in this version yet. Returns the names of the new files."""
     mine = root / "my"
     mine.mkdir(exist_ok=True)
-    ledger = mine / ".versions.json"  # for each lesson, the versions that were handed out
-    handed_out = json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else {}
+    ledger = mine / ".versions.json"
+    handed_out = versions_handed_out(ledger, mine)
     written = []
     for lesson in sorted((root / "notebooks").glob("*.ipynb")):
-        content = lesson.read_bytes()
-        version = hashlib.sha256(content).hexdigest()
+        version = digest(lesson)
         versions = handed_out.setdefault(lesson.stem, [])
         first_choice = mine / lesson.name
         if version in versions and first_choice.exists():
@@ -35,10 +65,12 @@ def copy_lessons(root: Path = ROOT) -> list[str]:
         while target.exists():
             target = mine / f"{lesson.stem}.new{number if number > 1 else ''}.ipynb"
             number += 1
-        target.write_bytes(content)
+        target.write_bytes(lesson.read_bytes())
         versions.append(version)
         written.append(target.name)
-    ledger.write_text(json.dumps(handed_out, indent=1) + "\n", encoding="utf-8")
+    whole = ledger.with_suffix(".part")  # a full disk leaves the old one
+    whole.write_text(json.dumps(handed_out, indent=1) + "\n", encoding="utf-8")
+    os.replace(whole, ledger)
     return written
 
 
@@ -55,9 +87,9 @@ def has_screen() -> bool:
     return True
 
 
-def jupyter_options() -> list[str]:
-    """What JupyterLab needs to be told on this machine: as root, and without a screen."""
-    options = []
+def jupyter_options(first: Path) -> list[str]:
+    """What JupyterLab needs to be told: the lesson in front, and this machine's peculiarities."""
+    options = [*QUIET, f"--LabApp.default_url=/lab/tree/{first.as_posix()}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         options.append("--allow-root")
     if not has_screen():
@@ -68,21 +100,22 @@ def jupyter_options() -> list[str]:
 def main() -> None:
     os.chdir(ROOT)
     options = sys.argv[1:]
+    environment.repair(Path(sys.prefix), environment.PACKAGES)
     written = copy_lessons()
     for name in written:
         print(f"my/{name}" + (" (a newer version, beside your own)" if ".new" in name else ""))
     if "--copies-only" in options:
         return
+    if todo := environment.to_do(environment.PACKAGES):
+        sys.exit(todo)
     lessons = sorted(Path("my").glob("[0-9][0-9]_*.ipynb"))
     if not lessons:
         sys.exit("there are no lessons in notebooks/ yet: make notebooks")
     if not has_screen():
         print("No screen here: open the address that JupyterLab prints below in a browser.")
-    command = [sys.executable, "-m", "jupyterlab", *jupyter_options(), *options, str(lessons[0])]
+    command = [sys.executable, "-m", "jupyterlab", *jupyter_options(lessons[0]), *options]
     if os.name == "posix":
         os.execv(command[0], command)  # JupyterLab takes over, so that Ctrl-C reaches it alone
-    import subprocess
-
     sys.exit(subprocess.call(command))
 
 

@@ -42,7 +42,9 @@ def start() -> None:
 
     Raises:
         ValueError: an environment variable holds something else than expected.
+        RuntimeError: the notebook lies in one clone, and Python has the course of another.
     """
+    _same_clone(Path.cwd())
     global device, profile, seed, smoke, step_limit
     smoke = os.environ.get("COURSE_SMOKE") == "1"
     step_limit = 2 if smoke else 0
@@ -67,6 +69,18 @@ def start() -> None:
     seed_everything(seed)
     plots.style()
     print(f"Ready: device {device.type}, profile {profile}, seed {seed}.")
+
+
+def _same_clone(folder: Path) -> None:
+    """A clone that was renamed or copied has the address of the first one in its environment."""
+    package = Path(__file__).resolve().parents[1]
+    here = folder.resolve().parent / package.name
+    installed_from_a_clone = (package.parent / "pyproject.toml").exists()
+    if installed_from_a_clone and (here / "__init__.py").exists() and here != package:
+        raise RuntimeError(
+            f"this notebook lies in {here.parent}, but Python has the course of {package.parent}: "
+            f"run `make lab` in {here.parent}"
+        )
 
 
 def _integer(name: str, default: int) -> int:

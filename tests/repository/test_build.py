@@ -72,6 +72,64 @@ def test_blanks_stand_for_solutions_and_nothing_else_changes(course):
         assert not any("lines_to_next_cell" in cell.metadata for cell in nb.cells)
 
 
+COLLAPSED = """
+# %% [markdown]
+# A drawing.
+
+# %%
+import math
+from pathlib import Path  # noqa: E402
+
+# %%
+import math
+pi = math.pi
+
+# %% tags=["figure", "varies"]
+# fmt: off
+table = [
+    [1,  0],  # (2,)  # fmt: skip
+    [0,  1],
+]
+    # fmt: on
+draw(table)  # format: as a table
+
+# %% tags=["setup"]
+%matplotlib inline
+"""
+
+
+def test_set_up_imports_and_figures_are_collapsed_and_nothing_else(course):
+    for nb in compose(course, LESSON + COLLAPSED).values():
+        nbformat.validate(nb)
+        hidden = {
+            i: cell.metadata.get("cellView")
+            for i, cell in enumerate(nb.cells)
+            if cell.metadata.get("jupyter", {}).get("source_hidden")
+        }
+        first = len(nb.cells) - 5  # the Markdown cell of the addition
+        assert hidden == dict.fromkeys((1, first + 1, first + 3, first + 4), "form")
+        assert not any(
+            "cellView" in cell.metadata for i, cell in enumerate(nb.cells) if i not in hidden
+        )
+        assert nb.cells[first + 3].metadata.tags == ["figure", "varies"]
+
+
+def test_comments_for_tools_stay_in_the_source(course):
+    cells = compose(course, LESSON + COLLAPSED)["notebooks"].cells
+    assert cells[-4].source == "import math\nfrom pathlib import Path"
+    assert cells[-2].source == (
+        "table = [\n    [1,  0],  # (2,)\n    [0,  1],\n]\ndraw(table)  # format: as a table"
+    )
+
+
+def test_the_set_up_cell_is_short(course):
+    assert len(heads.setup_cell(course).splitlines()) <= 3
+    repository.set_address("https://github.com/owner/name", course)
+    assert heads.setup_cell(course).endswith(heads.SETUP)
+    lines = heads.setup_cell(course).splitlines()
+    assert all(len(line) <= 80 for line in lines if "https://" not in line)
+
+
 def test_composing_twice_gives_the_same_bytes_and_ids_depend_on_position(course):
     first, second = compose(course), compose(course)
     assert {k: nbformat.writes(v) for k, v in first.items()} == {
@@ -173,7 +231,7 @@ def test_address_is_set_in_one_place_and_reaches_heads_without_running(course):
         "https://colab.research.google.com/github/owner/name/blob/main/notebooks/07_sample.ipynb"
     )
     assert button in nb.cells[0].source
-    assert '"https://github.com/owner/name"' in nb.cells[1].source
+    assert "git+https://github.com/owner/name" in nb.cells[1].source
     assert nb.cells[2].outputs[0].text == "kept" and nb.cells[2].execution_count == 3
     assert button in heads.table(course) and "git clone" in readme.address(course)
     repository.set_address("", course)

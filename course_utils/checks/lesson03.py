@@ -295,7 +295,7 @@ def _plain_reshape(images, weight, bias):
 
 
 def _columns_first(images, weight, bias):
-    n, _, height, width = images.shape
+    _, _, height, width = images.shape
     patch = weight.shape[-1]
     grid = _patch_embed(images, weight, bias).unflatten(1, (height // patch, width // patch))
     return grid.transpose(1, 2).flatten(1, 2)
@@ -438,9 +438,10 @@ EXERCISES = {
         40,
         prediction(0, 100, "%"),
         (
-            "A linear map adds up pixels with fixed weights, wherever the thing is. Against that: it "
-            "has 768 of them for each shape.",
-            "Circles, squares, triangles and crosses of one size differ in how many pixels they fill.",
+            "A linear map adds up pixels with fixed weights, wherever the thing is. Against that: "
+            "it has 768 of them for each shape.",
+            "Circles, squares, triangles and crosses of one size differ in how many pixels they "
+            "fill.",
         ),
     ),
     "03.6": Exercise(
@@ -482,9 +483,10 @@ EXERCISES = {
             "c",
             {
                 "a": "2,000 pictures are few for a ViT from scratch: see the table above.",
-                "b": "The mean over patches has forgotten the places, and the question is about them.",
-                "d": "11 million weights from scratch meet 2,000 pictures, and its stem leaves four "
-                "patches of 64x64 pixels.",
+                "b": "The mean over patches has forgotten the places, and the question is about "
+                "them.",
+                "d": "11 million weights from scratch meet 2,000 pictures, and its stem leaves "
+                "four patches of 64x64 pixels.",
             },
         ),
         (

@@ -492,8 +492,8 @@ EXERCISES = {
         _recall,
         _test_recall,
         (
-            "`topk` gives the places of the k best in each row. How do you look up `right` at these "
-            "places?",
+            "`topk` gives the places of the k best in each row. How do you look up `right` at "
+            "these places?",
             "right.gather(1, scores.topk(k, dim=1).indices) is (queries, k); `.any(1)`, then the "
             "mean.",
         ),

@@ -138,8 +138,8 @@ def caption_words(language: str = "en") -> Iterator[str]:
 def pair_tokenizer(languages: Sequence[str] = ("en", "zh")) -> Tokenizer:
     """One token for every word of the captions and questions of the world, in all `languages`, and
     `[MASK]`."""
-    asked = (text_of(p, l) for l in languages for f in FAMILIES for p in all_programs(f))
-    told = (text for l in languages for text in caption_words(l))
+    asked = (text_of(p, name) for name in languages for f in FAMILIES for p in all_programs(f))
+    told = (text for name in languages for text in caption_words(name))
     return word_tokenizer([*asked, *told], masks=True)
 
 

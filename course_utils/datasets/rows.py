@@ -8,6 +8,7 @@ named relative to the folder.
 """
 
 import csv
+import itertools
 import json
 import random
 from collections import Counter
@@ -97,7 +98,7 @@ def by_picture(rows: list[Row], shares: tuple[float, ...], seed: int = 0) -> lis
     pictures = sorted({row.picture for row in rows})
     random.Random(seed).shuffle(pictures)
     ends = [0, *(round(sum(shares[: i + 1]) * len(pictures)) for i in range(len(shares))), None]
-    groups = [set(pictures[a:b]) for a, b in zip(ends, ends[1:])]
+    groups = [set(pictures[a:b]) for a, b in itertools.pairwise(ends)]
     return [[row for row in rows if row.picture in group] for group in groups]
 
 

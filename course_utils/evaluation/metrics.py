@@ -1,6 +1,7 @@
 """Metrics of answers, as pure functions of predictions and truths. All shares lie in [0, 1].
 
-Each equals scikit-learn's or torchmetrics' of the same name by value (tests/evaluation/test_metrics.py).
+Each equals scikit-learn's or torchmetrics' of the same name by value, as
+tests/evaluation/test_metrics.py shows.
 """
 
 from typing import NamedTuple

@@ -1,8 +1,8 @@
-"""Asking a model that is not trained any further: blanks to fill in, templates, learned prompts, and
-a few examples.
+"""Asking a model that is not trained any further: blanks to fill in, templates, learned prompts,
+and a few examples.
 
-The first part asks the joint model of lesson 06, which can guess a masked word beside a picture. The
-second asks two frozen encoders whose vectors lie in one space.
+The first part asks the joint model of lesson 06, which can guess a masked word beside a picture.
+The second asks two frozen encoders whose vectors lie in one space.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What was trained, in a safetensors file of its own, next to the SHA-256 of the base it belongs to.
+"""What was trained, in a safetensors file of its own, next to the SHA-256 of its base.
 
 Saved are the new parameters, and the parts of the model that were trained with them, such as the
 head. The hash is that of all the rest: load the same base, with any head, and put the file on it.
@@ -174,7 +174,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged or no safetensors file: {error}") from None
     if about.get("format") != FORMAT:

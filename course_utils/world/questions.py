@@ -66,7 +66,7 @@ def all_programs(family: str) -> tuple[Program, ...]:
         "colour": [dict(shape=s) for s in S] + [dict(size=z, shape=s) for z in SIZES for s in S],
         "shape": [dict(colour=c) for c in C] + [dict(size=z, colour=c) for z in SIZES for c in C],
         "size": both + single,
-        "count": [dict()] + single,
+        "count": [dict(), *single],
         "compare": [dict(shape=a, shape2=b) for a, b in permutations(S, 2)]
         + [dict(colour=a, colour2=b) for a, b in permutations(C, 2)],
         "relation": [

@@ -92,7 +92,7 @@ def test_calibration_equals_torchmetrics(seed, bins):
 
 
 @pytest.mark.parametrize(
-    "call, message",
+    ("call", "message"),
     [
         (lambda: metrics.accuracy(torch.zeros(3), torch.zeros(4)), "two of shape"),
         (lambda: metrics.accuracy(torch.zeros(0), torch.zeros(0)), "at least one"),
@@ -118,7 +118,7 @@ def test_bad_input_is_named(call, message):
 # Intervals
 
 
-@pytest.mark.parametrize("right, n", [(0, 10), (10, 10), (7, 10), (950, 1000)])
+@pytest.mark.parametrize(("right", "n"), [(0, 10), (10, 10), (7, 10), (950, 1000)])
 def test_wilson_equals_scipy(right, n):
     theirs = stats.binomtest(right, n).proportion_ci(0.95, method="wilson")
     got = intervals.wilson(right, n)
@@ -184,7 +184,7 @@ def test_paired_difference_and_mcnemar():
 
 
 @pytest.mark.parametrize(
-    "call, message",
+    ("call", "message"),
     [
         (lambda: intervals.wilson(3, 2), "right=3, n=2"),
         (lambda: intervals.wilson(0, 0), "n=0"),

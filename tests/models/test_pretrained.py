@@ -150,7 +150,7 @@ def test_text_encoder_refuses_what_does_not_fit():
         encoder(torch.zeros(1, 5, dtype=torch.long))
     with pytest.raises(ValueError, match=r"mask: expected .*\(1, 3\), got \(1, 2\)"):
         encoder(torch.zeros(1, 3, dtype=torch.long), torch.ones(1, 2, dtype=torch.bool))
-    with pytest.raises(ValueError, match="state dict of a BertModel, got 'conv1.weight'"):
+    with pytest.raises(ValueError, match=r"state dict of a BertModel, got 'conv1.weight'"):
         weights_from_bert({"conv1.weight": torch.zeros(1)})
 
 
@@ -186,7 +186,7 @@ def test_efficientnet_equals_timm_in_every_value(efficientnet, side):
         assert (single - v).abs().max() < 1e-3
 
 
-@pytest.mark.parametrize("photograph, name", [("flower.jpg", "daisy"), ("china.jpg", "palace")])
+@pytest.mark.parametrize(("photograph", "name"), [("flower.jpg", "daisy"), ("china.jpg", "palace")])
 def test_efficientnet_names_photographs(efficientnet, photograph, name):
     photo = torch.from_numpy(load_sample_image(photograph).copy()).permute(2, 0, 1)[None] / 255
     with torch.no_grad():
@@ -204,7 +204,7 @@ def test_efficientnet_is_frozen_and_says_what_it_expects(efficientnet):
     for images in (torch.rand(3, 64, 64), torch.zeros(1, 3, 64, 64, dtype=torch.uint8)):
         with pytest.raises(ValueError, match="images: expected"):
             efficientnet.grid(images)
-    with pytest.raises(ValueError, match="EfficientNet-Lite0, got 'conv1.weight'"):
+    with pytest.raises(ValueError, match=r"EfficientNet-Lite0, got 'conv1.weight'"):
         weights_from_file({"conv1.weight": torch.zeros(1)})
 
 
@@ -284,7 +284,7 @@ def test_damaged_companions_are_one_clear_error(tiny_minilm):
     config = json.loads((folder / "config.json").read_text())
     del config["hidden_size"]
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="config.json: expected BERT's sizes, .*hidden_size"):
+    with pytest.raises(ValueError, match=r"config.json: expected BERT's sizes, .*hidden_size"):
         load_minilm(folder, asset)
 
 
@@ -297,7 +297,7 @@ def test_without_weights_one_error_says_the_two_ways(tmp_path, no_package, monke
     monkeypatch.setenv("COURSE_WEIGHTS", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=f"looked in {tmp_path}"):
         load_minilm()
-    with pytest.raises(FileNotFoundError, match="two ways|Two ways"):
+    with pytest.raises(FileNotFoundError, match=r"two ways|Two ways"):
         load_minilm(tmp_path / "nowhere")
 
 
@@ -352,7 +352,7 @@ def test_torchvision_from_a_folder(tmp_path):
     torch.manual_seed(0)
     model = resnet18(num_classes=3).eval()
     images = torch.rand(2, 3, 64, 64)
-    with pytest.raises(FileNotFoundError, match="resnet18-HASH.pth in"):
+    with pytest.raises(FileNotFoundError, match=r"resnet18-HASH.pth in"):
         load_torchvision("resnet18", tmp_path)
     torch.save(model.state_dict(), tmp_path / "new.pth")
     named = tmp_path / f"resnet18-{sha256(tmp_path / 'new.pth')[:8]}.pth"
@@ -378,7 +378,7 @@ def test_torchvision_without_a_network_says_so(monkeypatch, tmp_path):
         raise URLError("no network")
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
-    with pytest.raises(FileNotFoundError, match="no network to https://.*resnet18.*folder"):
+    with pytest.raises(FileNotFoundError, match=r"no network to https://.*resnet18.*folder"):
         load_torchvision("resnet18")
 
 
@@ -389,7 +389,7 @@ def test_transformers_from_a_folder(tmp_path):
     loaded = load_transformers(tmp_path / "bert")
     assert torch.equal(loaded(x).last_hidden_state, model(x).last_hidden_state)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match="expected a folder with config.json"):
+    with pytest.raises(FileNotFoundError, match=r"expected a folder with config.json"):
         load_transformers(tmp_path / "empty")
     (tmp_path / "bert" / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(ValueError, match="expected safetensors"):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 import nbformat
@@ -64,7 +65,8 @@ def project() -> dict:
 
 def requirements() -> list[Requirement]:
     extras = project()["optional-dependencies"].values()
-    return [Requirement(text) for text in [*project()["dependencies"], *sum(extras, [])]]
+    needs = chain(project()["dependencies"], *extras)
+    return [Requirement(text) for text in needs]
 
 
 def constraints() -> dict[str, str]:
@@ -148,7 +150,7 @@ def test_conda_gets_the_same_versions():
 
 
 @pytest.mark.parametrize(
-    "pattern, text, named",
+    ("pattern", "text", "named"),
     [
         (MACHINE, "saved in /home/me/course", True),
         (MACHINE, "open('/work/data')", True),

@@ -268,9 +268,9 @@ def _test_start_epoch(function):
             raise Feedback("the backbone's weights still get gradients.")
         if not all(p.requires_grad for p in model.head.parameters()):
             raise Feedback("the head's weights get no gradient: nothing would be learnt.")
-        before = model.backbone[1].running_mean.clone()  # (4,)
+        before = model.backbone.get_buffer("1.running_mean").clone()  # (4,)
         model(torch.rand(2, 3, 6, 6))
-        if not torch.equal(before, model.backbone[1].running_mean):
+        if not torch.equal(before, model.backbone.get_buffer("1.running_mean")):
             raise Feedback("the running means of the frozen BN still move.")
         if not torch.is_grad_enabled():
             torch.set_grad_enabled(True)

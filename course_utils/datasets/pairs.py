@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from course_utils.datasets.emoji import EmojiData
-from course_utils.datasets.text import encode, word_tokenizer
+from course_utils.datasets.text import PAD, encode, token_id, word_tokenizer
 from course_utils.world import FAMILIES, all_programs, caption_distribution, generate, text_of
 from course_utils.world.language import thing, words
 from course_utils.world.questions import RELATIONS
@@ -228,7 +228,7 @@ def join(parts: Sequence[PairData]) -> PairData:
     if not parts or len({(id(part.tokenizer), part.own.shape[1]) for part in parts}) > 1:
         raise ValueError("join expected parts with one tokenizer and as many texts a picture")
     longest = max(part.x.shape[1] for part in parts)
-    pad = parts[0].tokenizer.token_to_id("[PAD]")
+    pad = token_id(parts[0].tokenizer, PAD)
     first = np.cumsum([0, *(len(part.texts) for part in parts)]).tolist()  # of each part's texts
     return PairData(
         images=torch.cat([part.images for part in parts]),

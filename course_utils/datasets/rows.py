@@ -83,7 +83,7 @@ def frequent_answers(rows: Sequence[Row], at_least: int) -> tuple[str, ...]:
     Raises:
         ValueError: there is none.
     """
-    counts = Counter(max(row.scores, key=row.scores.get) for row in rows if row.scores)
+    counts = Counter(max(row.scores, key=row.scores.__getitem__) for row in rows if row.scores)
     kept = tuple(sorted(answer for answer, count in counts.items() if count >= at_least))
     if not kept:
         raise ValueError(

@@ -16,6 +16,7 @@ import socket
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import torch
@@ -235,7 +236,8 @@ def load_torchvision(name: str, folder: str | Path | None = None, **options) -> 
     if folder is not None:
         state = read_weights(_torchvision_file(name, Path(folder)))
     else:
-        weights = zoo.get_model_weights(name).DEFAULT
+        kinds: Any = zoo.get_model_weights(name)  # an enumeration; each has its own DEFAULT
+        weights = kinds.DEFAULT
         try:
             state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
         except OSError as error:  # urllib's URLError is one

@@ -52,7 +52,7 @@ def save_tuning(model: nn.Module, path: str | Path) -> None:
     found = [module for _, module in tunings(model)]
     if not found:
         raise ValueError("expected a model with a tuning method in it, but it has none")
-    if any(getattr(module, "merged", False) for module in found):
+    if any(module.merged for module in found):
         raise ValueError("expected factors that aren't merged: call `unmerge` before saving")
     new, trained, base = _parts(model)
     if not base:

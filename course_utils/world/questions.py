@@ -85,13 +85,13 @@ def text_of(program: Program, language: str = "en") -> str:
     table = words(language)
     key = program.family
     key = key + "?" if key in ("colour", "shape", "size", "relation") else key
-    one = dict(size=program.size, colour=program.colour, shape=program.shape)
-    two = dict(colour=program.colour2, shape=program.shape2)
+    one = (program.size, program.colour, program.shape)
+    two = (None, program.colour2, program.shape2)
     return table[key].format(
-        thing=thing(language, **one),
-        things=thing(language, **one, plural=True),
-        thing2=thing(language, **two),
-        things2=thing(language, **two, plural=True),
+        thing=thing(language, *one),
+        things=thing(language, *one, plural=True),
+        thing2=thing(language, *two),
+        things2=thing(language, *two, plural=True),
         relation=table["relation"].get(program.relation, ""),
     )
 

@@ -1,6 +1,6 @@
 """What holds the code in shape: `make check`. All checks run, then it ends with 1 if one failed.
 
-    python -m tools.check [lint format types imports spelling]
+python -m tools.check [lint format types imports spelling]
 """
 
 import subprocess

@@ -111,10 +111,6 @@ def _without_types(dim, *rest):
     return _count(dim, *rest) - 2 * dim
 
 
-def _without_last_norm(dim, *rest):
-    return _count(dim, *rest) - 2 * dim
-
-
 def _one_norm_a_layer(dim, layers, *rest):
     return _count(dim, layers, *rest) - layers * 2 * dim
 

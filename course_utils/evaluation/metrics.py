@@ -89,17 +89,6 @@ def f1_score(
     return precision_recall(predictions, y, classes).f1[met].mean().item()
 
 
-def top_k_accuracy(logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"], k: int) -> float:
-    """How often the true class is among the k largest logits.
-
-    Raises:
-        ValueError: `k` isn't from 1 to the number of classes.
-    """
-    if not 1 <= k <= logits.shape[1]:
-        raise ValueError(f"k: expected 1 to {logits.shape[1]}, got {k}")
-    return (logits.topk(k, dim=1).indices == y[:, None]).any(1).double().mean().item()
-
-
 def auc(scores: Float[Tensor, " n"], positive: Bool[Tensor, " n"]) -> float:
     """The area under the ROC curve: the chance that a positive example has a higher score than a
     negative one, where a tie counts half. By ranks, as Mann and Whitney's U.

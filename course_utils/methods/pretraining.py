@@ -123,9 +123,22 @@ def pretrain_world(
     data = world_pairs()
     torch.manual_seed(seed)
     model = world_pretraining_model(data.tokenizer)
-    mask_id = token_id(data.tokenizer, MASK)
     choices = torch.arange(data.tokenizer.get_vocab_size())  # every token has a logit,
     choices[guessable(data) < 0] = -1  # but special ones are never asked for
+    return _pretrain(model, data, choices, seed, recipe, config, checkpoint, device)
+
+
+def _pretrain(
+    model: JointPretraining,
+    data: PairData,
+    choices: Tensor,
+    seed: int,
+    recipe: Pretraining,
+    config: FitConfig,
+    checkpoint: Path | None,
+    device: str | torch.device | None,
+) -> tuple[JointPretraining, History]:
+    mask_id = token_id(data.tokenizer, MASK)
     objective = pretraining_objective(recipe, mask_id, choices, torch.Generator().manual_seed(seed))
     history = fit(
         model,
@@ -216,18 +229,7 @@ def pretrain_real(
     torch.manual_seed(seed)
     choices = guessable(data)
     model = real_pretraining_model((choices >= 0).nonzero()[:, 0])
-    objective = pretraining_objective(
-        recipe, token_id(data.tokenizer, MASK), choices, torch.Generator().manual_seed(seed)
-    )
-    history = fit(
-        model,
-        objective,
-        pair_loader(data, PAIRS_PER_BATCH, seed),
-        config=config,
-        checkpoint=checkpoint,
-        device=device,
-    )
-    return model, history
+    return _pretrain(model, data, choices, seed, recipe, config, checkpoint, device)
 
 
 def load_real_pretrained(path: Path) -> JointPretraining:

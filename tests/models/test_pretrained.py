@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from sklearn.datasets import load_sample_image
 from transformers import BertConfig, BertModel
 
@@ -22,7 +21,6 @@ from course_utils.models.pretrained import (
     imagenet_names,
     load_efficientnet_lite0,
     load_minilm,
-    load_torchvision,
     load_transformers,
     read_weights,
     sha256,
@@ -344,42 +342,6 @@ def test_no_pickle_is_executed(tmp_path, how):
     assert not mark.exists()
     with pytest.raises(FileNotFoundError, match="no such file"):
         read_weights(tmp_path / "none.pth")
-
-
-def test_torchvision_from_a_folder(tmp_path):
-    from torchvision.models import resnet18
-
-    torch.manual_seed(0)
-    model = resnet18(num_classes=3).eval()
-    images = torch.rand(2, 3, 64, 64)
-    with pytest.raises(FileNotFoundError, match=r"resnet18-HASH.pth in"):
-        load_torchvision("resnet18", tmp_path)
-    torch.save(model.state_dict(), tmp_path / "new.pth")
-    named = tmp_path / f"resnet18-{sha256(tmp_path / 'new.pth')[:8]}.pth"
-    (tmp_path / "new.pth").rename(named)
-    loaded = load_torchvision("resnet18", tmp_path, num_classes=3)
-    assert torch.equal(loaded(images), model(images))
-    named.rename(tmp_path / "resnet18-00000000.pth")
-    with pytest.raises(ValueError, match="damaged"):
-        load_torchvision("resnet18", tmp_path, num_classes=3)
-    save_file(model.state_dict(), tmp_path / "resnet18.safetensors")
-    assert torch.equal(load_torchvision("resnet18", tmp_path, num_classes=3)(images), model(images))
-    with pytest.raises(ValueError, match="expected weights of resnet18: size mismatch"):
-        load_torchvision("resnet18", tmp_path)
-    with pytest.raises(ValueError, match="such as 'resnet18'"):
-        load_torchvision("resnet19", tmp_path)
-
-
-def test_torchvision_without_a_network_says_so(monkeypatch, tmp_path):
-    from urllib.error import URLError
-
-    def refuse(*args, **kwargs):
-        assert kwargs["weights_only"] and kwargs["check_hash"]
-        raise URLError("no network")
-
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
-    with pytest.raises(FileNotFoundError, match=r"no network to https://.*resnet18.*folder"):
-        load_torchvision("resnet18")
 
 
 def test_transformers_from_a_folder(tmp_path):

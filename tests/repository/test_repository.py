@@ -1,8 +1,7 @@
-"""What holds the repository together: links, sizes, spelling, versions, what must not be in it."""
+"""What holds the repository together: links, sizes, versions, what must not be in it."""
 
 import re
 import subprocess
-import sys
 import tomllib
 from importlib.metadata import version
 from itertools import chain
@@ -108,17 +107,6 @@ def test_checkpoints_are_small_and_no_pickles():
         assert path.suffix not in (".pt", ".pth", ".pkl", ".pickle"), (
             f"{path.relative_to(ROOT)}: weights are kept as safetensors"
         )
-
-
-def test_spelling():
-    files = [path for path in repository_files() if path.suffix in (".md", ".py", ".yaml", ".toml")]
-    done = subprocess.run(
-        [sys.executable, "-m", "codespell_lib", *map(str, files)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
 
 
 def test_constraints_hold_the_installed_versions_of_all_that_is_needed():

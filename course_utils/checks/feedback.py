@@ -117,7 +117,7 @@ def _compare_sets(got: set, want: set, what: str) -> None:
         raise Feedback(f"{what}: {' and '.join(parts)}.")
 
 
-def _plain(text: str) -> str:
+def _plain(text: Any) -> str:
     return text.strip().lower()
 
 

@@ -11,6 +11,7 @@ import torch
 from IPython.display import Image, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 from torch import Tensor
 
 # Okabe and Ito's palette, made to be told apart by colour-blind readers
@@ -23,7 +24,7 @@ def style() -> None:
     plt.rcdefaults()
     plt.rcParams.update(
         {
-            "axes.prop_cycle": plt.cycler(color=PALETTE),
+            "axes.prop_cycle": cycler(color=PALETTE),
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.titlesize": 11,
@@ -193,7 +194,7 @@ def curves(
         _, axis = plt.subplots(figsize=(6, 3.4))
     for i, (name, points) in enumerate(series.items()):
         pair = isinstance(points, tuple) and len(points) == 2 and np.ndim(points[0]) == 1
-        curve: tuple[Any, Any] = points if pair else (range(1, len(points) + 1), points)
+        curve: Any = points if pair else (range(1, len(points) + 1), points)
         xs, ys = curve
         if len(xs) != len(ys):
             raise ValueError(f"{name}: expected as many xs as ys, got {len(xs)} and {len(ys)}")
@@ -203,7 +204,9 @@ def curves(
     axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
     if len(series) + (baseline is not None) > 1:
         axis.legend()
-    return axis.get_figure(root=True)
+    figure = axis.get_figure(root=True)
+    assert figure is not None  # axes that stand in no figure
+    return figure
 
 
 def bars_with_interval(

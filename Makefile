@@ -10,8 +10,8 @@ HERE      := .venv/.folder-$(shell pwd | cksum | cut -d' ' -f1)
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help environment lab test lesson notebooks claims spreads disturbed gpu smoke avx2 timings \
-        bench readme repository release
+.PHONY: help environment lab check test lesson notebooks claims spreads disturbed gpu smoke avx2 \
+        timings bench readme repository release
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' Makefile | expand -t 22
@@ -49,6 +49,9 @@ $(TESTING): | $(INSTALLED)
 
 lab: $(INSTALLED)  ## open the course in JupyterLab, on your own copy in my/ (ARGS="--port 9000")
 	@$(PY) -m tools.start $(ARGS)
+
+check: $(TESTING)  ## lint, format, types, imports and spelling, in under a minute
+	@$(PY) -m tools.check $(ARGS)
 
 # One pytest for all: a notebook stays on one worker, the longest start first (conftest.py).
 test: $(TESTING)  ## every test: the package, the lessons, and both notebooks of each lesson

@@ -113,8 +113,8 @@ def main() -> None:
         "of threads, 15 timed steps after 3 to warm up, taken in turns. Above 1 means that the "
         "peer takes longer. Last rows: a text encoder of MiniLM's sizes (32 x 24 words, forward "
         "only), lesson 02's decoder (32 x 24 words, with AdamW's update), ViT and ResNet-18 "
-        "on 32 pictures of 64x64, forward and with AdamW's update; LoRA and AdaLoRA on every matrix "
-        "of an encoder 384 wide with 3 layers, with AdamW's update.",
+        "on 32 pictures of 64x64, forward and with AdamW's update; LoRA and AdaLoRA on every "
+        "matrix of an encoder 384 wide with 3 layers, with AdamW's update.",
         "The whole of h is only about 1.1 to 1.3 times as fast as VisualBertModel's, by processor: "
         "nearly all of it is the same matrix products and the same erf-GELU in both. (Leaving out "
         "the positions of padding gave another 7 % with the lengths drawn here. The course's "

@@ -1,5 +1,6 @@
 """Training of lesson 07: time to an accuracy, waiting for data, and the rate of operations."""
 
+import contextlib
 import statistics
 import time
 from dataclasses import dataclass, replace
@@ -46,7 +47,7 @@ def time_to_accuracy(threads: int, seed: int = 0) -> Run:
         return scores[-1]
 
     start = time.perf_counter()
-    try:
+    with contextlib.suppress(Reached):
         fit(
             model,
             answer_objective,
@@ -56,8 +57,6 @@ def time_to_accuracy(threads: int, seed: int = 0) -> Run:
             device="cpu",
             progress=False,
         )
-    except Reached:
-        pass
     seconds = time.perf_counter() - start
     return Run(seconds, len(scores), scores[-1], evaluate(model, test).accuracy)
 

@@ -119,7 +119,7 @@ def step_of(model: nn.Module, penalty, x: Tensor, goal: Tensor):
     """One update of AdamW, with the allocation where there is one."""
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
     if penalty is None:
-        allocate = lambda step: None  # noqa: E731
+        allocate = lambda step: None
     elif penalty is orthogonality:
         allocate = RankAllocator(model).update_and_allocate
     else:

@@ -38,7 +38,9 @@ def filled(text: str, root: Path = ROOT) -> str:
     for name, part in {"repository": address, "lessons": table, "glossary": glossary}.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
         content = part(root)
-        text, count = re.subn(pattern, lambda m: f"{m[1]}{content}\n{m[2]}", text, flags=re.DOTALL)
+        text, count = re.subn(
+            pattern, lambda m, content=content: f"{m[1]}{content}\n{m[2]}", text, flags=re.DOTALL
+        )
         if count != 1:
             raise ValueError(f"README.md needs <!-- {name} --> and <!-- /{name} --> once each")
     return text

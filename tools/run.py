@@ -18,6 +18,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -122,7 +123,7 @@ def spreads(sources: list[Path]) -> bool:
     """Run lessons at five seeds; write mean and standard deviation of each measured number."""
     for source in sources:
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # a process each, one thread
-            runs = list(pool.map(lambda seed: measured_values(source, seed), range(5)))
+            runs = list(pool.map(partial(measured_values, source), range(5)))
         if None in runs:
             return False
         if any(values.keys() != runs[0].keys() for values in runs):

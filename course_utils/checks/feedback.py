@@ -72,21 +72,21 @@ def _no_numbers(got: Any, want: Any) -> str:
 
 def _compare_types(got: Any, want: Any, what: str) -> None:
     """Whole numbers, floats and truth values are different things in a tensor."""
-    tensors = isinstance(got, torch.Tensor) and isinstance(want, torch.Tensor)
-    got_dtype, want_dtype = (x.dtype if tensors else _array(x).dtype for x in (got, want))
-    if tensors:
-        same = (got_dtype == torch.bool) == (want_dtype == torch.bool)
-        same &= got_dtype.is_floating_point == want_dtype.is_floating_point
+    if isinstance(got, torch.Tensor) and isinstance(want, torch.Tensor):
+        types = (want.dtype, got.dtype)
+        same = (types[0] == torch.bool) == (types[1] == torch.bool)
+        same &= types[0].is_floating_point == types[1].is_floating_point
     else:
-        same = (got_dtype.kind == "b") == (want_dtype.kind == "b")
+        types = (_array(want).dtype, _array(got).dtype)
+        same = (types[0].kind == "b") == (types[1].kind == "b")
     if not same:
-        names = [str(dtype).removeprefix("torch.") for dtype in (want_dtype, got_dtype)]
+        names = [str(dtype).removeprefix("torch.") for dtype in types]
         raise Feedback(f"{what}: expected {names[0]} values, got {names[1]}.")
 
 
 def _compare_objects(got: Any, want: Any, what: str, atol: float) -> None:
     """Texts, truth values, sets, dictionaries, and sequences of tensors."""
-    if isinstance(want, bool) and isinstance(got, (np.bool_, torch.Tensor)) and _truth(got):
+    if isinstance(want, bool) and _truth(got):
         got = bool(got)
     if (isinstance(want, (list, tuple)) and not isinstance(got, (list, tuple))) or (
         not isinstance(want, (list, tuple)) and type(got) is not type(want)
@@ -102,8 +102,8 @@ def _compare_objects(got: Any, want: Any, what: str, atol: float) -> None:
         for key in want:
             compare(got[key], want[key], f"{what}, {key!r}", atol)
     elif isinstance(want, (set, frozenset)):
-        _compare_sets(got, want, what)
-    elif isinstance(want, str) and got != want and got.strip().lower() == want.strip().lower():
+        _compare_sets(set(got), set(want), what)
+    elif isinstance(want, str) and got != want and _plain(got) == _plain(want):
         raise Feedback(f"{what}: got {got!r}. Only capitals or spaces differ.")
     elif got != want:
         raise Feedback(f"{what}: got {_short(got)}, which is not it.")
@@ -117,8 +117,14 @@ def _compare_sets(got: set, want: set, what: str) -> None:
         raise Feedback(f"{what}: {' and '.join(parts)}.")
 
 
+def _plain(text: Any) -> str:
+    return text.strip().lower()
+
+
 def _truth(value: Any) -> bool:
-    return isinstance(value, np.bool_) or (value.dtype == torch.bool and value.numel() == 1)
+    if isinstance(value, torch.Tensor):
+        return value.dtype == torch.bool and value.numel() == 1
+    return isinstance(value, np.bool_)
 
 
 def _short(value: Any, text: bool = False) -> str:

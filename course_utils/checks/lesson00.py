@@ -78,7 +78,8 @@ EXERCISES = {
         (32, 25, 64),
         _test_shape,
         (
-            "h has a vector of length dim for every position, and positions are words then patches.",
+            "h has a vector of length dim for every position, and positions are words then "
+            "patches.",
             "Nine words and sixteen patches stand in one row: how many positions is that?",
         ),
     ),

@@ -459,8 +459,8 @@ EXERCISES = {
         _test_mode,
         (
             "Count the training answers of each question string: a dictionary of Counters.",
-            "Counter.most_common(1)[0][0] is the commonest. For a question that training never had, "
-            "take the commonest answer of all.",
+            "Counter.most_common(1)[0][0] is the commonest. For a question that training never "
+            "had, take the commonest answer of all.",
         ),
         mistakes=(
             (_majority_only, "That is one answer for every question."),
@@ -479,8 +479,8 @@ EXERCISES = {
         (
             "Group the rows by question, and within a question by answer. How many of each answer "
             "can be kept at most?",
-            "As many as the rarest answer of that question has. A question with one answer only has "
-            "nothing to balance: drop it.",
+            "As many as the rarest answer of that question has. A question with one answer only "
+            "has nothing to balance: drop it.",
         ),
         mistakes=(
             (_balanced_overall, "Balance within each question: overall it is not enough."),

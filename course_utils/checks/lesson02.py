@@ -469,8 +469,8 @@ EXERCISES = {
         _causal_attention,
         _test_causal,
         (
-            "Scores are q @ k.transpose(-2, -1), divided by the root of the width. Row i of the mask "
-            "belongs to the query i; it may look at the columns 0 to i.",
+            "Scores are q @ k.transpose(-2, -1), divided by the root of the width. Row i of the "
+            "mask belongs to the query i; it may look at the columns 0 to i.",
             "With words = q.shape[-2], torch.ones(words, words, dtype=torch.bool).tril() is that "
             "mask. Where it is False the score becomes -torch.inf, before the softmax.",
         ),
@@ -551,8 +551,8 @@ EXERCISES = {
             "The grammar's entropy is 1.02 nat a token. Does it bound the loss on these 200 "
             "sentences?",
             "Imagine a model that knows the list by heart: each sentence then has the probability "
-            "1 / 200. How many nat is that a sentence, and about how many a token, at 8 or 9 tokens "
-            "a sentence?",
+            "1 / 200. How many nat is that a sentence, and about how many a token, at 8 or 9 "
+            "tokens a sentence?",
         ),
     ),
     "02.7": Exercise(
@@ -588,10 +588,10 @@ EXERCISES = {
         choice(
             "b",
             {
-                "a": "In the third column it is about level with b, but its state of a word tells the "
-                "word far less often: second column.",
-                "c": "It misses several times as many wrong words as b: it has seen only right words in "
-                "the open.",
+                "a": "In the third column it is about level with b, but its state of a word tells "
+                "the word far less often: second column.",
+                "c": "It misses several times as many wrong words as b: it has seen only right "
+                "words in the open.",
             },
         ),
         (

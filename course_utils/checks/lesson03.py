@@ -268,9 +268,9 @@ def _test_start_epoch(function):
             raise Feedback("the backbone's weights still get gradients.")
         if not all(p.requires_grad for p in model.head.parameters()):
             raise Feedback("the head's weights get no gradient: nothing would be learnt.")
-        before = model.backbone[1].running_mean.clone()  # (4,)
+        before = model.backbone.get_buffer("1.running_mean").clone()  # (4,)
         model(torch.rand(2, 3, 6, 6))
-        if not torch.equal(before, model.backbone[1].running_mean):
+        if not torch.equal(before, model.backbone.get_buffer("1.running_mean")):
             raise Feedback("the running means of the frozen BN still move.")
         if not torch.is_grad_enabled():
             torch.set_grad_enabled(True)
@@ -295,7 +295,7 @@ def _plain_reshape(images, weight, bias):
 
 
 def _columns_first(images, weight, bias):
-    n, _, height, width = images.shape
+    _, _, height, width = images.shape
     patch = weight.shape[-1]
     grid = _patch_embed(images, weight, bias).unflatten(1, (height // patch, width // patch))
     return grid.transpose(1, 2).flatten(1, 2)
@@ -438,9 +438,10 @@ EXERCISES = {
         40,
         prediction(0, 100, "%"),
         (
-            "A linear map adds up pixels with fixed weights, wherever the thing is. Against that: it "
-            "has 768 of them for each shape.",
-            "Circles, squares, triangles and crosses of one size differ in how many pixels they fill.",
+            "A linear map adds up pixels with fixed weights, wherever the thing is. Against that: "
+            "it has 768 of them for each shape.",
+            "Circles, squares, triangles and crosses of one size differ in how many pixels they "
+            "fill.",
         ),
     ),
     "03.6": Exercise(
@@ -482,9 +483,10 @@ EXERCISES = {
             "c",
             {
                 "a": "2,000 pictures are few for a ViT from scratch: see the table above.",
-                "b": "The mean over patches has forgotten the places, and the question is about them.",
-                "d": "11 million weights from scratch meet 2,000 pictures, and its stem leaves four "
-                "patches of 64x64 pixels.",
+                "b": "The mean over patches has forgotten the places, and the question is about "
+                "them.",
+                "d": "11 million weights from scratch meet 2,000 pictures, and its stem leaves "
+                "four patches of 64x64 pixels.",
             },
         ),
         (

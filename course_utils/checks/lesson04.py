@@ -111,10 +111,6 @@ def _without_types(dim, *rest):
     return _count(dim, *rest) - 2 * dim
 
 
-def _without_last_norm(dim, *rest):
-    return _count(dim, *rest) - 2 * dim
-
-
 def _one_norm_a_layer(dim, layers, *rest):
     return _count(dim, layers, *rest) - layers * 2 * dim
 
@@ -154,8 +150,8 @@ def _test_count(function):
         compare(
             got,
             _count(*sizes),
-            "the number of parameters for (dim, layers, mlp_dim, vocab_size, max_words, visual_dim, "
-            f"patches) = {sizes}",
+            "the number of parameters for (dim, layers, mlp_dim, vocab_size, max_words, "
+            f"visual_dim, patches) = {sizes}",
             atol=1e-12,
         )
 
@@ -276,7 +272,8 @@ EXERCISES = {
         _attend,
         _test_attend,
         (
-            "Read what nn.MultiheadAttention says about key_padding_mask. What does True mean there?",
+            "Read what nn.MultiheadAttention says about key_padding_mask. What does True mean "
+            "there?",
             "There True means: leave this key out. Ours means: there is a word. `~mask` turns one "
             "into the other.",
         ),

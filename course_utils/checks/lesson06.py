@@ -142,8 +142,8 @@ def _test_push(function):
     for own, temperature in ((0, 0.5), (3, 0.07)):
         scores = torch.tanh(_draw(own, 6))
         leaf = scores.clone().requires_grad_()
-        F.cross_entropy(leaf[None] / temperature, torch.tensor([own])).backward()
-        push = leaf.grad.clone()
+        loss = F.cross_entropy(leaf[None] / temperature, torch.tensor([own]))
+        (push,) = torch.autograd.grad(loss, leaf)  # (6,)
         push[own] = 0
         got = call(function, scores, own, temperature)
         compare(got, push / push.sum(), "the shares of the push (autograd's are the reference)")
@@ -492,8 +492,8 @@ EXERCISES = {
         _recall,
         _test_recall,
         (
-            "`topk` gives the places of the k best in each row. How do you look up `right` at these "
-            "places?",
+            "`topk` gives the places of the k best in each row. How do you look up `right` at "
+            "these places?",
             "right.gather(1, scores.topk(k, dim=1).indices) is (queries, k); `.any(1)`, then the "
             "mean.",
         ),

@@ -246,10 +246,10 @@ EXERCISES = {
         _smallest_with_bug,
         _test_smallest,
         (
-            "What the loss takes for a logit is a probability p. Which p in [0, 1] is best if y = 1, "
-            "and which if y = 0?",
-            "For y = 1 the best is p = 1, at a loss of log(1 + exp(-1)). For y = 0 it is p = 0, at a "
-            "loss of log 2. A share s of the examples has y = 1.",
+            "What the loss takes for a logit is a probability p. Which p in [0, 1] is best if y = "
+            "1, and which if y = 0?",
+            "For y = 1 the best is p = 1, at a loss of log(1 + exp(-1)). For y = 0 it is p = 0, "
+            "at a loss of log 2. A share s of the examples has y = 1.",
         ),
         mistakes=(
             (lambda s: 0.0, "Zero would need a logit that grows without limit; p stops at 1."),

@@ -645,8 +645,8 @@ EXERCISES = {
         prediction(0, 100, "points"),
         (
             "Any number of points is an answer.",
-            "A score on 300 questions has a standard error of some three points; 100 runs are tried, "
-            "which "
+            "A score on 300 questions has a standard error of some three points; 100 runs are "
+            "tried, which "
             "share the questions.",
         ),
     ),

@@ -454,8 +454,8 @@ def _test_part(part, picture, fraction, pictures):
     if found != wanted:
         raise Feedback(
             f"with fraction {fraction}, expected {wanted} of {pictures} pictures in the test part, "
-            f"got {found}. It is the fraction of the pictures that occur, not of the questions, and "
-            "not of all numbers up to the highest."
+            f"got {found}. It is the fraction of the pictures that occur, not of the questions, "
+            "and not of all numbers up to the highest."
         )
 
 
@@ -469,10 +469,10 @@ EXERCISES = {
             "c",
             {
                 "a": "Look at the two models above: the one that never finds anything wins by it.",
-                "b": "It is for classes that all matter alike, and a threshold is already built in: it "
-                "can't say whether another threshold would find more.",
-                "d": "The loss also counts how sure the model is of the 95 % that nobody asks about; it "
-                "may fall while not a single case more is found.",
+                "b": "It is for classes that all matter alike, and a threshold is already built "
+                "in: it can't say whether another threshold would find more.",
+                "d": "The loss also counts how sure the model is of the 95 % that nobody asks "
+                "about; it may fall while not a single case more is found.",
             },
         ),
         (
@@ -553,8 +553,8 @@ EXERCISES = {
         _test_width,
         (
             "Any number of points is an answer.",
-            "For n independent answers it is about 200 * sqrt(p (1 - p) / n) points; here answers come "
-            "in fours.",
+            "For n independent answers it is about 200 * sqrt(p (1 - p) / n) points; here answers "
+            "come in fours.",
         ),
     ),
     "09.5": Exercise(
@@ -591,8 +591,8 @@ EXERCISES = {
         _test_split,
         (
             "What must not be on both sides?",
-            "Shuffle picture.unique() with torch.randperm, keep the first round(fraction * how many) "
-            "of it, then torch.isin(picture, chosen).",
+            "Shuffle picture.unique() with torch.randperm, keep the first round(fraction * how "
+            "many) of it, then torch.isin(picture, chosen).",
         ),
         mistakes=(
             (_leaky, ""),

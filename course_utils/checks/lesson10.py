@@ -324,8 +324,8 @@ EXERCISES = {
         (
             "Two summands: what the frozen layer gives, and the detour through A, then B. Rows of "
             "x are examples, so a matrix M acts as x @ M.T.",
-            "First x @ A.T, of shape (batch, rank). Which transposed matrix comes then, and what is "
-            "multiplied by `scale`?",
+            "First x @ A.T, of shape (batch, rank). Which transposed matrix comes then, and what "
+            "is multiplied by `scale`?",
         ),
         mistakes=(
             (_no_scale, "The factor `scale` isn't used."),
@@ -347,12 +347,12 @@ EXERCISES = {
         choice(
             "a",
             {
-                "b": "The gradients above: with both at 0, the gradient of each is a product with the "
-                "other, which is 0, in the first batch and in all that follow.",
-                "c": "Nearly isn't exactly: a random change of every layer at once disturbs what was "
-                "learnt, and the first updates go into undoing it.",
-                "d": "It is exact at first (some methods do it, with factors taken from W itself), but "
-                "the base changes: it can no longer be shared by a hundred tunings.",
+                "b": "The gradients above: with both at 0, the gradient of each is a product with "
+                "the other, which is 0, in the first batch and in all that follow.",
+                "c": "Nearly isn't exactly: a random change of every layer at once disturbs what "
+                "was learnt, and the first updates go into undoing it.",
+                "d": "It is exact at first (some methods do it, with factors taken from W "
+                "itself), but the base changes: it can no longer be shared by a hundred tunings.",
             },
         ),
         (
@@ -367,7 +367,8 @@ EXERCISES = {
         _count,
         _test_count,
         (
-            "A has a row for each of the ranks and as many columns as the matrix has inputs. And B?",
+            "A has a row for each of the ranks and as many columns as the matrix has inputs. And "
+            "B?",
             "A is (rank, in) and B is (out, rank): count both, and sum over the matrices.",
         ),
         mistakes=(
@@ -407,8 +408,8 @@ EXERCISES = {
         (
             "Which parameters does the optimiser know when it is built first? And who trains the "
             "head?",
-            "The optimiser keeps the list that it is given: what must be settled before it? And what "
-            "does `keep` of freeze_base do?",
+            "The optimiser keeps the list that it is given: what must be settled before it? And "
+            "what does `keep` of freeze_base do?",
         ),
         mistakes=(
             (_frozen_head, ""),

@@ -490,8 +490,8 @@ EXERCISES = {
         _test_lowest,
         (
             "Only the confidences that occur can matter. Try them from the lowest on.",
-            "For each t: right[confidence >= t].double().mean() >= precision? The first t with yes; "
-            "None at the end.",
+            "For each t: right[confidence >= t].double().mean() >= precision? The first t with "
+            "yes; None at the end.",
         ),
         mistakes=(
             (_highest, "That is the highest threshold that will do: it lets in too few."),
@@ -509,11 +509,12 @@ EXERCISES = {
         choice(
             "b",
             {
-                "a": "mirrored left to right, what was left is right: the answer turns round, and the "
-                "pseudo-label is wrong.",
-                "c": "after a quarter turn, what was left lies above or below: the answer may change.",
-                "d": 'noise in the pixels is fine, but other colours are not: "the red circle" may be '
-                "another one now, or none.",
+                "a": "mirrored left to right, what was left is right: the answer turns round, and "
+                "the pseudo-label is wrong.",
+                "c": "after a quarter turn, what was left lies above or below: the answer may "
+                "change.",
+                "d": 'noise in the pixels is fine, but other colours are not: "the red circle" '
+                "may be another one now, or none.",
             },
         ),
         (
@@ -547,8 +548,8 @@ EXERCISES = {
         _forgetting,
         _test_forgetting,
         (
-            "For each family: its best accuracy before the last stage, minus that after it. The last "
-            "family is left out.",
+            "For each family: its best accuracy before the last stage, minus that after it. The "
+            "last family is left out.",
             "(R[:-1].max(0).values - R[-1])[:-1], then the mean.",
         ),
         mistakes=(

@@ -28,7 +28,7 @@ def easy_vqa_folder() -> Path:
         FileNotFoundError: the package is not installed.
     """
     spec = importlib.util.find_spec("easy_vqa")
-    if spec is None:
+    if spec is None or spec.origin is None:
         raise FileNotFoundError("easy-VQA is missing: install it with `pip install easy-vqa`")
     return Path(spec.origin).parent / "data"
 

@@ -9,6 +9,7 @@ import io
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -147,12 +148,12 @@ def load_emoji(part: str = "train", language: str = "en", folder: Path | None = 
     try:
         content = json.loads(_read(path))
         records = content["emoji"]
-        sheet = [content[key] for key in ("sha256", "side", "columns")]
+        sha256, side, columns = (content[key] for key in ("sha256", "side", "columns"))
         families = tuple(sorted({record["family"] for record in records}))
         number = {family: i for i, family in enumerate(families)}
         rows = [i for i, record in enumerate(records) if part in (record["part"], "all")]
         chosen = [records[i] for i in rows]
-        texts = dict(
+        texts: dict[str, Any] = dict(
             names=tuple(str(record["names"][language]) for record in chosen),
             keywords=tuple(tuple(record["keywords"][language]) for record in chosen),
             ids=tuple(record["id"] for record in chosen),
@@ -161,6 +162,7 @@ def load_emoji(part: str = "train", language: str = "en", folder: Path | None = 
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"expected the emoji's names in {path}, got: {error!r}") from None
-    pictures = _pictures(folder / "pictures.png", *sheet, len(records))[rows]  # (n, 64, 64, 3)
+    sheet = _pictures(folder / "pictures.png", sha256, side, columns, len(records))
+    pictures = sheet[rows]  # (n, 64, 64, 3)
     images = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()  # (n, 3, 64, 64)
     return EmojiData(images=images, families=families, language=language, **texts)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from course_utils.datasets.emoji import EmojiData
-from course_utils.datasets.text import encode, word_tokenizer
+from course_utils.datasets.text import PAD, encode, token_id, word_tokenizer
 from course_utils.world import FAMILIES, all_programs, caption_distribution, generate, text_of
 from course_utils.world.language import thing, words
 from course_utils.world.questions import RELATIONS
@@ -138,8 +138,8 @@ def caption_words(language: str = "en") -> Iterator[str]:
 def pair_tokenizer(languages: Sequence[str] = ("en", "zh")) -> Tokenizer:
     """One token for every word of the captions and questions of the world, in all `languages`, and
     `[MASK]`."""
-    asked = (text_of(p, l) for l in languages for f in FAMILIES for p in all_programs(f))
-    told = (text for l in languages for text in caption_words(l))
+    asked = (text_of(p, name) for name in languages for f in FAMILIES for p in all_programs(f))
+    told = (text for name in languages for text in caption_words(name))
     return word_tokenizer([*asked, *told], masks=True)
 
 
@@ -228,7 +228,7 @@ def join(parts: Sequence[PairData]) -> PairData:
     if not parts or len({(id(part.tokenizer), part.own.shape[1]) for part in parts}) > 1:
         raise ValueError("join expected parts with one tokenizer and as many texts a picture")
     longest = max(part.x.shape[1] for part in parts)
-    pad = parts[0].tokenizer.token_to_id("[PAD]")
+    pad = token_id(parts[0].tokenizer, PAD)
     first = np.cumsum([0, *(len(part.texts) for part in parts)]).tolist()  # of each part's texts
     return PairData(
         images=torch.cat([part.images for part in parts]),

@@ -8,6 +8,7 @@ named relative to the folder.
 """
 
 import csv
+import itertools
 import json
 import random
 from collections import Counter
@@ -82,7 +83,7 @@ def frequent_answers(rows: Sequence[Row], at_least: int) -> tuple[str, ...]:
     Raises:
         ValueError: there is none.
     """
-    counts = Counter(max(row.scores, key=row.scores.get) for row in rows if row.scores)
+    counts = Counter(max(row.scores, key=row.scores.__getitem__) for row in rows if row.scores)
     kept = tuple(sorted(answer for answer, count in counts.items() if count >= at_least))
     if not kept:
         raise ValueError(
@@ -97,7 +98,7 @@ def by_picture(rows: list[Row], shares: tuple[float, ...], seed: int = 0) -> lis
     pictures = sorted({row.picture for row in rows})
     random.Random(seed).shuffle(pictures)
     ends = [0, *(round(sum(shares[: i + 1]) * len(pictures)) for i in range(len(shares))), None]
-    groups = [set(pictures[a:b]) for a, b in zip(ends, ends[1:])]
+    groups = [set(pictures[a:b]) for a, b in itertools.pairwise(ends)]
     return [[row for row in rows if row.picture in group] for group in groups]
 
 

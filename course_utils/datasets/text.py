@@ -14,6 +14,18 @@ from torch import Tensor
 PAD, UNKNOWN, CLS, MASK = "[PAD]", "[UNK]", "[CLS]", "[MASK]"
 
 
+def token_id(tokenizer: Tokenizer, token: str) -> int:
+    """The id of a token.
+
+    Raises:
+        ValueError: the tokenizer doesn't have it.
+    """
+    found = tokenizer.token_to_id(token)
+    if found is None:
+        raise ValueError(f"expected a tokenizer with {token}, but it has no such token")
+    return found
+
+
 def word_tokenizer(texts: Iterable[str], masks: bool = False) -> Tokenizer:
     """A tokenizer with one token a word (a character, in Chinese), fitted on `texts`.
 

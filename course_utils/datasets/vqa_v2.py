@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from course_utils.datasets.rows import Row, refuse_bad
 
@@ -145,7 +146,9 @@ def read_vqa_v2(folder: str | Path, part: str, limit: int = 0) -> list[Row]:
     path = folder / f"v2_OpenEnded_mscoco_{part}_questions.json"
     questions = _load(path, "questions")
     annotations = _load(folder / f"v2_mscoco_{part}_annotations.json", "annotations")
-    answers = {record.get("question_id"): record.get("answers") for record in annotations}
+    answers: dict[Any, Any] = {
+        record.get("question_id"): record.get("answers") for record in annotations
+    }
     if limit:
         first = set(list(dict.fromkeys(q.get("image_id") for q in questions))[:limit])
         questions = [q for q in questions if q.get("image_id") in first]

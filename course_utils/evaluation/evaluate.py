@@ -1,6 +1,7 @@
 """Measuring a model: accuracy over all and per family, confusion, and with shuffled pictures."""
 
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from jaxtyping import Float, Int
@@ -67,7 +68,8 @@ def predict_logits(
         for b in batches
     ]
     model.train(was_training)
-    order = torch.tensor([i for rows in batches.batch_sampler for i in rows])  # (examples,)
+    rows = chain.from_iterable(batches.batch_sampler or ())  # in the order of the logits
+    order = torch.tensor(list(rows))  # (examples,)
     logits = torch.cat(parts)  # (examples, answers)
     return torch.empty_like(logits).index_copy_(0, order, logits)
 

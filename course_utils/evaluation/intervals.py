@@ -51,7 +51,7 @@ def wilson(right: int, n: int, level: float = 0.95) -> Interval:
     """
     if n < 1 or not 0 <= right <= n:
         raise ValueError(f"expected 0 <= right <= n and n >= 1, got right={right}, n={n}")
-    z, p = stats.norm.ppf((1 + level) / 2), right / n
+    z, p = float(stats.norm.ppf((1 + level) / 2)), right / n
     middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
     return Interval(p, max(0.0, middle - half), min(1.0, middle + half))

@@ -1,6 +1,7 @@
 """Metrics of answers, as pure functions of predictions and truths. All shares lie in [0, 1].
 
-Each equals scikit-learn's or torchmetrics' of the same name by value (tests/evaluation/test_metrics.py).
+Each equals scikit-learn's or torchmetrics' of the same name by value, as
+tests/evaluation/test_metrics.py shows.
 """
 
 from typing import NamedTuple
@@ -86,17 +87,6 @@ def f1_score(
     table = confusion_matrix(predictions, y, classes)
     met = (table.sum(0) + table.sum(1)) > 0  # (classes,)
     return precision_recall(predictions, y, classes).f1[met].mean().item()
-
-
-def top_k_accuracy(logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"], k: int) -> float:
-    """How often the true class is among the k largest logits.
-
-    Raises:
-        ValueError: `k` isn't from 1 to the number of classes.
-    """
-    if not 1 <= k <= logits.shape[1]:
-        raise ValueError(f"k: expected 1 to {logits.shape[1]}, got {k}")
-    return (logits.topk(k, dim=1).indices == y[:, None]).any(1).double().mean().item()
 
 
 def auc(scores: Float[Tensor, " n"], positive: Bool[Tensor, " n"]) -> float:

@@ -62,7 +62,10 @@ def draw_batches(
     """Means of batches of PER_BATCH pictures, drawn with replacement."""
     generator = torch.Generator().manual_seed(seed)
     picked = torch.randint(len(values), (PER_BATCH, streams, batches), generator=generator)
-    return sum(values[rows] for rows in picked) / PER_BATCH
+    total = values.new_zeros(streams, batches, values.shape[1])
+    for rows in picked:  # (streams, batches): one picture of each batch
+        total += values[rows]
+    return total / PER_BATCH
 
 
 def calibrate(

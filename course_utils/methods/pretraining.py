@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from course_utils.datasets.emoji import load_emoji
 from course_utils.datasets.features import cached_features
 from course_utils.datasets.pairs import PairBatch, PairData, join, load_captions, named, pair_loader
-from course_utils.datasets.text import CLS, MASK
 from course_utils.methods import pretraining_losses as losses
+from course_utils.datasets.text import CLS, MASK, token_id
 from course_utils.models.joint import JointConfig, JointEncoder
 from course_utils.models.pretrained import load_efficientnet_lite0, load_minilm, read_weights
 from course_utils.models.pretraining import JointPretraining, WordPieces, patch_pixels
@@ -109,7 +109,7 @@ def world_pretraining_model(tokenizer: Tokenizer) -> JointPretraining:
         dim=64, layers=2, heads=8, mlp_dim=128, vocab_size=tokenizer.get_vocab_size()
     )
     stem = ConvStem(config.visual_dim)
-    return JointPretraining(stem, JointEncoder(config), tokenizer.token_to_id(CLS))
+    return JointPretraining(stem, JointEncoder(config), token_id(tokenizer, CLS))
 
 
 def pretrain_world(
@@ -123,9 +123,22 @@ def pretrain_world(
     data = world_pairs()
     torch.manual_seed(seed)
     model = world_pretraining_model(data.tokenizer)
-    mask_id = data.tokenizer.token_to_id(MASK)
     choices = torch.arange(data.tokenizer.get_vocab_size())  # every token has a logit,
     choices[guessable(data) < 0] = -1  # but special ones are never asked for
+    return _pretrain(model, data, choices, seed, recipe, config, checkpoint, device)
+
+
+def _pretrain(
+    model: JointPretraining,
+    data: PairData,
+    choices: Tensor,
+    seed: int,
+    recipe: Pretraining,
+    config: FitConfig,
+    checkpoint: Path | None,
+    device: str | torch.device | None,
+) -> tuple[JointPretraining, History]:
+    mask_id = token_id(data.tokenizer, MASK)
     objective = pretraining_objective(recipe, mask_id, choices, torch.Generator().manual_seed(seed))
     history = fit(
         model,
@@ -170,7 +183,7 @@ def real_pretraining_model(words: Tensor) -> JointPretraining:
     )
     token = WordPieces(table / table.std(), config.dim)  # as large as patches
     encoder = JointEncoder(config, token=token)
-    return JointPretraining(nn.Identity(), encoder, tokenizer.token_to_id(CLS), words)
+    return JointPretraining(nn.Identity(), encoder, token_id(tokenizer, CLS), words)
 
 
 def grid_features(name: str, images: Tensor) -> Tensor:
@@ -216,18 +229,7 @@ def pretrain_real(
     torch.manual_seed(seed)
     choices = guessable(data)
     model = real_pretraining_model((choices >= 0).nonzero()[:, 0])
-    objective = pretraining_objective(
-        recipe, data.tokenizer.token_to_id(MASK), choices, torch.Generator().manual_seed(seed)
-    )
-    history = fit(
-        model,
-        objective,
-        pair_loader(data, PAIRS_PER_BATCH, seed),
-        config=config,
-        checkpoint=checkpoint,
-        device=device,
-    )
-    return model, history
+    return _pretrain(model, data, choices, seed, recipe, config, checkpoint, device)
 
 
 def load_real_pretrained(path: Path) -> JointPretraining:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from course_utils.models.pretraining import JointPretraining
 from course_utils.objectives.classification import binary_cross_entropy
-from course_utils.objectives.contrastive import contrastive_loss, cosine_scores, hard_negatives
+from course_utils.objectives.contrastive import contrastive_loss, cosine_scores
 from course_utils.objectives.language import masked_token_loss
 
 Features = Float[Tensor, "batch patches visual_dim"]
@@ -45,13 +45,6 @@ def matching(
     logits = model.match_logits(both, torch.cat([x, x[wrong]]), torch.cat([mask, mask[wrong]]))
     y = torch.cat([torch.ones(len(v)), torch.zeros(len(v))]).to(logits)  # (2 batch,)
     return binary_cross_entropy(logits, y)
-
-
-def random_negatives(
-    right: Bool[Tensor, "batch batch"], generator: torch.Generator | None = None
-) -> Int[Tensor, " batch"]:
-    """A wrong text for each picture, all equally likely."""
-    return hard_negatives(torch.zeros(right.shape, device=right.device), right, generator)
 
 
 def hidden_patches(

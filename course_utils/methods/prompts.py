@@ -1,8 +1,8 @@
-"""Asking a model that is not trained any further: blanks to fill in, templates, learned prompts, and
-a few examples.
+"""Asking a model that is not trained any further: blanks to fill in, templates, learned prompts,
+and a few examples.
 
-The first part asks the joint model of lesson 06, which can guess a masked word beside a picture. The
-second asks two frozen encoders whose vectors lie in one space.
+The first part asks the joint model of lesson 06, which can guess a masked word beside a picture.
+The second asks two frozen encoders whose vectors lie in one space.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from course_utils.datasets.text import MASK, UNKNOWN, encode
+from course_utils.datasets.text import MASK, UNKNOWN, encode, token_id
 from course_utils.models.pretraining import JointPretraining
 from course_utils.models.text import TextEncoder, encode_texts, sentence_embedding
 from course_utils.objectives.contrastive import Temperature, contrastive_loss, cosine_scores
@@ -43,7 +43,7 @@ def fill_in(
                 f"expected one {BLANK} and known words otherwise, got {text!r} with "
                 f"{int(row.sum())} unknown words"
             )
-    x = x.masked_fill(unknown, tokenizer.token_to_id(MASK))
+    x = x.masked_fill(unknown, token_id(tokenizer, MASK))
     return x, mask, unknown.float().argmax(1)
 
 
@@ -74,6 +74,8 @@ class TwoHeads(nn.Module):
 
     def __init__(self, v: Float[Tensor, "n picture_dim"], text_dim: int, space: int = 256):
         super().__init__()
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", v.mean(0))  # (picture_dim,)
         self.register_buffer("std", v.std(0) + 1e-3)
         self.picture = nn.Sequential(nn.Dropout(0.5), nn.Linear(v.shape[1], space))

@@ -1,7 +1,9 @@
 """Weights of transformers' models for ours, so that both can be compared by value."""
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import BertModel, GPT2LMHeadModel, VisualBertModel
 
 from course_utils.models.decoder import Decoder, DecoderConfig
@@ -49,7 +51,8 @@ def from_visual_bert(reference: VisualBertModel) -> JointEncoder:
     )
     target.project.load_state_dict(source.visual_projection.state_dict())
     target.norm.load_state_dict(source.LayerNorm.state_dict())
-    for layer, reference_layer in zip(ours.encoder.layers, reference.encoder.layer):
+    layers: Any = ours.encoder.layers  # TransformerLayers; a ModuleList forgets that
+    for layer, reference_layer in zip(layers, reference.encoder.layer):
         copy_layer(layer, reference_layer)
         layer.norm1.load_state_dict(reference_layer.attention.output.LayerNorm.state_dict())
         layer.norm2.load_state_dict(reference_layer.output.LayerNorm.state_dict())
@@ -95,10 +98,11 @@ def from_gpt2(reference: GPT2LMHeadModel) -> Decoder:
     ours.token.load_state_dict(source.wte.state_dict())
     ours.position.load_state_dict(source.wpe.state_dict())
     ours.encoder.norm.load_state_dict(source.ln_f.state_dict())
-    for layer, block in zip(ours.encoder.layers, source.h):
+    layers: Any = ours.encoder.layers
+    for layer, block in zip(layers, source.h):
         layer.norm1.load_state_dict(block.ln_1.state_dict())
         layer.norm2.load_state_dict(block.ln_2.state_dict())
-        pairs = [
+        pairs: list[tuple[Any, Any]] = [
             (layer.attention.qkv, block.attn.c_attn),
             (layer.attention.out, block.attn.c_proj),
             (layer.mlp[0], block.mlp.c_fc),
@@ -111,7 +115,7 @@ def from_gpt2(reference: GPT2LMHeadModel) -> Decoder:
 
 
 @torch.no_grad()
-def copy_layer(layer: TransformerLayer, reference: nn.Module) -> None:
+def copy_layer(layer: TransformerLayer, reference: Any) -> None:
     """Copies attention and two-layer network from a BERT-like layer of transformers (VisualBERT,
     BERT, ViLT: they share these names); normalisations differ by name and are the caller's."""
     attention = attention_part(reference)
@@ -123,13 +127,13 @@ def copy_layer(layer: TransformerLayer, reference: nn.Module) -> None:
     layer.mlp[2].load_state_dict(reference.output.dense.state_dict())
 
 
-def attention_part(reference: nn.Module) -> nn.Module:
+def attention_part(reference: Any) -> Any:
     """The module with query, key and value; its name differs between models."""
     attention = reference.attention
     return attention.self if hasattr(attention, "self") else attention.attention
 
 
-def qkv_gradient(reference: nn.Module) -> Tensor:
+def qkv_gradient(reference: Any) -> Tensor:
     """The gradient of query, key and value weights of a layer, stacked as ours: (3 * dim, dim)."""
     attention = attention_part(reference)
     return torch.cat([p.weight.grad for p in (attention.query, attention.key, attention.value)])

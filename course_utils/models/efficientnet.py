@@ -150,8 +150,8 @@ def weights_from_file(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     ours = {}
     for name, value in state.items():
         found = re.fullmatch(r"(_blocks\.(\d+)\.)?(_\w+)\.(\w+)", name)
-        part = found and (BLOCK_PARTS if found[1] else PARTS).get(found[3])
-        if not part:
+        part = (BLOCK_PARTS if found[1] else PARTS).get(found[3]) if found else None
+        if not (found and part):
             raise ValueError(f"expected the weights of EfficientNet-Lite0, got {name!r} in them")
         ours[(f"blocks.{found[2]}." if found[1] else "") + f"{part}.{found[4]}"] = value
     return ours

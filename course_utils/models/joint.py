@@ -5,6 +5,7 @@ arXiv 2102.03334): every position may attend to every other from the first layer
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -36,7 +37,8 @@ class JointEmbedding(nn.Module):
         self, config: JointConfig, visual_positions: bool = True, token: nn.Module | None = None
     ):
         super().__init__()
-        self.token = nn.Embedding(config.vocab_size, config.dim) if token is None else token
+        own = nn.Embedding(config.vocab_size, config.dim) if token is None else None
+        self.token: Any = own or token  # a caller's may be any map of ids to vectors
         self.position = nn.Embedding(config.max_words, config.dim)
         self.token_type = nn.Embedding(2, config.dim)  # 0 word, 1 patch
         self.project = nn.Linear(config.visual_dim, config.dim)
@@ -44,7 +46,6 @@ class JointEmbedding(nn.Module):
         post = config.norm == "post"
         self.norm = nn.LayerNorm(config.dim, eps=config.norm_eps) if post else nn.Identity()
         self.drop = nn.Dropout(config.dropout)
-        own = None if token is not None else self.token
         for table in (own, self.position, self.token_type, self.place):
             if table is not None:  # BERT's 0.02 is right before a normalisation; without one,
                 nn.init.normal_(table.weight, std=0.02 if post else 0.5)  # as large as patches

@@ -11,7 +11,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import re
 import socket
 import urllib.request
 from dataclasses import dataclass
@@ -215,54 +214,6 @@ def imagenet_names() -> tuple[str, ...]:
     from torchvision.models import ResNet18_Weights
 
     return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
-
-
-def load_torchvision(name: str, folder: str | Path | None = None, **options) -> nn.Module:
-    """torchvision's model `name` with its published weights, in eval mode.
-
-    With `folder`, from the file name.safetensors, name.pth or name-HASH.pth in it (HASH, as
-    torchvision names its files, is the beginning of the SHA-256 and is checked); without, from
-    torchvision's own address. `options` go to the model.
-
-    Raises:
-        FileNotFoundError: no such file, or no network.
-        ValueError: an unknown name, a damaged file, or weights of another model.
-    """
-    import torchvision.models as zoo
-
-    if name not in zoo.list_models():
-        raise ValueError(f"expected the name of a torchvision model, such as 'resnet18': {name!r}")
-    if folder is not None:
-        state = read_weights(_torchvision_file(name, Path(folder)))
-    else:
-        weights = zoo.get_model_weights(name).DEFAULT
-        try:
-            state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
-        except OSError as error:  # urllib's URLError is one
-            raise FileNotFoundError(
-                f"no network to {weights.url} ({error}): copy this file into a folder and "
-                f"call load_torchvision({name!r}, folder)"
-            ) from None
-    model = zoo.get_model(name, weights=None, **options)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()
-        raise ValueError(f"expected weights of {name}: {reason}") from None
-    return model.eval()
-
-
-def _torchvision_file(name: str, folder: Path) -> Path:
-    plain = [folder / f"{name}.safetensors", folder / f"{name}.pth"]
-    hashed = [p for p in folder.glob(f"{name}-*.pth") if re.fullmatch(r"[\da-f]{8}", p.stem[-8:])]
-    for path in [*plain, *sorted(hashed)]:
-        if path.is_file():
-            if path in hashed and not sha256(path).startswith(path.stem[-8:]):
-                raise ValueError(f"{path} is damaged: its SHA-256 should begin as its name ends")
-            return path
-    raise FileNotFoundError(
-        f"expected {name}.safetensors, {name}.pth or {name}-HASH.pth in {folder}"
-    )
 
 
 def load_transformers(name: str | Path) -> nn.Module:

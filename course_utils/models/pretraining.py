@@ -20,6 +20,7 @@ class WordPieces(nn.Module):
 
     def __init__(self, table: Float[Tensor, "vocab_size width"], dim: int):
         super().__init__()
+        self.table: Tensor
         self.register_buffer("table", table.detach(), persistent=False)
         self.project = nn.Linear(table.shape[1], dim)
 
@@ -51,6 +52,7 @@ class JointPretraining(nn.Module):
         super().__init__()
         dim = encoder.config.dim
         self.stem, self.encoder, self.cls_id = stem, encoder, cls_id
+        self.words: Tensor | None
         self.register_buffer("words", words)
         token = encoder.embedding.token
         width = encoder.config.vocab_size if words is None else token.table.shape[1]

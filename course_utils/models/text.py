@@ -143,8 +143,8 @@ def config_from_bert(sizes: Mapping) -> TextConfig:
     """
     if sizes.get("hidden_act") != "gelu" or sizes.get("is_decoder"):
         raise ValueError(
-            f"expected an encoder with hidden_act 'gelu' (by erf), got {sizes.get('hidden_act')!r}, "
-            f"is_decoder={sizes.get('is_decoder', False)}"
+            f"expected an encoder with hidden_act 'gelu' (by erf), got "
+            f"{sizes.get('hidden_act')!r}, is_decoder={sizes.get('is_decoder', False)}"
         )
     try:
         return TextConfig(

@@ -4,6 +4,7 @@ Every stem is called the same way: images (images, 3, height, width) -> v (image
 patches row by row from the top left.
 """
 
+import itertools
 import math
 
 from jaxtyping import Float
@@ -58,7 +59,7 @@ class ConvStem(nn.Module):
                     nn.ReLU(),
                     nn.MaxPool2d(2),
                 )
-                for c_in, c_out in zip(channels, channels[1:])
+                for c_in, c_out in itertools.pairwise(channels)
             )
         )
 

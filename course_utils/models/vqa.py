@@ -1,5 +1,7 @@
 """A model that answers questions about pictures: stem, encoder, head."""
 
+from typing import Any
+
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -9,7 +11,8 @@ class VQAModel(nn.Module):
 
     def __init__(self, stem: nn.Module, encoder: nn.Module, head: nn.Module):
         super().__init__()
-        self.stem, self.encoder, self.head = stem, encoder, head
+        self.stem, self.head = stem, head
+        self.encoder: Any = encoder  # what it has besides its call depends on its kind
 
     def forward(
         self,

@@ -51,7 +51,7 @@ def matrix_rate(device: str | torch.device = "cpu", size: int = 512, seconds: fl
     best, end, done = float("inf"), time.perf_counter() + seconds, 0
     while done < 3 or time.perf_counter() < end:
         begin = time.perf_counter()
-        a @ a
+        _ = a @ a
         if cuda:
             torch.cuda.synchronize()
         best, done = min(best, time.perf_counter() - begin), done + 1

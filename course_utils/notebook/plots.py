@@ -3,14 +3,15 @@
 import html
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from IPython.display import Image, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 from torch import Tensor
 
 # Okabe and Ito's palette, made to be told apart by colour-blind readers
@@ -23,7 +24,7 @@ def style() -> None:
     plt.rcdefaults()
     plt.rcParams.update(
         {
-            "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
+            "axes.prop_cycle": cycler(color=PALETTE),
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.titlesize": 11,
@@ -117,12 +118,12 @@ def heat_over_image(axis: Axes, image: Tensor, weights: Tensor) -> None:
     """
     picture = as_picture(image)
     height, width = picture.shape[:2]
-    weights = np.asarray(torch.as_tensor(weights).detach().cpu(), dtype=np.float64)
-    if weights.ndim != 2:
-        raise ValueError(f"weights: expected (rows, columns), got {weights.shape}")
-    if not np.isfinite(weights).all() or weights.min() < 0:
+    grid = np.asarray(torch.as_tensor(weights).detach().cpu(), dtype=np.float64)
+    if grid.ndim != 2:
+        raise ValueError(f"weights: expected (rows, columns), got {grid.shape}")
+    if not np.isfinite(grid).all() or grid.min() < 0:
         raise ValueError("weights: expected finite numbers of at least 0")
-    share = weights / max(weights.max(), 1e-12)  # (rows, columns)
+    share = grid / max(grid.max(), 1e-12)  # (rows, columns)
     axis.imshow(picture)
     axis.imshow(
         np.zeros_like(share),
@@ -156,7 +157,7 @@ def confusion(matrix: Tensor, names: Sequence[str]) -> Figure:
         axis.text(
             j,
             i,
-            counts[i, j],
+            str(counts[i, j]),
             ha="center",
             va="center",
             fontsize=8,
@@ -193,7 +194,8 @@ def curves(
         _, axis = plt.subplots(figsize=(6, 3.4))
     for i, (name, points) in enumerate(series.items()):
         pair = isinstance(points, tuple) and len(points) == 2 and np.ndim(points[0]) == 1
-        xs, ys = points if pair else (range(1, len(points) + 1), points)
+        curve: Any = points if pair else (range(1, len(points) + 1), points)
+        xs, ys = curve
         if len(xs) != len(ys):
             raise ValueError(f"{name}: expected as many xs as ys, got {len(xs)} and {len(ys)}")
         axis.plot(xs, ys, DASHES[i % len(DASHES)], color=PALETTE[i % len(PALETTE)], label=name)
@@ -202,7 +204,9 @@ def curves(
     axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
     if len(series) + (baseline is not None) > 1:
         axis.legend()
-    return axis.figure
+    figure = axis.get_figure(root=True)
+    assert figure is not None  # axes that stand in no figure
+    return figure
 
 
 def bars_with_interval(

@@ -7,6 +7,7 @@ same: `answer_figure` for some cases beside `compose_and_ask`, all figures besid
 import html
 import textwrap
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import ipywidgets as ipw
 import matplotlib.pyplot as plt
@@ -48,7 +49,7 @@ def likeliest(
 ) -> list[tuple[str, float]]:
     """The `count` likeliest answers with their probabilities (answers,) in per cent."""
     top = probabilities.detach().cpu().topk(min(count, len(answers)))
-    return [(answers[i], 100 * p) for i, p in zip(top.indices.tolist(), top.values.tolist())]
+    return [(answers[int(i)], 100 * float(p)) for i, p in zip(top.indices, top.values)]
 
 
 def compose_and_ask(
@@ -71,7 +72,7 @@ def compose_and_ask(
         question: the question at the start.
         questions: suggestions to choose from; others can still be typed.
     """
-    controls = {
+    controls: dict[str, Any] = {
         name: ipw.Dropdown(options=list(options), description=name)
         for name, options in choices.items()
     }
@@ -163,7 +164,9 @@ def explorer(
             found.layout.display = "none"  # old pictures must not stand under new words
             message.value = f"<b>{html.escape(str(error))}</b>"
 
-    which = ipw.Dropdown(options=[(name, i) for i, name in enumerate(names)], description="picture")
+    which: Any = ipw.Dropdown(
+        options=[(name, i) for i, name in enumerate(names)], description="picture"
+    )
     picture, words = ipw.Image(format="png"), ipw.HTML()
 
     def name_it(_=None):
@@ -201,7 +204,7 @@ def mistakes(found: dict[str, Sequence[tuple[Tensor, str]]]) -> ipw.VBox:
     families = [name for name, pairs in found.items() if pairs]
     if not families:
         raise ValueError("expected at least one mistake, got none")
-    family = ipw.Dropdown(
+    family: Any = ipw.Dropdown(
         options=[(f"{name} ({len(found[name])})", name) for name in families], description="family"
     )
     place = ipw.IntSlider(

@@ -57,25 +57,6 @@ def soft_binary_cross_entropy(
     return binary_cross_entropy(logits, y) * logits.shape[-1]
 
 
-def annotator_scores(counts: Int[Tensor, "..."], annotators: int = 10) -> Float[Tensor, "..."]:
-    """The official VQA score of an answer that `counts` of `annotators` people gave.
-
-    The mean over all ways to leave one person out of min(agreeing / 3, 1). For ten people:
-    0, 0.3, 0.6, 0.9, 1 for 0, 1, 2, 3, 4 or more (Antol et al., arXiv 1505.00468).
-
-    Raises:
-        ValueError: a count is negative or above `annotators`.
-    """
-    counts = torch.as_tensor(counts)
-    if (counts < 0).any() or (counts > annotators).any():
-        raise ValueError(f"counts: expected 0 to {annotators}, got {counts.tolist()}")
-    agree = counts.double()
-    left_out_agrees = ((agree - 1) / 3).clamp(min=0, max=1)  # happens `agree` times
-    left_out_differs = (agree / 3).clamp(max=1)  # happens `annotators - agree` times
-    mean = (agree * left_out_agrees + (annotators - agree) * left_out_differs) / annotators
-    return mean.to(torch.get_default_dtype())
-
-
 def _same_shape(logits: Tensor, y: Tensor) -> None:
     if logits.shape != y.shape:
         raise ValueError(

@@ -1,8 +1,9 @@
 """The joint model for real pictures, tuned on questions about one's own.
 
 Frozen EfficientNet-Lite0 features, MiniLM's frozen WordPiece vectors and the joint encoder that was
-pretrained on emoji and captions (`course_utils.methods.pretraining`) get a new head and a small number of
-new parameters (`course_utils.peft`). `python -m course_utils.own.train` is this as a command.
+pretrained on emoji and captions (`course_utils.methods.pretraining`) get a new head and a small
+number of new parameters (`course_utils.peft`). `python -m course_utils.own.train` is this as a
+command.
 """
 
 import copy
@@ -28,6 +29,7 @@ from course_utils.evaluation.intervals import Interval, bootstrap
 from course_utils.methods.pretraining import REAL_SIDE, REAL_WORDS, load_real_pretrained
 from course_utils.models.heads import AnswerHead
 from course_utils.models.pretrained import load_efficientnet_lite0, load_minilm
+from course_utils.models.pretraining import JointPretraining
 from course_utils.models.text import encode_texts
 from course_utils.models.vqa import VQAModel
 from course_utils.objectives.classification import soft_binary_cross_entropy, soft_cross_entropy
@@ -88,7 +90,7 @@ def picture_features(
 
 def answer_type(row: Row) -> int:
     """The number in TYPES of the kind of a row's best answer."""
-    best = max(row.scores, key=row.scores.get) if row.scores else ""
+    best = max(row.scores, key=row.scores.__getitem__) if row.scores else ""
     if best in ("yes", "no"):
         return 0
     return 1 if best.replace(",", "").replace(".", "", 1).isdigit() else 2
@@ -133,7 +135,7 @@ def real_vqa_model(answers: int, checkpoint: Path | None = None) -> VQAModel:
 
 
 @cache
-def _pretrained(path: Path) -> nn.Module:
+def _pretrained(path: Path) -> JointPretraining:
     # building a model draws random numbers: without the fork the first call of a process, which
     # is the only one that loads, would leave another state behind than all later ones
     with torch.random.fork_rng(devices=[]):

@@ -66,6 +66,7 @@ class AdaLoRALinear(LowRankLinear):
         self.lam = nn.Parameter(weight.new_zeros(n, rank))
         self.Q = nn.Parameter(0.02 * torch.randn_like(weight.new_empty(n, rank, base.in_features)))
         kept = torch.ones(n, rank, dtype=torch.bool, device=weight.device)
+        self.kept: Tensor
         self.register_buffer("kept", kept)  # which triplets the last allocation left
 
     def factors(self) -> tuple[Tensor, Tensor]:
@@ -181,7 +182,7 @@ class RankAllocator:
     def importance(self) -> list[Float[Tensor, "parts rank"]]:
         """Of every triplet, one tensor a module: that of lam, plus the means over its vectors."""
 
-        def score(p: Tensor) -> Tensor:
+        def score(p: nn.Parameter) -> Tensor:
             return self.mean[p] * self.uncertainty[p]
 
         return [score(m.lam) + score(m.P).mean(1) + score(m.Q).mean(2) for m in self.modules]

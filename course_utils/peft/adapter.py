@@ -5,6 +5,7 @@ two-layer network, each before the sum with what came in.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -64,5 +65,6 @@ def add_adapters(model: nn.Module, config: AdapterConfig = AdapterConfig()) -> l
     if not names:
         raise ValueError("expected a model with TransformerLayers, but it has none")
     for name in names:
-        replace(model, name, Adapted(model.get_submodule(name), config))
+        linear: Any = model.get_submodule(name)  # each of these places is a Linear
+        replace(model, name, Adapted(linear, config))
     return names

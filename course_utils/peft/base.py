@@ -2,7 +2,7 @@
 the rest, counting, and taking everything out again."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -16,7 +16,16 @@ class Tuning(nn.Module):
     def __init__(self, base: nn.Module, config: object):
         super().__init__()
         self.base = base
-        self.config = config  # the dataclass of the method, which is saved with the weights
+        self.config: Any = config  # the dataclass of the method, which is saved with the weights
+
+    @property
+    def merged(self) -> bool:
+        """Whether the change is inside `base` now: only one of low rank can be."""
+        return False
+
+    def unmerge(self) -> None:
+        """Takes the change out of `base`, where it can be in it."""
+        raise NotImplementedError
 
 
 class Counts(NamedTuple):
@@ -132,6 +141,6 @@ def freeze_base(model: nn.Module, keep: Sequence[str]) -> Counts:
 def remove(model: nn.Module) -> None:
     """Takes the method out of the model: its modules are what they were before, to the bit."""
     for name, module in list(tunings(model)):
-        if getattr(module, "merged", False):
+        if module.merged:
             module.unmerge()
         replace(model, name, module.base)

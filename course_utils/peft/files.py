@@ -1,4 +1,4 @@
-"""What was trained, in a safetensors file of its own, next to the SHA-256 of the base it belongs to.
+"""What was trained, in a safetensors file of its own, next to the SHA-256 of its base.
 
 Saved are the new parameters, and the parts of the model that were trained with them, such as the
 head. The hash is that of all the rest: load the same base, with any head, and put the file on it.
@@ -52,7 +52,7 @@ def save_tuning(model: nn.Module, path: str | Path) -> None:
     found = [module for _, module in tunings(model)]
     if not found:
         raise ValueError("expected a model with a tuning method in it, but it has none")
-    if any(getattr(module, "merged", False) for module in found):
+    if any(module.merged for module in found):
         raise ValueError("expected factors that aren't merged: call `unmerge` before saving")
     new, trained, base = _parts(model)
     if not base:
@@ -174,7 +174,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged or no safetensors file: {error}") from None
     if about.get("format") != FORMAT:

@@ -5,7 +5,9 @@ Hu et al., arXiv 2106.09685, section 4.1 (s = alpha / r); Kalajdzievski, arXiv 2
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -54,6 +56,7 @@ class LowRankLinear(Tuning):
 
     def __init__(self, base: nn.Linear, config: object, rank: int, stacked: bool, parts: str):
         super().__init__(base, config)
+        self.base: nn.Linear
         if rank > min(base.weight.shape):
             raise ValueError(
                 f"rank: expected at most {min(base.weight.shape)}, the smaller side of the matrix, "
@@ -119,7 +122,7 @@ class LowRankLinear(Tuning):
     @torch.no_grad()
     def unmerge(self) -> None:
         """Puts the weight back as it was, to the bit."""
-        if not self.merged:
+        if self.original is None:
             raise ValueError("expected merged factors, but they aren't merged")
         self.base.weight.copy_(self.original)
         self.original = None
@@ -152,7 +155,7 @@ def add_lora(model: nn.Module, config: LoRAConfig = LoRAConfig()) -> list[str]:
     return add_low_rank(model, config, LoRALinear)
 
 
-def add_low_rank(model: nn.Module, config: object, kind: type[LowRankLinear]) -> list[str]:
+def add_low_rank(model: nn.Module, config: Any, kind: Callable[..., LowRankLinear]) -> list[str]:
     """As `add_lora`, with another kind of factors."""
     names = matching(model, config.targets, nn.Linear)
     # all are made before the first is put in: a refused one leaves the model as it was

@@ -7,6 +7,7 @@ A prefix is never without effect, not even at 0: its keys take part of every sof
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +38,8 @@ class Prefix(nn.Module):
 
     def __init__(self, config: PrefixConfig, layers: int, dim: int, like: Tensor):
         super().__init__()
-        self.dim, options = dim, dict(device=like.device, dtype=like.dtype)
+        self.dim = dim
+        options: dict[str, Any] = dict(device=like.device, dtype=like.dtype)
         if config.hidden:
             self.embedding = nn.Embedding(config.length, dim, **options)
             self.inner = nn.Linear(dim, config.hidden, **options)
@@ -50,7 +52,7 @@ class Prefix(nn.Module):
     def layer(self, index: int) -> Float[Tensor, "length 2*dim"]:
         """Keys and values of one layer; only its own columns are computed."""
         rows = slice(2 * index * self.dim, 2 * (index + 1) * self.dim)
-        if self.inner is None:
+        if self.inner is None or self.outer is None:
             return self.embedding.weight[:, rows]  # (length, 2 * dim)
         hidden = torch.tanh(self.inner(self.embedding.weight))  # (length, hidden)
         return F.linear(hidden, self.outer.weight[rows], self.outer.bias[rows])
@@ -58,7 +60,7 @@ class Prefix(nn.Module):
     @torch.no_grad()
     def fold(self) -> None:
         """Keeps what the network puts out, and drops the network."""
-        if self.inner is None:
+        if self.inner is None or self.outer is None:
             raise ValueError("expected a prefix with a network, but it is folded or never had one")
         table = self.outer(torch.tanh(self.inner(self.embedding.weight)))  # (length, all columns)
         trained = self.embedding.weight.requires_grad
@@ -71,6 +73,7 @@ class PrefixAttention(Tuning):
 
     def __init__(self, base: MultiHeadAttention, config: PrefixConfig, prefix: Prefix, index: int):
         super().__init__(base, config)
+        self.base: MultiHeadAttention
         self.prefix, self.index = prefix, index  # one `Prefix`, in every layer
 
     def forward(

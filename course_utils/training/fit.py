@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -24,7 +25,7 @@ from tqdm import tqdm
 from course_utils.training.state import History, TrainingState, generators_of
 from course_utils.training.tracking import Tracker
 
-Objective = Callable[[nn.Module, tuple], Tensor]
+Objective = Callable[[Any, Any], Tensor]  # of a model and a batch that fit together
 
 
 @dataclass(frozen=True)
@@ -187,8 +188,9 @@ def fit(
     try:
         while not state.finished:
             for part in (sampler, batches):  # accelerate's loader would set its own count of epochs
-                if hasattr(part, "set_epoch"):
-                    part.set_epoch(state.epoch)
+                set_epoch = getattr(part, "set_epoch", None)
+                if set_epoch is not None:
+                    set_epoch(state.epoch)
             train_mode(model)
             left = state.batches(batches, keep=resume is not None)
             for step, norm in _updates(state, wrapped, objective, left, each, total, config):
@@ -242,7 +244,7 @@ def _updates(
     while state.done < each and len(history.loss) < total:
         size = min(config.accumulate, each - state.done)
         group = itertools.islice(left, size)  # never more: a process would wait for ever
-        history.lr.append(state.schedule.get_last_lr()[0])
+        history.lr.append(float(state.schedule.get_last_lr()[0]))
         loss, norm = update(
             model, objective, group, size, state.optimizer, state.accelerator, config.clip
         )
@@ -277,6 +279,7 @@ def update(
             accelerator.backward(loss)
         mean += loss.item()
     norm = accelerator.clip_grad_norm_(model.parameters(), clip or math.inf)
+    assert norm is not None  # as it may be under DeepSpeed, which isn't used
     optimizer.step()
     return mean, norm.item()
 

@@ -88,6 +88,7 @@ class SGD(Optimizer):
 
     def __init__(self, parameters: Iterable[nn.Parameter], config: SGDConfig = SGDConfig()):
         super().__init__(parameters, config)
+        self.config: SGDConfig
 
     def update(self, p: Tensor, grad: Tensor, memory: dict) -> None:
         c = self.config
@@ -104,6 +105,7 @@ class Adam(Optimizer):
 
     def __init__(self, parameters: Iterable[nn.Parameter], config: AdamConfig = AdamConfig()):
         super().__init__(parameters, config)
+        self.config: AdamConfig
 
     def update(self, p: Tensor, grad: Tensor, memory: dict) -> None:
         c = self.config

@@ -17,7 +17,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -50,7 +52,8 @@ def norm_model(norm: str, answers: int, vocab_size: int) -> VQAModel:
     )
     stem = ConvStem(config.visual_dim)
     if norm == "group":
-        for block in stem.blocks:
+        for module in list(stem.blocks):
+            block: Any = module  # convolution, normalisation, activation, pooling
             block[1] = nn.GroupNorm(4, block[1].num_features)
     return VQAModel(stem, JointEncoder(config), AnswerHead(config.dim, answers)).double()
 
@@ -82,9 +85,10 @@ def gradients(norm: str = "group", accumulate: int = 1) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
 
     def note(step: int) -> None:
-        found.update({name: p.grad.clone() for name, p in model.named_parameters()})
+        grads = {name: p.grad for name, p in model.named_parameters()}
+        found.update({name: g.clone() for name, g in grads.items() if g is not None})
 
-    config = FitConfig(**vars(UPDATE) | {"accumulate": accumulate})
+    config = replace(UPDATE, accumulate=accumulate)
     fit(
         model,
         double_objective,

@@ -131,7 +131,7 @@ class TrainingState:
         self.model.load_state_dict(values["model"])
         self.optimizer.load_state_dict(values["optimizer"])
         self.schedule.load_state_dict(values["schedule"])
-        if values["scaler"] is not None:
+        if values["scaler"] is not None and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(values["scaler"])
         self.history.__dict__.update(values["history"])
         self.best = values["best"]
@@ -200,11 +200,11 @@ def generators_of(*loaders: DataLoader) -> list[torch.Generator]:
 
 def random_state(generators: Sequence[torch.Generator] = ()) -> dict:
     """The states of Python's, NumPy's and torch's global generators, and of `generators`."""
-    kind, keys, *rest = np.random.get_state()
+    kind, keys, *rest = np.random.get_state(legacy=True)
     version, words, gauss = random.getstate()
     return {
         "python": [version, list(words), gauss],
-        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), *rest],
+        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         "generators": [g.get_state() for g in generators],

@@ -115,7 +115,7 @@ def read_wandb(folder: Path) -> Curves:
         raise FileNotFoundError(f"expected wandb/offline-run-*/*.wandb in {folder}, found none")
     curves: Curves = defaultdict(list)
     for content in _records(files[-1].read_bytes()):
-        record = wandb_internal_pb2.Record()
+        record = wandb_internal_pb2.Record()  # pyright: ignore[reportAttributeAccessIssue]
         record.ParseFromString(content)
         if record.WhichOneof("record_type") != "history":
             continue

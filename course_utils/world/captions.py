@@ -51,14 +51,15 @@ def caption_distribution(scenes: Scenes, i: int, language: str = "en") -> dict[s
         names = _names(scenes, i, k)
         relations = _relations(scenes, i, k)
         for size, p_size in ((None, 1 - WITH_SIZE), (names["size"], WITH_SIZE)):
-            noun = thing(language, **(names | {"size": size}))
+            noun = thing(language, size, names["colour"], names["shape"])
             for form, p_form in (("caption", 1 - THERE_IS), ("caption there", THERE_IS)):
                 first = table[form].format(thing=noun)
                 p = p_size * p_form / len(objects)
                 stops = 1 - WITH_RELATION if relations else 1.0
                 captions[first] = captions.get(first, 0) + p * stops
                 for relation, j in relations:
-                    other = thing(language, **(_names(scenes, i, j) | {"size": None}))
+                    names_j = _names(scenes, i, j)
+                    other = thing(language, None, names_j["colour"], names_j["shape"])
                     text = table["caption relation"].format(
                         caption=first, relation=table["relation"][relation], thing=other
                     )

@@ -114,7 +114,7 @@ def boxes(scenes: Scenes) -> np.ndarray:
             continue
         covered, iy, ix = _coverage(scenes, rows, k)
         for axis, index, low, high in ((1, ix[:, 0], 0, 2), (2, iy[:, :, 0], 1, 3)):
-            touched = (covered > 0).any(axis)  # (m, WINDOW)
+            touched = np.any(covered > 0, axis)  # (m, WINDOW)
             first = touched.argmax(1)
             last = WINDOW - 1 - touched[:, ::-1].argmax(1)
             some, m = touched.any(1), np.arange(len(rows))

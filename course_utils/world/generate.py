@@ -59,9 +59,10 @@ def generate(
     Splits: "iid", all parts alike (but for the textures of the ground, which no two parts share);
     "composition", where HELD_OUT combinations of colour and shape are neither drawn nor asked about
     in train and validation, and one of them is in every test scene (about half of the test
-    questions are about such an object: score them apart); "prior", where the answers of a question are skewed one way in train and validation, and
-    the other way in test. There, and where few families are asked for that do not apply to every
-    scene (relation, colour), some scenes have fewer questions than wanted.
+    questions are about such an object: score them apart); "prior", where the answers of a
+    question are skewed one way in train and validation, and the other way in test. There, and where
+    few families are asked for that do not apply to every scene (relation, colour), some scenes have
+    fewer questions than wanted.
 
     Raises:
         ValueError: an unknown split, part, family or language, or a number below 1.
@@ -125,7 +126,7 @@ def _compositions(scenes: Scenes, test: bool, rng: np.random.Generator) -> Scene
     colour = scenes.colour.copy()
     if test:  # the first object of every scene gets the held-out colour of its shape
         wanted = np.array(
-            [COLOUR_NAMES.index(dict((s, c) for c, s in HELD_OUT)[s]) for s in SHAPES], np.int8
+            [COLOUR_NAMES.index({s: c for c, s in HELD_OUT}[s]) for s in SHAPES], np.int8
         )
         colour[:, 0] = wanted[scenes.shape[:, 0]]
         return replace(scenes, colour=colour)

@@ -66,7 +66,7 @@ def all_programs(family: str) -> tuple[Program, ...]:
         "colour": [dict(shape=s) for s in S] + [dict(size=z, shape=s) for z in SIZES for s in S],
         "shape": [dict(colour=c) for c in C] + [dict(size=z, colour=c) for z in SIZES for c in C],
         "size": both + single,
-        "count": [dict()] + single,
+        "count": [dict(), *single],
         "compare": [dict(shape=a, shape2=b) for a, b in permutations(S, 2)]
         + [dict(colour=a, colour2=b) for a, b in permutations(C, 2)],
         "relation": [
@@ -85,13 +85,13 @@ def text_of(program: Program, language: str = "en") -> str:
     table = words(language)
     key = program.family
     key = key + "?" if key in ("colour", "shape", "size", "relation") else key
-    one = dict(size=program.size, colour=program.colour, shape=program.shape)
-    two = dict(colour=program.colour2, shape=program.shape2)
+    one = (program.size, program.colour, program.shape)
+    two = (None, program.colour2, program.shape2)
     return table[key].format(
-        thing=thing(language, **one),
-        things=thing(language, **one, plural=True),
-        thing2=thing(language, **two),
-        things2=thing(language, **two, plural=True),
+        thing=thing(language, *one),
+        things=thing(language, *one, plural=True),
+        thing2=thing(language, *two),
+        things2=thing(language, *two, plural=True),
         relation=table["relation"].get(program.relation, ""),
     )
 

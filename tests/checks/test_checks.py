@@ -73,7 +73,7 @@ def said(capsys, answer):
 
 
 def test_a_right_answer_is_returned_and_noted(capsys, sample):
-    mine = lambda x: x + x  # noqa: E731
+    mine = lambda x: x + x
     text, returned = said(capsys, mine)
     assert text == "Exercise 99.1: right.\n" and returned is mine
     assert list(json.loads(sample.read_text())) == ["99.1"]
@@ -95,7 +95,7 @@ def not_attempted(x):
 
 
 @pytest.mark.parametrize(
-    "answer, expected",
+    ("answer", "expected"),
     [
         (None, "not attempted"),
         (..., "not attempted"),
@@ -134,7 +134,7 @@ def test_feedback_says_what_is_wrong(capsys, answer, expected):
 @pytest.mark.parametrize("answer", [None, not_attempted, lambda x: x])
 def test_grading_raises_where_it_is_not_right(monkeypatch, answer):
     monkeypatch.setenv("NBGRADER_EXECUTION", "validate")
-    with pytest.raises(Feedback, match="99.1"):
+    with pytest.raises(Feedback, match=r"99.1"):
         check("99.1", answer)
 
 
@@ -146,7 +146,7 @@ def test_a_check_that_is_run_twice_does_not_count_the_course_s_own_answer(capsys
     assert check("99.1", lambda x: 2 * x) is not given  # an answer of one's own counts
 
 
-@pytest.mark.parametrize("number, wrong, right", [("02.8", "a", "b"), ("10.7", 32, 16)])
+@pytest.mark.parametrize(("number", "wrong", "right"), [("02.8", "a", "b"), ("10.7", 32, 16)])
 def test_a_text_or_a_number_that_was_given_back_is_not_the_learner_s(
     number, wrong, right, capsys, monkeypatch
 ):
@@ -199,7 +199,7 @@ def test_a_check_changes_no_random_number_and_no_input():
 
 
 def test_a_random_answer_gets_the_same_words_each_time(capsys):
-    noisy = lambda x: x + torch.rand(x.shape)  # noqa: E731
+    noisy = lambda x: x + torch.rand(x.shape)
     lab.seed_everything(7)
     first = said(capsys, noisy)
     lab.seed_everything(8)
@@ -216,7 +216,8 @@ def test_an_error_is_told_in_one_line_with_the_line_of_the_cell(capsys):
     exec(compile(source, "/tmp/ipykernel_12/345.py", "exec"), names)
     text, _ = said(capsys, names["broken"])
     assert text.removeprefix("Exercise 99.1: not yet. ") == (
-        "It raised ValueError: first line (line 4 of your cell). The lesson goes on with the course's own.\n"
+        "It raised ValueError: first line (line 4 of your cell). The lesson goes on with the "
+        "course's own.\n"
     )
 
 
@@ -258,7 +259,7 @@ def test_hints_come_one_after_the_other(capsys):
 
 
 @pytest.mark.parametrize(
-    "got, want, message",
+    ("got", "want", "message"),
     [
         ({"a", "c"}, {"a", "b"}, "'c' should not be there and 1 missing"),
         ({"a": 1.0}, {"a": 2.0}, "result, 'a': got 1, which is too small"),
@@ -300,7 +301,7 @@ def test_compare_accepts_equals_in_other_clothes():
 
 
 @pytest.mark.parametrize(
-    "one, other, same",
+    ("one", "other", "same"),
     [
         (torch.ones(2), torch.ones(2), True),
         (torch.ones(2), 1 + 1e-6 * torch.ones(2), True),
@@ -326,7 +327,7 @@ def test_values_choices_and_predictions():
         value(3, "the count")(4)
     which = choice("b", {"a": "It is blind.", "c": "It is slow."})
     which(" B")
-    with pytest.raises(Feedback, match="'c' is not it. It is slow."):
+    with pytest.raises(Feedback, match=r"'c' is not it. It is slow."):
         which("c")
     for answer in ("d", 3, ["b"]):
         with pytest.raises(Feedback, match="expected one of 'a', 'b', 'c', got"):
@@ -338,13 +339,13 @@ def test_values_choices_and_predictions():
         with pytest.raises(Feedback, match="expected a number from 0 to 100 %, got"):
             guess(answer)
     for answer in (0.55, np.float64(0.55), torch.tensor(0.55)):
-        with pytest.raises(Feedback, match="less than 1 %. Did you mean 55"):
+        with pytest.raises(Feedback, match=r"less than 1 %. Did you mean 55"):
             guess(answer)
         prediction(0, 100, "%", below_1=True)(answer)
 
 
 @pytest.mark.parametrize(
-    "unit, expected",
+    ("unit", "expected"),
     [
         ("%", "Predicted: 95.0 %, measured: 82.4 ± 0.5 %."),
         ("", "Predicted: 95.0, measured: 82.4 ± 0.5."),
@@ -370,7 +371,7 @@ def test_quiz_hides_its_answers(capsys):
     assert "<details>" in page and "Because &lt;of&gt; it." in page
     assert "<code>x &lt; 1</code>" in checks._Quiz([("`x < 1`?", "No.")])._repr_html_()
     for wrong in [("Why?",), ("Why?", " "), ("Why?", 3)]:
-        with pytest.raises(ValueError, match="expected .question, answer."):
+        with pytest.raises(ValueError, match=r"expected .question, answer."):
             quiz([wrong])
 
 
@@ -397,7 +398,7 @@ def test_a_home_that_is_read_only_does_not_break_a_check(monkeypatch, capsys, sa
 
 def test_unknown_ids_list_the_known_ones(monkeypatch):
     monkeypatch.undo()
-    with pytest.raises(KeyError, match="this lesson has 07.1, 07.2"):
+    with pytest.raises(KeyError, match=r"this lesson has 07.1, 07.2"):
         checks.exercise("07.99")
     for number in ("77.1", "", 7.2, "feedback"):
         with pytest.raises(KeyError, match="no such lesson"):
@@ -416,14 +417,14 @@ EXERCISES = [
 ]
 
 
-@pytest.mark.parametrize("number, exercise", EXERCISES, ids=[n for n, _ in EXERCISES])
+@pytest.mark.parametrize(("number", "exercise"), EXERCISES, ids=[n for n, _ in EXERCISES])
 def test_the_courses_own_answer_passes(number, exercise):
     exercise.test(exercise.reference)
     assert len(exercise.hints) == 2 and all(len(hint) > 10 for hint in exercise.hints)
     assert exercise.difficulty in (1, 2, 3) and exercise.minutes > 0
 
 
-@pytest.mark.parametrize("number, exercise", EXERCISES, ids=[n for n, _ in EXERCISES])
+@pytest.mark.parametrize(("number", "exercise"), EXERCISES, ids=[n for n, _ in EXERCISES])
 def test_plausible_mistakes_are_refused_each_with_its_reason(monkeypatch, capsys, number, exercise):
     monkeypatch.setattr(checks, "exercise", lambda _: exercise)
     for wrong, reason in exercise.mistakes:

@@ -82,7 +82,7 @@ RIGHT = [
 ]
 
 
-@pytest.mark.parametrize("number, answer", RIGHT)
+@pytest.mark.parametrize(("number", "answer"), RIGHT)
 def test_right_answers_written_differently_pass(number, answer, capsys):
     assert check(number, answer) is answer
     word = "noted" if number == "01.1" else "right"  # a prediction
@@ -191,7 +191,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("number, answer, words", WRONG)
+@pytest.mark.parametrize(("number", "answer", "words"), WRONG)
 def test_wrong_answers_are_refused_with_the_reason(number, answer, words, capsys):
     check(number, answer)
     message = capsys.readouterr().out

@@ -49,7 +49,7 @@ def corrupt_the_other_tenth(x, chosen, lot, random, mask_id):
 
 
 @pytest.mark.parametrize(
-    "number, answer",
+    ("number", "answer"),
     [
         ("02.1", wordpiece_by_library),
         ("02.2", largest_by_loop),
@@ -127,7 +127,7 @@ NAMED = {
 }
 
 
-@pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
+@pytest.mark.parametrize(("number", "i"), [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
 def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
     monkeypatch.setenv("NBGRADER_EXECUTION", "1")
     wrong, _ = EXERCISES[number].mistakes[i]

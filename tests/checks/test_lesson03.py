@@ -47,7 +47,7 @@ def patches_by_convolution(images, weight, bias):
 
 
 @pytest.mark.parametrize(
-    "number, answer",
+    ("number", "answer"),
     [
         ("03.1", side_by_convolution),
         ("03.2", field_from_the_end),
@@ -110,7 +110,7 @@ NAMED = {
 }
 
 
-@pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
+@pytest.mark.parametrize(("number", "i"), [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
 def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
     monkeypatch.setenv("NBGRADER_EXECUTION", "1")
     wrong, _ = EXERCISES[number].mistakes[i]

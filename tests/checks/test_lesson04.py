@@ -44,7 +44,7 @@ def cross_by_sdpa(h, context, w_q, w_k, w_v):
 
 
 @pytest.mark.parametrize(
-    "number, answer",
+    ("number", "answer"),
     [
         ("04.1", std_by_steps),
         ("04.3", mask_by_pad),
@@ -96,7 +96,7 @@ NAMED = {
 }
 
 
-@pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
+@pytest.mark.parametrize(("number", "i"), [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
 def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
     monkeypatch.setenv("NBGRADER_EXECUTION", "1")
     wrong, _ = EXERCISES[number].mistakes[i]
@@ -117,7 +117,7 @@ def test_a_prediction_must_be_a_percentage(value):
 
 
 @pytest.mark.parametrize(
-    "value, message",
+    ("value", "message"),
     [
         ("late", "a pair"),
         (("two towers", 1), "one of early, late, cross"),

@@ -45,7 +45,7 @@ def simsiam_by_hand(h, h_other, predictor):
 
 
 @pytest.mark.parametrize(
-    "number, answer",
+    ("number", "answer"),
     [
         ("05.2", gradient_by_autograd),
         ("05.1", 3),
@@ -124,7 +124,7 @@ NAMED = {
 }
 
 
-@pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
+@pytest.mark.parametrize(("number", "i"), [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
 def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
     monkeypatch.setenv("NBGRADER_EXECUTION", "1")
     wrong, _ = EXERCISES[number].mistakes[i]
@@ -145,7 +145,7 @@ def test_a_prediction_must_be_a_percentage(value):
 
 
 @pytest.mark.parametrize(
-    "number, value, message",
+    ("number", "value", "message"),
     [
         ("05.2", lambda b, v, o: (2 * b @ (v - o).T @ (v - o) / len(v)).T, "transposed"),
         ("05.3", lambda h: None, "None"),

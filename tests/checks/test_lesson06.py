@@ -60,7 +60,7 @@ def hard_by_rejection(scores, right, generator):
 
 
 @pytest.mark.parametrize(
-    "number, answer",
+    ("number", "answer"),
     [
         ("06.1", contrastive_by_loop),
         ("06.2", 5.545),
@@ -151,7 +151,7 @@ NAMED = {
 }
 
 
-@pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
+@pytest.mark.parametrize(("number", "i"), [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
 def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
     monkeypatch.setenv("NBGRADER_EXECUTION", "1")
     wrong, _ = EXERCISES[number].mistakes[i]
@@ -166,7 +166,7 @@ def test_every_known_mistake_is_tried_above():
 
 
 @pytest.mark.parametrize(
-    "number, value, message",
+    ("number", "value", "message"),
     [
         ("06.1", lambda scores: scores, "shape|one number"),
         ("06.1", lambda scores: EXERCISES["06.1"].reference(scores).detach(), "no gradient"),

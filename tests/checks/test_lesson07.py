@@ -44,7 +44,7 @@ def accuracies_by_loop(logits, y):
 
 
 @pytest.mark.parametrize(
-    "number, answer",
+    ("number", "answer"),
     [
         ("07.1", bce_by_softplus),
         ("07.2", smallest_by_search),
@@ -88,7 +88,7 @@ def sorts_in_place(train, other):
 
 
 @pytest.mark.parametrize(
-    "number, wrong, message",
+    ("number", "wrong", "message"),
     [
         ("07.1", lambda z, y: F.binary_cross_entropy_with_logits(z, y), "PyTorch's own loss"),
         ("07.1", torch.nn.BCEWithLogitsLoss(), "PyTorch's own loss"),

@@ -73,7 +73,7 @@ def epoch_by_groups(model, batches, optimizer, schedule, accumulate):
 
 
 @pytest.mark.parametrize(
-    "number, answer",
+    ("number", "answer"),
     [
         ("08.1", adamw_by_torch),
         ("08.2", decaying_by_modules),
@@ -163,7 +163,7 @@ NAMED = {
 }
 
 
-@pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
+@pytest.mark.parametrize(("number", "i"), [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
 def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
     monkeypatch.setenv("NBGRADER_EXECUTION", "1")
     wrong, _ = EXERCISES[number].mistakes[i]
@@ -191,7 +191,7 @@ def frozen_head(model):
 
 
 @pytest.mark.parametrize(
-    "number, value, message",
+    ("number", "value", "message"),
     [
         ("08.1", lambda w, *rest: w, "new w, new m, new v"),
         ("08.2", lambda model: 3, "expected"),

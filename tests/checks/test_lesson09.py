@@ -42,7 +42,7 @@ def split_by_threshold(picture, fraction, generator):
 
 
 @pytest.mark.parametrize(
-    "number, answer",
+    ("number", "answer"),
     [
         ("09.1", "c"),
         ("09.2", macro_f1_by_pairs),
@@ -107,7 +107,7 @@ NAMED = {
 }
 
 
-@pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
+@pytest.mark.parametrize(("number", "i"), [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
 def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
     monkeypatch.setenv("NBGRADER_EXECUTION", "1")
     wrong, _ = EXERCISES[number].mistakes[i]
@@ -116,7 +116,7 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "answer, reason",
+    ("answer", "reason"),
     [("a", "never finds anything"), ("b", "threshold is already"), ("d", "how sure")],
 )
 def test_a_wrong_choice_is_told_why(answer, reason, monkeypatch):
@@ -132,7 +132,7 @@ def test_every_known_mistake_is_tried_above():
 
 
 @pytest.mark.parametrize(
-    "number, value, message",
+    ("number", "value", "message"),
     [
         ("09.2", lambda table: None, "None"),
         ("09.3", lambda s, p: s, "number|shape"),

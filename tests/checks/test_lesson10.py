@@ -33,7 +33,7 @@ def prepare_by_hand(model):
 
 
 @pytest.mark.parametrize(
-    "number, answer",
+    ("number", "answer"),
     [
         ("10.1", 60),
         ("10.1", 12.5),
@@ -96,7 +96,7 @@ NAMED = {
 }
 
 
-@pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
+@pytest.mark.parametrize(("number", "i"), [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
 def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
     monkeypatch.setenv("NBGRADER_EXECUTION", "1")
     wrong, _ = EXERCISES[number].mistakes[i]
@@ -105,7 +105,7 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "answer, reason",
+    ("answer", "reason"),
     [("b", "in all that follow"), ("c", "nearly isn't exactly"), ("d", "the base changes")],
 )
 def test_a_wrong_choice_is_told_why(answer, reason, monkeypatch):
@@ -121,7 +121,7 @@ def test_every_known_mistake_is_tried_above():
 
 
 @pytest.mark.parametrize(
-    "number, value, message",
+    ("number", "value", "message"),
     [
         ("10.1", 140, "0 to 100"),
         ("10.2", lambda x, linear, A, B, s: x[:, :2], "shape"),

@@ -57,7 +57,7 @@ def fisher_by_autograd(W, items):
 
 
 @pytest.mark.parametrize(
-    "number, answer",
+    ("number", "answer"),
     [
         ("11.1", 0),
         ("11.1", 99.5),
@@ -123,7 +123,7 @@ NAMED = {
 }
 
 
-@pytest.mark.parametrize("number, i", [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
+@pytest.mark.parametrize(("number", "i"), [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
 def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
     monkeypatch.setenv("NBGRADER_EXECUTION", "1")
     wrong, _ = EXERCISES[number].mistakes[i]
@@ -132,7 +132,7 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "answer, reason", [("a", "turns round"), ("c", "above or below"), ("d", "other colours")]
+    ("answer", "reason"), [("a", "turns round"), ("c", "above or below"), ("d", "other colours")]
 )
 def test_a_wrong_choice_is_told_why(answer, reason, monkeypatch):
     monkeypatch.setenv("NBGRADER_EXECUTION", "1")
@@ -160,7 +160,7 @@ def detached_strong(weak, strong, threshold):
 
 
 @pytest.mark.parametrize(
-    "number, value, message",
+    ("number", "value", "message"),
     [
         ("11.1", 140, "0 to 100"),
         ("11.2", lambda v, t: None, "None"),

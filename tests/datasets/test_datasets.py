@@ -96,16 +96,16 @@ def test_a_small_folder_in_the_published_layout_loads(tmp_path):
 def test_bad_files_give_one_clear_error(tmp_path):
     with pytest.raises(ValueError, match="'train' or 'test', got 'val'"):
         load_easy_vqa("val")
-    with pytest.raises(FileNotFoundError, match="expected questions in .*questions.json"):
+    with pytest.raises(FileNotFoundError, match=r"expected questions in .*questions.json"):
         load_easy_vqa("train", folder=tmp_path)
     folder = write_easy_vqa(tmp_path / "a")
     with pytest.raises(ValueError, match="unknown answer 'circle' to 'what is it"):
         load_easy_vqa("train", answers=("yes", "no"), folder=folder)
     (folder / "train" / "images" / "1.png").write_bytes(b"not a picture")
-    with pytest.raises(ValueError, match="readable picture in .*1.png"):
+    with pytest.raises(ValueError, match=r"readable picture in .*1.png"):
         load_easy_vqa("train", folder=folder)
     (folder / "train" / "images" / "1.png").unlink()
-    with pytest.raises(FileNotFoundError, match="expected the picture .*1.png"):
+    with pytest.raises(FileNotFoundError, match=r"expected the picture .*1.png"):
         load_easy_vqa("train", folder=folder)
     Image.new("RGB", (32, 64)).save(folder / "train" / "images" / "1.png")
     with pytest.raises(ValueError, match=r"first \(64, 64, 3\), got \(64, 32, 3\) in 1.png"):
@@ -162,7 +162,7 @@ def test_restricting_answers_renumbers_them(test_split):
     assert len(data) == (test_split.family == 0).sum()
     names = [test_split.answers[y] for y in test_split.y.tolist()]
     assert [data.answers[y] for y in data.y.tolist()] == [n for n in names if n in ("no", "yes")]
-    with pytest.raises(ValueError, match="expected names among .* got maybe"):
+    with pytest.raises(ValueError, match=r"expected names among .* got maybe"):
         test_split.restrict_answers(("no", "maybe"))
 
 
@@ -174,7 +174,7 @@ def test_shuffled_images_are_all_others(train):
 
 
 @pytest.mark.parametrize(
-    "field, value, message",
+    ("field", "value", "message"),
     [
         ("images", torch.zeros(2, 3, 8, 8), "images: expected uint8 .* got torch.float32"),
         ("mask", torch.ones(2, 5, dtype=torch.bool), r"mask: expected the shape of x \(2, 4\)"),
@@ -207,5 +207,5 @@ def test_loader_errors(train):
         loader(train, 0)
     with pytest.raises(ValueError, match="empty"):
         loader(train.select(torch.zeros(len(train), dtype=torch.bool)), 4)
-    with pytest.raises(ValueError, match="between 0 and 1, got 1.5"):
+    with pytest.raises(ValueError, match=r"between 0 and 1, got 1.5"):
         train.split_by_image(1.5)

@@ -169,9 +169,9 @@ def test_bad_arguments_and_missing_files(copy):
     with pytest.raises(ValueError, match="'en' or 'zh', got 'fr'"):
         load_emoji("test", "fr")
     (copy / "pictures.png").unlink()
-    with pytest.raises(FileNotFoundError, match="pictures.png, but there is no such file"):
+    with pytest.raises(FileNotFoundError, match=r"pictures.png, but there is no such file"):
         load_emoji("test", folder=copy)
-    with pytest.raises(FileNotFoundError, match="emoji.json"):
+    with pytest.raises(FileNotFoundError, match=r"emoji.json"):
         load_emoji("test", folder=copy / "nowhere")
 
 
@@ -179,7 +179,7 @@ def test_damaged_files(copy):
     picture = copy / "pictures.png"
     content = picture.read_bytes()
     picture.write_bytes(content[:-100])
-    with pytest.raises(ValueError, match="pictures.png is damaged"):
+    with pytest.raises(ValueError, match=r"pictures.png is damaged"):
         load_emoji("test", folder=copy)
     picture.write_bytes(content)
     names = json.loads((copy / "emoji.json").read_text("utf-8"))

@@ -69,7 +69,7 @@ def test_the_number_of_logits_must_fit(data):
         def forward(self, *args):
             return super().forward(*args)[:, :5]
 
-    with pytest.raises(ValueError, match="expected 13 logits .* got 5"):
+    with pytest.raises(ValueError, match=r"expected 13 logits .* got 5"):
         evaluate(Wrong(data), data)
 
 

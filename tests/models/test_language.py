@@ -50,7 +50,7 @@ def test_decoder_equals_gpt2_in_outputs_loss_and_gradients():
 
 def test_gpt2_with_another_activation_is_refused():
     config = GPT2Config(vocab_size=5, n_positions=4, n_embd=8, n_layer=1, n_head=2)
-    with pytest.raises(ValueError, match="expected 'gelu'.*got 'gelu_new'"):
+    with pytest.raises(ValueError, match=r"expected 'gelu'.*got 'gelu_new'"):
         from_gpt2(GPT2LMHeadModel(config))
 
 

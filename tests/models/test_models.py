@@ -210,7 +210,7 @@ def test_visual_bert_with_another_activation_is_refused():
         num_hidden_layers=1,
         intermediate_size=8,
     )
-    with pytest.raises(ValueError, match="expected 'gelu'.*'relu'"):
+    with pytest.raises(ValueError, match=r"expected 'gelu'.*'relu'"):
         from_visual_bert(VisualBertModel(config))
 
 
@@ -266,12 +266,12 @@ def test_scores_of_two_towers_have_rank_at_most_dim():
 
 
 def test_two_towers_need_an_even_number_of_layers():
-    with pytest.raises(ValueError, match="even number.*got 3"):
+    with pytest.raises(ValueError, match=r"even number.*got 3"):
         TwoTowerEncoder(JointConfig(layers=3))
 
 
 @pytest.mark.parametrize(
-    "change, message",
+    ("change", "message"),
     [
         (lambda x, v, m: (x, v[..., :5], m), r"expected \(batch, patches, 24\), got \(5, 16, 5\)"),
         (lambda x, v, m: (x, v[:, :4], m), "expected 16 patches, got 4"),

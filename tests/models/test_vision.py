@@ -24,14 +24,15 @@ def shaken(model):
     """A model whose batch normalisations have statistics, scales and shifts of their own."""
     generator = torch.Generator().manual_seed(2)
     for name, value in model.state_dict().items():
-        if "running" in name or "bn" in name or "downsample.1" in name:
-            if value.is_floating_point():
-                value.copy_(0.5 + torch.rand(value.shape, generator=generator))
+        of_norm = "running" in name or "bn" in name or "downsample.1" in name
+        if of_norm and value.is_floating_point():
+            value.copy_(0.5 + torch.rand(value.shape, generator=generator))
     return model.eval()
 
 
 @pytest.mark.parametrize(
-    "name, options", [("resnet18", {}), ("resnet50", dict(block=Bottleneck, blocks=(3, 4, 6, 3)))]
+    ("name", "options"),
+    [("resnet18", {}), ("resnet50", dict(block=Bottleneck, blocks=(3, 4, 6, 3)))],
 )
 @torch.no_grad()
 def test_torchvision_s_state_dict_loads_by_name_and_gives_its_logits(name, options):
@@ -227,7 +228,7 @@ def test_convolution_is_unfold_and_a_product(side, kernel, stride, padding):
 
 
 @pytest.mark.parametrize(
-    "call, message",
+    ("call", "message"),
     [
         (lambda: ResNet()(torch.rand(2, 1, 8, 8)), r"expected \(images, 3, height, width\)"),
         (lambda: ResNet()(torch.zeros(2, 3, 8, 8, dtype=torch.uint8)), "floating point"),

@@ -54,7 +54,7 @@ def test_references_are_made_without_the_network(monkeypatch):
     assert lab.os.environ["HF_HUB_OFFLINE"] == "1"
 
 
-@pytest.mark.parametrize("name, value", [("COURSE_PROFILE", "tpu"), ("COURSE_SEED", "one")])
+@pytest.mark.parametrize(("name", "value"), [("COURSE_PROFILE", "tpu"), ("COURSE_SEED", "one")])
 def test_bad_settings_are_named(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=f"{name}: expected .* got '{value}'"):
@@ -94,7 +94,7 @@ def test_mean_and_spread_of_runs_in_the_notebook():
 
 
 def test_missing_data_says_where_it_was_looked_for():
-    with pytest.raises(FileNotFoundError, match="expected data/none.bin .* found neither"):
+    with pytest.raises(FileNotFoundError, match=r"expected data/none.bin .* found neither"):
         lab.data_path("none.bin")
 
 
@@ -103,7 +103,7 @@ def test_missing_data_names_the_command_that_makes_it(monkeypatch, tmp_path):
         data_files, "__file__", str(tmp_path / "course_utils" / "datasets" / "files.py")
     )
     with pytest.raises(
-        FileNotFoundError, match="by: python -m course_utils.studies.recipes easy_vqa$"
+        FileNotFoundError, match=r"by: python -m course_utils.studies.recipes easy_vqa$"
     ):
         lab.data_path("checkpoints/easy_vqa.safetensors")
     with pytest.raises(FileNotFoundError, match="made by: make spreads"):

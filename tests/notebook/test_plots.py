@@ -62,7 +62,7 @@ def test_pictures_and_heat():
 
 
 @pytest.mark.parametrize(
-    "images, titles, message",
+    ("images", "titles", "message"),
     [
         ([], None, "expected at least one picture"),
         (torch.zeros(2, 3, 8, 8), ["a"], "titles: expected 2, one a picture, got 1"),
@@ -98,7 +98,7 @@ def test_curves_have_labels_and_can_be_told_apart_without_colour():
 
 
 @pytest.mark.parametrize(
-    "series, xlabel, message",
+    ("series", "xlabel", "message"),
     [
         ({}, "pass", "got 0 curves"),
         ({"a": [1.0]}, "", "both labels"),

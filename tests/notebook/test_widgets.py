@@ -41,7 +41,7 @@ def compose(**options):
 
 
 def test_composing_and_asking_follows_the_controls():
-    shape, size, question, message, view = controls(compose())
+    shape, size, _question, message, view = controls(compose())
     before = view.value
     assert Image.open(io.BytesIO(before)).size[0] > 300
     assert message.value == "The likeliest answers: no (98 %), yes (2 %)."

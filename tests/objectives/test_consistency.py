@@ -109,7 +109,7 @@ def test_info_nce_equals_its_definition_and_a_group_narrows_the_choice():
 
 
 @pytest.mark.parametrize(
-    "group, message",
+    ("group", "message"),
     [(torch.arange(12), "share a group"), (torch.zeros(3), "one for each of 12 rows")],
 )
 def test_groups_that_leave_nothing_are_refused(group, message):

@@ -1,13 +1,10 @@
 """Losses against PyTorch and against definitions written out, by value."""
 
-from itertools import combinations
-
 import pytest
 import torch
 import torch.nn.functional as F
 
 from course_utils.objectives.classification import (
-    annotator_scores,
     binary_cross_entropy,
     cross_entropy,
     soft_binary_cross_entropy,
@@ -51,26 +48,8 @@ def test_soft_binary_cross_entropy_sums_over_the_answers():
     torch.testing.assert_close(soft_binary_cross_entropy(LOGITS, SOFT), expected)
 
 
-def leave_one_out(count, annotators):
-    people = [True] * count + [False] * (annotators - count)
-    subsets = combinations(people, annotators - 1)
-    scores = [min(sum(subset) / 3, 1) for subset in subsets]
-    return sum(scores) / len(scores)
-
-
-@pytest.mark.parametrize("annotators", [4, 10])
-def test_annotator_scores_equal_the_enumeration(annotators):
-    counts = torch.arange(annotators + 1)
-    expected = torch.tensor([leave_one_out(c, annotators) for c in counts.tolist()])
-    torch.testing.assert_close(annotator_scores(counts, annotators), expected)
-    if annotators == 10:
-        torch.testing.assert_close(expected[:5], torch.tensor([0, 0.3, 0.6, 0.9, 1.0]))
-
-
-def test_wrong_shapes_and_counts_are_named():
+def test_wrong_shapes_are_named():
     with pytest.raises(ValueError, match=r"shape \(6, 5\), got \(6,\)"):
         soft_cross_entropy(LOGITS, SOFT[:, 0])
     with pytest.raises(ValueError, match=r"got \(6, 5\) and \(5,\)"):
         cross_entropy(LOGITS, torch.zeros(5, dtype=torch.long))
-    with pytest.raises(ValueError, match="expected 0 to 10, got"):
-        annotator_scores(torch.tensor([11]))

@@ -1,4 +1,5 @@
-"""Files of what was trained: the same outputs after loading, and every way in which they are bad."""
+"""Files of what was trained: the same outputs after loading, and every way in which they are "
+"bad."""
 
 import json
 
@@ -53,7 +54,7 @@ def tuned(method="lora", keep=("head",)):
     freeze_base(model, keep)
     torch.manual_seed(1)
     with torch.no_grad():
-        for name, p in model.named_parameters():
+        for _name, p in model.named_parameters():
             if p.requires_grad:
                 p.copy_(0.3 * torch.randn_like(p))
     return model
@@ -106,7 +107,7 @@ def test_another_base_is_refused_and_stays_as_it_was(tmp_path):
     for other in (base(seed=5), VQAModel(nn.Identity(), base().encoder, base().head)):
         state = {n: v.clone() for n, v in other.state_dict().items()}
         with pytest.raises(
-            ValueError, match="belongs to another base: expected SHA-256 [0-9a-f]{64}"
+            ValueError, match=r"belongs to another base: expected SHA-256 [0-9a-f]{64}"
         ):
             load_tuning(other, tmp_path / "t.safetensors")
         assert unchanged(other, state) and not tuning_names(other)
@@ -155,19 +156,19 @@ def test_what_cannot_be_loaded(tmp_path):
     with pytest.raises(ValueError, match="damaged"):
         load_tuning(base(), path)
     save_file({"x": torch.zeros(2)}, path)
-    with pytest.raises(ValueError, match="expected format 'course_utils.peft 1', got None"):
+    with pytest.raises(ValueError, match=r"expected format 'course_utils.peft 1', got None"):
         load_tuning(base(), path)
 
 
 @pytest.mark.parametrize(
-    "key, value",
+    ("key", "value"),
     [("method", "magic"), ("config", "{"), ("config", '{"size": 1}'), ("trained", "3")],
 )
 def test_damaged_descriptions(tmp_path, key, value):
     path = tmp_path / "t.safetensors"
     save_tuning(tuned(), path)
     with safe_open(path, "pt") as file:
-        about, tensors = file.metadata(), {n: file.get_tensor(n) for n in file.keys()}
+        about, tensors = file.metadata(), {n: file.get_tensor(n) for n in file.keys()}  # noqa: SIM118
     save_file(tensors, path, metadata=about | {key: value})
     with pytest.raises(ValueError, match="its description is damaged"):
         load_tuning(base(), path)
@@ -178,7 +179,7 @@ def test_a_missing_tensor_is_named(tmp_path):
     path = tmp_path / "t.safetensors"
     save_tuning(tuned(), path)
     with safe_open(path, "pt") as file:
-        about, tensors = file.metadata(), {n: file.get_tensor(n) for n in file.keys()}
+        about, tensors = file.metadata(), {n: file.get_tensor(n) for n in file.keys()}  # noqa: SIM118
     gone = next(n for n in tensors if n.endswith("qkv.A"))
     del tensors[gone]
     save_file(tensors, path, metadata=about)

@@ -352,7 +352,7 @@ def test_adalora_refuses_a_call_at_the_wrong_time_and_wrong_sizes():
     with pytest.raises(ValueError, match="neither"):
         RankAllocator(net)
     add_adalora(net, adalora_config())
-    with pytest.raises(ValueError, match="after loss.backward"):
+    with pytest.raises(ValueError, match=r"after loss.backward"):
         RankAllocator(net).update_and_allocate(0)
     for changes, message in [
         ({"target_rank": 6}, "target_rank"),
@@ -569,7 +569,7 @@ def test_every_method_in_every_encoder(method, kind):
     with pytest.raises(ValueError, match="call `remove` first"):
         METHODS[method](model)
     remove(model)
-    assert {n: v for n, v in model.state_dict().items()}.keys() == state.keys()
+    assert dict(model.state_dict().items()).keys() == state.keys()
     assert all(torch.equal(v, state[n]) for n, v in model.state_dict().items())
     assert torch.equal(model(*inputs(kind)), expected)
 
@@ -593,7 +593,7 @@ def test_every_method_in_real_minilm(method):
 
 
 @pytest.mark.parametrize(
-    "config, message",
+    ("config", "message"),
     [
         ({"rank": 0}, "rank: expected at least 1"),
         ({"alpha": 0}, "alpha: expected more than 0"),

@@ -166,7 +166,7 @@ def test_nbgrader_knows_answers_and_checks(course):
 
 
 @pytest.mark.parametrize(
-    "old, new, message",
+    ("old", "new", "message"),
     [
         ("#     minutes: 30\n", "", "minutes"),
         ("needs: [3,", "needs: 3 #", "needs"),

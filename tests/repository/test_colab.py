@@ -52,7 +52,7 @@ def clone(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def colab(tmp_path_factory, request):
+def colab(tmp_path_factory):
     """An environment like Colab's, a clone, and an empty folder."""
     base = tmp_path_factory.mktemp("colab")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", base / "env"], check=True)
@@ -79,7 +79,6 @@ def colab(tmp_path_factory, request):
         )
     )
     patch = pytest.MonkeyPatch()
-    request.addfinalizer(patch.undo)
     patch.setenv("JUPYTER_PATH", str(base / "jupyter"))
     patch.delenv("PYTHONPATH", raising=False)
     patch.delenv("COLAB_RELEASE_TAG", raising=False)
@@ -88,7 +87,8 @@ def colab(tmp_path_factory, request):
     patch.setenv("PIP_NO_INDEX", "1")  # nothing comes from a network: hatchling is installed here
     patch.setenv("PIP_NO_BUILD_ISOLATION", "0")  # pip reads this as --no-build-isolation
     patch.setenv("PIP_DISABLE_PIP_VERSION_CHECK", "1")
-    return base, python, Path(here)
+    yield base, python, Path(here)
+    patch.undo()
 
 
 def ask(python: Path, folder: Path, code: str) -> str:

@@ -15,7 +15,7 @@ from lessons.heads import ROOT, colab, repository, sources
 LESSONS = sources()
 BUILT = [(folder, source) for source in LESSONS for folder in build.FOLDERS]
 built = pytest.mark.parametrize(
-    "folder, source", BUILT, ids=[f"{folder}-{source.stem}" for folder, source in BUILT]
+    ("folder", "source"), BUILT, ids=[f"{folder}-{source.stem}" for folder, source in BUILT]
 )
 each = pytest.mark.parametrize("source", LESSONS, ids=[source.stem for source in LESSONS])
 REGION = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?### END SOLUTION", re.DOTALL | re.MULTILINE)

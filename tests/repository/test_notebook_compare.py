@@ -276,12 +276,12 @@ DIFFERENT = [
 ]
 
 
-@pytest.mark.parametrize("new, old", SAME)
+@pytest.mark.parametrize(("new", "old"), SAME)
 def test_texts_that_match(new, old):
     assert compare_text(new, old) == ""
 
 
-@pytest.mark.parametrize("new, old", DIFFERENT)
+@pytest.mark.parametrize(("new", "old"), DIFFERENT)
 def test_texts_that_differ(new, old):
     assert compare_text(new, old) != ""
 

@@ -1,10 +1,10 @@
-"""What holds the repository together: links, sizes, spelling, versions, what must not be in it."""
+"""What holds the repository together: links, sizes, versions, what must not be in it."""
 
 import re
 import subprocess
-import sys
 import tomllib
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 import nbformat
@@ -64,7 +64,8 @@ def project() -> dict:
 
 def requirements() -> list[Requirement]:
     extras = project()["optional-dependencies"].values()
-    return [Requirement(text) for text in [*project()["dependencies"], *sum(extras, [])]]
+    needs = chain(project()["dependencies"], *extras)
+    return [Requirement(text) for text in needs]
 
 
 def constraints() -> dict[str, str]:
@@ -108,17 +109,6 @@ def test_checkpoints_are_small_and_no_pickles():
         )
 
 
-def test_spelling():
-    files = [path for path in repository_files() if path.suffix in (".md", ".py", ".yaml", ".toml")]
-    done = subprocess.run(
-        [sys.executable, "-m", "codespell_lib", *map(str, files)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
-
-
 def test_constraints_hold_the_installed_versions_of_all_that_is_needed():
     held = constraints()
     for requirement in requirements():
@@ -148,7 +138,7 @@ def test_conda_gets_the_same_versions():
 
 
 @pytest.mark.parametrize(
-    "pattern, text, named",
+    ("pattern", "text", "named"),
     [
         (MACHINE, "saved in /home/me/course", True),
         (MACHINE, "open('/work/data')", True),

@@ -29,7 +29,7 @@ def test_runs_come_back_in_order_with_what_made_them(tmp_path):
 @pytest.mark.parametrize("content", ["{", "[]", '{"made": {}}', "3"])
 def test_a_damaged_file_is_named(tmp_path, content):
     (tmp_path / "r.json").write_text(content)
-    with pytest.raises(ValueError, match="expected runs in .*r.json.*delete it"):
+    with pytest.raises(ValueError, match=r"expected runs in .*r.json.*delete it"):
         read_runs(tmp_path / "r.json")
 
 

@@ -27,5 +27,5 @@ def test_a_short_run_repeats(kind):
 
 
 def test_an_unknown_kind_is_named():
-    with pytest.raises(ValueError, match="seven passes.*got 'longer'"):
+    with pytest.raises(ValueError, match=r"seven passes.*got 'longer'"):
         run("longer", 0)

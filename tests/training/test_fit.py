@@ -146,7 +146,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_update():
         return squared_error(model, batch) * (math.inf if broken.calls == 3 else 1)
 
     broken.calls = 0
-    with pytest.raises(FloatingPointError, match="in update 3.*smaller learning rate"):
+    with pytest.raises(FloatingPointError, match=r"in update 3.*smaller learning rate"):
         quiet_fit(nn.Linear(4, 1), objective=broken)
 
 
@@ -167,7 +167,7 @@ def test_precisions_learn_the_same_line(precision):
 
 
 @pytest.mark.parametrize(
-    "fields, message",
+    ("fields", "message"),
     [
         (dict(optimizer="adam"), "'adamw' or 'sgd', got 'adam'"),
         (dict(lr=-1.0), "lr=-1.0"),

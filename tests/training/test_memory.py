@@ -73,5 +73,5 @@ def test_they_keep_less_and_can_be_undone():
 
 
 def test_a_module_without_layers_is_named():
-    with pytest.raises(ValueError, match="`layers`.*got Linear"):
+    with pytest.raises(ValueError, match=r"`layers`.*got Linear"):
         checkpoint_layers(nn.Linear(2, 2))

@@ -57,7 +57,9 @@ def network(dtype):
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize(
-    "dtype, steps, tolerance", [(torch.float64, 200, 1e-12), (torch.float32, 10, 1e-6)], ids=str
+    ("dtype", "steps", "tolerance"),
+    [(torch.float64, 200, 1e-12), (torch.float32, 10, 1e-6)],
+    ids=str,
 )
 def test_steps_equal_torch(name, dtype, steps, tolerance):
     kind, config, reference = CASES[name]
@@ -97,7 +99,7 @@ def test_parameters_without_a_gradient_are_left_alone():
 
 
 @pytest.mark.parametrize(
-    "make, message",
+    ("make", "message"),
     [
         (lambda: SGDConfig(-1), "lr and weight_decay"),
         (lambda: SGDConfig(momentum=1.0), "momentum"),

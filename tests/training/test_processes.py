@@ -75,7 +75,7 @@ def run(*arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("norm, same", [("group", True), ("batch", False)])
+@pytest.mark.parametrize(("norm", "same"), [("group", True), ("batch", False)])
 def test_two_processes_equal_one_without_batch_norm(norm, same, tmp_path):
     """Equal shards, no dropout: the mean of two means is the mean of all. Batch normalisation sees
     its own process's half only."""
@@ -108,7 +108,7 @@ def by_hand(norm):
     )
 
 
-@pytest.mark.parametrize("norm, same", [("group", True), ("batch", False)])
+@pytest.mark.parametrize(("norm", "same"), [("group", True), ("batch", False)])
 def test_gradients_of_one_process(norm, same, one_process):
     assert two_processes.furthest(by_hand(norm), one_process[norm]) < 1e-12
     parts = two_processes.gradients(norm, accumulate=4)
@@ -117,7 +117,7 @@ def test_gradients_of_one_process(norm, same, one_process):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("norm, same", [("group", True), ("batch", False)])
+@pytest.mark.parametrize(("norm", "same"), [("group", True), ("batch", False)])
 def test_gradients_of_two_processes_equal_those_of_one_without_batch_norm(norm, same, one_process):
     furthest = two_processes.furthest(one_process[norm], two_processes.launch(2, norm))
     assert furthest < 1e-12 if same else furthest > 1e-3
@@ -136,7 +136,7 @@ def test_bad_shares_and_norms_are_named():
 
 @pytest.mark.slow
 def test_processes_that_fail_say_why():
-    with pytest.raises(RuntimeError, match="gradients of 3 processes.*(?s:.*)divides 16, got 3"):
+    with pytest.raises(RuntimeError, match=r"gradients of 3 processes.*(?s:.*)divides 16, got 3"):
         two_processes.launch(3)
 
 

@@ -32,7 +32,10 @@ class Noisy(Dataset):
         return X[i] + 0.1 * noise, X[i].sum()
 
 
-def shuffled(data=TensorDataset(X, X.sum(1)), generator=None, size=8):
+DATA = TensorDataset(X, X.sum(1))
+
+
+def shuffled(data=DATA, generator=None, size=8):
     return DataLoader(data, batch_size=size, shuffle=True, generator=generator)
 
 
@@ -213,7 +216,7 @@ def state(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options, message",
+    ("options", "message"),
     [
         (dict(config=FitConfig(epochs=4, lr=0.03)), r"settings lr = 0.03, got 0.02"),
         (dict(config=FitConfig(epochs=5, lr=0.02)), r"settings epochs = 5, got 4"),

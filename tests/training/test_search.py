@@ -72,7 +72,7 @@ def test_other_errors_are_not_swallowed_and_nothing_is_printed(capfd):
 
 
 @pytest.mark.parametrize(
-    "fields, message",
+    ("fields", "message"),
     [(dict(sampler="grid"), "tpe, random, got 'grid'"), (dict(trials=0), "1 or more, got 0")],
 )
 def test_bad_settings_are_named(fields, message):

@@ -22,7 +22,10 @@ def objective(model, batch):
     return (model(batch[0])[:, 0] - batch[1]).square().mean()
 
 
-def run(tracker, folder, config=FitConfig(epochs=3, clip=0.1), **options):
+CONFIG = FitConfig(epochs=3, clip=0.1)
+
+
+def run(tracker, folder, config=CONFIG, **options):
     """The history, and the norms of the gradients before clipping."""
     torch.manual_seed(0)
     model, norms = nn.Linear(4, 1), []

@@ -19,6 +19,7 @@ FILES = (
     "environment.yml",
     "pyproject.toml",
     "tools/__init__.py",
+    "tools/origin.py",
     "tools/start.py",
 )
 LEAVE_OUT = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "*.pyc")

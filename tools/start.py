@@ -13,6 +13,8 @@ import sys
 import webbrowser
 from pathlib import Path
 
+from tools.origin import offer
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -71,6 +73,7 @@ def main() -> None:
     written = copy_lessons()
     for name in written:
         print(f"my/{name}" + (" (a newer version, beside your own)" if ".new" in name else ""))
+    offer(ROOT)
     if "--copies-only" in options:
         return
     lessons = sorted(Path("my").glob("[0-9][0-9]_*.ipynb"))

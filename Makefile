@@ -78,8 +78,8 @@ disturbed: $(TESTING)  ## ten runs of a lesson with disturbed arithmetic -> data
 timings: $(TESTING)  ## seconds and slowest cells of all lessons (or of N=07) -> data/timings.json
 	@$(PY) -m tools.run timings $(N)
 
-gpu: $(TESTING)  ## all lessons (or N=07) on a GPU, with claims and without comparison
-	@$(PY) -m tools.run gpu $(N)
+gpu: $(TESTING)  ## all lessons (or N=07) on a GPU, with claims, and its benchmark -> bench/gpu.json
+	@$(PY) -m tools.gpu $(N) $(ARGS)
 
 smoke: $(TESTING)  ## the gpu profile of all lessons (or of N=07), two steps on a CPU
 	@$(PY) -m tools.run smoke $(N)
@@ -96,8 +96,7 @@ readme: $(TESTING)  ## renew the generated parts of README, and heads and prose 
 	@$(PY) -m lessons.build --heads
 	@$(PY) -m tools.readme
 
-repository: $(TESTING)  ## set the address of this repository: make repository URL=https://...
-	@test -n "$(URL)" || { echo "which address? make repository URL=https://HOST/OWNER/NAME"; exit 2; }
+repository: $(TESTING)  ## set the address of this repository, that of git's origin or URL=https://...
 	@$(PY) -m tools.repository $(URL)
 
 release: $(TESTING)  ## write release/, a folder to hand out: no solutions in it

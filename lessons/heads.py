@@ -9,7 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-import jupytext
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -56,7 +56,9 @@ def repository(root: Path = ROOT) -> str:
 
 def header(source: Path) -> dict:
     """The lesson's `course` header: title, minutes, needs. Raises ValueError if one is missing."""
-    course = jupytext.read(source, fmt="py:percent").metadata.get("course", {})
+    lines = source.read_text(encoding="utf-8").split("# ---\n")[1].splitlines()
+    known = yaml.safe_load("\n".join(line.removeprefix("# ") for line in lines))
+    course = known["jupyter"].get("course", {})
     for key, kind in {"title": str, "minutes": int, "needs": list}.items():
         if not isinstance(course.get(key), kind):
             raise ValueError(
@@ -74,21 +76,29 @@ def header(source: Path) -> dict:
     }
 
 
+def kept(path: Path) -> dict:
+    """What a JSON file holds; {} where there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
 def computing_time(lesson: str, root: Path = ROOT) -> str:
-    """What data/timings.json knows: "40 s on one CPU core, GPU not measured", for example."""
-    path = root / "data" / "timings.json"
-    times = (
-        json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    )
-    cpu, gpu = (
-        times.get(kind, {}).get("notebooks", {}).get(lesson)
-        for kind in ("cpu", "gpu")
-    )
-    return ", ".join(
-        [
-            f"{cpu:.0f} s on one CPU core" if cpu else "CPU not measured",
-            f"{gpu:.0f} s on a GPU" if gpu else "GPU not measured",
-        ]
+    """What data/timings.json and bench/gpu.json know: "40 s on one CPU core", and ", 9 s on a GPU"
+    where that was measured."""
+    timings = kept(root / "data" / "timings.json").get("cpu", {})
+    cpu = timings.get("notebooks", {}).get(lesson)
+    gpu = kept(root / "bench" / "gpu.json").get("lessons", {}).get(lesson)
+    time = f"{cpu:.0f} s on one CPU core" if cpu else "CPU not measured"
+    return f"{time}, {gpu:.0f} s on a GPU" if gpu else time
+
+
+def gpu(root: Path = ROOT) -> str:
+    """Where the times on a GPU come from, or that there are none yet."""
+    known = kept(root / "bench" / "gpu.json")
+    if not known.get("lessons"):
+        return "Times on a GPU are not measured yet; `make gpu` measures them."
+    return (
+        f"Times on a GPU: {known['machine']}, torch {known['torch']}, "
+        f"{known['at_once']} lessons at once, full size (`make gpu`)."
     )
 
 

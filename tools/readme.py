@@ -1,4 +1,4 @@
-"""Write the generated parts of README.md: the address, the table of lessons, the glossary.
+"""Write the generated parts of README.md: the address, lessons, GPU times, the glossary.
 
     python -m tools.readme
 
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from lessons.heads import ROOT, repository, table
+from lessons.heads import ROOT, gpu, repository, table
+from tools.origin import offer
 
 
 def address(root: Path = ROOT) -> str:
@@ -35,7 +36,8 @@ def glossary(root: Path = ROOT) -> str:
 
 def filled(text: str, root: Path = ROOT) -> str:
     """README's text with its generated parts renewed. Raises ValueError if a marker is missing."""
-    for name, part in {"repository": address, "lessons": table, "glossary": glossary}.items():
+    parts = {"repository": address, "lessons": table, "gpu": gpu, "glossary": glossary}
+    for name, part in parts.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
         content = part(root)
         text, count = re.subn(
@@ -54,3 +56,4 @@ def main(root: Path = ROOT) -> None:
 
 if __name__ == "__main__":
     main()
+    offer(ROOT)

@@ -20,6 +20,7 @@ FILES = (
     "pyproject.toml",
     "tools/__init__.py",
     "tools/environment.py",
+    "tools/origin.py",
     "tools/start.py",
 )
 LEAVE_OUT = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "*.pyc")

@@ -1,6 +1,9 @@
 """Set the address of this repository, in pyproject.toml and in all that is made from it.
 
-python -m tools.repository https://github.com/OWNER/NAME
+    python -m tools.repository [https://github.com/OWNER/NAME]
+
+Without an address it takes that of git's remote `origin`, if this is on GitHub. Outputs, learners'
+copies in my/ and git's history stay as they are.
 """
 
 import re
@@ -10,6 +13,7 @@ from pathlib import Path
 from lessons.build import build
 from lessons.heads import ROOT, sources
 from tools import readme
+from tools.origin import origin
 
 
 def set_address(url: str, root: Path = ROOT) -> None:
@@ -25,16 +29,27 @@ def set_address(url: str, root: Path = ROOT) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def renew(url: str, root: Path = ROOT) -> None:
+    """Set the address and renew what shows it: both notebooks of each lesson, README."""
+    set_address(url, root)
+    for source in sources(root):
+        build(source, root, heads=True)
+    readme.main(root)
+
+
 def main() -> None:
-    if len(sys.argv) != 2:
+    if len(sys.argv) > 2:
         sys.exit(__doc__)
+    address = sys.argv[1] if len(sys.argv) == 2 else origin(ROOT)
+    if not address and len(sys.argv) == 1:
+        sys.exit(
+            "which address? git's origin isn't on GitHub: "
+            "make repository URL=https://HOST/OWNER/NAME"
+        )
     try:
-        set_address(sys.argv[1])
+        renew(address)
     except ValueError as error:
         sys.exit(str(error))
-    for source in sources():
-        build(source, heads=True)
-    readme.main()
 
 
 if __name__ == "__main__":

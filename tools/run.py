@@ -4,7 +4,6 @@
     python -m tools.run spreads 07         five seeds -> data/spreads.json (what measured() prints)
     python -m tools.run timings [07 ...]   seconds and slowest cells -> data/timings.json
     python -m tools.run smoke [07 ...]     the gpu profile for two steps on a CPU
-    python -m tools.run gpu [07 ...]       on a GPU, with claims -> data/timings.json
 
 Nothing is compared with the reference outputs here, and no notebook is written.
 """
@@ -152,28 +151,23 @@ def spreads(sources: list[Path]) -> bool:
     return True
 
 
-def timings(sources: list[Path], kind: str = "cpu", env: dict | None = None) -> bool:
+def timings(sources: list[Path]) -> bool:
     """Time lessons as a learner runs them and write it down, with the slowest cells.
 
-    On a CPU what counts is the processor's time, which other work on the machine doesn't change.
+    What counts is the processor's time, which other work on the machine doesn't change.
     """
     for source in sources:
-        nb = run(source, build.REFERENCE if env is None else env, folder="notebooks", last=CPU_TIME)
+        nb = run(source, build.REFERENCE, folder="notebooks", last=CPU_TIME)
         if nb is None:
             return False
-        times = cell_seconds(nb)
-        total = sum(seconds for seconds, _ in times)
-        if kind == "cpu":
-            total = float(nb.cells[-1].outputs[0].text)
+        total = float(nb.cells[-1].outputs[0].text)
         print(f"{source.stem}: {total:.0f} s", flush=True)
-        for seconds, line in sorted(times, reverse=True)[:5]:
+        for seconds, line in sorted(cell_seconds(nb), reverse=True)[:5]:
             print(f"    {seconds:6.1f} s  {line[:80]}")
-        machine = torch.cuda.get_device_name() if kind == "gpu" else processor()
         known = json.loads(TIMINGS.read_text(encoding="utf-8")) if TIMINGS.exists() else {}
-        notebooks = known.get(kind, {}).get("notebooks", {}) | {source.name[:2]: round(total, 1)}
-        update(TIMINGS, {kind: {"machine": machine, "notebooks": notebooks}})
-        if kind == "cpu":  # lesson 00 scales the times by it
-            update(TIMINGS, {kind: {"rate": round(single_core_rate(), 1)}})
+        notebooks = known.get("cpu", {}).get("notebooks", {}) | {source.name[:2]: round(total, 1)}
+        rate = round(single_core_rate(), 1)  # lesson 00 scales the times by it
+        update(TIMINGS, {"cpu": {"machine": processor(), "notebooks": notebooks, "rate": rate}})
     return True
 
 
@@ -186,22 +180,15 @@ def smoke(sources: list[Path]) -> bool:
     return all(results.values())
 
 
-def gpu(sources: list[Path]) -> bool:
-    """Run on a GPU at full size, with claims, and write the times down."""
-    if not torch.cuda.is_available():
-        sys.exit("no CUDA device here: make gpu needs one (make smoke tests its code on a CPU)")
-    return timings(sources, "gpu", {"COURSE_PROFILE": "gpu"})
-
-
 def main() -> None:
-    jobs = {job.__name__: job for job in (claims, spreads, timings, smoke, gpu)}
+    jobs = {job.__name__: job for job in (claims, spreads, timings, smoke)}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("job", choices=jobs)
     parser.add_argument("lessons", nargs="*", help="numbers such as 07; none means all")
     options = parser.parse_args()
     if not jobs[options.job](chosen(options.lessons)):
         sys.exit(1)
-    if options.job in ("timings", "gpu"):
+    if options.job == "timings":
         print("renew the heads of the notebooks with: make readme")
 
 

@@ -15,6 +15,7 @@ import webbrowser
 from pathlib import Path
 
 from tools import environment
+from tools.origin import offer
 
 ROOT = Path(__file__).resolve().parent.parent
 # No question about news, no look-up of a server (an answer "no" to the question doesn't stop all).
@@ -104,6 +105,7 @@ def main() -> None:
     written = copy_lessons()
     for name in written:
         print(f"my/{name}" + (" (a newer version, beside your own)" if ".new" in name else ""))
+    offer(ROOT)
     if "--copies-only" in options:
         return
     if todo := environment.to_do(environment.PACKAGES):

@@ -146,11 +146,20 @@ def test_head_names_minutes_needs_and_time_once_measured(course):
         .cells[0]
         .source.startswith(
             "# 07 A sample\n\n**30 minutes** · needs [03](03_other.ipynb), a little Python · "
-            "computing time CPU not measured, GPU not measured\n\nIn this lesson"
+            "computing time CPU not measured\n\nIn this lesson"
         )
     )
     (course / "data" / "timings.json").write_text('{"cpu": {"notebooks": {"07": 41.6}}}')
-    assert "42 s on one CPU core, GPU not measured" in compose(course)["notebooks"].cells[0].source
+    assert "time 42 s on one CPU core\n" in compose(course)["notebooks"].cells[0].source
+    (course / "bench").mkdir()
+    assert "not measured yet" in heads.gpu(course)
+    (course / "bench" / "gpu.json").write_text(
+        '{"machine": "a card", "torch": "2", "at_once": 4, "lessons": {"07": 8.7}}'
+    )
+    head = compose(course)["notebooks"].cells[0].source
+    assert "computing time 42 s on one CPU core, 9 s on a GPU\n" in head
+    assert "42 s on one CPU core, 9 s on a GPU |" in heads.table(course)
+    assert "a card, torch 2, 4 lessons at once" in heads.gpu(course)
 
 
 def test_nbgrader_knows_answers_and_checks(course):
@@ -291,7 +300,7 @@ def test_release_has_no_solutions(course):
 
 def test_readme_needs_its_markers(course):
     (course / "lessons" / "glossary.yaml").write_text("b: two\na: one\n")
-    names = ("repository", "lessons", "glossary")
+    names = ("repository", "lessons", "gpu", "glossary")
     text = "\n".join(f"<!-- {n} -->\nold\n<!-- /{n} -->" for n in names)
     filled = readme.filled(text, course)
     assert "old" not in filled and "- **a**: one\n- **b**: two\n" in filled

@@ -170,7 +170,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="lesson 11: which answers to ask for: uncertainty and diversity against drawing at random",
+    measures="lesson 11: which answers to ask for, by uncertainty, by diversity, at random",
     takes="a quarter of an hour",
     columns={"pool": POOLS, "strategy": STRATEGIES, "rate": None, "seed": None},
     seeds=SEEDS,

@@ -25,7 +25,6 @@
 import copy
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -61,8 +60,6 @@ from course_utils.training.freezing import cost
 from course_utils.training.memory import checkpoint_layers, saved_bytes
 from course_utils.training.objective import answer_objective
 from course_utils.training.optimizers import SGD, Adam, AdamConfig, SGDConfig
-from course_utils.training.search import best_so_far, search
-from course_utils.training.tracking import read_tensorboard, read_wandb
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -1762,6 +1759,8 @@ for tracker in ("tensorboard", "wandb"):
     )
 
 # %%
+from course_utils.training.tracking import read_tensorboard, read_wandb
+
 curves = {
     "tensorboard": read_tensorboard(RUNS / "tensorboard"),
     "wandb": read_wandb(RUNS / "wandb"),
@@ -1789,6 +1788,8 @@ lab.claim(
 # %%
 open_tensorboard = False
 if open_tensorboard:
+    import shutil
+
     from tensorboard import notebook
 
     program = shutil.which("tensorboard", path=str(Path(sys.executable).parent))
@@ -1831,6 +1832,8 @@ plots.show(
 # random trials.
 
 # %%
+from course_utils.training.search import best_so_far, search
+
 chooses = Features(validation.h[:300], validation.y[:300], validation.answers)
 
 

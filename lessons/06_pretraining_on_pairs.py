@@ -678,7 +678,7 @@ print(
 # `transformers` too:
 
 # %%
-from transformers import (  # noqa: E402
+from transformers import (
     SiglipConfig,
     SiglipModel,
     SiglipTextConfig,

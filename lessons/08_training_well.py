@@ -25,7 +25,6 @@
 import copy
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -61,8 +60,6 @@ from course_utils.training.freezing import cost
 from course_utils.training.memory import checkpoint_layers, saved_bytes
 from course_utils.training.objective import answer_objective
 from course_utils.training.optimizers import SGD, Adam, AdamConfig, SGDConfig
-from course_utils.training.search import best_so_far, search
-from course_utils.training.tracking import read_tensorboard, read_wandb
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -743,17 +740,9 @@ rows = []
 for p in (0.0, 0.5, 0.8):
     row = [f"{p}"]
     for name, data, count in (("few", few, 40), ("all", train, 16)):
-        mean = np.mean(
-            scores(
-                5,
-                data,
-                lr=0.01,
-                width=256,
-                dropout=p,
-                epochs=min(count, 5 * EPOCHS),
-            )
-        )
-        row.append(lab.measured(f"08.dropout_{name}_{p}", mean, "%"))
+        epochs = min(count, 5 * EPOCHS)
+        found = scores(3, data, lr=0.01, width=256, dropout=p, epochs=epochs)
+        row.append(lab.measured(f"08.dropout_{name}_{p}", np.mean(found), "%"))
     rows.append(row)
 plots.table(rows, ["dropout", "200 answers to learn from", "1,600"])
 
@@ -1770,6 +1759,8 @@ for tracker in ("tensorboard", "wandb"):
     )
 
 # %%
+from course_utils.training.tracking import read_tensorboard, read_wandb
+
 curves = {
     "tensorboard": read_tensorboard(RUNS / "tensorboard"),
     "wandb": read_wandb(RUNS / "wandb"),
@@ -1797,6 +1788,8 @@ lab.claim(
 # %%
 open_tensorboard = False
 if open_tensorboard:
+    import shutil
+
     from tensorboard import notebook
 
     program = shutil.which("tensorboard", path=str(Path(sys.executable).parent))
@@ -1839,6 +1832,8 @@ plots.show(
 # random trials.
 
 # %%
+from course_utils.training.search import best_so_far, search
+
 chooses = Features(validation.h[:300], validation.y[:300], validation.answers)
 
 

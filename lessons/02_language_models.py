@@ -168,24 +168,22 @@ def longest_match(word, vocabulary):
 longest_match = check("02.1", longest_match)
 
 # %%
-tiny = set(
-    [
-        "red",
-        "blue",
-        "cross",
-        "circle",
-        "square",
-        "left",
-        "un",
-        "##s",
-        "##es",
-        "##ish",
-        "##d",
-        "##word",
-        "##most",
-        "##left",
-    ]
-)
+tiny = {
+    "red",
+    "blue",
+    "cross",
+    "circle",
+    "square",
+    "left",
+    "un",
+    "##s",
+    "##es",
+    "##ish",
+    "##d",
+    "##word",
+    "##most",
+    "##left",
+}
 ten_words = (
     "red reddish bluish crosses crossword circles circled leftmost unleft"
     " squarely"

@@ -553,9 +553,8 @@ lab.claim(
 
 # %%
 names = list(some.names)
-ask = [
-    i
-    for i in (
+ask = list(
+    (
         names.index(n)
         for n in names
         if n
@@ -576,7 +575,7 @@ ask = [
             "guitar",
         )
     )
-][:4]
+)[:4]
 rows = {i: [i, *nearest(emoji_v.mean(1), 5)[i].tolist()] for i in ask}
 figure = plots.images_grid(
     [some.images[j] for row in rows.values() for j in row],
@@ -1360,7 +1359,7 @@ my_choice = check("03.7", my_choice)
 # the two has many times the weights of the other. Does it also cost so many times as much?
 
 # %%
-from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode
 
 big = lab.pick(
     cpu={

@@ -676,7 +676,7 @@ print(
 # `transformers` too:
 
 # %%
-from transformers import (  # noqa: E402
+from transformers import (
     SiglipConfig,
     SiglipModel,
     SiglipTextConfig,

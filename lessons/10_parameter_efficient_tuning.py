@@ -1219,7 +1219,7 @@ highest_rank = check("10.7", highest_rank)
 
 # %%
 from course_utils.datasets.rows import by_picture, frequent_answers, read_rows
-from course_utils.own import example as own_example  # noqa: E402
+from course_utils.own import example as own_example
 from course_utils.own import pictures as own_pictures
 
 with tempfile.TemporaryDirectory() as folder:

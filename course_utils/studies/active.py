@@ -108,7 +108,7 @@ def run(pool: str, strategy: str, rate: float, seed: int) -> Row:
     generator = torch.Generator().manual_seed(seed)
     bought = torch.zeros(len(asked), dtype=torch.bool)  # (n,)
     bought[torch.randperm(len(asked), generator=generator)[:FIRST]] = True
-    row = dict(
+    row: Row = dict(
         pool=pool,
         strategy=strategy,
         rate=rate,
@@ -170,7 +170,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="lesson 11: which answers to ask for: uncertainty and diversity against drawing at random",
+    measures="lesson 11: which answers to ask for: uncertainty and diversity against chance",
     takes="a quarter of an hour",
     columns={"pool": POOLS, "strategy": STRATEGIES, "rate": None, "seed": None},
     seeds=SEEDS,

@@ -109,7 +109,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="lesson 11: four families of questions learnt in turn by five methods: what is forgotten",
+    measures="lesson 11: four families of questions learnt in turn by five methods, and forgotten",
     takes="a quarter of an hour",
     columns={"method": TRIES, "rate": None, "strength": None, "seed": None},
     seeds=SEEDS,

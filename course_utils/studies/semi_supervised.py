@@ -141,7 +141,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="lesson 11: FixMatch on 5 % of the answers, against training on these alone and on all",
+    measures="lesson 11: FixMatch on 5 % of the answers, against training on these and on all",
     takes="a quarter of an hour",
     columns={"method": METHODS, "rate": None, "seed": None},
     seeds=SEEDS,

@@ -1,4 +1,4 @@
-"""What answering questions is trained on: the logits of a batch, and the loss that `fit` is given."""
+"""What answering questions is trained on: the logits of a batch, and the loss for `fit`."""
 
 from jaxtyping import Float
 from torch import Tensor, nn

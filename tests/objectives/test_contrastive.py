@@ -25,6 +25,7 @@ from course_utils.datasets.pairs import join, named, pair_tokenizer
 from course_utils.datasets.text import encode
 from course_utils.evaluation.retrieval import chance, ranks, retrieval
 from course_utils.methods import pretraining
+from course_utils.methods import pretraining_losses as losses
 from course_utils.models.joint import JointConfig, JointEncoder
 from course_utils.models.pretraining import patch_pixels
 from course_utils.objectives.contrastive import (

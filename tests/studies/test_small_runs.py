@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-import pytest
 import torch
 
 from course_utils.methods.probe import Features

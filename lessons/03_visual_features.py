@@ -553,29 +553,27 @@ lab.claim(
 
 # %%
 names = list(some.names)
-ask = list(
-    (
-        names.index(n)
-        for n in names
-        if n
-        in (
-            "dog face",
-            "banana",
-            "red apple",
-            "violin",
-            "three o’clock",
-            "sailboat",
-            "grinning face",
-            "tulip",
-            "tiger face",
-            "bus",
-            "ambulance",
-            "rose",
-            "crab",
-            "guitar",
-        )
+ask = [
+    names.index(n)
+    for n in names
+    if n
+    in (
+        "dog face",
+        "banana",
+        "red apple",
+        "violin",
+        "three o’clock",
+        "sailboat",
+        "grinning face",
+        "tulip",
+        "tiger face",
+        "bus",
+        "ambulance",
+        "rose",
+        "crab",
+        "guitar",
     )
-)[:4]
+][:4]
 rows = {i: [i, *nearest(emoji_v.mean(1), 5)[i].tolist()] for i in ask}
 figure = plots.images_grid(
     [some.images[j] for row in rows.values() for j in row],

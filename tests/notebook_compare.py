@@ -97,7 +97,7 @@ def numbers(text: str) -> Iterator[Number]:
 
 
 Range = tuple[float, float]  # the lowest and the highest value allowed
-NONE: Callable[[str], Range | None] = lambda place: None  # noqa: E731
+NONE: Callable[[str], Range | None] = lambda place: None
 
 
 def compare_moving(new: Number, old: Number, interval: Range | None) -> str:
@@ -225,7 +225,7 @@ def compare_output(new: dict, old: dict, varies: bool = False, interval=NONE) ->
     if new_texts.keys() != old_texts.keys():
         return f"expected {list(old_texts)}, got {list(new_texts)}"
     for key, text in new_texts.items():
-        inside = lambda place, key=key: interval(f"{key}:{place}")  # noqa: E731
+        inside = lambda place, key=key: interval(f"{key}:{place}")
         if problem := compare_text(text, old_texts[key], inside):
             return f"{key}: {problem}"
     return ""
@@ -245,7 +245,7 @@ def compare_outputs(new: list[dict], old: list[dict], varies: bool = False, inte
     places such as "0:text:3a"."""
     new, old = shown(new), shown(old)
     for number, (one, other) in enumerate(zip(new, old)):
-        inside = lambda place, number=number: interval(f"{number}:{place}")  # noqa: E731
+        inside = lambda place, number=number: interval(f"{number}:{place}")
         if problem := compare_output(one, other, varies, inside):
             return f"output {number}: {problem}"
     if len(new) != len(old):
@@ -260,7 +260,7 @@ def compare_outputs(new: list[dict], old: list[dict], varies: bool = False, inte
 
 def cell_keys(cells: list[dict]) -> list[str]:
     """A name for each cell that depends on its source alone, so that it is the same in both
-    notebooks of a lesson and stays when a cell is put before it; a number tells equal ones apart."""
+    notebooks of a lesson and stays when a cell is put before it; equal ones get a number."""
     names, seen = [], {}
     for cell in cells:
         name = hashlib.sha256(cell["source"].encode()).hexdigest()[:12]

@@ -7,7 +7,7 @@ so that the vision part of a model encodes each picture once, not once a questio
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -213,10 +213,17 @@ def loader(data: VQAData, images_per_batch: int, seed: int = 0, shuffle: bool = 
     return DataLoader(data, batch_sampler=sampler, collate_fn=lambda batch: batch)
 
 
+def set_epoch(batches: DataLoader, epoch: int) -> None:
+    """Tells the order of the batches which pass it is, where it wants to know."""
+    change: Any = getattr(batches.batch_sampler, "set_epoch", None)
+    if change is not None:
+        change(epoch)
+
+
 def endless(batches: DataLoader) -> Iterator[Batch]:
     """Batches for ever, each pass in another order."""
     epoch = 0
     while True:
-        batches.batch_sampler.set_epoch(epoch)
+        set_epoch(batches, epoch)
         yield from batches
         epoch += 1

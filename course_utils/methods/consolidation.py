@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +55,7 @@ def forgetting(R: Float[Tensor, "stages families"]) -> float:
 def fisher_diagonal(
     model: nn.Module,
     items: Iterable,
-    log_probabilities: Callable[[nn.Module, object], Float[Tensor, " answers"]],
+    log_probabilities: Callable[[nn.Module, Any], Float[Tensor, " answers"]],
     draws: int = 0,
     generator: torch.Generator | None = None,
 ) -> Parameters:

@@ -64,7 +64,7 @@ class Watch:
 
 def watches(model: VQAModel, validation: VQAData, batches: int, streams: int) -> dict[str, Watch]:
     """Doubt, and the shift of h; see `Watch` for `batches` and `streams`."""
-    plain = lambda data: per_picture(representations(model, data), data)  # noqa: E731
+    plain = lambda data: per_picture(representations(model, data), data)
     h = plain(validation)  # (pictures, dim)
     scale = standardised_by(h)
     seen = {

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from course_utils.datasets.emoji import load_emoji
 from course_utils.datasets.features import cached_features
 from course_utils.datasets.pairs import PairBatch, PairData, join, load_captions, named, pair_loader
-from course_utils.methods import pretraining_losses as losses
 from course_utils.datasets.text import CLS, MASK, token_id
+from course_utils.methods import pretraining_losses as losses
 from course_utils.models.joint import JointConfig, JointEncoder
 from course_utils.models.pretrained import load_efficientnet_lite0, load_minilm, read_weights
 from course_utils.models.pretraining import JointPretraining, WordPieces, patch_pixels

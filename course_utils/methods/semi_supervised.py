@@ -152,5 +152,5 @@ def kept_wrong(first: Tensor, last: Tensor, y: Tensor, threshold: float) -> dict
     the share that is the same wrong answer at last, and the share that was put right."""
     before, accepted = pseudo_labels(first, threshold)
     wrong, after = accepted & (before != y), last.argmax(1)  # (examples,)
-    share = lambda rows: rows[wrong].double().mean().item() if wrong.any() else None  # noqa: E731
+    share = lambda rows: rows[wrong].double().mean().item() if wrong.any() else None
     return dict(wrong=int(wrong.sum()), same=share(after == before), mended=share(after == y))

@@ -55,4 +55,5 @@ def keras_init(module: nn.Module) -> None:
     """Keras' default for dense and convolutional layers: Glorot uniform weights, zero biases."""
     if isinstance(module, (nn.Linear, nn.Conv2d)):
         nn.init.xavier_uniform_(module.weight)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

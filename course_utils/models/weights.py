@@ -1,12 +1,15 @@
 """Trained weights from a safetensors file."""
 
 from pathlib import Path
+from typing import TypeVar
 
 from safetensors.torch import load_model
 from torch import nn
 
+Model = TypeVar("Model", bound=nn.Module)
 
-def load_weights(model: nn.Module, path: Path) -> nn.Module:
+
+def load_weights(model: Model, path: Path) -> Model:
     """Fills `model` with the weights of a safetensors file and puts it into eval mode.
 
     Raises:

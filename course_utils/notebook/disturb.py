@@ -46,5 +46,5 @@ def start(run: int) -> None:
         def fill_and_disturb(tensor: Tensor, *args, fill=fill, **kwargs) -> Tensor:
             return disturbed(fill(tensor, *args, **kwargs), run)
 
-        fill_and_disturb.undisturbed = fill
+        vars(fill_and_disturb)["undisturbed"] = fill
         setattr(nn.init, name, fill_and_disturb if run else fill)

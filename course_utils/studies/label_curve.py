@@ -71,7 +71,7 @@ def tune(
     config = FitConfig(epochs=epochs, lr=1e-3, warmup=0.3, max_steps=updates)
     validate = None
     if validation is not None:
-        validate = lambda m: evaluate(m, validation).accuracy  # noqa: E731
+        validate = lambda m: evaluate(m, validation).accuracy
     fit(model, answer_objective, batches, validate, config, device=device, progress=False)
     return model
 

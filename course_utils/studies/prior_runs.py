@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader, RandomSampler
 
 from course_utils.datasets import VQAData, load_easy_vqa, loader
+from course_utils.datasets.batch import set_epoch
 from course_utils.evaluation.evaluate import evaluate
 from course_utils.models.small import INITS, SmallNetwork
 from course_utils.studies.runs import Row, Setting, Study
@@ -49,8 +50,7 @@ def train(
     updates."""
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, eps=1e-7)
     for epoch in range(epochs):
-        if hasattr(data.batch_sampler, "set_epoch"):
-            data.batch_sampler.set_epoch(epoch)
+        set_epoch(data, epoch)
         model.train()
         losses = []
         for batch in data:

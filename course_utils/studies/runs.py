@@ -63,8 +63,8 @@ def missing(study: Study, seeds: Sequence[int], rows: list[Row]) -> Iterator[Set
 def count_missing(study: Study, seeds: Sequence[int], rows: Sequence[Row]) -> int:
     """How many settings are lacking, where it is not known yet which will be chosen."""
     imagined = list(rows)
-    for setting in missing(study, seeds, imagined):
-        imagined.append(dict(setting, validation=0.0))
+    for setting in missing(study, seeds, imagined):  # which looks at what has been added
+        imagined.append(dict(setting, validation=0.0))  # noqa: PERF401
     return len(imagined) - len(rows)
 
 

@@ -121,7 +121,7 @@ def tune(
     objective = penalised if method.startswith("AdaLoRA") else answer_objective
     score = None
     if validation is not None:
-        score = lambda m: evaluate(m, validation).accuracy  # noqa: E731
+        score = lambda m: evaluate(m, validation).accuracy
     return fit(
         model,
         objective,

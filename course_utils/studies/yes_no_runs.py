@@ -66,18 +66,20 @@ def run(kind: str, seed: int, max_steps: int = 0) -> Row:
     whole = load_easy_vqa("train")
     test = load_easy_vqa("test", whole.tokenizer, whole.answers).restrict_answers(("no", "yes"))
     parts = whole.split_by_image(0.1, seed=0)  # training and validation pictures
-    yes_no = [part.restrict_answers(("no", "yes")) for part in parts]
+    yes_no, held = (part.restrict_answers(("no", "yes")) for part in parts)
     torch.manual_seed(seed)
-    model = easy_vqa_model(yes_no[0], outputs=1)
+    model = easy_vqa_model(yes_no, outputs=1)
     if kind == "colours and shapes first":
         names = tuple(answer for answer in whole.answers if answer not in ("no", "yes"))
-        others = [part.restrict_answers(names) for part in parts]
-        first = easy_vqa_model(others[0])
-        train(first, answer_objective, *others, epochs=3, seed=seed, max_steps=max_steps)
+        others, held_others = (part.restrict_answers(names) for part in parts)
+        first = easy_vqa_model(others)
+        train(
+            first, answer_objective, others, held_others, epochs=3, seed=seed, max_steps=max_steps
+        )
         model.stem.load_state_dict(first.stem.state_dict())
         model.encoder.load_state_dict(first.encoder.state_dict())
     epochs = 7 if kind == "seven passes" else 3
-    history = train(model, yes_no_objective, *yes_no, epochs, seed, max_steps)
+    history = train(model, yes_no_objective, yes_no, held, epochs, seed, max_steps)
     exchanged = evaluate(model, test.shuffle_images(seed=seed)).accuracy
     return dict(
         kind=kind,

@@ -251,7 +251,7 @@ def test_a_penalty_is_0_at_the_old_weights_and_positive_elsewhere(data, method):
     learner.remember(data, rows_of(data, "exists"))
     assert learner.model is model
     loss = learner.objective(data)
-    plain = lambda m: F.cross_entropy(answer_logits(m, batch), batch.y)  # noqa: E731
+    plain = lambda m: F.cross_entropy(answer_logits(m, batch), batch.y)
     torch.testing.assert_close(loss(model, batch), plain(model))
     moved = copy.deepcopy(model)
     with torch.no_grad():
@@ -269,5 +269,5 @@ def test_distillation_holds_the_answers_learnt_so_far_only(data):
 
 
 def test_an_unknown_method_is_named():
-    with pytest.raises(ValueError, match="'naive', .*got 'reply'"):
+    with pytest.raises(ValueError, match=r"'naive', .*got 'reply'"):
         c.LearnerConfig("reply")

@@ -54,7 +54,7 @@ def test_loss_equals_the_reference(threshold):
 
 
 def test_a_question_at_the_threshold_is_let_in():
-    labels, accepted = semi.pseudo_labels(torch.zeros(1, 2), 0.5)
+    _labels, accepted = semi.pseudo_labels(torch.zeros(1, 2), 0.5)
     assert accepted.tolist() == [True]
 
 
@@ -116,7 +116,7 @@ def data():
 def test_the_objective_adds_both_losses(data):
     torch.manual_seed(0)
     model, (hidden, shown) = Linear(), data.split_by_image(0.25)
-    still = lambda images, generator: images  # noqa: E731
+    still = lambda images, generator: images
     config = semi.FixMatchConfig(threshold=0.0, weight=3.0, labelled_view=None, view=still)
     objective = semi.FixMatch(loader(shown, 5, shuffle=False), config, 0)
     batch, first = (next(iter(loader(d, 5, shuffle=False))) for d in (hidden, shown))

@@ -31,9 +31,9 @@ def test_interval_is_the_prediction_interval():
     low, high = interval([1.0, 2.0, 4.0], 0.05)
     half = 4.302652729911275 * math.sqrt(7 / 3) * math.sqrt(4 / 3)  # t(2) at 97.5 %, s, n = 3
     assert (low, high) == pytest.approx((7 / 3 - half, 7 / 3 + half), rel=1e-9)
-    for numbers, level in (([1.0], 0.05), ([1.0, 2.0], 0), ([1.0, 2.0], 1)):
+    for few, level in (([1.0], 0.05), ([1.0, 2.0], 0), ([1.0, 2.0], 1)):
         with pytest.raises(ValueError, match="two numbers or more and a level"):
-            interval(numbers, level)
+            interval(few, level)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_trainings_without_a_fault_are_accepted(disturbed_runs):
 )
 def test_planted_faults_are_caught(fault, disturbed_runs, monkeypatch):
     if fault == "a mask upside down":  # each word sees itself and what comes after it
-        upside = lambda *args: attention_mask(*args).T  # noqa: E731
+        upside = lambda *args: attention_mask(*args).T
         monkeypatch.setattr(attention, "causal_mask", upside)
     assert not accepted(train(fault), disturbed_runs[:10])
 

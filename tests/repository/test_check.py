@@ -20,7 +20,7 @@ FAULTS = {
         "from course_utils.own import train\n",
         "course_utils.world.bad -> course_utils.own",
     ),
-    "spelling": ("tools/bad.py", '"""How to ' + "recieve" + ' it."""\n', "receive"),
+    "spelling": ("tools/bad.py", '"""How to ' + "rec" + "ieve" + ' it."""\n', "receive"),
 }
 
 

@@ -1,4 +1,5 @@
-"""The floors of the package, which pyproject.toml describes, are held; and would be noticed."""
+"""The floors of the package, which pyproject.toml describes: a step upwards would be noticed. That
+there is none is one of the checks (test_check.py)."""
 
 import os
 import shutil
@@ -20,12 +21,6 @@ def lint(folder):
         capture_output=True,
         text=True,
     )
-
-
-def test_modules_import_from_their_own_room_and_from_lower_floors():
-    done = lint(ROOT)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 kept, 0 broken" in done.stdout
 
 
 @pytest.mark.parametrize(

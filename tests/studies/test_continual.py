@@ -28,7 +28,7 @@ def test_every_setting_and_seed_is_there_once():
 
 
 def test_the_setting_is_chosen_on_validation_at_the_first_seed():
-    row = lambda seed, rate, validation: dict(  # noqa: E731
+    row = lambda seed, rate, validation: dict(
         method="a", seed=seed, rate=rate, strength=0.0, validation=validation
     )
     runs = [row(0, 1, 0.8), row(0, 2, 0.7), row(1, 1, 0.1), row(1, 2, 0.9)]

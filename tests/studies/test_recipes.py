@@ -81,17 +81,17 @@ def test_the_pretrained_model_for_real_pictures_finds_emoji(tmp_path):
     assert retrieval(scores, right).r10 > 2 * chance(right).r10
     with pytest.raises(ValueError, match="joint model for real pictures"):
         load_real_pretrained(data_path("checkpoints/easy_vqa.safetensors"))
-    with pytest.raises(FileNotFoundError, match="nothing.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"nothing.safetensors"):
         load_real_pretrained(tmp_path / "nothing.safetensors")
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ValueError, match="damaged.safetensors"):
+    with pytest.raises(ValueError, match=r"damaged.safetensors"):
         load_real_pretrained(damaged)
 
 
 def test_weights_that_are_missing_damaged_or_of_another_model(test_split, tmp_path):
     model = easy_vqa_model(test_split)
-    with pytest.raises(FileNotFoundError, match="python -m course_utils.studies.recipes easy_vqa"):
+    with pytest.raises(FileNotFoundError, match=r"python -m course_utils.studies.recipes easy_vqa"):
         load_weights(model, tmp_path / "easy_vqa.safetensors")
     path = tmp_path / "damaged.safetensors"
     whole = data_path("checkpoints/easy_vqa.safetensors").read_bytes()

@@ -29,7 +29,7 @@ def test_the_rate_is_chosen_on_validation_at_the_first_seed():
         dict(method="a", seed=1, rate=2, validation=0.9, accuracy=0.3),
     ]
     assert [r["accuracy"] for r in semi.chosen(runs, "a")] == [0.1, 0.2]
-    with pytest.raises(ValueError, match="expected runs of .all labels. at seed 0"):
+    with pytest.raises(ValueError, match=r"expected runs of .all labels. at seed 0"):
         semi.best_rate([], "all labels")
 
 

@@ -1247,11 +1247,17 @@ def racer(name):
     return ViT(ViTConfig(patch=8, position_std=0.1, classes=4))
 
 
-for name, updates, lr in (("VGG", 70, 2e-3), ("ViT", 420, 1e-3)):
+def run(name, updates, lr):
     for size in SIZES:
         model, steps = racer(name), lab.pick(cpu=updates, gpu=3000)
         train(model, many[:size], shape[:size], steps, lr=lr)
         race[name].append(100 * accuracy(model, test_images, test_shape))
+
+
+run("VGG", updates=70, lr=2e-3)
+
+# %%
+run("ViT", updates=420, lr=1e-3)
 
 # %%
 rows = [["chance", "", *["25.0 %"] * len(SIZES)]]

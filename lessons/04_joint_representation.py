@@ -1276,10 +1276,10 @@ def to_patches(model, images, questions):
     return torch.stack([layers[i][:, :, row, -16:].cpu() for i, row in ROWS])
 
 
-def pointing(model, images, questions, target):
+def pointing(looks, target):
     """Share of pictures in which each head points at the target (n, 16):
-    (2 places, heads)."""
-    first = to_patches(model, images, questions).argmax(-1)  # (2, n, heads)
+    (2 places, heads). `looks` is what `to_patches` gives."""
+    first = looks.argmax(-1)  # (2, n, heads)
     hits = target.expand(2, -1, -1).gather(2, first)  # (2, n, heads)
     return hits.double().mean(1)  # (2, heads)
 
@@ -1300,13 +1300,15 @@ groups |= {
 }
 
 # %%
-best_head, pointed = {}, {}
+best_head, pointed, looks = {}, {}, {}
 for name, members in groups.items():
     best_head[name] = [
-        pointing(m, *choose_on[:3]).argmax(1).tolist() for m in members
+        pointing(to_patches(m, *choose_on[:2]), choose_on[2]).argmax(1).tolist()
+        for m in members
     ]
+    looks[name] = [to_patches(m, *report_on[:2]) for m in members]
     # each (2 places, heads)
-    shares = [pointing(m, *report_on[:3]) for m in members]
+    shares = [pointing(look, report_on[2]) for look in looks[name]]
     for i in range(2):
         pointed[name, i] = [
             100 * share[i, heads[i]].item()
@@ -1492,8 +1494,8 @@ without = {
 for i, place in enumerate(PLACES):
     for name in ("joint", "cross"):
         firsts = [
-            to_patches(m, *report_on[:2])[i].argmax(-1)[:, heads[i]]
-            for m, heads in zip(groups[name], best_head[name])
+            look[i].argmax(-1)[:, heads[i]]
+            for look, heads in zip(looks[name], best_head[name])
         ]  # each (n,)
         without[name, f"the patch pointed at by {place}"] = [
             right_shapes(m, one_patch(first))
@@ -1611,15 +1613,13 @@ lab.claim(
 
 
 # %%
-def middle_patch(model, data):
-    """Features (n, dim) of the patch in the middle of the named object, and its
-    shape (n,)."""
-    images, questions, _, scenes = data
+def middle_patch(v, data):
+    """Of features v (n, 16, dim) those of the patch in the middle of the named
+    object, (n, dim), and its shape (n,)."""
+    _, questions, _, scenes = data
     named = [list(world.COLOURS).index(q.split()[4]) for q in questions]
     which = scenes.colour == np.array(named)[:, None]  # (n, 4)
     box = world.boxes(scenes)[np.arange(len(named)), which.argmax(1)]  # (n, 4)
-    with torch.no_grad():
-        v = model.stem(images.to(lab.device)).cpu()  # (n, 16, dim)
     middle = v[torch.arange(len(v)), patch_in_the_middle(box)]  # (n, dim)
     return middle, scenes.shape[which]
 
@@ -1629,8 +1629,11 @@ for name in ("joint", "cross"):
     scores = []
     for model in groups[name]:
         probe = LogisticRegression(max_iter=2000)
-        probe.fit(*middle_patch(model, choose_on))
-        scores.append(100 * probe.score(*middle_patch(model, report_on)))
+        with torch.no_grad():
+            v = model.stem(choose_on[0].to(lab.device)).cpu()  # (n, 16, dim)
+        probe.fit(*middle_patch(v, choose_on))
+        v = features[model].cpu()  # (n, 16, dim)
+        scores.append(100 * probe.score(*middle_patch(v, report_on)))
     share = lab.mean_spread(scores, "%")
     print(f"{name}: shape from one patch's features {share}")
 

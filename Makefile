@@ -11,7 +11,7 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check -c constraint
 
 .DEFAULT_GOAL := help
 .PHONY: help environment lab check test lesson notebooks claims spreads disturbed gpu smoke avx2 \
-        timings bench readme repository release
+        timings bench findings readme repository release
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' Makefile | expand -t 22
@@ -91,6 +91,9 @@ avx2: $(TESTING)  ## all notebooks compared, computed with AVX2 and two threads
 
 bench: $(TESTING)  ## the benchmark: time to accuracy, speed against other implementations
 	@$(PY) -m bench $(ARGS)
+
+findings: | environment  ## surprises about real libraries: do they still hold? (F=name for one)
+	@$(PY) -m tools.findings $(F)
 
 readme: $(TESTING)  ## renew the generated parts of README, and heads and prose of the notebooks
 	@$(PY) -m lessons.build --heads

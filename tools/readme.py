@@ -21,7 +21,7 @@ def address(root: Path = ROOT) -> str:
     if not home:
         return (
             "The address of this repository is not set yet, so the lessons have no Colab "
-            "buttons. `make repository URL=https://...` sets it everywhere."
+            "buttons. On GitHub the first push sets it everywhere; so does `make repository`."
         )
     return f"```\ngit clone {home}\ncd {home.rsplit('/', 1)[1]}\n```"
 

@@ -1306,7 +1306,7 @@ my_choice = check("03.7", my_choice)
 # the two has many times the weights of the other. Does it also cost so many times as much?
 
 # %%
-from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode
 
 big = lab.pick(
     cpu={

@@ -38,7 +38,7 @@ def repair_scripts(environment: Path) -> None:
         old = script.read_bytes()
         if script.name.startswith("activate"):
             home = shlex.quote(str(environment))
-            text = ACTIVATION.sub(lambda found: found[1] + home, old.decode())
+            text = ACTIVATION.sub(lambda found, home=home: found[1] + home, old.decode())
             new = text.encode()
         elif found := INTERPRETER.match(old):
             python = environment / "bin" / found[2].decode()

@@ -108,7 +108,7 @@ def run(pool: str, strategy: str, rate: float, seed: int) -> Row:
     generator = torch.Generator().manual_seed(seed)
     bought = torch.zeros(len(asked), dtype=torch.bool)  # (n,)
     bought[torch.randperm(len(asked), generator=generator)[:FIRST]] = True
-    row = dict(
+    row: Row = dict(
         pool=pool,
         strategy=strategy,
         rate=rate,

@@ -978,7 +978,7 @@ print(
 
 # %% [markdown]
 # Compare each row with the blind one. Upside down, circles and rectangles are what they were, and of the
-# triangles, which now stand on their tip, not one is recognised: training never showed such a thing. A
+# triangles, which now stand on their tip, hardly one is recognised: training never showed such a thing. A
 # picture that is only a little darker costs
 # far more than noise. Perhaps because training never showed a ground this dark, or because a darker
 # red comes close to brown: darken the ground alone, or the shape alone, to find out. ("Half the size"

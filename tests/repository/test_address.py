@@ -35,7 +35,7 @@ def of_owner(folder: Path, remote: str = REMOTE) -> Path:
         REMOTE,
         ADDRESS,
         "https://github.com/OWNER/NAME/",
-        "https://name:token@github.com/OWNER/NAME.git",
+        REMOTE.replace("//", "//name:token@"),
         "git@github.com:OWNER/NAME.git",
         "git@github.com:OWNER/NAME",
         "ssh://git@github.com/OWNER/NAME.git",

@@ -34,7 +34,7 @@ def test_a_finding_is_an_executable_script_that_says_what_it_shows(script):
 def test_findings_are_in_neither_package():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     targets = settings["tool"]["hatch"]["build"]["targets"]
-    assert targets["wheel"]["packages"] == ["course_utils"]
+    assert targets["wheel"]["only-include"] == ["course_utils", "data"]
     assert "findings" not in targets["sdist"]["include"]
 
 

@@ -77,7 +77,9 @@ def test_only_the_address_workflow_may_write_and_only_on_the_default_branch():
     assert {step["if"] for step in later} == {"steps.address.outputs.new"}
 
 
-@pytest.mark.parametrize(("known", "new"), [("", True), ("OWNER/NAME", False), ("OWNER/NAM", True)])
+@pytest.mark.parametrize(
+    ("known", "new"), [("", True), ("OWNER/NAME", False), ("OWNER/NAME2", True)]
+)
 def test_the_address_workflow_does_nothing_where_the_address_is_right(tmp_path, known, new):
     address = f"https://github.com/{known}" if known else ""
     (tmp_path / "pyproject.toml").write_text(f'[tool.course]\nrepository = "{address}"\n')

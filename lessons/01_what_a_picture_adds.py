@@ -662,9 +662,9 @@ lab.claim(
 # of question, answers are distributed otherwise in the test than in training.
 
 # %%
-skewed_train = load_world("prior", "train", scenes=3000, seed=0)
-skewed_test = load_world("prior", "test", scenes=1500, seed=0)
-skewed_validation = load_world("prior", "validation", scenes=1500, seed=0)
+skewed_train = load_world("prior", "train", scenes=2000, seed=0)
+skewed_test = load_world("prior", "test", scenes=800, seed=0)
+skewed_validation = load_world("prior", "validation", scenes=800, seed=0)
 rows = []
 for name, data in (
     ("answers skewed as in training", skewed_validation),
@@ -1117,13 +1117,13 @@ lab.claim(
 
 # %%
 def spread_of_pictures(init, seed):
-    """Standard deviation over 500 pictures of the picture vector at the start,
+    """Standard deviation over 200 pictures of the picture vector at the start,
     mean over dims."""
     torch.manual_seed(seed)
     fresh = SmallNetwork(vocabulary, len(train.answers), init)
     with torch.no_grad():
         # (pictures, dim)
-        v = fresh.picture(train.images[:500].float() / 255 - 0.5)
+        v = fresh.picture(train.images[:200].float() / 255 - 0.5)
     return v.std(0).mean().item()
 
 

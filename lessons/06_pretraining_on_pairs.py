@@ -369,7 +369,7 @@ class Heads(nn.Module):
 
 
 # %%
-UPDATES = lab.steps(cpu=300, gpu=300)
+UPDATES = lab.steps(cpu=200, gpu=200)
 
 
 def train_heads(texts, table=256, updates=UPDATES, seed=lab.seed):
@@ -612,7 +612,7 @@ widgets.explorer(
 # ### How many negatives?
 #
 # The batch is the set of wrong answers. A larger one asks a harder question. Does it matter here?
-# Every run below makes the same 75 updates on the same 256 pairs each, but cuts the table of
+# Every run below makes the same 50 updates on the same 256 pairs each, but cuts the table of
 # scores into smaller ones along the diagonal: 32 tables of 8 pairs, or leaves it whole. Only the
 # number of negatives differs.
 #
@@ -788,6 +788,8 @@ def search_with_own_words(data, updates=UPDATES):
         rows = torch.randperm(len(pictures["train"]))[:256]  # (batch,)
         # (batch, words) each
         x, mask = (tensor[rows] for tensor in encoded[step % 2])
+        longest = int(mask.sum(1).max())  # of this batch
+        x, mask = x[:, :longest], mask[:, :longest]
         scores = model.temperature(
             model(pictures["train"][rows], text_side(x, mask))
         )
@@ -1827,7 +1829,7 @@ lab.claim(
 # %% [markdown]
 # By contrast alone the joint encoder finds less than the two heads. Several things differ, and we
 # have not taken them apart. It starts from MiniLM's word vectors, without the sentence encoder
-# above them. Its batches have 32 pairs. It passed over the emoji 16 times, the heads about 65
+# above them. Its batches have 32 pairs. It passed over the emoji 16 times, the heads about 43
 # times. It has twice as many weights, and they serve four other losses. But it can do what two
 # heads can't: read a word in the light of a picture. It guesses the colours of the world far more
 # often with the picture than without, although its frozen network was never trained on such

@@ -23,7 +23,8 @@ import numpy as np
 import torch
 
 from course_utils.datasets.files import data_path
-from course_utils.notebook import disturb, plots
+from course_utils.notebook import plots
+from course_utils.training import disturb
 
 device = torch.device("cpu")
 profile = "cpu"

@@ -32,6 +32,7 @@ from course_utils.models.joint import JointConfig, JointEncoder
 from course_utils.models.vision import ConvStem
 from course_utils.models.vqa import VQAModel
 from course_utils.objectives.classification import cross_entropy
+from course_utils.training import disturb
 from course_utils.training.fit import FitConfig, fit
 
 IMAGES = 16  # pictures an update, of all processes together
@@ -164,6 +165,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    disturb.start(int(os.environ.get("COURSE_DISTURB", "0")))  # as in the process that started it
     found = gradients(options.norm)
     state = PartialState()
     if state.is_main_process:

@@ -14,8 +14,8 @@ from torch import nn
 from course_utils.models import attention
 from course_utils.models.attention import causal_mask as attention_mask
 from course_utils.models.decoder import Decoder, DecoderConfig
-from course_utils.notebook import disturb
 from course_utils.objectives.language import next_token_loss
+from course_utils.training import disturb
 from lessons.heads import ROOT, sources
 from tests.notebook_compare import cell_keys, compare_text, numbers
 from tools import allowed

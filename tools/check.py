@@ -19,6 +19,7 @@ CHECKS = {
     "imports": [
         "-c",
         "from importlinter.cli import lint_imports_command; lint_imports_command()",
+        "--no-logo",
         "--no-cache",
     ],
     "spelling": ["-m", "codespell_lib"],

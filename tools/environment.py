@@ -37,9 +37,8 @@ def repair_scripts(environment: Path) -> None:
             continue
         old = script.read_bytes()
         if script.name.startswith("activate"):
-            home = shlex.quote(str(environment))
-            text = ACTIVATION.sub(lambda found: found[1] + home, old.decode())
-            new = text.encode()
+            home = shlex.quote(str(environment)).replace("\\", r"\\")
+            new = ACTIVATION.sub(rf"\1{home}", old.decode()).encode()
         elif found := INTERPRETER.match(old):
             python = environment / "bin" / found[2].decode()
             new = first_line(python) + old[found.end() :]

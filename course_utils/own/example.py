@@ -1,8 +1,11 @@
-"""A worked example for `course_utils.own.train`: emoji that the pretrained model hasn't seen, as a
-folder of pictures with a table; and what 20, 80 and 320 examples of it are worth.
+"""Writes a worked example for `course train`: emoji as a folder of pictures with a table.
 
-    python -m course_utils.own.example FOLDER       writes the folder
-    python -m course_utils.own.example --measure    writes data/studies/own_pictures.json (five minutes)
+    course example FOLDER
+
+The pretrained model hasn't seen these emoji. What 20, 80 and 320 examples of them are worth is
+measured here too:
+
+    python -m course_utils.own.example --measure    data/studies/own_pictures.json (five minutes)
 """
 
 import argparse
@@ -10,7 +13,6 @@ import csv
 import json
 import random
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
@@ -131,24 +133,24 @@ def summary(found: dict) -> str:
     return "\n".join(lines)
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="a new or an empty folder")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Writes the folder."""
+    print(f"{options.folder}: {write_example(options.folder)} questions in questions.csv")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("folder", type=Path, nargs="?")
-    parser.add_argument("--measure", action="store_true")
-    options = parser.parse_args()
-    if options.measure:
-        found = measure()
-        TARGET.write_text(json.dumps(found, indent=1), encoding="utf-8")
-        print(summary(found))
-    elif options.folder is None:
-        parser.error("expected a folder to write, or --measure")
-    else:
-        try:
-            print(f"{options.folder}: {write_example(options.folder)} questions in questions.csv")
-        except ValueError as error:
-            sys.exit(f"error: {error}")
+    parser.add_argument("--measure", action="store_true", required=True)
+    parser.parse_args()
+    found = measure()
+    TARGET.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    print(summary(found))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from lessons import build
 from lessons.heads import COLAB, ROOT, SETUP, setup_cell, sources
 
 
-
 def packages_without_the_course(folder: Path) -> None:
     """Fill a folder with links to what is installed here, leaving the course out."""
     folder.mkdir()

@@ -1182,15 +1182,15 @@ highest_rank = check("10.7", highest_rank)
 # ```
 #
 # ```
-# python -m course_utils.own.train FOLDER
-# python -m course_utils.own.ask FOLDER/tuned kitchen.jpg "how many cups are on the table?"
+# course train FOLDER
+# course ask FOLDER/tuned kitchen.jpg "how many cups are on the table?"
 # ```
 #
 # The first line tunes the joint model for real pictures of lesson 06, section 10 (EfficientNet's
 # frozen features, MiniLM's frozen WordPiece vectors, a joint encoder), with LoRA and a new head.
 # It splits by picture, stops when validation no longer gets better, prints a table beside the best
 # that can be done without pictures (with the interval of the difference), and saves the piece. A
-# worked example comes with the course: `python -m course_utils.own.example FOLDER` writes 400
+# worked example comes with the course: `course example FOLDER` writes 400
 # emoji that the model hasn't seen, with two questions about each. Here are two of its rows, and
 # the command's own functions at work on 80:
 

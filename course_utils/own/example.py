@@ -1,15 +1,14 @@
-"""A worked example for `course_utils.own.train`: emoji that the pretrained model hasn't seen, as a
-folder of pictures with a table.
+"""Writes a worked example for `course train`: emoji as a folder of pictures with a table.
 
-    python -m course_utils.own.example FOLDER    writes the folder
+    course example FOLDER
 
-What 20, 80 and 320 examples of it are worth is measured in `course_utils.studies.own_pictures`.
+The pretrained model hasn't seen these emoji. What 20, 80 and 320 examples of them are worth is
+measured in `course_utils.studies.own_pictures`.
 """
 
 import argparse
 import csv
 import random
-import sys
 from pathlib import Path
 
 from PIL import Image
@@ -61,17 +60,10 @@ def write_example(folder: str | Path, seed: int = 0) -> int:
     return len(rows)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    options = parser.parse_args()
-    try:
-        print(f"{options.folder}: {write_example(options.folder)} questions in questions.csv")
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="a new or an empty folder")
 
 
-if __name__ == "__main__":
-    main()
+def run(options: argparse.Namespace) -> None:
+    """Writes the folder."""
+    print(f"{options.folder}: {write_example(options.folder)} questions in questions.csv")

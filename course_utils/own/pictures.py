@@ -2,8 +2,7 @@
 
 Frozen EfficientNet-Lite0 features, MiniLM's frozen WordPiece vectors and the joint encoder that was
 pretrained on emoji and captions (`course_utils.methods.pretraining`) get a new head and a small
-number of new parameters (`course_utils.peft`). `python -m course_utils.own.train` is this as a
-command.
+number of new parameters (`course_utils.peft`). `course train` is this as a command.
 """
 
 import copy

@@ -1,16 +1,17 @@
 """Tunes the course's joint model for real pictures on your own questions.
 
-    python -m course_utils.own.train FOLDER              pictures and questions.csv in FOLDER
-    python -m course_utils.own.train FOLDER --data vqa_v2    the published files of VQA v2 in FOLDER
-    accelerate launch --multi_gpu --num_processes 2 -m course_utils.own.train FOLDER --device cpu
+    course train FOLDER                  pictures and questions.csv in FOLDER
+    course train FOLDER --data vqa_v2    the published files of VQA v2 in FOLDER
 
-writes into --out (FOLDER/tuned): tuning.safetensors and answers.json, which `course_utils.own.ask`
-reads, and metrics.json. Choose settings by the validation row; look at the test row once.
+writes into --out (FOLDER/tuned): tuning.safetensors and answers.json, which `course ask` reads,
+and metrics.json. Choose settings by the validation row; look at the test row once.
 """
 
 import argparse
 import json
-import sys
+import os
+import shlex
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +79,18 @@ def plain(score: Score) -> dict:
 def run(options: argparse.Namespace) -> None:
     """Reads, tunes, measures, writes. Under `accelerate launch` each process trains on its share of
     the batches; the first one prints and writes."""
+    if not (
+        0 < options.validation < 1 and options.test > 0 and options.validation + options.test < 1
+    ):
+        raise ValueError(
+            "expected shares above 0 whose sum is below 1 for --validation and --test, got "
+            f"{options.validation} and {options.test}"
+        )
+    tune_and_write(options)
+    PartialState().destroy_process_group()  # or gloo's threads may abort the process as it ends
+
+
+def tune_and_write(options: argparse.Namespace) -> None:
     soft = options.data == "vqa_v2"
     state = PartialState(cpu=options.device == "cpu")
     parts = dict(zip(("training", "validation", "test"), read(options)))
@@ -124,15 +137,15 @@ def run(options: argparse.Namespace) -> None:
         for name, (b, t, more) in scores.items()
     }
     (out / "metrics.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-    print(f'written to {out}; ask it: python -m course_utils.own.ask {out} PICTURE "QUESTION"')
+    print(f'written to {out}; ask it: course ask {quoted(out)} PICTURE "QUESTION"')
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m course_utils.own.train",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def quoted(path: Path) -> str:
+    """A path as it's written in a command, in quotes where the shell needs them."""
+    return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("folder", type=Path, help="pictures and questions")
     add("--data", choices=("folder", "vqa_v2"), default="folder", help="format (folder)")
@@ -160,17 +173,3 @@ def main(arguments: list[str] | None = None) -> None:
     add("--limit", type=int, default=0, help="only so many pictures a part; format vqa_v2 (all)")
     add("--seed", type=int, default=0)
     add("--device", choices=("cpu", "cuda", "mps"), help="(a GPU where there is one)")
-    options = parser.parse_args(arguments)
-    if not (
-        0 < options.validation < 1 and options.test > 0 and options.validation + options.test < 1
-    ):
-        parser.error("expected shares above 0 whose sum is below 1 for --validation and --test")
-    try:
-        run(options)
-    except (ValueError, FileNotFoundError, FloatingPointError) as error:
-        sys.exit(f"error: {error}")
-    PartialState().destroy_process_group()  # or gloo's threads may abort the process as it ends
-
-
-if __name__ == "__main__":
-    main()

@@ -1,9 +1,15 @@
 """One's own pictures: rows, VQA v2's published files, tuning, the commands."""
 
 import csv
+import importlib
 import json
+import os
 import random
+import re
+import shlex
+import tomllib
 from itertools import combinations
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,10 +26,9 @@ from course_utils.datasets.rows import (
     soft_targets,
 )
 from course_utils.datasets.vqa_v2 import normalise_answer, read_vqa_v2, scores_of
-from course_utils.own import ask as ask_command
+from course_utils.own import command, train
 from course_utils.own import example as own_example
 from course_utils.own import pictures as own_pictures
-from course_utils.own import train
 from course_utils.own.pictures import (
     Answerer,
     Score,
@@ -38,6 +43,7 @@ from course_utils.own.pictures import (
     tunable,
     tune,
 )
+from lessons.heads import ROOT
 
 HEADER = "picture,question,answer\n"
 
@@ -423,7 +429,7 @@ def test_soft_scores_reach_the_loss_exactly(tmp_path):
 
 
 def test_the_command_tunes_and_the_answer_command_answers(folder, capsys):
-    train.main([str(folder), "--epochs", "8", "--lr", "3e-3", "--device", "cpu"])
+    command.main(["train", str(folder), "--epochs", "8", "--lr", "3e-3", "--device", "cpu"])
     told = capsys.readouterr().out
     assert "2 answers" in told and "blind" in told
     out = folder / "tuned"
@@ -433,7 +439,8 @@ def test_the_command_tunes_and_the_answer_command_answers(folder, capsys):
     more = found["test"]["difference"]
     assert f"({100 * more['low']:+.1f} to {100 * more['high']:+.1f})" in told
     assert "only 2 test pictures" in told
-    ask_command.main([str(out), str(folder / "3.png"), "which colour is it?"])
+    assert f"written to {out}; ask it: course ask {shlex.quote(str(out))} PICTURE" in told
+    command.main(["ask", str(out), str(folder / "3.png"), "which colour is it?"])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 and {line.split("%  ")[1] for line in lines} == {"red", "blue"}
 
@@ -441,30 +448,84 @@ def test_the_command_tunes_and_the_answer_command_answers(folder, capsys):
 def test_the_command_on_vqa_v2(tmp_path, capsys):
     folder = write_vqa_v2(tmp_path / "v2")
     write_vqa_v2(folder, "val2014", 4, seed=100)
-    train.main(
-        [str(folder), "--data", "vqa_v2", "--epochs", "2", "--min-count", "2", "--device", "cpu"]
+    command.main(
+        [
+            "train",
+            str(folder),
+            "--data",
+            "vqa_v2",
+            "--epochs",
+            "2",
+            "--min-count",
+            "2",
+            "--device",
+            "cpu",
+        ]
     )
     told = capsys.readouterr().out
     assert "4 answers" in told  # yes, no, red, blue: "purple" is never the best answer
     with pytest.raises(SystemExit, match="error: expected an answer that occurs at least 9 times"):
-        train.main([str(folder), "--data", "vqa_v2", "--limit", "6"])
+        command.main(["train", str(folder), "--data", "vqa_v2", "--limit", "6"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["nowhere"], "error: .*there is no folder nowhere"),
+        (["{}", "--validation", "0.9"], "error: expected shares .* got 0.9 and 0.2"),
         (["{}", "--validation", "0.001"], "error: expected pictures enough for a validation part"),
     ],
 )
 def test_the_command_tells_what_is_wrong(folder, arguments, message):
     with pytest.raises(SystemExit, match=message):
-        train.main([a.format(folder) for a in arguments])
+        command.main(["train", *(a.format(folder) for a in arguments)])
 
 
 def test_the_answer_command_tells_what_is_wrong(tmp_path):
-    with pytest.raises(SystemExit, match=r"error: expected .*answers.json"):
-        ask_command.main([str(tmp_path), "x.png", "what?"])
+    with pytest.raises(SystemExit, match="error: expected .*answers.json"):
+        command.main(["ask", str(tmp_path), "x.png", "what?"])
+
+
+def test_the_example_command_writes_the_example(tmp_path, capsys):
+    command.main(["example", str(tmp_path / "example")])
+    assert "800 questions" in capsys.readouterr().out
+    assert len(read_rows(tmp_path / "example")) == 800
+    with pytest.raises(SystemExit, match="error: expected an empty or a new folder"):
+        command.main(["example", str(tmp_path / "example")])
+
+
+def test_every_part_of_the_command_has_help(capsys):
+    for arguments in ([], *([name] for name in command.COMMANDS)):
+        with pytest.raises(SystemExit) as ended:
+            command.main([*arguments, "--help"])
+        assert ended.value.code == 0
+        told = capsys.readouterr().out
+        assert told.startswith(" ".join(["usage: course", *arguments]))
+        assert all(f"course {name} " in told for name in arguments or command.COMMANDS)
+    for wrong in ([], ["trian"], ["ask", "x"]):
+        with pytest.raises(SystemExit) as ended:
+            command.main(wrong)
+        assert ended.value.code == 2
+        assert "usage: course" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="other quotes there")
+def test_paths_are_quoted_where_a_shell_needs_it():
+    for path in ("tuned", "my cups/tuned", "it's/$HOME/tuned"):
+        words = shlex.split(f"course ask {train.quoted(Path(path))} PICTURE")
+        assert words == ["course", "ask", path, "PICTURE"]
+
+
+def test_the_command_is_installed_under_its_name():
+    """`course = ...` in pyproject.toml names what is tested here; README names nothing else."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    module, name = project["scripts"]["course"].split(":")
+    assert getattr(importlib.import_module(module), name) is command.main
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    used = re.findall(r"^\.venv/bin/course (\w+) (.+)$", readme, re.MULTILINE)
+    assert {name for name, _ in used} == set(command.COMMANDS)
+    for name, rest in used:
+        command.parser().parse_args([name, *shlex.split(rest)])
 
 
 def test_the_example_is_balanced_and_whole(tmp_path):

@@ -204,7 +204,15 @@ def test_the_command_runs_on_two_processes(tmp_path):
     with (tmp_path / "questions.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("picture", "question", "answer"), *rows])
     told = run(
-        *LAUNCH, "-m", "course_utils.own.train", tmp_path, "--device", "cpu", "--epochs", "4"
+        *LAUNCH,
+        "-m",
+        "course_utils.own.command",
+        "train",
+        tmp_path,
+        "--device",
+        "cpu",
+        "--epochs",
+        "4",
     )
     assert told.count("2 answers") == 1 and told.count("written to") == 1
     assert (tmp_path / "tuned/tuning.safetensors").exists()

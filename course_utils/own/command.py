@@ -1,0 +1,41 @@
+"""The command `course`: the course's joint model for real pictures, on your own.
+
+    course example FOLDER                    a folder to try it with
+    course train FOLDER                      tunes the model on the pictures and questions there
+    course ask TUNED PICTURE "QUESTION"      asks the tuned model
+
+With several processes: accelerate launch --num_processes 2 -m course_utils.own.command train FOLDER
+"""
+
+import argparse
+import sys
+
+from course_utils.own import ask, example, train
+
+COMMANDS = {"train": train, "ask": ask, "example": example}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Each module of COMMANDS has `add_arguments(parser)` and `run(options)`."""
+    raw = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    whole = argparse.ArgumentParser("course", description=__doc__, **raw)
+    parts = whole.add_subparsers(metavar="COMMAND", required=True)
+    for name, module in COMMANDS.items():
+        first = module.__doc__.splitlines()[0].rstrip(".")
+        part = parts.add_parser(name, help=first, description=module.__doc__, **raw)
+        module.add_arguments(part)
+        part.set_defaults(run=module.run)
+    return whole
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """What is wrong with the input is told in a line that begins with "error: "."""
+    options = parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -482,7 +482,7 @@ def test_the_command_tells_what_is_wrong(folder, arguments, message):
 
 
 def test_the_answer_command_tells_what_is_wrong(tmp_path):
-    with pytest.raises(SystemExit, match="error: expected .*answers.json"):
+    with pytest.raises(SystemExit, match=r"error: expected .*answers.json"):
         command.main(["ask", str(tmp_path), "x.png", "what?"])
 
 

@@ -550,12 +550,12 @@ for name, optimizer in (("SGD", torch.optim.SGD), ("Adam", torch.optim.Adam)):
 #
 # ## 5. Train it on everything
 #
-# The same model with 13 logits, on all questions of the training pictures, for five passes instead
+# The same model with 13 logits, on all questions of the training pictures, for six passes instead
 # of two. The loss and the settings:
 
 # %%
 print(inspect.getsource(answer_objective))
-settings = replace(recipes.EASY_VQA_FIT, epochs=5)
+settings = replace(recipes.EASY_VQA_FIT, epochs=6)
 print(settings)
 
 # %%

@@ -77,6 +77,7 @@ class Number(NamedTuple):
     words: str  # before it
     unit: str  # "%" after it, or ""
     pair: bool  # whether it belongs to `a ± b`
+    spread: str  # b for the a of a pair, else ""
 
 
 def pieces(text: str) -> list:
@@ -91,13 +92,26 @@ def numbers(text: str) -> Iterator[Number]:
     for i in range(0, len(found) - 1, 3):
         words, a, b, after = found[i : i + 4]
         unit = "%" if after.startswith("%") else ""
-        yield Number(f"{i // 3}a", a, words, unit, b is not None)
+        yield Number(f"{i // 3}a", a, words, unit, b is not None, b or "")
         if b is not None:
-            yield Number(f"{i // 3}b", b, words + a + " ±", unit, True)
+            yield Number(f"{i // 3}b", b, words + a + " ±", unit, True, "")
 
 
 Range = tuple[float, float]  # the lowest and the highest value allowed
-NONE: Callable[[str], Range | None] = lambda place: None
+Interval = Callable[[str, Number], Range | None]  # for a place and its number in the reference
+
+
+def steady(place: str, old: Number) -> Range | None:
+    """Nothing moves."""
+    return None
+
+
+def unmeasured(place: str, old: Number) -> Range | None:
+    """In a lesson that `make disturbed` hasn't run yet, a of `a ± b` may be three b off."""
+    if not old.spread:
+        return None
+    slack = max(3 * value(old.spread), 1.5 * last_digit(old.text)) * (1 + 1e-6)
+    return value(old.text) - slack, value(old.text) + slack
 
 
 def compare_moving(new: Number, old: Number, interval: Range | None) -> str:
@@ -115,7 +129,7 @@ def compare_moving(new: Number, old: Number, interval: Range | None) -> str:
     return f"expected {old.text}, got {new.text} (more than 1.5 units of the last digit apart)"
 
 
-def compare_text(new: str, old: str, interval: Callable[[str], Range | None] = NONE) -> str:
+def compare_text(new: str, old: str, interval: Interval = steady) -> str:
     """Why a text doesn't match its reference; "" if it does. `interval` gives, for the place of a
     number that moves, what is allowed there."""
     for one, other in zip(pieces(new)[::3], pieces(old)[::3]):
@@ -124,7 +138,7 @@ def compare_text(new: str, old: str, interval: Callable[[str], Range | None] = N
     for one, other in zip(numbers(new), numbers(old)):
         if (one.place, one.pair) != (other.place, other.pair):
             return f"{one.text} and {other.text}: one has a spread (±), the other doesn't"
-        if problem := compare_moving(one, other, interval(other.place)):
+        if problem := compare_moving(one, other, interval(other.place, other)):
             return f"after {allowed.tidy_words(other.words)!r}: {problem}"
     if len(pieces(new)) != len(pieces(old)):
         return f"expected {old!r}, got {new!r}"
@@ -209,7 +223,7 @@ def texts(output: dict) -> dict[str, str]:
     return parts(output) | ({"alt text": alt} if alt else {})
 
 
-def compare_output(new: dict, old: dict, varies: bool = False, interval=NONE) -> str:
+def compare_output(new: dict, old: dict, varies: bool = False, interval: Interval = steady) -> str:
     """Why an output doesn't match its reference; "" if it does. `interval` is asked for places such
     as "text:3a"."""
     if kinds(new) != kinds(old):
@@ -225,7 +239,7 @@ def compare_output(new: dict, old: dict, varies: bool = False, interval=NONE) ->
     if new_texts.keys() != old_texts.keys():
         return f"expected {list(old_texts)}, got {list(new_texts)}"
     for key, text in new_texts.items():
-        inside = lambda place, key=key: interval(f"{key}:{place}")
+        inside = lambda place, n, key=key: interval(f"{key}:{place}", n)
         if problem := compare_text(text, old_texts[key], inside):
             return f"{key}: {problem}"
     return ""
@@ -240,12 +254,14 @@ def shown(outputs: list[dict]) -> list[dict]:
     ]
 
 
-def compare_outputs(new: list[dict], old: list[dict], varies: bool = False, interval=NONE) -> str:
+def compare_outputs(
+    new: list[dict], old: list[dict], varies: bool = False, interval: Interval = steady
+) -> str:
     """Why the outputs of a cell don't match their reference; "" if they do. `interval` is asked for
     places such as "0:text:3a"."""
     new, old = shown(new), shown(old)
     for number, (one, other) in enumerate(zip(new, old)):
-        inside = lambda place, number=number: interval(f"{number}:{place}")
+        inside = lambda place, n, number=number: interval(f"{number}:{place}", n)
         if problem := compare_output(one, other, varies, inside):
             return f"output {number}: {problem}"
     if len(new) != len(old):
@@ -269,15 +285,15 @@ def cell_keys(cells: list[dict]) -> list[str]:
     return names
 
 
-def interval_of(cell: IPyNbCell) -> Callable[[str], Range | None]:
+def interval_of(cell: IPyNbCell) -> Interval:
     """What is allowed for the numbers of this cell, by their places."""
-    moving = allowed.read().get(cell.parent.path.name[:2], {})
-    if not moving:
-        return NONE
+    moving = allowed.read().get(cell.parent.path.name[:2])
+    if moving is None:
+        return unmeasured
     sources = cell.parent.nb.cells
     key = cell_keys(sources)[next(i for i, c in enumerate(sources) if c is cell.cell)]
 
-    def interval(place: str) -> Range | None:
+    def interval(place: str, old: Number) -> Range | None:
         number = moving.get((key, place))
         return None if number is None else allowed.allowed(number, allowed.level())
 

@@ -83,7 +83,7 @@ def seen(fault: Fault) -> tuple[int, int]:
         if new.cell_type != "code":
             continue
 
-        def interval(place: str, key: str = key):
+        def interval(place: str, old, key: str = key):
             number = moving.get((key, place))
             return None if number is None else allowed.allowed(number, level)
 

@@ -17,7 +17,7 @@ from course_utils.models.decoder import Decoder, DecoderConfig
 from course_utils.objectives.language import next_token_loss
 from course_utils.training import disturb
 from lessons.heads import ROOT, sources
-from tests.notebook_compare import cell_keys, compare_text, numbers
+from tests.notebook_compare import cell_keys, compare_text, numbers, unmeasured
 from tools import allowed
 from tools.allowed import Moving, interval
 from tools.disturbed import compared_texts, outputs
@@ -191,13 +191,22 @@ def test_disturbing_keeps_equal_weights_equal_and_stops():
 
 
 def test_a_moving_number_is_compared_with_its_interval():
-    ranges = {"0a": (0.3, 0.6), "1b": (1.0, 3.0)}
+    def ranges(place, old):
+        return {"0a": (0.3, 0.6), "1b": (1.0, 3.0)}.get(place)
+
     old = "loss 0.43, 80.0 ± 2.0"
-    assert compare_text("loss 0.59, 80.0 ± 2.9", old, ranges.get) == ""
-    assert "expected 0.3 to 0.6" in compare_text("loss 0.61, 80.0 ± 2.0", old, ranges.get)
-    assert "expected 1 to 3" in compare_text("loss 0.43, 80.0 ± 3.1", old, ranges.get)
-    assert compare_text("loss 0.43, 79.8 ± 2.0", old, ranges.get) != ""  # steady: its digits
-    assert compare_text("gain 0.43, 80.0 ± 2.0", old, ranges.get) != ""
+    assert compare_text("loss 0.59, 80.0 ± 2.9", old, ranges) == ""
+    assert "expected 0.3 to 0.6" in compare_text("loss 0.61, 80.0 ± 2.0", old, ranges)
+    assert "expected 1 to 3" in compare_text("loss 0.43, 80.0 ± 3.1", old, ranges)
+    assert compare_text("loss 0.43, 79.8 ± 2.0", old, ranges) != ""  # steady: its digits
+    assert compare_text("gain 0.43, 80.0 ± 2.0", old, ranges) != ""
+
+
+def test_a_lesson_that_was_not_run_disturbed_is_compared_with_three_spreads():
+    old = "loss 0.43, 80.0 ± 2.0, 99.0 ± 0.0"
+    assert compare_text("loss 0.43, 74.1 ± 2.0, 99.1 ± 0.0", old, unmeasured) == ""
+    for new in ("0.43, 73.9 ± 2.0, 99.0", "0.43, 80.0 ± 2.2, 99.0", "0.45, 80.0 ± 2.0, 99.0"):
+        assert compare_text(f"loss {new} ± 0.0", old, unmeasured) != ""
 
 
 def test_keys_depend_on_the_source_alone():
@@ -221,13 +230,15 @@ def test_files_are_written_and_read(tmp_path):
 
 
 @pytest.mark.parametrize("source", sources(), ids=[source.stem for source in sources()])
-def test_every_lesson_was_run_with_disturbed_arithmetic(source):
+def test_what_moves_was_measured_on_the_notebook_as_it_is(source):
     path = allowed.FOLDER / f"{source.name[:2]}.json"
     again = f"make disturbed N={source.name[:2]}"
-    assert path.exists(), f"{path.name} isn't there yet: {again}"
+    if not path.exists():
+        pytest.skip(f"not measured yet, so its ± allow three spreads: {again}")
     kept = set(json.loads(path.read_text(encoding="utf-8"))["cells"])
     nb = nbformat.read(ROOT / "solutions" / f"{source.stem}.ipynb", as_version=4)
     found = outputs(nb)
+    del found[next(iter(found))]  # the set-up cell
     new = [cell for cell in found if cell not in kept]
     assert not new, f"{len(new)} cells have changed since: {again}"
     for (cell, place), number in allowed.read()[path.stem].items():

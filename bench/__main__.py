@@ -1,21 +1,30 @@
 """Run every measurement and write docs/BENCHMARK.md, with the machine named.
 
-python -m bench              everything (about ten minutes)
+python -m bench              everything (about 15 minutes), and bench/gpu.json where there is a GPU
 python -m bench --quick      without the training runs
+python -m bench --gpu        bench/gpu.json only
+python -m bench.ideas        the table of ideas, which is kept in bench/ideas.json
 """
 
 import argparse
+import json
 import platform
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import torch
 
+from bench import gpu
 from bench.encoders import against_peers
+from bench.ideas import FILE as IDEAS_FILE
+from bench.ideas import summary
 from bench.language import language_models
 from bench.loop import fit_against_trainer, two_processes
-from bench.training import products_rate, time_to_accuracy, waiting_for_data
+from bench.training import RECIPES, products_rate, time_to_accuracy, waiting_for_data
 from bench.tuning import tuning_methods
 from bench.vision import vision_models
+from course_utils.studies.runs import read_runs
 from tools.run import processor
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "BENCHMARK.md"
@@ -39,20 +48,50 @@ def encoders(threads: int) -> str:
     return table(["forward and backward", "ms (median)", "times ours", "checked first"], rows)
 
 
-def trainings() -> str:
+def trainings(seeds: Sequence[int]) -> str:
     rows = []
-    for threads in (1, 2):
-        run = time_to_accuracy(threads)
-        rows.append(
-            [
-                threads,
-                f"{run.seconds:.0f}",
-                run.epochs,
-                f"{100 * run.validation:.2f}",
-                f"{100 * run.test:.2f}",
-            ]
-        )
-    return table(["cores", "seconds", "passes", "validation (%)", "test (%)"], rows)
+    for threads, seed, recipe in product((1, 2), seeds, RECIPES):  # beside each other
+        if recipe == "ViltModel" and (threads, seed) != (1, seeds[0]):
+            continue
+        torch.set_num_threads(threads)
+        run = time_to_accuracy(recipe, seed)
+        scores = percent(run.validation, run.test)
+        rows.append([threads, recipe, seed, f"{run.seconds:.0f}", run.passes, *scores])
+    header = ["cores", "recipe", "seed", "seconds", "passes", "validation (%)", "test (%)"]
+    return table(header, rows)
+
+
+def ideas() -> str:
+    header = ["one change", "runs", "time", "passes", "reached 99.5 %", "lowest test (%)"]
+    return table(header, summary(read_runs(IDEAS_FILE)))
+
+
+def on_gpu() -> str:
+    """What bench/gpu.json holds, or 'not measured'."""
+    kept = json.loads(gpu.FILE.read_text(encoding="utf-8")) if gpu.FILE.exists() else {}
+    if not kept.get("rows"):
+        return "not measured"
+    rows = [
+        [recipe, f"{run['seconds']:.1f}", run["passes"], *percent(run["validation"], run["test"])]
+        for recipe, run in kept["rows"].items()
+        if "seconds" in run
+    ]
+    header = ["recipe", "seconds", "passes", "validation (%)", "test (%)"]
+    peers = [
+        [name, f"{row['ms']:.2f}", f"{row['ratio']:.2f}"]
+        for name, row in kept["rows"].get("encoders", {}).items()
+    ]
+    return "\n\n".join(
+        [
+            f"On: {kept['machine']}, torch {kept['torch']}.",
+            table(header, rows),
+            table(["forward and backward", "ms (median)", "times ours"], peers),
+        ]
+    )
+
+
+def percent(*shares: float) -> list[str]:
+    return [f"{100 * share:.2f}" for share in shares]
 
 
 def steps() -> str:
@@ -99,10 +138,26 @@ def processes() -> str:
     )
 
 
+IDEAS_TEXT = """## What helps, one change at a time
+
+Each row is lesson 07's recipe with one change, over several seeds (`python -m bench.ideas`), or all
+of bench/speed.py. A run stops as above. Time is processor time of one thread, training and
+validation, as a share of the mean of lesson 07's recipe, with the standard deviation over seeds; it
+is counted in updates of that recipe which every run measures in between, so that a busy machine
+does not tilt the table. Runs that never reach 99.5 % count with the time of all their passes."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the trainings")
+    parser.add_argument("--gpu", action="store_true", help="what a GPU has to do, and no more")
     options = parser.parse_args()
+    if torch.cuda.is_available():
+        gpu.measure()
+    if options.gpu:
+        print(on_gpu())
+        return
     parts = [
         "# Benchmark",
         f"Made by `make bench` on: {processor()}, {torch.get_num_threads()} cores used at most; "
@@ -142,12 +197,20 @@ def main() -> None:
     ]
     if not options.quick:
         parts += [
-            "## Time to 99.5 % on easy-VQA\n\nTraining of lesson 07 from scratch, all 13 answers, "
-            "seed 0. It stops after the first pass in which at least 99.5 % of the *validation* "
-            "questions are right; the test set is used once, afterwards. Seconds are those of "
-            "training and validation.",
-            trainings(),
+            "## Time to 99.5 % on easy-VQA\n\nTraining from scratch, all 13 answers. A run stops "
+            "after the first pass in which at least 99.5 % of the *validation* questions are "
+            "right; the test set is used once, afterwards. Seconds are those of training and "
+            "validation. `lesson 07` is the recipe of that lesson, `fast` that of bench/speed.py, "
+            "`ViltModel` transformers' model of the same size from pixels, trained as lesson 07 "
+            "trains: where it stays below 99.5 %, the row tells how far it comes in all passes.",
+            trainings(options.seeds),
         ]
+    parts += [
+        IDEAS_TEXT,
+        ideas(),
+        "## On a GPU\n\nThe recipes at seed 0, and the encoders of the first table.",
+        on_gpu(),
+    ]
     TARGET.parent.mkdir(exist_ok=True)
     TARGET.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     print(TARGET.read_text(encoding="utf-8"))

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import ViltConfig, ViltModel
 
-from bench.speed import SpeedConfig, WhitenedStem, fast_model, learn, optimizers
+from bench.speed import GOAL, SpeedConfig, WhitenedStem, fast_model, learn, optimizers
 from course_utils.datasets import VQAData, load_easy_vqa, loader
 from course_utils.evaluation.evaluate import evaluate
 from course_utils.methods.answering import easy_vqa_model
@@ -183,7 +183,7 @@ IDEAS = {
 
 
 @cache
-def data() -> tuple[VQAData, VQAData, VQAData]:
+def easy_vqa() -> tuple[VQAData, VQAData, VQAData]:
     """Training, validation, test."""
     whole = load_easy_vqa("train")
     return *whole.split_by_image(0.1, seed=0), load_easy_vqa("test", whole.tokenizer, whole.answers)
@@ -193,7 +193,7 @@ class Clock:
     """Seconds of a run on this thread, and those of updates of today's recipe in between."""
 
     def __init__(self):
-        train = data()[0]
+        train = easy_vqa()[0]
         with torch.random.fork_rng():
             self.model = easy_vqa_model(train).train()
         self.optimizer = make_optimizer(self.model, EASY_VQA_FIT)
@@ -223,7 +223,7 @@ class Clock:
 def run(idea: str, seed: int) -> Row:
     """Passes, seconds, the scores after each pass, and the test score of the finished run."""
     chosen = IDEAS[idea]
-    train, validation, test = data()
+    train, validation, test = easy_vqa()
     clock = Clock()
     torch.manual_seed(seed)
     model = chosen.model(train)
@@ -272,15 +272,36 @@ def study(ideas: Sequence[str] = tuple(IDEAS)) -> Study:
     )
 
 
-def relative(rows: Sequence[Row]) -> dict[str, list[list]]:
-    """For each idea its runs: time as a share of that of today's recipe at the same seed (both in
-    updates of today's recipe), or None where that was not measured."""
-    updates = {(r["idea"], r["seed"]): r["seconds"] / r["update"] for r in rows}
-    shares = {}
-    for (idea, seed), spent in updates.items():
-        today = updates.get(("today", seed))
-        shares.setdefault(idea, []).append(spent / today if today else None)
-    return shares
+def updates(row: Row) -> float:
+    """The time of a run, in updates of today's recipe on the same thread in the same minutes."""
+    return row["seconds"] / row["update"]
+
+
+def reached(row: Row) -> bool:
+    return row["scores"][-1] >= GOAL
+
+
+def plus_minus(values: Sequence[float], digits: int) -> str:
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{spread}"
+
+
+def summary(rows: Sequence[Row]) -> list[list]:
+    """A row of the table for each idea: runs, time as a share of today's mean time, passes, how
+    many runs reached the goal, the lowest test score."""
+    today = [updates(r) for r in rows if r["idea"] == "today"]
+    lines = []
+    for name, idea in IDEAS.items():
+        mine = [r for r in rows if r["idea"] == name]
+        if not mine or not today:
+            lines.append([idea.what, len(mine), *["not measured"] * 4])
+            continue
+        times = [updates(r) / statistics.mean(today) for r in mine]
+        passes = plus_minus([len(r["scores"]) for r in mine], 1)
+        share = f"{sum(map(reached, mine))} of {len(mine)}"
+        lowest = f"{100 * min(r['test'] for r in mine):.2f}"
+        lines.append([idea.what, len(mine), plus_minus(times, 2), passes, share, lowest])
+    return lines
 
 
 def main() -> None:
@@ -293,8 +314,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     complete(study(options.ideas), options.out, options.seeds, "python -m bench.ideas")
-    for row in read_runs(options.out):
-        print(row)
+    for line in summary(read_runs(options.out)):
+        print(" | ".join(str(cell) for cell in line))
 
 
 if __name__ == "__main__":

@@ -203,7 +203,7 @@ def test_each_idea_alone_changes_one_thing(small):
 @pytest.mark.parametrize("name", [n for n in ideas.IDEAS if n != "compiled"])
 def test_every_idea_runs(name, small, monkeypatch):
     few = small.select(small.image_index < 8)  # one update a pass
-    monkeypatch.setattr(ideas, "data", lambda: (few, few, few))
+    monkeypatch.setattr(ideas, "easy_vqa", lambda: (few, few, few))
     row = ideas.run(name, 0)
     assert row["idea"] == name and row["seconds"] > 0 and row["update"] > 0
     assert len(row["scores"]) >= 1 and 0 <= row["test"] <= 1

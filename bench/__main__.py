@@ -21,6 +21,7 @@ from bench.ideas import FILE as IDEAS_FILE
 from bench.ideas import summary
 from bench.language import language_models
 from bench.loop import fit_against_trainer, two_processes
+from bench.parts import PARTS, parts_of_an_update
 from bench.training import RECIPES, products_rate, time_to_accuracy, waiting_for_data
 from bench.tuning import tuning_methods
 from bench.vision import vision_models
@@ -122,6 +123,14 @@ def steps() -> str:
     )
 
 
+def parts() -> str:
+    ideas = {"today": "lesson 07 (ms)", "fast": "fast (ms)"}
+    found = parts_of_an_update(tuple(ideas))
+    rows = [[part, *(f"{found[name][part]:.1f}" for name in ideas)] for part in PARTS]
+    rows.append(["all", *(f"{sum(found[name].values()):.1f}" for name in ideas)])
+    return table(["part of an update", *ideas.values()], rows)
+
+
 def loops() -> str:
     rows = []
     for threads in (1, 2):
@@ -158,7 +167,7 @@ def main() -> None:
     if options.gpu:
         print(on_gpu())
         return
-    parts = [
+    text = [
         "# Benchmark",
         f"Made by `make bench` on: {processor()}, {torch.get_num_threads()} cores used at most; "
         f"Python {platform.python_version()}, torch {torch.__version__}. Other machines give "
@@ -179,14 +188,17 @@ def main() -> None:
         "computes all of them.",
     ]
     for threads in (1, 2):
-        parts += [f"### Threads: {threads}", encoders(threads)]
-    parts += [
+        text += [f"### Threads: {threads}", encoders(threads)]
+    text += [
         "## A training step on easy-VQA\n\nShare of the time spent waiting for the next batch, and "
         "the rate of floating-point operations (counted by PyTorch) beside that of 1024x1024 "
         "matrix products.",
         steps(),
     ]
-    parts += [
+    text += [
+        "Where the time of an update of 8 pictures goes: processor time of one thread, the "
+        "median, for lesson 07's recipe and for the fast one (bench/speed.py).",
+        parts(),
         "## The loop\n\n`fit` and transformers' Trainer: the same small model, batches, optimiser "
         "and schedule, 150 updates, no logging; evaluation of the final loss included. The fastest "
         "of three.",
@@ -196,7 +208,7 @@ def main() -> None:
         processes(),
     ]
     if not options.quick:
-        parts += [
+        text += [
             "## Time to 99.5 % on easy-VQA\n\nTraining from scratch, all 13 answers. A run stops "
             "after the first pass in which at least 99.5 % of the *validation* questions are "
             "right; the test set is used once, afterwards. Seconds are those of training and "
@@ -205,14 +217,14 @@ def main() -> None:
             "trains: where it stays below 99.5 %, the row tells how far it comes in all passes.",
             trainings(options.seeds),
         ]
-    parts += [
+    text += [
         IDEAS_TEXT,
         ideas(),
         "## On a GPU\n\nThe recipes at seed 0, and the encoders of the first table.",
         on_gpu(),
     ]
     TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    TARGET.write_text("\n\n".join(text) + "\n", encoding="utf-8")
     print(TARGET.read_text(encoding="utf-8"))
 
 

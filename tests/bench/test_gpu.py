@@ -7,7 +7,6 @@ import torch
 
 from bench import __main__ as bench
 from bench import gpu, training
-from course_utils.datasets import load_easy_vqa
 
 
 def test_a_run_that_was_cut_off_is_taken_up(tmp_path):
@@ -40,9 +39,8 @@ def test_a_run_that_was_cut_off_is_taken_up(tmp_path):
     assert set(json.loads(path.read_text())) == {"machine", "torch", "rows"}
 
 
-def test_all_rows_on_the_cpu_with_two_updates(tmp_path, monkeypatch):
-    data = load_easy_vqa("train")
-    few = data.select(data.image_index < 16)
+def test_all_rows_on_the_cpu_for_a_few_pictures(small, tmp_path, monkeypatch):
+    few = small.select(small.image_index < 9)  # two updates a pass
     monkeypatch.setattr(training, "easy_vqa", lambda: (few, few, few))
     monkeypatch.setattr(gpu, "FILE", tmp_path / "gpu.json")
     assert bench.on_gpu() == "not measured"

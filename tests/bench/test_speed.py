@@ -6,21 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from bench import ideas
+from bench import ideas, parts
 from bench.speed import SpeedConfig, WhitenedStem, asked, fast_model, learn, optimizers, whitening
-from course_utils.datasets import load_easy_vqa, loader
+from course_utils.datasets import loader
 from course_utils.evaluation.evaluate import evaluate
 from course_utils.methods.answering import easy_vqa_model
 from course_utils.studies.recipes import EASY_VQA_FIT, IMAGES_PER_BATCH
 from course_utils.training.fit import fit
 from course_utils.training.objective import answer_objective
-
-
-@pytest.fixture(scope="module")
-def small():
-    """18 pictures with all their questions."""
-    data = load_easy_vqa("train")
-    return data.select(data.image_index < 18)
 
 
 def test_outputs_of_the_first_convolution_are_uncorrelated_with_variance_1():
@@ -207,3 +200,27 @@ def test_every_idea_runs(name, small, monkeypatch):
     row = ideas.run(name, 0)
     assert row["idea"] == name and row["seconds"] > 0 and row["update"] > 0
     assert len(row["scores"]) >= 1 and 0 <= row["test"] <= 1
+
+
+def test_the_parts_of_an_update_are_whole(small, monkeypatch):
+    monkeypatch.setattr(parts, "easy_vqa", lambda: (small, small, small))
+    found = parts.parts_of_an_update(("today", "fast"), updates=5)
+    assert set(found) == {"today", "fast"}
+    assert all(list(of) == list(parts.PARTS) and min(of.values()) > 0 for of in found.values())
+
+
+def test_an_update_in_parts_is_an_update(small):
+    batch = next(iter(loader(small, 8)))
+    ends = []
+    for cut in (True, False):
+        torch.manual_seed(0)
+        model = easy_vqa_model(small).train()
+        stepper = torch.optim.SGD(model.parameters(), lr=0.1)
+        if cut:
+            assert len(list(parts._update(model, [stepper], iter([batch])))) == len(parts.PARTS) + 1
+        else:
+            answer_objective(model, batch).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            stepper.step()
+        ends.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    torch.testing.assert_close(*ends)

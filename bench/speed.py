@@ -13,7 +13,7 @@ from course_utils.models.joint import JointConfig
 from course_utils.models.vqa import VQAModel
 from course_utils.objectives.classification import cross_entropy
 from course_utils.training.fit import warmup_cosine
-from course_utils.training.muon import Muon
+from course_utils.training.muon import Muon, inner_and_others
 
 GOAL = 0.995  # training ends after the first pass with this share of the validation answers right
 
@@ -64,19 +64,14 @@ class WhitenedStem(nn.Module):
 
 def fast_model(data: VQAData) -> VQAModel:
     """Words and picture, one vector each, meet in a product: what is asked times what is there."""
-    words = data.tokenizer.get_vocab_size()
-    config = JointConfig(dim=64, layers=2, heads=8, mlp_dim=128, vocab_size=words, patches=1)
+    config = JointConfig(heads=8, vocab_size=data.tokenizer.get_vocab_size(), patches=1)
     head = AnswerHead(config.dim, len(data.answers))
     return VQAModel(WhitenedStem(data.images), TwoTowerEncoder(config), head)
 
 
 def optimizers(model: VQAModel, config: SpeedConfig) -> list[torch.optim.Optimizer]:
     """Muon for matrices and convolutions; AdamW for biases, norms, embeddings, the last layer."""
-    tables = [m for m in model.modules() if isinstance(m, nn.Embedding)]
-    ends = {id(m.weight) for m in (*tables, model.head.layers[-1])}
-    trained = [p for p in model.parameters() if p.requires_grad]
-    inner = [p for p in trained if p.ndim > 1 and id(p) not in ends]
-    others = [p for p in trained if p.ndim == 1 or id(p) in ends]
+    inner, others = inner_and_others(model, last=model.head.layers[-1])
     adam = dict(lr=config.lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     return [torch.optim.AdamW(others, **adam), Muon(inner, config.muon)]
 

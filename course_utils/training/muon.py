@@ -29,6 +29,19 @@ def orthogonalised(
     return x.mT if tall else x
 
 
+def inner_and_others(
+    model: nn.Module, last: nn.Module
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The trained parameters of a model: those for Muon (matrices and convolutions), and those for
+    AdamW (vectors, embeddings, and the `last` layer, whose rows are the classes)."""
+    tables = [m for m in model.modules() if isinstance(m, nn.Embedding)]
+    ends = {id(p) for m in (*tables, last) for p in m.parameters()}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    inner = [p for p in trained if p.ndim > 1 and id(p) not in ends]
+    others = [p for p in trained if p.ndim <= 1 or id(p) in ends]
+    return inner, others
+
+
 class Muon(torch.optim.Optimizer):
     """Nesterov's momentum, orthogonalised and scaled to the size of an AdamW step
     (`adjust_lr_fn="match_rms_adamw"`), with decoupled decay. A convolution's weight counts as a

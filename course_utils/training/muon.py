@@ -70,15 +70,17 @@ class Muon(torch.optim.Optimizer):
             alike = defaultdict(list)  # parameters by the shape of their matrix
             for p in group["params"]:
                 if p.grad is not None:
-                    alike[len(p), p[0].numel()].append(p)
-            for shape, parameters in alike.items():
-                directions = [self._direction(p, group["momentum"]) for p in parameters]
+                    alike[len(p), p[0].numel()].append((p, p.grad))
+            for shape, pairs in alike.items():
+                directions = [self._direction(p, grad, group["momentum"]) for p, grad in pairs]
                 size = group["lr"] * 0.2 * max(shape) ** 0.5
-                for p, direction in zip(parameters, orthogonalised(torch.stack(directions))):
+                for (p, _), direction in zip(pairs, orthogonalised(torch.stack(directions))):
                     p.mul_(1 - group["lr"] * group["weight_decay"])
                     p.sub_(direction.reshape(p.shape), alpha=size)
 
-    def _direction(self, p: nn.Parameter, momentum: float) -> Float[Tensor, "rows columns"]:
+    def _direction(
+        self, p: nn.Parameter, gradient: Tensor, momentum: float
+    ) -> Float[Tensor, "rows columns"]:
         mean = self.state[p].setdefault("mean", torch.zeros_like(p))
-        mean.lerp_(p.grad, 1 - momentum)
-        return p.grad.lerp(mean, momentum).flatten(1)  # (rows, columns)
+        mean.lerp_(gradient, 1 - momentum)
+        return gradient.lerp(mean, momentum).flatten(1)  # (rows, columns)

@@ -1,21 +1,31 @@
 """Run every measurement and write docs/BENCHMARK.md, with the machine named.
 
-python -m bench              everything (about ten minutes)
+python -m bench              everything (about 15 minutes), and bench/gpu.json where there is a GPU
 python -m bench --quick      without the training runs
+python -m bench --gpu        bench/gpu.json only
+python -m bench.ideas        the table of ideas, which is kept in bench/ideas.json
 """
 
 import argparse
+import json
 import platform
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import torch
 
+from bench import gpu
 from bench.encoders import against_peers
+from bench.ideas import FILE as IDEAS_FILE
+from bench.ideas import summary
 from bench.language import language_models
 from bench.loop import fit_against_trainer, two_processes
-from bench.training import products_rate, time_to_accuracy, waiting_for_data
-from bench.tuning import tuning_methods
+from bench.parts import PARTS, parts_of_an_update
+from bench.training import RECIPES, products_rate, time_to_accuracy, waiting_for_data
+from bench.tuning import muon_updates, tuning_methods
 from bench.vision import vision_models
+from course_utils.studies.runs import read_runs
 from tools.run import processor
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "BENCHMARK.md"
@@ -34,25 +44,56 @@ def encoders(threads: int) -> str:
             *language_models(threads),
             *vision_models(threads),
             *tuning_methods(threads),
+            *muon_updates(threads),
         ]
     ]
     return table(["forward and backward", "ms (median)", "times ours", "checked first"], rows)
 
 
-def trainings() -> str:
+def trainings(seeds: Sequence[int]) -> str:
     rows = []
-    for threads in (1, 2):
-        run = time_to_accuracy(threads)
-        rows.append(
-            [
-                threads,
-                f"{run.seconds:.0f}",
-                run.epochs,
-                f"{100 * run.validation:.2f}",
-                f"{100 * run.test:.2f}",
-            ]
-        )
-    return table(["cores", "seconds", "passes", "validation (%)", "test (%)"], rows)
+    for threads, seed, recipe in product((1, 2), seeds, RECIPES):  # beside each other
+        if recipe == "ViltModel" and (threads, seed) != (1, seeds[0]):
+            continue
+        torch.set_num_threads(threads)
+        run = time_to_accuracy(recipe, seed)
+        scores = percent(run.validation, run.test)
+        rows.append([threads, recipe, seed, f"{run.seconds:.0f}", run.passes, *scores])
+    header = ["cores", "recipe", "seed", "seconds", "passes", "validation (%)", "test (%)"]
+    return table(header, rows)
+
+
+def ideas() -> str:
+    header = ["one change", "runs", "time", "passes", "reached 99.5 %", "lowest test (%)"]
+    return table(header, summary(read_runs(IDEAS_FILE)))
+
+
+def on_gpu() -> str:
+    """What bench/gpu.json holds, or 'not measured'."""
+    kept = json.loads(gpu.FILE.read_text(encoding="utf-8")) if gpu.FILE.exists() else {}
+    if not kept.get("rows"):
+        return "not measured"
+    rows = [
+        [recipe, f"{run['seconds']:.1f}", run["passes"], *percent(run["validation"], run["test"])]
+        for recipe, run in kept["rows"].items()
+        if "seconds" in run
+    ]
+    header = ["recipe", "seconds", "passes", "validation (%)", "test (%)"]
+    peers = [
+        [name, f"{row['ms']:.2f}", f"{row['ratio']:.2f}"]
+        for name, row in kept["rows"].get("encoders", {}).items()
+    ]
+    return "\n\n".join(
+        [
+            f"On: {kept['machine']}, torch {kept['torch']}.",
+            table(header, rows),
+            table(["forward and backward", "ms (median)", "times ours"], peers),
+        ]
+    )
+
+
+def percent(*shares: float) -> list[str]:
+    return [f"{100 * share:.2f}" for share in shares]
 
 
 def steps() -> str:
@@ -83,6 +124,14 @@ def steps() -> str:
     )
 
 
+def parts() -> str:
+    ideas = {"today": "lesson 07 (ms)", "fast": "fast (ms)"}
+    found = parts_of_an_update(tuple(ideas))
+    rows = [[part, *(f"{found[name][part]:.1f}" for name in ideas)] for part in PARTS]
+    rows.append(["all", *(f"{sum(found[name].values()):.1f}" for name in ideas)])
+    return table(["part of an update", *ideas.values()], rows)
+
+
 def loops() -> str:
     rows = []
     for threads in (1, 2):
@@ -99,11 +148,32 @@ def processes() -> str:
     )
 
 
+IDEAS_TEXT = """## What helps, one change at a time
+
+Each row is lesson 07's recipe with one change, over several seeds (`python -m bench.ideas`), or all
+of bench/speed.py. A run stops as above. Time is processor time of one thread, training and
+validation, as a share of the mean of lesson 07's recipe, with the standard deviation over seeds; it
+is counted in updates of that recipe which every run measures in between, so that a busy machine
+does not tilt the table. Runs that never reach 99.5 % count with the time of all their passes.
+
+The fast recipe takes what easy-VQA allows: every picture shows one shape, so one vector a picture
+is enough, and a picture and a question can be summarised alone before they meet. Pictures of
+several things need lesson 07's patches. Its Muon computes in float32, all matrices of one shape
+together: torch.optim.Muon's update takes longer here than the rest of an update of this recipe."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the trainings")
+    parser.add_argument("--gpu", action="store_true", help="what a GPU has to do, and no more")
     options = parser.parse_args()
-    parts = [
+    if torch.cuda.is_available():
+        gpu.measure()
+    if options.gpu:
+        print(on_gpu())
+        return
+    text = [
         "# Benchmark",
         f"Made by `make bench` on: {processor()}, {torch.get_num_threads()} cores used at most; "
         f"Python {platform.python_version()}, torch {torch.__version__}. Other machines give "
@@ -114,7 +184,8 @@ def main() -> None:
         "peer takes longer. Last rows: a text encoder of MiniLM's sizes (32 x 24 words, forward "
         "only), lesson 02's decoder (32 x 24 words, with AdamW's update), ViT and ResNet-18 "
         "on 32 pictures of 64x64, forward and with AdamW's update; LoRA and AdaLoRA on every "
-        "matrix of an encoder 384 wide with 3 layers, with AdamW's update.",
+        "matrix of an encoder 384 wide with 3 layers, with AdamW's update; Muon's update of the "
+        "8 matrices of an encoder 64 wide with 2 layers.",
         "The whole of h is only about 1.1 to 1.3 times as fast as VisualBertModel's, by processor: "
         "nearly all of it is the same matrix products and the same erf-GELU in both. (Leaving out "
         "the positions of padding gave another 7 % with the lengths drawn here. The course's "
@@ -124,14 +195,17 @@ def main() -> None:
         "computes all of them.",
     ]
     for threads in (1, 2):
-        parts += [f"### Threads: {threads}", encoders(threads)]
-    parts += [
+        text += [f"### Threads: {threads}", encoders(threads)]
+    text += [
         "## A training step on easy-VQA\n\nShare of the time spent waiting for the next batch, and "
         "the rate of floating-point operations (counted by PyTorch) beside that of 1024x1024 "
         "matrix products.",
         steps(),
     ]
-    parts += [
+    text += [
+        "Where the time of an update of 8 pictures goes: processor time of one thread, the "
+        "median, for lesson 07's recipe and for the fast one (bench/speed.py).",
+        parts(),
         "## The loop\n\n`fit` and transformers' Trainer: the same small model, batches, optimiser "
         "and schedule, 150 updates, no logging; evaluation of the final loss included. The fastest "
         "of three.",
@@ -141,15 +215,23 @@ def main() -> None:
         processes(),
     ]
     if not options.quick:
-        parts += [
-            "## Time to 99.5 % on easy-VQA\n\nTraining of lesson 07 from scratch, all 13 answers, "
-            "seed 0. It stops after the first pass in which at least 99.5 % of the *validation* "
-            "questions are right; the test set is used once, afterwards. Seconds are those of "
-            "training and validation.",
-            trainings(),
+        text += [
+            "## Time to 99.5 % on easy-VQA\n\nTraining from scratch, all 13 answers. A run stops "
+            "after the first pass in which at least 99.5 % of the *validation* questions are "
+            "right; the test set is used once, afterwards. Seconds are those of training and "
+            "validation. `lesson 07` is the recipe of that lesson, `fast` that of bench/speed.py, "
+            "`ViltModel` transformers' model of the same size from pixels, trained as lesson 07 "
+            "trains: where it stays below 99.5 %, the row tells how far it comes in all passes.",
+            trainings(options.seeds),
         ]
+    text += [
+        IDEAS_TEXT,
+        ideas(),
+        "## On a GPU\n\nThe recipes at seed 0, and the encoders of the first table.",
+        on_gpu(),
+    ]
     TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    TARGET.write_text("\n\n".join(text) + "\n", encoding="utf-8")
     print(TARGET.read_text(encoding="utf-8"))
 
 

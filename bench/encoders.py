@@ -67,6 +67,8 @@ def median_ms(steps: dict[str, Callable[[], None]], timed: int = 15, warm: int =
         for name, step in steps.items():
             start = time.perf_counter()
             step()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()  # a GPU's step has ended only now
             if i >= warm:
                 times[name].append(1000 * (time.perf_counter() - start))
     return {name: statistics.median(values) for name, values in times.items()}

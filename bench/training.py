@@ -1,21 +1,25 @@
-"""Training of lesson 07: time to an accuracy, waiting for data, and the rate of operations."""
+"""Training on easy-VQA: time to an accuracy, waiting for data, and the rate of operations."""
 
 import contextlib
 import statistics
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from course_utils.datasets import load_easy_vqa, loader
+from bench.ideas import Vilt, easy_vqa
+from bench.speed import GOAL, SpeedConfig, fast_model, learn, optimizers
+from course_utils.datasets import VQAData, load_easy_vqa, loader
 from course_utils.evaluation.evaluate import evaluate
 from course_utils.methods.answering import easy_vqa_model
 from course_utils.studies import recipes
 from course_utils.training.fit import fit, make_optimizer
 from course_utils.training.objective import answer_objective
 
-GOAL = 0.995
+Validate = Callable[[nn.Module], float]
 
 
 class Reached(Exception):
@@ -24,20 +28,53 @@ class Reached(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    seconds: float
-    epochs: int
+    seconds: float  # of training and validation
+    passes: int
     validation: float
     test: float
 
 
-def time_to_accuracy(threads: int, seed: int = 0) -> Run:
-    """Train until the validation accuracy reaches GOAL after a pass; then test once."""
-    torch.set_num_threads(threads)
-    train_all = load_easy_vqa("train")
-    test = load_easy_vqa("test", train_all.tokenizer, train_all.answers)
-    train, validation = train_all.split_by_image(0.1, seed=0)
-    torch.manual_seed(seed)
-    model = easy_vqa_model(train)
+def today(train: VQAData, validate: Validate, seed: int, device: str) -> nn.Module:
+    """Lesson 07's recipe; `validate` ends it."""
+    return _by_fit(easy_vqa_model(train), train, validate, seed, device)
+
+
+def vilt(train: VQAData, validate: Validate, seed: int, device: str) -> nn.Module:
+    """The same recipe for transformers' ViltModel of the same size."""
+    return _by_fit(Vilt(train), train, validate, seed, device)
+
+
+def _by_fit(model, train, validate, seed, device) -> nn.Module:
+    with contextlib.suppress(Reached):
+        fit(
+            model,
+            answer_objective,
+            loader(train, recipes.IMAGES_PER_BATCH, seed=seed),
+            validate,
+            recipes.EASY_VQA_FIT,
+            device=device if device == "cpu" else None,
+            progress=False,
+        )
+    return model
+
+
+def fast(train: VQAData, validate: Validate, seed: int, device: str) -> nn.Module:
+    """The recipe of bench/speed.py."""
+    model, config = fast_model(train).to(device), SpeedConfig()
+    with contextlib.suppress(Reached):
+        learn(model, optimizers(model, config), train, validate, config, seed)
+    return model
+
+
+RECIPES = {"lesson 07": today, "fast": fast, "ViltModel": vilt}
+
+
+def time_to_accuracy(recipe: str, seed: int = 0, device: str = "cpu", pictures: int = 0) -> Run:
+    """Train until the validation accuracy reaches GOAL after a pass, or to the end; then test once.
+    With `pictures`, on so many only."""
+    train, validation, test = easy_vqa()
+    if pictures:
+        train = train.select(train.image_index < pictures)
     scores = []
 
     def validate(model) -> float:
@@ -46,18 +83,10 @@ def time_to_accuracy(threads: int, seed: int = 0) -> Run:
             raise Reached
         return scores[-1]
 
+    torch.manual_seed(seed)
     start = time.perf_counter()
-    with contextlib.suppress(Reached):
-        fit(
-            model,
-            answer_objective,
-            loader(train, recipes.IMAGES_PER_BATCH, seed=seed),
-            validate,
-            replace(recipes.EASY_VQA_FIT),
-            device="cpu",
-            progress=False,
-        )
-    seconds = time.perf_counter() - start
+    model = RECIPES[recipe](train, validate, seed, device)
+    seconds = time.perf_counter() - start  # the last thing was a validation: the device has ended
     return Run(seconds, len(scores), scores[-1], evaluate(model, test).accuracy)
 
 

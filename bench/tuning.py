@@ -1,6 +1,8 @@
-"""LoRA and AdaLoRA against peft's on the same modules of the same encoder, equal values first."""
+"""LoRA and AdaLoRA against peft's on the same modules of the same encoder, and Muon against torch's
+on the same matrices; equal values first."""
 
 import warnings
+from functools import partial
 
 import peft
 import torch
@@ -17,6 +19,7 @@ from course_utils.peft import (
     freeze_base,
     orthogonality,
 )
+from course_utils.training.muon import Muon
 
 BATCH, WORDS, RANK = 32, 24, 8
 TARGETS = ("qkv", "out", "mlp.0", "mlp.2")
@@ -113,6 +116,35 @@ def tuning_methods(threads: int) -> list[tuple[str, float, float, str]]:
             (f"{name}, peft", ms["theirs"], ms["theirs"] / ms["ours"], f"outputs within {off:.0e}"),
         ]
     return rows
+
+
+def muon_updates(threads: int) -> list[tuple[str, float, float, str]]:
+    """The update of the matrices of an encoder of lesson 07's sizes, from the same gradients."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    start = [
+        p for p in TextEncoder(TextConfig(dim=64, layers=2)).encoder.parameters() if p.ndim > 1
+    ]
+    gradients = [torch.randn_like(p) for p in start]
+    steppers, ends = {}, []
+    for name, make in (
+        ("Muon, one update (ours)", Muon),
+        ("torch.optim.Muon, one update", partial(torch.optim.Muon, adjust_lr_fn="match_rms_adamw")),
+    ):
+        weights = [nn.Parameter(p.detach().clone()) for p in start]
+        for p, gradient in zip(weights, gradients):
+            p.grad = gradient
+        optimizer = make(weights, lr=1e-2, weight_decay=0.01)
+        optimizer.step()
+        ends.append(torch.cat([(p - q).flatten() for p, q in zip(weights, start)]))
+        steppers[name] = optimizer.step
+    off = ((ends[0] - ends[1]).norm() / ends[1].norm()).item()
+    if off > 0.02:  # torch computes in bfloat16
+        raise RuntimeError(f"Muon: updates differ by {off:.1e} of their size")
+    ms = median_ms(steppers)
+    (ours, first), (theirs, second) = ms.items()
+    note = f"updates within {100 * off:.1f} %; it computes in bfloat16"
+    return [(ours, first, 1.0, ""), (theirs, second, second / first, note)]
 
 
 def step_of(model: nn.Module, penalty, x: Tensor, goal: Tensor):

@@ -692,7 +692,7 @@ for stem in ("imagenet", "small"):
 # 224 pixels that is fine; of 64 it leaves four patches. So `stem="small"` starts with one 3x3.
 #
 # Now the 30 layers. Five networks with the same 15 pairs of convolutions and pictures of our
-# world, reduced to 8x8: which of 8 colours has the only thing in it? The *start* of the weights
+# world, reduced to 16x16: which of 8 colours has the only thing in it? The *start* of the weights
 # turns out to matter, so we take two. *Fan in* is the number of inputs of one output, here $9
 # \cdot 16$. The sum of so many products has (fan in) x (variance of a weight) times the mean
 # square of the inputs: a third, with PyTorch's default variance of $1 / (3 \cdot \text{fan in})$.
@@ -791,8 +791,8 @@ NETWORKS = {
 }
 many, colour, shape = one_thing(4000, seed=lab.seed)
 test_images, test_colour, test_shape = one_thing(1000, seed=1_000_000)
-# (n, 3, 8, 8) each
-tiny, tiny_test = F.avg_pool2d(many, 8), F.avg_pool2d(test_images, 8)
+# (n, 3, 16, 16) each
+tiny, tiny_test = F.avg_pool2d(many, 4), F.avg_pool2d(test_images, 4)
 norms, losses, final, spread = {}, {}, {}, {}
 for name, kind in NETWORKS.items():
     model = deep(*kind)
@@ -800,7 +800,7 @@ for name, kind in NETWORKS.items():
         apart = model(tiny[:64].to(lab.device)).std(0).mean().item()
     spread[name] = math.log10(apart + 1e-30)
     norms[name] = gradients(model, tiny[:64], colour[:64])
-    losses[name] = train(model, tiny, colour, steps=lab.pick(cpu=120, gpu=1000))
+    losses[name] = train(model, tiny, colour, steps=lab.pick(cpu=100, gpu=1000))
     final[name] = accuracy(model, tiny_test, test_colour)
 
 # %% tags=["figure", "varies"]
@@ -1254,10 +1254,10 @@ def run(name, updates, lr):
         race[name].append(100 * accuracy(model, test_images, test_shape))
 
 
-run("VGG", updates=70, lr=2e-3)
+run("VGG", updates=100, lr=2e-3)
 
 # %%
-run("ViT", updates=420, lr=1e-3)
+run("ViT", updates=600, lr=1e-3)
 
 # %%
 rows = [["chance", "", *["25.0 %"] * len(SIZES)]]

@@ -860,7 +860,7 @@ by_word.post_processor = processors.TemplateProcessing(
 by_word.enable_padding(pad_id=PAD, pad_token="[PAD]")
 
 # %%
-train_texts = captions.sample(lab.pick(cpu=38_400, gpu=409_600), seed=lab.seed)
+train_texts = captions.sample(lab.pick(cpu=51_200, gpu=409_600), seed=lab.seed)
 test_texts = captions.sample(4000, seed=1_000_000)
 seen_texts = set(train_texts)
 x_train, mask_train = encode(by_word, train_texts)  # (texts, words) each
@@ -1210,7 +1210,7 @@ plots.show(
 # ## 8. Below the entropy?
 #
 # We have just proved that no model can be below the entropy. Still, training losses below it are
-# common. Take only 200 different sentences and train on them again and again, for 320 updates.
+# common. Take only 200 different sentences and train on them again and again, for 400 updates.
 #
 # > **Exercise 02.6 · predict first** · difficulty 1 of 3 · 3 minutes
 # >
@@ -1232,7 +1232,7 @@ few = sorted(set(captions.sample(400, seed=lab.seed)))
 order = torch.randperm(len(few), generator=torch.Generator().manual_seed(0))
 few = [few[i] for i in order[:200]]
 x_few, mask_few = encode(by_word, few)  # (200, words) each
-memoriser, _ = train_decoder(x_few, mask_few, epochs=80)
+memoriser, _ = train_decoder(x_few, mask_few, epochs=100)
 tokens_few = mask_few[:, 1:].sum().item()
 loss_few = sentence_losses(memoriser, x_few, mask_few).sum().item() / tokens_few
 floor = 200 * math.log(200) / tokens_few
@@ -1241,7 +1241,7 @@ fresh_few = entropy + excess_on_sample(memoriser)[0]
 # %%
 rows = [["grammar", "fresh sentences", f"{entropy:.2f}"]]
 for model, judged_on, key, loss in (
-    ("trained on 38,400", "fresh sentences", "many", entropy + sampled),
+    ("trained on 51,200", "fresh sentences", "many", entropy + sampled),
     ("trained on 200", "fresh sentences", "few_fresh", fresh_few),
     ("trained on 200", "these 200", "few", loss_few),
     ("a list of these 200", "these 200", "floor", floor),
@@ -1429,7 +1429,7 @@ for name, shares_of in RECIPES.items():
     fit(
         encoders[name],
         masked_objective(*shares_of),
-        batches(x_train[:25_600], mask_train[:25_600]),
+        batches(x_train[:32_000], mask_train[:32_000]),
         device=lab.device,
         config=FitConfig(epochs=1, lr=4e-3, max_steps=lab.step_limit),
     )
@@ -1707,7 +1707,7 @@ print(
 # |---|---|---|---|
 # | width, layers, heads | 64, 2, 4 | 128, 4, 4 | 768, 12, 12 |
 # | tokens | one a word, 26 | one a word, 26 | BPE on bytes, 50,257 |
-# | texts | 38,400 captions | 409,600 captions | web pages |
+# | texts | 51,200 captions | 409,600 captions | web pages |
 # | tokens in an update | about 500 | about 500 | about half a million |
 # | precision | float32 | float32 | bfloat16, compiled, fused attention |
 # | time | see the head line | not measured | not measured here |

@@ -50,7 +50,7 @@ from torch import nn
 # %% [markdown]
 # ## 1. A network that has seen a lot
 #
-# EfficientNet-Lite0 has been trained to name the things in 1.3 million photographs, with 1000
+# EfficientNet-Lite0 has been trained to name the things in over a million photographs, with 1000
 # names. Three photographs lie on this machine already: two come with scikit-learn, one with
 # matplotlib. What does the network call them, and some emoji, which are no photographs at all?
 

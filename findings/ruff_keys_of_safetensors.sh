@@ -1,7 +1,8 @@
 #!/bin/sh
 # ruff's rule SIM118 and its fix break a loop over a safetensors file.
 #
-# package:   ruff 0.17.6 with safetensors 0.8.0
+# package:   ruff 0.17.6
+# with:      safetensors 0.8.0
 # behaviour: SIM118 reports "for key in file.keys()" of an open safetensors file, and its fix (one of
 #            those marked unsafe) writes "for key in file". The file object has keys() but is no
 #            mapping: it can be neither iterated nor asked with "in". The program then raises.

@@ -20,6 +20,7 @@ FILES = (
     "pyproject.toml",
     "tools/__init__.py",
     "tools/environment.py",
+    "tools/jupyter/labconfig/default_setting_overrides.json",
     "tools/origin.py",
     "tools/start.py",
 )
@@ -56,7 +57,7 @@ def main(root: Path = ROOT) -> Path:
     for folder in FOLDERS:
         shutil.copytree(root / folder, target / folder, ignore=LEAVE_OUT)
     for name in FILES:
-        (target / name).parent.mkdir(exist_ok=True)
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(root / name, target / name)
     lessons = sources(root)
     for source in lessons:

@@ -18,7 +18,9 @@ from tools import environment
 from tools.origin import offer
 
 ROOT = Path(__file__).resolve().parent.parent
-# No question about news, no look-up of a server (an answer "no" to the question doesn't stop all).
+# Defaults of JupyterLab's settings for the course: it asks no question about news.
+SETTINGS = ROOT / "tools" / "jupyter"
+# No look-up of a server (an answer "no" to that question wouldn't stop all).
 QUIET = (
     "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
@@ -115,6 +117,8 @@ def main() -> None:
         sys.exit("there are no lessons in notebooks/ yet: make notebooks")
     if not has_screen():
         print("No screen here: open the address that JupyterLab prints below in a browser.")
+    paths = [str(SETTINGS), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
     command = [sys.executable, "-m", "jupyterlab", *jupyter_options(lessons[0]), *options]
     if os.name == "posix":
         os.execv(command[0], command)  # JupyterLab takes over, so that Ctrl-C reaches it alone

@@ -280,6 +280,7 @@ def test_release_has_no_solutions(course):
         for folder, nb in build.compose(source, course).items():
             nbformat.write(nb, course / folder / f"{source.stem}.ipynb")
     for name in release.FILES:
+        (course / name).parent.mkdir(parents=True, exist_ok=True)
         if not (course / name).exists():
             (course / name).write_text("x")
     (course / "README.md").write_text("# The title\n")

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import hatchling.build
 import pytest
+from jupyterlab import NeverCheckForUpdate
+from jupyterlab.commands import get_app_dir
+from jupyterlab.labapp import LabApp
+from jupyterlab_server.settings_utils import get_settings
 
 from lessons.heads import ROOT, sources
 from tests.repository.test_colab import packages_without_the_course
-from tools import environment, release
+from tools import environment, release, start
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is needed")
 SCRIPT = "import course_utils; print(course_utils.__file__)\n"
@@ -35,7 +39,7 @@ def course(tmp_path, packages, monkeypatch):
     shutil.copytree(ROOT / "course_utils", folder / "course_utils", ignore=release.LEAVE_OUT)
     (folder / "notebooks").mkdir()
     for name in (*release.FILES, "README.md", f"notebooks/{sources()[0].stem}.ipynb"):
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
     site_packages = next((folder / ".venv" / "lib").glob("python*/site-packages"))
@@ -157,6 +161,25 @@ def test_a_link_to_an_environment_that_is_gone_is_replaced(tmp_path):
     done = subprocess.run(["make", ".venv"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / ".venv" / "bin" / "python").exists()
+
+
+def test_jupyterlab_asks_nothing_and_looks_nothing_up(tmp_path, monkeypatch):
+    """Without the three options it looks servers up; without the setting it asks about news."""
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(start.SETTINGS))
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path))
+    schemas = Path(get_app_dir()) / "schemas"
+    name = "@jupyterlab/apputils-extension:notification"
+    known, _ = get_settings(str(tmp_path), str(schemas), str(tmp_path), schema_name=name)
+    defaults = {key: part["default"] for key, part in known["schema"]["properties"].items()}
+    assert defaults["fetchNews"] == "false"
+    assert defaults["checkForUpdates"] is False
+
+    app = LabApp()
+    app.parse_command_line(start.jupyter_options(Path("my/00_start_here.ipynb")))
+    assert app.news_url is None
+    assert app.check_for_updates_class is NeverCheckForUpdate
+    assert app.extension_manager == "readonly"
+    assert app.default_url == "/lab/tree/my/00_start_here.ipynb"
 
 
 @pytest.fixture

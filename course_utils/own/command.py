@@ -17,12 +17,13 @@ COMMANDS = {"train": train, "ask": ask, "example": example}
 
 def parser() -> argparse.ArgumentParser:
     """Each module of COMMANDS has `add_arguments(parser)` and `run(options)`."""
-    raw = {"formatter_class": argparse.RawDescriptionHelpFormatter}
-    whole = argparse.ArgumentParser("course", description=__doc__, **raw)
+    raw = argparse.RawDescriptionHelpFormatter
+    whole = argparse.ArgumentParser("course", description=__doc__, formatter_class=raw)
     parts = whole.add_subparsers(metavar="COMMAND", required=True)
     for name, module in COMMANDS.items():
-        first = module.__doc__.splitlines()[0].rstrip(".")
-        part = parts.add_parser(name, help=first, description=module.__doc__, **raw)
+        told = str(module.__doc__)
+        first = told.splitlines()[0].rstrip(".")
+        part = parts.add_parser(name, help=first, description=told, formatter_class=raw)
         module.add_arguments(part)
         part.set_defaults(run=module.run)
     return whole

@@ -502,7 +502,7 @@ def test_every_part_of_the_command_has_help(capsys):
         told = capsys.readouterr().out
         assert told.startswith(" ".join(["usage: course", *arguments]))
         assert all(f"course {name} " in told for name in arguments or command.COMMANDS)
-    for wrong in ([], ["trian"], ["ask", "x"]):
+    for wrong in ([], ["tune"], ["ask", "x"]):
         with pytest.raises(SystemExit) as ended:
             command.main(wrong)
         assert ended.value.code == 2

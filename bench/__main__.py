@@ -125,7 +125,7 @@ def steps() -> str:
 
 
 def parts() -> str:
-    ideas = {"today": "lesson 07 (ms)", "fast": "fast (ms)"}
+    ideas = {"today": "lesson 08 (ms)", "fast": "fast (ms)"}
     found = parts_of_an_update(tuple(ideas))
     rows = [[part, *(f"{found[name][part]:.1f}" for name in ideas)] for part in PARTS]
     rows.append(["all", *(f"{sum(found[name].values()):.1f}" for name in ideas)])
@@ -150,15 +150,15 @@ def processes() -> str:
 
 IDEAS_TEXT = """## What helps, one change at a time
 
-Each row is lesson 07's recipe with one change, over several seeds (`python -m bench.ideas`), or all
+Each row is lesson 08's recipe with one change, over several seeds (`python -m bench.ideas`), or all
 of bench/speed.py. A run stops as above. Time is processor time of one thread, training and
-validation, as a share of the mean of lesson 07's recipe, with the standard deviation over seeds; it
+validation, as a share of the mean of lesson 08's recipe, with the standard deviation over seeds; it
 is counted in updates of that recipe which every run measures in between, so that a busy machine
 does not tilt the table. Runs that never reach 99.5 % count with the time of all their passes.
 
 The fast recipe takes what easy-VQA allows: every picture shows one shape, so one vector a picture
 is enough, and a picture and a question can be summarised alone before they meet. Pictures of
-several things need lesson 07's patches. Its Muon computes in float32, all matrices of one shape
+several things need lesson 08's patches. Its Muon computes in float32, all matrices of one shape
 together: torch.optim.Muon's update takes longer here than the rest of an update of this recipe."""
 
 
@@ -182,7 +182,7 @@ def main() -> None:
         "inner width 256, 16 patches, 16 words, batch of 32, float32, no dropout), the same number "
         "of threads, 15 timed steps after 3 to warm up, taken in turns. Above 1 means that the "
         "peer takes longer. Last rows: a text encoder of MiniLM's sizes (32 x 24 words, forward "
-        "only), lesson 02's decoder (32 x 24 words, with AdamW's update), ViT and ResNet-18 "
+        "only), lesson 03's decoder (32 x 24 words, with AdamW's update), ViT and ResNet-18 "
         "on 32 pictures of 64x64, forward and with AdamW's update; LoRA and AdaLoRA on every "
         "matrix of an encoder 384 wide with 3 layers, with AdamW's update; Muon's update of the "
         "8 matrices of an encoder 64 wide with 2 layers.",
@@ -204,7 +204,7 @@ def main() -> None:
     ]
     text += [
         "Where the time of an update of 8 pictures goes: processor time of one thread, the "
-        "median, for lesson 07's recipe and for the fast one (bench/speed.py).",
+        "median, for lesson 08's recipe and for the fast one (bench/speed.py).",
         parts(),
         "## The loop\n\n`fit` and transformers' Trainer: the same small model, batches, optimiser "
         "and schedule, 150 updates, no logging; evaluation of the final loss included. The fastest "
@@ -219,8 +219,8 @@ def main() -> None:
             "## Time to 99.5 % on easy-VQA\n\nTraining from scratch, all 13 answers. A run stops "
             "after the first pass in which at least 99.5 % of the *validation* questions are "
             "right; the test set is used once, afterwards. Seconds are those of training and "
-            "validation. `lesson 07` is the recipe of that lesson, `fast` that of bench/speed.py, "
-            "`ViltModel` transformers' model of the same size from pixels, trained as lesson 07 "
+            "validation. `lesson 08` is the recipe of that lesson, `fast` that of bench/speed.py, "
+            "`ViltModel` transformers' model of the same size from pixels, trained as lesson 08 "
             "trains: where it stays below 99.5 %, the row tells how far it comes in all passes.",
             trainings(options.seeds),
         ]

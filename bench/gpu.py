@@ -32,7 +32,7 @@ def encoded(device: str) -> dict:
 
 ROWS: dict[str, Callable[[str], dict]] = {
     "fast": lambda device: trained("fast", device),
-    "lesson 07": lambda device: trained("lesson 07", device),
+    "lesson 08": lambda device: trained("lesson 08", device),
     "encoders": encoded,
 }
 

@@ -1,4 +1,4 @@
-"""What makes lesson 07's recipe faster, one idea at a time, and all that help together.
+"""What makes lesson 08's recipe faster, one idea at a time, and all that help together.
 
     python -m bench.ideas                     measures what bench/ideas.json lacks
     python -m bench.ideas --seeds 0 1         these seeds only
@@ -43,7 +43,7 @@ TODAY = SpeedConfig(EASY_VQA_FIT.epochs, EASY_VQA_FIT.lr, 0.0, EASY_VQA_FIT.warm
 
 @dataclass(frozen=True)
 class Idea:
-    """One change to lesson 07's recipe."""
+    """One change to lesson 08's recipe."""
 
     what: str  # in a line, for the table
     config: SpeedConfig = TODAY
@@ -76,7 +76,7 @@ class Largest(nn.Module):
 
 
 def changed(data: VQAData, stem=None, encoder=None, **sizes) -> nn.Module:
-    """Lesson 07's model with another stem (made from the old one), encoder or sizes."""
+    """Lesson 08's model with another stem (made from the old one), encoder or sizes."""
     model = easy_vqa_model(data)
     config = replace(model.encoder.config, **sizes)
     if encoder is not None or sizes:
@@ -111,7 +111,7 @@ def compiled(data: VQAData) -> nn.Module:
 
 
 class Vilt(nn.Module):
-    """transformers' ViltModel of lesson 07's sizes, with a stem of patches and the same head."""
+    """transformers' ViltModel of lesson 08's sizes, with a stem of patches and the same head."""
 
     def __init__(self, data: VQAData):
         super().__init__()
@@ -153,7 +153,7 @@ def running_average(model: nn.Module, decay: float) -> AveragedModel:
 
 
 IDEAS = {
-    "today": Idea("lesson 07's recipe"),
+    "today": Idea("lesson 08's recipe"),
     "fused": Idea("AdamW's fused update", optimizers=partial(as_today, fused=True)),
     "rate": Idea("AdamW at twice the rate", replace(TODAY, lr=2e-3)),
     "muon": Idea(
@@ -178,7 +178,7 @@ IDEAS = {
     "short": Idea("five passes instead of seven", replace(TODAY, passes=5)),
     "compiled": Idea("torch.compile, its time included", model=compiled),
     "fast": Idea("all that help", SpeedConfig(), fast_model, optimizers),
-    "vilt": Idea("transformers' ViltModel of the same size, lesson 07's recipe", model=Vilt),
+    "vilt": Idea("transformers' ViltModel of the same size, lesson 08's recipe", model=Vilt),
 }
 
 

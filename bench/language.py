@@ -20,7 +20,7 @@ BERT = dict(
     intermediate_size=1536,
     layer_norm_eps=1e-12,
 )
-# those of lesson 02's decoder, with a longer text
+# those of lesson 03's decoder, with a longer text
 GPT = dict(
     vocab_size=64,
     n_positions=64,

@@ -1,4 +1,4 @@
-"""easy-VQA learned in a fraction of the time of lesson 07's recipe (see docs/BENCHMARK.md)."""
+"""easy-VQA learned in a fraction of the time of lesson 08's recipe (see docs/BENCHMARK.md)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -35,7 +35,7 @@ class Run:
 
 
 def today(train: VQAData, validate: Validate, seed: int, device: str) -> nn.Module:
-    """Lesson 07's recipe; `validate` ends it."""
+    """Lesson 08's recipe; `validate` ends it."""
     return _by_fit(easy_vqa_model(train), train, validate, seed, device)
 
 
@@ -66,7 +66,7 @@ def fast(train: VQAData, validate: Validate, seed: int, device: str) -> nn.Modul
     return model
 
 
-RECIPES = {"lesson 07": today, "fast": fast, "ViltModel": vilt}
+RECIPES = {"lesson 08": today, "fast": fast, "ViltModel": vilt}
 
 
 def time_to_accuracy(recipe: str, seed: int = 0, device: str = "cpu", pictures: int = 0) -> Run:

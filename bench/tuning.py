@@ -119,7 +119,7 @@ def tuning_methods(threads: int) -> list[tuple[str, float, float, str]]:
 
 
 def muon_updates(threads: int) -> list[tuple[str, float, float, str]]:
-    """The update of the matrices of an encoder of lesson 07's sizes, from the same gradients."""
+    """The update of the matrices of an encoder of lesson 08's sizes, from the same gradients."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     start = [

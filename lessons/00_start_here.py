@@ -226,7 +226,7 @@ axis.axis("off")
 plots.show(
     figure,
     alt=(
-        "Map of lessons 00 to 11 in four columns. 00 leads to 01 and 02; 01, 02"
+        "Map of lessons 00 to 12 in four columns. 00 leads to 01 and 02; 01, 02"
         " and 03 lead to 04; 05, 06 and 07 follow 04; 08 to 11 follow 07, and"
         " 10 also 06."
     ),
@@ -276,12 +276,12 @@ plots.show(
 #
 # Two more things are fixed. A **shape** is written in brackets after each tensor line, as in `#
 # (batch, dim)`. And a **mask** is True where there is something to read, False where a short text
-# was only filled up. (Some libraries mean the opposite. Lesson 04 shows what happens then.)
+# was only filled up. (Some libraries mean the opposite. Lesson 05 shows what happens then.)
 #
 # The symbols of later lessons, to look up when they come: $\ell$ is the loss of one example, and
 # $\mathcal{L}(\theta)$ its mean over the training data (the *empirical risk*), smallest at the
 # weights $\theta^*$. $v'$ is $v$ after a small random change of the picture, and $\mathcal{L}_{vs}
-# = \lVert \mathrm{Transformer}(x, v) - \mathrm{Transformer}(x, v') \rVert^2$ is lesson 05's loss.
+# = \lVert \mathrm{Transformer}(x, v) - \mathrm{Transformer}(x, v') \rVert^2$ is lesson 06's loss.
 # $D_v$ are pictures without text, $D_t$ text without pictures, and $D_s$ pairs of both.
 #
 # > **Exercise 00.1 · predict a shape** · difficulty 1 of 3 · 3 minutes
@@ -432,7 +432,7 @@ print(f"expected spread: {100 * (0.5 * 0.5 / 1000) ** 0.5:.1f} %")
 #
 # For trained models there is no such formula. Their five runs share the test questions and most of
 # their answers, so $b$ may be far smaller, or larger. And $b$ doesn't include the luck of *which
-# questions* are in the test; the formula for the coin does. Lesson 09 takes the two apart.
+# questions* are in the test; the formula for the coin does. Lesson 10 takes the two apart.
 #
 # Two coins differ by a number whose standard deviation is $\sqrt 2$ times that of one. So on 1,000
 # questions they may well differ by three points, and neither is better. A difference between two

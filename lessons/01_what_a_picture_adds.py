@@ -112,7 +112,7 @@ for name in world_train.families:
     print(f"{name:9} {len(rows):5} questions, such as: {example}")
 
 # %% [markdown]
-# A third source, emoji with their names in English and Chinese, comes with lesson 06.
+# A third source, emoji with their names in English and Chinese, comes with lesson 07.
 #
 # ### A guess to begin with
 #
@@ -889,7 +889,7 @@ lab.claim(
 # ## 7. A network that never looks
 #
 # Now a real one. The author of easy-VQA published a small network with the data. A picture goes
-# through two convolutions (layers that look for small patterns, lesson 03) and a dense layer (a
+# through two convolutions (layers that look for small patterns, lesson 04) and a dense layer (a
 # matrix), and becomes one vector `v`. The question, as the list of words that occur in it, goes
 # through two dense layers and becomes one vector too. The two are multiplied element by element,
 # and two more layers give the answer. We have ported it to PyTorch. In its forward pass, `words`
@@ -1158,7 +1158,7 @@ plots.table(rows, header=[*header, "left the prior"])
 # test set*. None of the kept runs comes near. The one known difference in training is the batch,
 # and it may well matter: with batches of random questions, seed 0 from Keras' initialisation left
 # the prior, which it did not with three whole pictures. That is a single run, so it proves little.
-# But one number from one run hides all of this. Lesson 07 trains a model on the same data that does
+# But one number from one run hides all of this. Lesson 08 trains a model on the same data that does
 # look.
 #
 # ## 8. On real data, and on a GPU
@@ -1220,6 +1220,6 @@ quiz(
 # ([1712.00377](https://arxiv.org/abs/1712.00377)): VQA-CP, where the prior changes between
 # training and test, and models that relied on it fall.
 #
-# **Next:** lesson 02, how a machine learns a language from text alone, and lesson 03, what it can
-# know of pictures. If you know Transformers and convolutional networks already, go on to lesson 04,
+# **Next:** lesson 02, how words look at each other, lesson 03, how a machine learns a language from text alone, and lesson 04, what it can
+# know of pictures. If you know Transformers and convolutional networks already, go on to lesson 05,
 # which reads words and picture together.

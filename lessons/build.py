@@ -1,6 +1,6 @@
 """Build the notebooks of a lesson from its one source, lessons/NN_topic.py.
 
-    python -m lessons.build 07        both notebooks of lesson 07, executed
+    python -m lessons.build 07        both notebooks of lesson 08, executed
     python -m lessons.build           every lesson
     python -m lessons.build --heads   only title, links and times; the outputs stay as they are
 

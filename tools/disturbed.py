@@ -1,6 +1,6 @@
 """Run lessons with disturbed arithmetic, and keep every number that moves: data/disturbed/NN.json.
 
-    python -m tools.disturbed 05            ten runs of lesson 05 at seed 0
+    python -m tools.disturbed 05            ten runs of lesson 06 at seed 0
     python -m tools.disturbed 05 --runs 20  more runs narrow what is allowed
 
 Each run starts from weights that differ by 1e-6 of themselves, some with two threads, some with

@@ -1,7 +1,7 @@
 """Plant faults in lessons, and count what the comparison with the references sees of each.
 
     python -m tools.faults             a table in Markdown
-    python -m tools.faults 02          only the faults of lesson 02
+    python -m tools.faults 03          only the faults of lesson 03
 
 A fault is a line of code behind the set-up cell. The whole lesson runs, past claims that fail.
 """
@@ -57,14 +57,14 @@ import course_utils.objectives.consistency as module
 import torch
 torch.Tensor.detach = lambda self: self"""
 FAULTS = (
-    Fault("a loss without its shift", "02", SHIFT),
-    Fault("the causal mask upside down", "02", CAUSAL),
-    Fault("half the learning rate", "02", HALF),
-    Fault("half the learning rate", "05", HALF),
-    Fault("no stop-gradient", "05", GRADIENT),
+    Fault("a loss without its shift", "03", SHIFT),
+    Fault("the causal mask upside down", "03", CAUSAL),
+    Fault("half the learning rate", "03", HALF),
     Fault("half the learning rate", "06", HALF),
-    Fault("the joint mask upside down", "07", PADDING),
+    Fault("no stop-gradient", "06", GRADIENT),
     Fault("half the learning rate", "07", HALF),
+    Fault("the joint mask upside down", "08", PADDING),
+    Fault("half the learning rate", "08", HALF),
 )
 
 

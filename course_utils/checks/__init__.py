@@ -80,14 +80,14 @@ def _exercises(lesson: str) -> dict[str, Exercise]:
 
 
 def exercise(number: str) -> Exercise:
-    """The exercise with this id, such as "07.2".
+    """The exercise with this id, such as "08.2".
 
     Raises:
         KeyError: there is none; the message lists those of the lesson.
     """
     lesson = str(number).partition(".")[0]
     if lesson not in lessons():
-        raise KeyError(f"expected an id such as '07.2', got {number!r}: no such lesson")
+        raise KeyError(f"expected an id such as '08.2', got {number!r}: no such lesson")
     if number not in _exercises(lesson):
         raise KeyError(f"no exercise {number!r}; this lesson has {', '.join(_exercises(lesson))}")
     return _exercises(lesson)[number]

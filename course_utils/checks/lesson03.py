@@ -1,498 +1,604 @@
-"""Lesson 03: visual features."""
+"""Lesson 02: language models and the Transformer."""
 
-import numpy as np
+import math
+
 import torch
-import torch.nn.functional as F
-from torch import nn
 
-from course_utils.checks.feedback import (
-    Exercise,
-    Feedback,
-    call,
-    choice,
-    compare,
-    number,
-    prediction,
-)
+from course_utils.checks.feedback import Exercise, Feedback, call, choice, compare, prediction
+from course_utils.models.attention import causal_mask
 
-# 03.1 the side of an output
+# 03.1 WordPiece
 
-
-def _output_side(side, kernel, stride=1, padding=0, dilation=1):
-    return (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-
-
-def _padding_once(side, kernel, stride=1, padding=0, dilation=1):
-    return (side + padding - dilation * (kernel - 1) - 1) // stride + 1
-
-
-def _without_one(side, kernel, stride=1, padding=0, dilation=1):
-    return (side + 2 * padding - dilation * (kernel - 1) - 1) // stride
-
-
-def _rounded_up(side, kernel, stride=1, padding=0, dilation=1):
-    return -(-(side + 2 * padding - dilation * (kernel - 1) - 1) // stride) + 1
-
-
-def _not_dilated(side, kernel, stride=1, padding=0, dilation=1):
-    return (side + 2 * padding - kernel) // stride + 1
-
-
-def _dilated_kernel(side, kernel, stride=1, padding=0, dilation=1):
-    return (side + 2 * padding - dilation * kernel) // stride + 1
-
-
-def _true_division(side, kernel, stride=1, padding=0, dilation=1):
-    return (side + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1
-
-
-CONVOLUTIONS = (
-    (64, 16, 16, 0, 1),
-    (64, 3, 1, 1, 1),
-    (64, 7, 2, 3, 1),
-    (17, 3, 2, 0, 1),
-    (18, 3, 2, 1, 1),
-    (32, 3, 1, 0, 2),
-    (20, 5, 3, 2, 2),
-    (9, 1, 2, 0, 1),
-    (9, 1, 2, 1, 1),
+VOCABULARY = {
+    "a",
+    "ab",
+    "abc",
+    "b",
+    "c",
+    "circle",
+    "##a",
+    "##b",
+    "##bc",
+    "##c",
+    "##s",
+    "##cle",
+    "cir",
+    "red",
+    "##d",
+    "##dish",
+    "##ish",
+    "re",
+}
+# abcle: abc is the longest, and then ##le is missing; dish: only ##dish is there
+WORDS = (
+    "abc",
+    "circle",
+    "circles",
+    "abcbc",
+    "reddish",
+    "cabs",
+    "redx",
+    "x",
+    "bbc",
+    "circ",
+    "c",
+    "abcle",
+    "dish",
 )
 
 
-def _test_output_side(function):
-    compare(
-        number(call(function, 17, 3)), 15, "the side for side 17, kernel 3, and nothing else given"
+def _wordpiece(word, vocabulary):
+    pieces, start = [], 0
+    while start < len(word):
+        ends = range(len(word), start, -1)
+        found = ["##" * (start > 0) + word[start:end] for end in ends]
+        piece = next((p for p in found if p in vocabulary), None)
+        if piece is None:
+            return ["[UNK]"]
+        pieces.append(piece)
+        start += len(piece) - 2 * (start > 0)
+    return pieces
+
+
+def _shortest_match(word, vocabulary):
+    pieces, start = [], 0
+    while start < len(word):
+        found = ["##" * (start > 0) + word[start:end] for end in range(start + 1, len(word) + 1)]
+        piece = next((p for p in found if p in vocabulary), None)
+        if piece is None:
+            return ["[UNK]"]
+        pieces.append(piece)
+        start += len(piece) - 2 * (start > 0)
+    return pieces
+
+
+def _goes_back(word, vocabulary, start=0):
+    for end in range(len(word), start, -1):
+        piece = "##" * (start > 0) + word[start:end]
+        if piece in vocabulary:
+            rest = [] if end == len(word) else _goes_back(word, vocabulary, end)
+            if rest != ["[UNK]"]:
+                return [piece, *rest]
+    return ["[UNK]"]
+
+
+def _mark_anywhere(word, vocabulary):
+    found = _wordpiece(word, vocabulary)
+    return [f"##{word}"] if found == ["[UNK]"] and f"##{word}" in vocabulary else found
+
+
+def _without_marks(word, vocabulary):
+    return [piece.removeprefix("##") for piece in _wordpiece(word, vocabulary)]
+
+
+def _unknown_at_the_end(word, vocabulary):
+    pieces, start = [], 0
+    while start < len(word):
+        for end in range(len(word), start, -1):
+            piece = "##" * (start > 0) + word[start:end]
+            if piece in vocabulary:
+                break
+        else:
+            return [*pieces, "[UNK]"]
+        pieces.append(piece)
+        start = end
+    return pieces
+
+
+def _no_unknown(word, vocabulary):
+    return _wordpiece(
+        word,
+        set(vocabulary)
+        | set("abcdefghijklmnopqrstuvwxyz")
+        | {f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"},
     )
-    for side, kernel, stride, padding, dilation in CONVOLUTIONS:
-        got = number(call(function, side, kernel, stride, padding, dilation))
-        compare(
-            got,
-            _output_side(side, kernel, stride, padding, dilation),
-            f"the side for side {side}, kernel {kernel}, stride {stride}, padding {padding}, "
-            f"dilation {dilation}",
-        )
-        if not isinstance(got, (int, np.integer)):
-            raise Feedback(
-                f"the side {got!r} is no whole number (int): it is to be the size of a "
-                "tensor. Round down with // on whole numbers."
+
+
+def _test_wordpiece(function):
+    for kind in (set, dict.fromkeys):  # the real vocabulary is a dictionary
+        for word in WORDS:
+            got = call(function, word, kind(VOCABULARY))
+            if isinstance(got, tuple):
+                got = list(got)
+            compare(got, _wordpiece(word, VOCABULARY), f"the pieces of {word!r}")
+
+
+# 03.2 what a divisor does to the weights
+
+
+def _mean_largest_weight(q, k, power):
+    scores = q @ k.T / q.shape[-1] ** power  # (queries, keys)
+    return scores.softmax(-1).max(-1).values.mean()
+
+
+def _softmax_over_queries(q, k, power):
+    return (q @ k.T / q.shape[-1] ** power).softmax(0).max(-1).values.mean()
+
+
+def _multiplied(q, k, power):
+    return (q @ k.T * q.shape[-1] ** power).softmax(-1).max(-1).values.mean()
+
+
+def _by_number_of_keys(q, k, power):
+    return (q @ k.T / k.shape[0] ** power).softmax(-1).max(-1).values.mean()
+
+
+def _queries_throughout(q, k, power):
+    return (q @ k.T / q.shape[-1] ** power).softmax(0).max(0).values.mean()
+
+
+def _power_ignored(q, k, power):
+    return (q @ k.T / math.sqrt(q.shape[-1])).softmax(-1).max(-1).values.mean()
+
+
+def _undivided(q, k, power):
+    return (q @ k.T).softmax(-1).max(-1).values.mean()
+
+
+def _largest_of_all(q, k, power):
+    return (q @ k.T / q.shape[-1] ** power).softmax(-1).max()
+
+
+def _test_largest(function):
+    generator = torch.Generator().manual_seed(2)
+    for queries, keys, dim in ((5, 3, 4), (7, 10, 16)):
+        q = torch.randn(queries, dim, generator=generator)  # (queries, dim)
+        k = torch.randn(keys, dim, generator=generator)  # (keys, dim)
+        for power in (0, 0.5, 1):
+            got = call(function, q, k, power)
+            got = got.item() if isinstance(got, torch.Tensor) and got.numel() == 1 else got
+            compare(
+                got,
+                _mean_largest_weight(q, k, power).item(),
+                f"the mean largest weight for dim = {dim}, power = {power}",
             )
 
 
-# 03.2 the receptive field
+# 03.3 causal attention
 
 
-def _receptive_field(layers):
-    seen, step = 1, 1
-    for kernel, stride in layers:
-        seen, step = seen + (kernel - 1) * step, step * stride
-    return seen
+def _causal_attention(q, k, v):
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (..., words, words)
+    before = causal_mask(q.shape[-2])  # (words, words)
+    return scores.masked_fill(~before, -torch.inf).softmax(-1) @ v  # (..., words, dim)
 
 
-def _no_strides(layers):
-    return 1 + sum(kernel - 1 for kernel, _ in layers)
+def _causal_by(mask):
+    def attention(q, k, v):
+        scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+        return scores.masked_fill(~mask(q.shape[-2]), -torch.inf).softmax(-1) @ v
+
+    return attention
 
 
-def _stride_first(layers):
-    seen, step = 1, 1
-    for kernel, stride in layers:
-        step *= stride
-        seen += (kernel - 1) * step
-    return seen
+def _masked_after_softmax(q, k, v):
+    weights = (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(-1)
+    return weights.tril() @ v
 
 
-def _whole_kernels(layers):
-    seen, step = 1, 1
-    for kernel, stride in layers:
-        seen, step = seen + kernel * step, step * stride
-    return seen
+def _zero_scores(q, k, v):
+    scores = (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).tril()
+    return scores.softmax(-1) @ v
 
 
-def _strides_added(layers):
-    seen, step = 1, 1
-    for kernel, stride in layers:
-        seen, step = seen + (kernel - 1) * step, step + stride - 1
-    return seen
+def _causal_undivided(q, k, v):
+    return _causal_attention(q * math.sqrt(q.shape[-1]), k, v)
 
 
-def _from_the_last(layers):
-    return _receptive_field(layers[::-1])
+def _all_axes_reversed(q, k, v):
+    scores = q @ k.permute(*reversed(range(k.ndim))) / math.sqrt(q.shape[-1])
+    return scores.masked_fill(~causal_mask(q.shape[-2]), -torch.inf).softmax(-1) @ v
 
 
-def _from_zero(layers):
-    return _receptive_field(layers) - 1
+def _over_queries(q, k, v):
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    return scores.masked_fill(~causal_mask(q.shape[-2]), -torch.inf).softmax(-2) @ v
 
 
-STACKS = (
-    [(3, 1)],
-    [(3, 1), (3, 1)],
-    [(3, 1), (2, 2), (3, 1), (2, 2)],
-    [(7, 2), (3, 2), (3, 1)],
-    [(16, 16)],
-    [(1, 1)],
-    [(1, 2), (3, 1)],
-    [(3, 2), (3, 2), (3, 2), (3, 2)],
-)
+def _leaking(q, k, v):
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    return scores.masked_fill(~causal_mask(q.shape[-2]), -10.0).softmax(-1) @ v
 
 
-def _test_receptive_field(function):
-    for layers in STACKS:
-        compare(number(call(function, layers)), _receptive_field(layers), f"the field of {layers}")
+_no_future_mask = _causal_by(lambda n: torch.ones(n, n, dtype=torch.bool))
+_future_only = _causal_by(lambda n: torch.ones(n, n, dtype=torch.bool).triu())
+_not_itself = _causal_by(lambda n: torch.ones(n, n, dtype=torch.bool).tril(-1))
+_one_ahead = _causal_by(lambda n: torch.ones(n, n, dtype=torch.bool).tril(1))
 
 
-# 03.3 a residual block
-
-
-def _residual_block(x, conv1, conv2):
-    return (x + conv2(conv1(x).relu())).relu()
-
-
-def _not_added(x, conv1, conv2):
-    return conv2(conv1(x).relu()).relu()
-
-
-def _relu_before_the_sum(x, conv1, conv2):
-    return x + conv2(conv1(x).relu()).relu()
-
-
-def _no_last_relu(x, conv1, conv2):
-    return x + conv2(conv1(x).relu())
-
-
-def _no_inner_relu(x, conv1, conv2):
-    return (x + conv2(conv1(x))).relu()
-
-
-def _three_relus(x, conv1, conv2):
-    return (x + conv2(conv1(x).relu()).relu()).relu()
-
-
-def _adds_the_inner(x, conv1, conv2):
-    h = conv1(x).relu()
-    return (h + conv2(h)).relu()
-
-
-def _test_residual(function):
+def _test_causal(function):
     generator = torch.Generator().manual_seed(3)
-    x = torch.randn(2, 4, 5, 5, generator=generator)  # (images, channels, rows, columns)
-    w1, w2 = 0.3 * torch.randn(2, 4, 4, 3, 3, generator=generator)  # (4, 4, 3, 3) each
-
-    def conv1(h):
-        return F.conv2d(h, w1, padding=1)  # (images, 4, rows, columns)
-
-    def conv2(h):
-        return F.conv2d(h, w2, padding=1)  # (images, 4, rows, columns)
-
-    compare(call(function, x, conv1, conv2), _residual_block(x, conv1, conv2), "the block's output")
+    for shape in ((5, 4), (2, 3, 6, 8)):
+        q, k, v = (torch.randn(shape, generator=generator) for _ in "qkv")  # (..., words, dim)
+        got = call(function, q, k, v)
+        if isinstance(got, torch.Tensor) and got.shape == q.shape and got[..., 0, :].isnan().all():
+            raise Feedback("the first word's state is nan: it reads nothing. It may read itself.")
+        compare(got, _causal_attention(q, k, v), f"the output for tensors of shape {shape}")
 
 
-# 03.4 frozen means eval mode too
+# 03.4 one mask, three conventions
 
 
-class _Model(nn.Module):
-    """A backbone with BN and dropout, and a head with dropout."""
-
-    def __init__(self):
-        super().__init__()
-        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5))
-        self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 2))
-
-    def forward(self, images):
-        return self.head(self.backbone(images).mean((2, 3)))  # (images, 2)
+def _masks_for(mask):
+    keep = mask[:, None, None, :]  # (batch, 1, 1, words)
+    added = torch.zeros(keep.shape).masked_fill(~keep, -torch.inf)  # (batch, 1, 1, words)
+    return keep, ~mask, added
 
 
-def _start_epoch(model):
-    model.train()
-    model.backbone.requires_grad_(False)
-    model.backbone.eval()
+def _all_the_same_sense(mask):
+    keep, leave_out, added = _masks_for(mask)
+    return keep, ~leave_out, added
 
 
-def _only_weights(model):
-    for p in model.backbone.parameters():
-        p.requires_grad = False
-    model.train()
+def _wrong_masks(mask):
+    keep = mask[:, None, None, :]  # (batch, 1, 1, words)
+    return keep, mask, keep.float()
 
 
-def _eval_too_early(model):
-    model.backbone.requires_grad_(False)
-    model.backbone.eval()
-    model.train()
+def _all_inverted(mask):
+    return _masks_for(~mask)
 
 
-def _all_in_eval(model):
-    model.backbone.requires_grad_(False)
-    model.eval()
+def _ones_added(mask):
+    keep, leave_out, _ = _masks_for(mask)
+    return keep, leave_out, keep.float()
 
 
-def _only_eval(model):
-    model.train()
-    model.backbone.eval()
+def _zero_times_inf(mask):
+    keep, leave_out, _ = _masks_for(mask)
+    return keep, leave_out, (~keep).float() * -torch.inf
 
 
-def _only_parts_train(model):
-    model.backbone.requires_grad_(False)
-    model.eval()
-    model.head.train()
+def _test_masks(function):
+    for mask in (torch.arange(4) < torch.tensor([[4], [2], [1]]), torch.tensor([[True, False]])):
+        got = call(function, mask)
+        if not isinstance(got, (tuple, list)) or len(got) != 3:
+            raise Feedback("expected three masks: for SDPA, for nn.MultiheadAttention, and to add.")
+        if all(isinstance(part, torch.Tensor) for part in got) and got[2].isnan().any():
+            raise Feedback("the mask to add holds nan: 0 times infinity. Fill, don't multiply.")
+        keep, leave_out, added = _masks_for(mask)
+        compare(got[0], keep, "the mask for SDPA")
+        compare(got[1], leave_out, "the mask for nn.MultiheadAttention")
+        compare(_hidden_alike(got[2], keep), added, "the mask to add")
 
 
-def _no_gradients_at_all(model):
-    _start_epoch(model)
-    torch.set_grad_enabled(False)
-
-
-def _all_frozen(model):
-    model.train()
-    model.requires_grad_(False)
-    model.backbone.eval()
-
-
-def _test_start_epoch(function):
-    if not callable(function):
-        raise Feedback("expected a function.")
-    for mode in (True, False):
-        model = _Model().train(mode)
-        function(model)
-        names = [name for name, module in model.backbone.named_modules() if module.training]
-        if names:
-            raise Feedback(
-                "the backbone is in train mode, or parts of it are: BN would use each batch's "
-                "statistics and keep them, and dropout would drop."
-            )
-        if not (model.head.training and model.head[0].training):
-            raise Feedback("the head is in eval mode: its dropout does nothing.")
-        if not model.training:
-            raise Feedback(
-                "`model` itself is in eval mode. A model may hold more than a backbone and "
-                "a head: call model.train() first."
-            )
-        if any(p.requires_grad for p in model.backbone.parameters()):
-            raise Feedback("the backbone's weights still get gradients.")
-        if not all(p.requires_grad for p in model.head.parameters()):
-            raise Feedback("the head's weights get no gradient: nothing would be learnt.")
-        before = model.backbone.get_buffer("1.running_mean").clone()  # (4,)
-        model(torch.rand(2, 3, 6, 6))
-        if not torch.equal(before, model.backbone.get_buffer("1.running_mean")):
-            raise Feedback("the running means of the frozen BN still move.")
-        if not torch.is_grad_enabled():
-            torch.set_grad_enabled(True)
-            raise Feedback(
-                "gradients are off for everything, the head too: freeze the backbone's "
-                "weights only."
-            )
-
-
-# 03.6 patches
-
-
-def _patch_embed(images, weight, bias):
-    patch = weight.shape[-1]
-    cut = F.unfold(images, patch, stride=patch).transpose(1, 2)  # (images, patches, 3 * patch**2)
-    return cut @ weight.flatten(1).T + bias  # (images, patches, dim)
-
-
-def _plain_reshape(images, weight, bias):
-    cut = images.reshape(len(images), -1, weight[0].numel())
-    return cut @ weight.flatten(1).T + bias
-
-
-def _columns_first(images, weight, bias):
-    _, _, height, width = images.shape
-    patch = weight.shape[-1]
-    grid = _patch_embed(images, weight, bias).unflatten(1, (height // patch, width // patch))
-    return grid.transpose(1, 2).flatten(1, 2)
-
-
-def _channels_last(images, weight, bias):
-    n, channels, height, width = images.shape
-    patch = weight.shape[-1]
-    cut = images.reshape(n, channels, height // patch, patch, width // patch, patch)
-    cut = cut.permute(0, 2, 4, 3, 5, 1).reshape(n, -1, channels * patch * patch)
-    return cut @ weight.flatten(1).T + bias
-
-
-def _no_bias(images, weight, bias):
-    return _patch_embed(images, weight, 0 * bias)
-
-
-def _dim_first(images, weight, bias):
-    return _patch_embed(images, weight, bias).transpose(1, 2)
-
-
-def _pixels_turned(images, weight, bias):
-    return _patch_embed(images, weight.transpose(2, 3), bias)
-
-
-def _weight_reshaped(images, weight, bias):
-    patch = weight.shape[-1]
-    cut = F.unfold(images, patch, stride=patch).transpose(1, 2)
-    return cut @ weight.reshape(-1, len(weight)) + bias
-
-
-def _test_patch_embed(function):
-    generator = torch.Generator().manual_seed(6)
-    for n, height, width, patch, dim in ((2, 8, 8, 4, 6), (3, 12, 8, 4, 5), (1, 4, 12, 2, 7)):
-        images = torch.rand(n, 3, height, width, generator=generator)  # (images, 3, h, w)
-        weight = torch.randn(dim, 3, patch, patch, generator=generator)  # (dim, 3, patch, patch)
-        bias = torch.randn(dim, generator=generator)  # (dim,)
-        compare(
-            call(function, images, weight, bias),
-            _patch_embed(images, weight, bias),
-            f"the patches of pictures of {height}x{width}, patch {patch}",
+def _hidden_alike(add, keep):
+    """The mask to add, with every number so low that it hides taken for -inf."""
+    if not (isinstance(add, torch.Tensor) and add.is_floating_point() and add.shape == keep.shape):
+        return add
+    add = add.masked_fill(add <= -1e4, -torch.inf)  # (batch, 1, 1, words)
+    weak = add[~keep & (add != -torch.inf)]  # (places that aren't hidden,)
+    if len(weak):
+        raise Feedback(
+            "the mask to add: padding is to get -torch.inf, or a number below -10,000, "
+            f"and gets {weak[0]:g}. Words get 0."
         )
+    return add
+
+
+# 03.5 perplexity
+
+
+def _perplexity(log_p, mask):
+    return torch.exp(-log_p[mask].mean())
+
+
+def _times_the_mask(log_p, mask):
+    return torch.exp(-(log_p * mask).sum() / mask.sum())
+
+
+def _mean_with_padding(log_p, mask):
+    return torch.exp(-(log_p * mask).mean())
+
+
+def _of_sentences(log_p, mask):
+    return torch.exp(-(log_p * mask).sum(1) / mask.sum(1)).mean()
+
+
+def _mean_of_means(log_p, mask):
+    return torch.exp((-(log_p * mask).sum(1) / mask.sum(1)).mean())
+
+
+def _positive(log_p, mask):
+    return 1 / _perplexity(log_p, mask)
+
+
+def _in_bits(log_p, mask):
+    return 2 ** torch.log(_perplexity(log_p, mask))
+
+
+def _no_exponential(log_p, mask):
+    return -(log_p * mask).sum() / mask.sum()
+
+
+def _test_perplexity(function):
+    generator = torch.Generator().manual_seed(5)
+    for batch, words in ((1, 4), (3, 6), (40, 9)):
+        log_p = -3 * torch.rand(batch, words, generator=generator)  # (batch, words)
+        lengths = torch.randint(1, words + 1, (batch, 1), generator=generator)  # (batch, 1)
+        mask = torch.arange(words) < lengths  # (batch, words)
+        got = call(function, log_p, mask)
+        impossible = call(function, log_p.masked_fill(~mask, -torch.inf), mask)
+        if isinstance(impossible, (float, torch.Tensor)) and impossible != impossible:
+            raise Feedback(
+                "with a log p of -inf in the padding the result is nan: 0 times infinity. "
+                "Take log_p[mask], don't multiply."
+            )
+        compare(
+            float(got) if isinstance(got, torch.Tensor) and got.numel() == 1 else got,
+            float(_perplexity(log_p, mask)),
+            f"the perplexity of a batch of {batch}",
+        )
+
+
+# 03.7 80/10/10
+
+
+def _corrupt(x, chosen, lot, random, mask_id):
+    shown = torch.where(chosen & (lot < 0.8), mask_id, x)  # (batch, words)
+    shown = torch.where(chosen & (lot >= 0.8) & (lot < 0.9), random, shown)  # (batch, words)
+    return shown, x.masked_fill(~chosen, -100)
+
+
+def _label_zero(x, chosen, lot, random, mask_id):
+    return _corrupt(x, chosen, lot, random, mask_id)[0], x.masked_fill(~chosen, 0)
+
+
+def _all_labels(x, chosen, lot, random, mask_id):
+    return _corrupt(x, chosen, lot, random, mask_id)[0], x
+
+
+def _not_only_chosen(x, chosen, lot, random, mask_id):
+    everywhere = torch.ones_like(chosen)
+    return _corrupt(x, everywhere, lot, random, mask_id)[0], x.masked_fill(~chosen, -100)
+
+
+def _always_mask(x, chosen, lot, random, mask_id):
+    return x.masked_fill(chosen, mask_id), x.masked_fill(~chosen, -100)
+
+
+def _labels_without_kept(x, chosen, lot, random, mask_id):
+    shown, labels = _corrupt(x, chosen, lot, random, mask_id)
+    return shown, labels.masked_fill(shown == x, -100)
+
+
+def _labels_of_shown(x, chosen, lot, random, mask_id):
+    shown, _ = _corrupt(x, chosen, lot, random, mask_id)
+    return shown, shown.masked_fill(~chosen, -100)
+
+
+def _random_over_mask(x, chosen, lot, random, mask_id):
+    shown = torch.where(chosen & (lot < 0.8), mask_id, x)
+    return torch.where(chosen & (lot < 0.9), random, shown), x.masked_fill(~chosen, -100)
+
+
+def _none_kept(x, chosen, lot, random, mask_id):
+    shown = torch.where(chosen & (lot < 0.8), mask_id, x)
+    return torch.where(chosen & (lot >= 0.8), random, shown), x.masked_fill(~chosen, -100)
+
+
+def _test_corrupt(function):
+    generator = torch.Generator().manual_seed(7)
+    x = torch.randint(4, 30, (6, 50), generator=generator)  # (batch, words)
+    random = torch.randint(4, 30, x.shape, generator=generator)  # (batch, words)
+    chosen = torch.rand(x.shape, generator=generator) < 0.4  # (batch, words)
+    lot = torch.rand(x.shape, generator=generator)  # (batch, words)
+    got = call(function, x, chosen, lot, random, 3)
+    if not isinstance(got, (tuple, list)) or len(got) != 2:
+        raise Feedback("expected two tensors: the tokens to show, and the labels.")
+    want = _corrupt(x, chosen, lot, random, 3)
+    if isinstance(got[0], torch.Tensor) and got[0].shape == x.shape:
+        shown, kept, swapped = got[0], chosen & (lot >= 0.9), chosen & (lot >= 0.8) & (lot < 0.9)
+        # which of the two tenths is random doesn't matter: both are as likely
+        if torch.equal(shown[kept], random[kept]) and torch.equal(shown[swapped], x[swapped]):
+            want = (torch.where(kept, random, torch.where(swapped, x, want[0])), want[1])
+    compare(got[0], want[0], "the tokens to show")
+    compare(got[1], want[1], "the labels")
 
 
 EXERCISES = {
     "03.1": Exercise(
-        "The side of a convolution's output",
-        5,
-        1,
-        _output_side,
-        _test_output_side,
+        "WordPiece by longest match",
+        15,
+        2,
+        _wordpiece,
+        _test_wordpiece,
         (
-            "Put dilation * (kernel - 1) + 1 where the formula has K. Padding is on both sides.",
-            "(side + 2 * padding - span) // stride + 1, with span = dilation * (kernel - 1) + 1.",
+            "Keep the place `start` that you have reached. Try the whole rest of the word, then "
+            "the rest without its last letter, and so on, until a piece is in the vocabulary.",
+            "A piece is `word[start:end]`, with '##' in front if start > 0. Take the largest `end` "
+            "that is known and set start = end. If there is none, return ['[UNK]'] at once.",
         ),
         mistakes=(
-            (_padding_once, "The padding lies on both sides of the picture."),
-            (_without_one, "The first start, 0, counts too: plus one."),
-            (_rounded_up, "A window that doesn't fit as a whole is left out: round down."),
-            (_not_dilated, "A dilated kernel spans more pixels than it has entries."),
+            (_shortest_match, "That takes the shortest piece. Begin with the longest."),
+            (_without_marks, "A piece that continues a word begins with ##."),
+            (_unknown_at_the_end, "A word with an unknown rest becomes [UNK] as a whole."),
+            (_no_unknown, "A piece that is not in the vocabulary has no id."),
             (
-                _dilated_kernel,
-                "The last entry isn't followed by a gap: the span is dilation * (kernel - 1) + 1.",
+                _goes_back,
+                "WordPiece never goes back: if the longest piece leads nowhere, the word is [UNK].",
             ),
-            (_true_division, "A side is a whole number: round down with //."),
+            (_mark_anywhere, "A piece with ## can't begin a word."),
         ),
     ),
     "03.2": Exercise(
-        "The receptive field",
+        "What the divisor does",
         10,
-        2,
-        _receptive_field,
-        _test_receptive_field,
+        1,
+        _mean_largest_weight,
+        _test_largest,
         (
-            "Keep two numbers: what is seen, and how far apart neighbours lie. Both begin with 1.",
-            "In each layer first seen += (kernel - 1) * step, then step *= stride.",
+            "Scores are q @ k.T, divided by q.shape[-1] ** power. Over which axis is the softmax?",
+            "Each query weighs the keys, so the softmax runs over the last axis. Then "
+            ".max(-1).values.mean().",
         ),
         mistakes=(
-            (_no_strides, "After a stride, neighbours lie further apart: the steps multiply."),
-            (_stride_first, "A layer's own stride counts only for the layers behind it."),
-            (_whole_kernels, "A kernel of K adds K - 1 neighbours: one of them is seen already."),
-            (_strides_added, "Two strides of 2 give a step of 4: multiply them."),
-            (_from_zero, "One pixel sees itself: begin with 1."),
-            (
-                _from_the_last,
-                "The first layer comes first: a stride counts for the layers behind it.",
-            ),
+            (_softmax_over_queries, "The softmax runs over the keys, so that rows add up to 1."),
+            (_multiplied, "Divide by the power of the width; you multiplied."),
+            (_by_number_of_keys, "The width is q.shape[-1], not the number of keys."),
+            (_largest_of_all, "Take the largest weight of each query, then the mean of those."),
+            (_queries_throughout, "Softmax and maximum both run over the keys, the last axis."),
+            (_power_ignored, "`power` isn't used: divide by q.shape[-1] ** power."),
+            (_undivided, "The scores aren't divided: by q.shape[-1] ** power."),
         ),
     ),
     "03.3": Exercise(
-        "A residual block",
+        "Causal attention",
         10,
-        1,
-        _residual_block,
-        _test_residual,
+        2,
+        _causal_attention,
+        _test_causal,
         (
-            "F is conv2 of the relu of conv1. Add x to it, then one more relu.",
-            "Two ReLUs: one between the convolutions, one behind the sum. What is added is x as it "
-            "came in.",
+            "Scores are q @ k.transpose(-2, -1), divided by the root of the width. Row i of the "
+            "mask belongs to the query i; it may look at the columns 0 to i.",
+            "With words = q.shape[-2], torch.ones(words, words, dtype=torch.bool).tril() is that "
+            "mask. Where it is False the score becomes -torch.inf, before the softmax.",
         ),
         mistakes=(
-            (_not_added, "x isn't added: that is a plain network."),
+            (_no_future_mask, "Every word still reads those that follow it."),
+            (_future_only, "Each word reads what follows it: the triangle is the wrong one."),
+            (_not_itself, ""),
+            (_one_ahead, "Each word reads one word too far: the very word that it is to predict."),
             (
-                _relu_before_the_sum,
-                "The last ReLU comes behind the sum. Before it, F could only add, never take away.",
+                _masked_after_softmax,
+                "After the softmax it is too late: the rows no longer add up to 1.",
             ),
-            (_no_last_relu, "The ReLU behind the sum is missing."),
-            (_no_inner_relu, "Without a ReLU between them the two convolutions are one."),
+            (_zero_scores, "A score of 0 is not 'no weight': exp(0) = 1. It must be -inf."),
+            (_causal_undivided, "The scores aren't divided by the root of the width."),
             (
-                _adds_the_inner,
-                "What came into the block is added, not what the first convolution made of it.",
+                _all_axes_reversed,
+                "`.T` turns all axes round. There may be axes in front: k.transpose(-2, -1).",
             ),
-            (_three_relus, "F ends with the second convolution: no ReLU before the sum."),
+            (_over_queries, "The softmax runs over the keys, the last axis."),
+            (_leaking, "A finite score leaves a weight: exp(-10) isn't 0. Use -torch.inf."),
         ),
     ),
     "03.4": Exercise(
-        "Frozen means eval mode, too",
+        "One mask, three conventions",
         10,
         2,
-        _start_epoch,
-        _test_start_epoch,
+        _masks_for,
+        _test_masks,
         (
-            "model.train() reaches every module inside. What has to come after it?",
-            "model.train(), then model.backbone.requires_grad_(False) and model.backbone.eval().",
+            "SDPA's boolean mask has our sense, nn.MultiheadAttention's has the opposite one, and "
+            "a mask of floats is added to the scores.",
+            "Two of the three need nothing but `~` and new axes (`[:, None, None, :]`). For the "
+            "third begin with zeros and fill.",
         ),
         mistakes=(
-            (_only_weights, ""),
-            (_eval_too_early, ""),
-            (_all_in_eval, ""),
-            (_only_eval, ""),
-            (_all_frozen, ""),
-            (_only_parts_train, ""),
-            (_no_gradients_at_all, ""),
+            (_all_the_same_sense, "In nn.MultiheadAttention True means: leave this one out."),
+            (_all_inverted, "Everything is the wrong way round."),
+            (_ones_added, "Adding 1 to words' scores hardly hides the padding: add 0, and -inf."),
+            (_zero_times_inf, ""),
+            (
+                _wrong_masks,
+                "That is `wrong_masks`: in nn.MultiheadAttention True means leave this "
+                "one out, and a mask to add has 0 for words, -inf for padding.",
+            ),
         ),
     ),
     "03.5": Exercise(
-        "Predict the probe on raw pixels",
-        2,
+        "Perplexity",
+        5,
         1,
-        40,
-        prediction(0, 100, "%"),
+        _perplexity,
+        _test_perplexity,
         (
-            "A linear map adds up pixels with fixed weights, wherever the thing is. Against that: "
-            "it has 768 of them for each shape.",
-            "Circles, squares, triangles and crosses of one size differ in how many pixels they "
-            "fill.",
+            "It is the exponential of the mean loss over all tokens. Padding isn't a token.",
+            "log_p[mask] holds the tokens only. Mean, negate, torch.exp.",
+        ),
+        mistakes=(
+            (_mean_with_padding, "Padding was counted as tokens: divide by mask.sum()."),
+            (
+                _of_sentences,
+                "That is the mean over texts of their perplexities. Long texts count "
+                "for more: sum over all tokens first.",
+            ),
+            (_positive, "The sign is missing: a perplexity is at least 1."),
+            (_in_bits, "log_p is in nat, so the base is e."),
+            (_no_exponential, "That is the loss. Its exponential is wanted."),
+            (_times_the_mask, ""),
+            (_mean_of_means, "That gives each text the same weight. Sum over all tokens first."),
         ),
     ),
     "03.6": Exercise(
-        "Patches are a convolution",
-        15,
-        2,
-        _patch_embed,
-        _test_patch_embed,
+        "Predict the loss on 200 sentences",
+        3,
+        1,
+        0.8,
+        prediction(0, 5, "nat"),
         (
-            "reshape cuts each side in two: (images, 3, rows, patch, columns, patch). Bring the "
-            "axes of one patch together with permute, before you flatten.",
-            "permute(0, 2, 4, 1, 3, 5), reshape to (images, patches, 3 * patch * patch), then "
-            "@ weight.flatten(1).T + bias.",
-        ),
-        mistakes=(
-            (_plain_reshape, "A plain reshape cuts rows of pixels, not squares: permute first."),
-            (_columns_first, "Patches go row by row: from the left to the right, then down."),
-            (
-                _channels_last,
-                "In the weight the channel comes first: (dim, 3, patch, patch). "
-                "Flatten the patch in the same order.",
-            ),
-            (_no_bias, "The bias is missing."),
-            (_dim_first, "The shape is (images, patches, dim): dim comes last."),
-            (
-                _pixels_turned,
-                "Inside each patch rows and columns are exchanged: of the two axes of "
-                "length `patch` the row comes first.",
-            ),
-            (_weight_reshaped, "reshape doesn't transpose: weight.flatten(1).T."),
+            "The grammar's entropy is 1.02 nat a token. Does it bound the loss on these 200 "
+            "sentences?",
+            "Imagine a model that knows the list by heart: each sentence then has the probability "
+            "1 / 200. How many nat is that a sentence, and about how many a token, at 8 or 9 "
+            "tokens a sentence?",
         ),
     ),
     "03.7": Exercise(
-        "Which stem?",
+        "Masking 80/10/10",
+        10,
+        2,
+        _corrupt,
+        _test_corrupt,
+        (
+            "lot < 0.8 holds for 80 % of the chosen tokens, 0.8 <= lot < 0.9 for 10 %.",
+            "torch.where(chosen & (lot < 0.8), mask_id, x), then once more for the random ones. "
+            "The labels are x.masked_fill(~chosen, -100).",
+        ),
+        mistakes=(
+            (_label_zero, "Label 0 is a token, which would be learnt. What is left out is -100."),
+            (_all_labels, "Tokens that weren't chosen must have the label -100."),
+            (_not_only_chosen, "Only chosen tokens may change."),
+            (_always_mask, "Every chosen token became the mask."),
+            (_labels_without_kept, "The tokens that stay as they are have labels, too."),
+            (_labels_of_shown, "The labels are the words of `x`, not those shown."),
+            (
+                _random_over_mask,
+                "lot < 0.9 also holds where lot < 0.8: the random words overwrite the masks.",
+            ),
+            (_none_kept, "A tenth of the chosen tokens stays as it is."),
+        ),
+    ),
+    "03.8": Exercise(
+        "Which training finds mistakes?",
         5,
         2,
-        "c",
+        "b",
         choice(
-            "c",
+            "b",
             {
-                "a": "2,000 pictures are few for a ViT from scratch: see the table above.",
-                "b": "The mean over patches has forgotten the places, and the question is about "
-                "them.",
-                "d": "11 million weights from scratch meet 2,000 pictures, and its stem leaves "
-                "four patches of 64x64 pixels.",
+                "a": "In the third column it is about level with b, but its state of a word tells "
+                "the word far less often: second column.",
+                "c": "It misses several times as many wrong words as b: it has seen only right "
+                "words in the open.",
             },
         ),
         (
-            "Two things are asked for: features that few labels can't give, and places.",
-            "Which option has real features and keeps the grid?",
+            "Begin with the third column. How large are the differences beside their ±?",
+            "Two rows are about level there. Which of these two tells the word better, in the "
+            "second column?",
         ),
-        mistakes=(("a", ""), ("b", ""), ("d", "")),
+        mistakes=(("a", ""), ("c", ""), ("d", "")),
     ),
 }

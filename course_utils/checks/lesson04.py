@@ -1,385 +1,498 @@
-"""Lesson 04: the joint representation h = Transformer(x, v)."""
+"""Lesson 04: visual features."""
 
-import math
-
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from course_utils.checks.feedback import Exercise, Feedback, call, compare, prediction
-from course_utils.models.joint import joint_mask
+from course_utils.checks.feedback import (
+    Exercise,
+    Feedback,
+    call,
+    choice,
+    compare,
+    number,
+    prediction,
+)
 
-# 04.1 the spread of scores
-
-
-def _score_std(dim, sigma_q, sigma_k):
-    return sigma_q * sigma_k
-
-
-def _test_score_std(function):
-    for dim, sigma_q, sigma_k in ((64, 0.5, 3.0), (16, 2.0, 2.0), (1, 1.0, 1.0), (400, 1.0, 1.5)):
-        compare(
-            call(function, dim, sigma_q, sigma_k),
-            _score_std(dim, sigma_q, sigma_k),
-            f"the standard deviation for dim = {dim}, sigma_q = {sigma_q}, sigma_k = {sigma_k}",
-        )
+# 04.1 the side of an output
 
 
-# 04.2 an inverted mask
+def _output_side(side, kernel, stride=1, padding=0, dilation=1):
+    return (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
-def _attend(attention, h, mask):
-    return attention(h, h, h, key_padding_mask=~mask, need_weights=False)[0]
+def _padding_once(side, kernel, stride=1, padding=0, dilation=1):
+    return (side + padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
-def _inverted(attention, h, mask):
-    return attention(h, h, h, key_padding_mask=mask, need_weights=False)[0]
+def _without_one(side, kernel, stride=1, padding=0, dilation=1):
+    return (side + 2 * padding - dilation * (kernel - 1) - 1) // stride
 
 
-def _no_mask(attention, h, mask):
-    return attention(h, h, h, need_weights=False)[0]
+def _rounded_up(side, kernel, stride=1, padding=0, dilation=1):
+    return -(-(side + 2 * padding - dilation * (kernel - 1) - 1) // stride) + 1
 
 
-def _zeroed_keys(attention, h, mask):
-    kept = h * mask[..., None]
-    return attention(h, kept, kept, need_weights=False)[0]
+def _not_dilated(side, kernel, stride=1, padding=0, dilation=1):
+    return (side + 2 * padding - kernel) // stride + 1
 
 
-def _zeroed_output(attention, h, mask):
-    return attention(h, h, h, need_weights=False)[0] * mask[..., None]
+def _dilated_kernel(side, kernel, stride=1, padding=0, dilation=1):
+    return (side + 2 * padding - dilation * kernel) // stride + 1
 
 
-def _test_attend(function):
-    with torch.random.fork_rng():
-        torch.manual_seed(4)
-        attention = nn.MultiheadAttention(8, 2, batch_first=True).eval()
-        h = torch.randn(3, 6, 8)
-    mask = torch.arange(6) < torch.tensor([6, 4, 2])[:, None]
-    with torch.no_grad():
-        want, got = _attend(attention, h, mask), call(function, attention, h, mask)
-        if isinstance(got, tuple):
-            raise Feedback("expected the new h alone; nn.MultiheadAttention returns a pair.")
-        if isinstance(got, torch.Tensor) and got.shape == want.shape and got[0].isnan().any():
-            raise Feedback(
-                "the new h is nan for a sentence without padding: each of its positions is masked, "
-                "so the softmax has nothing to weigh."
-            )
-        if isinstance(got, torch.Tensor) and got.shape == want.shape:  # nobody reads the padding's
-            got, want = got[mask], want[mask]  # (words of all sentences, dim)
-        compare(got, want, "the new h of the words", atol=1e-4)
+def _true_division(side, kernel, stride=1, padding=0, dilation=1):
+    return (side + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1
 
 
-# 04.3 joint mask
-
-
-def _test_joint_mask(function):
-    mask = torch.tensor([[True, True, True, False], [True, False, False, False]])
-    got = call(function, mask, 3)
-    if isinstance(got, torch.Tensor) and got.ndim == 2 and got.shape == (2, 7):
-        if got.dtype != torch.bool:
-            raise Feedback(f"the joint mask: expected bool values, got {got.dtype}.")
-        if torch.equal(got, torch.cat([joint_mask(mask, 3)[:, 4:], mask], 1)):
-            raise Feedback("the joint mask: the patches come first. In h the words do.")
-        if not got[:, 4:].any():
-            raise Feedback("the joint mask: no patch may be attended to, so no picture is seen.")
-    compare(got, joint_mask(mask, 3), "the joint mask for 4 words and 3 patches")
-    compare(call(function, mask, 5), joint_mask(mask, 5), "the joint mask for 5 patches")
-
-
-# 04.4 count parameters
-
-
-def _count(dim, layers, mlp_dim, vocab_size, max_words, visual_dim, patches):
-    tables = (vocab_size + max_words + 2 + patches) * dim
-    project = visual_dim * dim + dim
-    attention = 4 * (dim * dim + dim)
-    mlp = dim * mlp_dim + mlp_dim + mlp_dim * dim + dim
-    norms = 2 * 2 * dim
-    return tables + project + layers * (attention + mlp + norms) + 2 * dim
-
-
-def _without_biases(dim, layers, mlp_dim, vocab_size, max_words, visual_dim, patches):
-    tables = (vocab_size + max_words + 2 + patches) * dim
-    layer = 4 * dim * dim + 2 * dim * mlp_dim + 4 * dim
-    return tables + visual_dim * dim + layers * layer + 2 * dim
-
-
-def _without_out(dim, layers, mlp_dim, *rest):
-    return _count(dim, layers, mlp_dim, *rest) - layers * (dim * dim + dim)
-
-
-def _without_types(dim, *rest):
-    return _count(dim, *rest) - 2 * dim
-
-
-def _one_norm_a_layer(dim, layers, *rest):
-    return _count(dim, layers, *rest) - layers * 2 * dim
-
-
-def _without_attention_biases(dim, layers, *rest):
-    return _count(dim, layers, *rest) - layers * 4 * dim
-
-
-def _without_mlp_biases(dim, layers, mlp_dim, *rest):
-    return _count(dim, layers, mlp_dim, *rest) - layers * (mlp_dim + dim)
-
-
-def _without_places(dim, layers, mlp_dim, vocab_size, max_words, visual_dim, patches):
-    return _count(dim, layers, mlp_dim, vocab_size, max_words, visual_dim, patches) - patches * dim
-
-
-def _without_projection_bias(dim, *rest):
-    return _count(dim, *rest) - dim
-
-
-def _without_norms(dim, layers, *rest):
-    return _count(dim, layers, *rest) - layers * 4 * dim - 2 * dim
-
-
-SIZES = (
-    (8, 3, 16, 10, 5, 6, 4),
-    (64, 2, 128, 39, 32, 64, 16),
-    (768, 12, 3072, 30522, 40, 3072, 144),
+CONVOLUTIONS = (
+    (64, 16, 16, 0, 1),
+    (64, 3, 1, 1, 1),
+    (64, 7, 2, 3, 1),
+    (17, 3, 2, 0, 1),
+    (18, 3, 2, 1, 1),
+    (32, 3, 1, 0, 2),
+    (20, 5, 3, 2, 2),
+    (9, 1, 2, 0, 1),
+    (9, 1, 2, 1, 1),
 )
 
 
-def _test_count(function):
-    for sizes in SIZES:
-        got = call(function, *sizes)
-        if isinstance(got, float) and got.is_integer():
-            got = int(got)
+def _test_output_side(function):
+    compare(
+        number(call(function, 17, 3)), 15, "the side for side 17, kernel 3, and nothing else given"
+    )
+    for side, kernel, stride, padding, dilation in CONVOLUTIONS:
+        got = number(call(function, side, kernel, stride, padding, dilation))
         compare(
             got,
-            _count(*sizes),
-            "the number of parameters for (dim, layers, mlp_dim, vocab_size, max_words, "
-            f"visual_dim, patches) = {sizes}",
-            atol=1e-12,
+            _output_side(side, kernel, stride, padding, dilation),
+            f"the side for side {side}, kernel {kernel}, stride {stride}, padding {padding}, "
+            f"dilation {dilation}",
         )
+        if not isinstance(got, (int, np.integer)):
+            raise Feedback(
+                f"the side {got!r} is no whole number (int): it is to be the size of a "
+                "tensor. Round down with // on whole numbers."
+            )
 
 
-# 04.5 cross-attention
+# 04.2 the receptive field
 
 
-def _cross_attention(h, context, w_q, w_k, w_v):
-    q, k, v = h @ w_q, context @ w_k, context @ w_v
-    return (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(-1) @ v
+def _receptive_field(layers):
+    seen, step = 1, 1
+    for kernel, stride in layers:
+        seen, step = seen + (kernel - 1) * step, step * stride
+    return seen
 
 
-def _self_attention(h, context, w_q, w_k, w_v):
-    return _cross_attention(h, h, w_q, w_k, w_v)
+def _no_strides(layers):
+    return 1 + sum(kernel - 1 for kernel, _ in layers)
 
 
-def _patches_ask(h, context, w_q, w_k, w_v):
-    return _cross_attention(context, h, w_q, w_k, w_v)
+def _stride_first(layers):
+    seen, step = 1, 1
+    for kernel, stride in layers:
+        step *= stride
+        seen += (kernel - 1) * step
+    return seen
 
 
-def _no_scale(h, context, w_q, w_k, w_v):
-    return (h @ w_q @ (context @ w_k).transpose(-2, -1)).softmax(-1) @ (context @ w_v)
+def _whole_kernels(layers):
+    seen, step = 1, 1
+    for kernel, stride in layers:
+        seen, step = seen + kernel * step, step * stride
+    return seen
 
 
-def _softmax_over_words(h, context, w_q, w_k, w_v):
-    q, k, v = h @ w_q, context @ w_k, context @ w_v
-    return (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(-2) @ v
+def _strides_added(layers):
+    seen, step = 1, 1
+    for kernel, stride in layers:
+        seen, step = seen + (kernel - 1) * step, step + stride - 1
+    return seen
 
 
-def _scale_by_patches(h, context, w_q, w_k, w_v):
-    q, k, v = h @ w_q, context @ w_k, context @ w_v
-    return (q @ k.transpose(-2, -1) / math.sqrt(k.shape[-2])).softmax(-1) @ v
+def _from_the_last(layers):
+    return _receptive_field(layers[::-1])
 
 
-def _transposed(h, context, w_q, w_k, w_v):
-    return _cross_attention(h, context, w_q.T, w_k.T, w_v.T)
+def _from_zero(layers):
+    return _receptive_field(layers) - 1
 
 
-def _with_residual(h, context, w_q, w_k, w_v):
-    return h + _cross_attention(h, context, w_q, w_k, w_v)
+STACKS = (
+    [(3, 1)],
+    [(3, 1), (3, 1)],
+    [(3, 1), (2, 2), (3, 1), (2, 2)],
+    [(7, 2), (3, 2), (3, 1)],
+    [(16, 16)],
+    [(1, 1)],
+    [(1, 2), (3, 1)],
+    [(3, 2), (3, 2), (3, 2), (3, 2)],
+)
 
 
-def _without_softmax(h, context, w_q, w_k, w_v):
-    q, k, v = h @ w_q, context @ w_k, context @ w_v
-    return q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]) @ v
+def _test_receptive_field(function):
+    for layers in STACKS:
+        compare(number(call(function, layers)), _receptive_field(layers), f"the field of {layers}")
 
 
-def _test_cross(function):
-    generator = torch.Generator().manual_seed(5)
-    h = torch.randn(2, 3, 8, generator=generator)  # (batch, words, dim)
-    context = torch.randn(2, 5, 8, generator=generator)  # (batch, patches, dim)
-    w_q, w_k, w_v = torch.randn(3, 8, 8, generator=generator) / 2
-    got = call(function, h, context, w_q, w_k, w_v)
-    if isinstance(got, torch.Tensor) and got.shape == (2, 5, 8):
-        raise Feedback(
-            "there is one vector for each patch. Queries come from h: one for each word."
+# 04.3 a residual block
+
+
+def _residual_block(x, conv1, conv2):
+    return (x + conv2(conv1(x).relu())).relu()
+
+
+def _not_added(x, conv1, conv2):
+    return conv2(conv1(x).relu()).relu()
+
+
+def _relu_before_the_sum(x, conv1, conv2):
+    return x + conv2(conv1(x).relu()).relu()
+
+
+def _no_last_relu(x, conv1, conv2):
+    return x + conv2(conv1(x).relu())
+
+
+def _no_inner_relu(x, conv1, conv2):
+    return (x + conv2(conv1(x))).relu()
+
+
+def _three_relus(x, conv1, conv2):
+    return (x + conv2(conv1(x).relu()).relu()).relu()
+
+
+def _adds_the_inner(x, conv1, conv2):
+    h = conv1(x).relu()
+    return (h + conv2(h)).relu()
+
+
+def _test_residual(function):
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(2, 4, 5, 5, generator=generator)  # (images, channels, rows, columns)
+    w1, w2 = 0.3 * torch.randn(2, 4, 4, 3, 3, generator=generator)  # (4, 4, 3, 3) each
+
+    def conv1(h):
+        return F.conv2d(h, w1, padding=1)  # (images, 4, rows, columns)
+
+    def conv2(h):
+        return F.conv2d(h, w2, padding=1)  # (images, 4, rows, columns)
+
+    compare(call(function, x, conv1, conv2), _residual_block(x, conv1, conv2), "the block's output")
+
+
+# 04.4 frozen means eval mode too
+
+
+class _Model(nn.Module):
+    """A backbone with BN and dropout, and a head with dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5))
+        self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 2))
+
+    def forward(self, images):
+        return self.head(self.backbone(images).mean((2, 3)))  # (images, 2)
+
+
+def _start_epoch(model):
+    model.train()
+    model.backbone.requires_grad_(False)
+    model.backbone.eval()
+
+
+def _only_weights(model):
+    for p in model.backbone.parameters():
+        p.requires_grad = False
+    model.train()
+
+
+def _eval_too_early(model):
+    model.backbone.requires_grad_(False)
+    model.backbone.eval()
+    model.train()
+
+
+def _all_in_eval(model):
+    model.backbone.requires_grad_(False)
+    model.eval()
+
+
+def _only_eval(model):
+    model.train()
+    model.backbone.eval()
+
+
+def _only_parts_train(model):
+    model.backbone.requires_grad_(False)
+    model.eval()
+    model.head.train()
+
+
+def _no_gradients_at_all(model):
+    _start_epoch(model)
+    torch.set_grad_enabled(False)
+
+
+def _all_frozen(model):
+    model.train()
+    model.requires_grad_(False)
+    model.backbone.eval()
+
+
+def _test_start_epoch(function):
+    if not callable(function):
+        raise Feedback("expected a function.")
+    for mode in (True, False):
+        model = _Model().train(mode)
+        function(model)
+        names = [name for name, module in model.backbone.named_modules() if module.training]
+        if names:
+            raise Feedback(
+                "the backbone is in train mode, or parts of it are: BN would use each batch's "
+                "statistics and keep them, and dropout would drop."
+            )
+        if not (model.head.training and model.head[0].training):
+            raise Feedback("the head is in eval mode: its dropout does nothing.")
+        if not model.training:
+            raise Feedback(
+                "`model` itself is in eval mode. A model may hold more than a backbone and "
+                "a head: call model.train() first."
+            )
+        if any(p.requires_grad for p in model.backbone.parameters()):
+            raise Feedback("the backbone's weights still get gradients.")
+        if not all(p.requires_grad for p in model.head.parameters()):
+            raise Feedback("the head's weights get no gradient: nothing would be learnt.")
+        before = model.backbone.get_buffer("1.running_mean").clone()  # (4,)
+        model(torch.rand(2, 3, 6, 6))
+        if not torch.equal(before, model.backbone.get_buffer("1.running_mean")):
+            raise Feedback("the running means of the frozen BN still move.")
+        if not torch.is_grad_enabled():
+            torch.set_grad_enabled(True)
+            raise Feedback(
+                "gradients are off for everything, the head too: freeze the backbone's "
+                "weights only."
+            )
+
+
+# 04.6 patches
+
+
+def _patch_embed(images, weight, bias):
+    patch = weight.shape[-1]
+    cut = F.unfold(images, patch, stride=patch).transpose(1, 2)  # (images, patches, 3 * patch**2)
+    return cut @ weight.flatten(1).T + bias  # (images, patches, dim)
+
+
+def _plain_reshape(images, weight, bias):
+    cut = images.reshape(len(images), -1, weight[0].numel())
+    return cut @ weight.flatten(1).T + bias
+
+
+def _columns_first(images, weight, bias):
+    _, _, height, width = images.shape
+    patch = weight.shape[-1]
+    grid = _patch_embed(images, weight, bias).unflatten(1, (height // patch, width // patch))
+    return grid.transpose(1, 2).flatten(1, 2)
+
+
+def _channels_last(images, weight, bias):
+    n, channels, height, width = images.shape
+    patch = weight.shape[-1]
+    cut = images.reshape(n, channels, height // patch, patch, width // patch, patch)
+    cut = cut.permute(0, 2, 4, 3, 5, 1).reshape(n, -1, channels * patch * patch)
+    return cut @ weight.flatten(1).T + bias
+
+
+def _no_bias(images, weight, bias):
+    return _patch_embed(images, weight, 0 * bias)
+
+
+def _dim_first(images, weight, bias):
+    return _patch_embed(images, weight, bias).transpose(1, 2)
+
+
+def _pixels_turned(images, weight, bias):
+    return _patch_embed(images, weight.transpose(2, 3), bias)
+
+
+def _weight_reshaped(images, weight, bias):
+    patch = weight.shape[-1]
+    cut = F.unfold(images, patch, stride=patch).transpose(1, 2)
+    return cut @ weight.reshape(-1, len(weight)) + bias
+
+
+def _test_patch_embed(function):
+    generator = torch.Generator().manual_seed(6)
+    for n, height, width, patch, dim in ((2, 8, 8, 4, 6), (3, 12, 8, 4, 5), (1, 4, 12, 2, 7)):
+        images = torch.rand(n, 3, height, width, generator=generator)  # (images, 3, h, w)
+        weight = torch.randn(dim, 3, patch, patch, generator=generator)  # (dim, 3, patch, patch)
+        bias = torch.randn(dim, generator=generator)  # (dim,)
+        compare(
+            call(function, images, weight, bias),
+            _patch_embed(images, weight, bias),
+            f"the patches of pictures of {height}x{width}, patch {patch}",
         )
-    compare(got, _cross_attention(h, context, w_q, w_k, w_v), "the words' update")
-    one = context[:, :1]  # with one patch, its value is what every word gets
-    got = call(function, h, one, w_q, w_k, w_v)
-    compare(got, (one @ w_v).expand(2, 3, 8), "the words' update from a single patch")
-    w_q, w_k, w_v = torch.randn(3, 6, 6, generator=generator) / 2
-    got = call(function, h[:1, :, :6], context[:1, :, :6], w_q, w_k, w_v)
-    want = _cross_attention(h[:1, :, :6], context[:1, :, :6], w_q, w_k, w_v)
-    compare(got, want, "the words' update for one text of width 6")
-
-
-# 04.6 which fusion for retrieval
-
-FUSIONS = ("early", "late", "cross")
-
-
-def _test_choice(value):
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise Feedback("expected a pair: the name of a fusion and a number of passes.")
-    name, passes = value
-    if name not in FUSIONS:
-        raise Feedback(f"the fusion: expected one of {', '.join(FUSIONS)}, got {name!r}.")
-    if name != "late":
-        raise Feedback(
-            f"with {name} fusion the state of a word depends on the picture from the first layer "
-            "on, so each of the million pictures needs a pass of its own for each new text."
-        )
-    if isinstance(passes, bool) or not isinstance(passes, (int, float)):
-        raise Feedback(f"the passes: expected a whole number, got {passes!r}.")
-    if passes > 1:
-        raise Feedback(
-            f"{passes:,} passes are too many: the pictures' vectors don't depend on the text, so "
-            "they are stored already."
-        )
-    compare(passes, 1, "the number of passes")
 
 
 EXERCISES = {
     "04.1": Exercise(
-        "The spread of scores",
+        "The side of a convolution's output",
         5,
         1,
-        _score_std,
-        _test_score_std,
+        _output_side,
+        _test_output_side,
         (
-            "q . k is a sum of dim independent products. What is the variance of one product, and "
-            "of the sum?",
-            "One product has variance sigma_q^2 sigma_k^2, the sum dim times that. The division by "
-            "sqrt(dim) divides the variance by dim. Take the square root at the end.",
+            "Put dilation * (kernel - 1) + 1 where the formula has K. Padding is on both sides.",
+            "(side + 2 * padding - span) // stride + 1, with span = dilation * (kernel - 1) + 1.",
         ),
         mistakes=(
-            (lambda d, a, b: a * b * math.sqrt(d), "That is the spread before the division."),
-            (lambda d, a, b: (a * b) ** 2, "That is the variance, not the standard deviation."),
-            (lambda d, a, b: a * b / math.sqrt(d), "The sum of dim terms was left out."),
-            (lambda d, a, b: 1.0, "It is 1 only if the entries of q and k have spread 1."),
+            (_padding_once, "The padding lies on both sides of the picture."),
+            (_without_one, "The first start, 0, counts too: plus one."),
+            (_rounded_up, "A window that doesn't fit as a whole is left out: round down."),
+            (_not_dilated, "A dilated kernel spans more pixels than it has entries."),
+            (
+                _dilated_kernel,
+                "The last entry isn't followed by a gap: the span is dilation * (kernel - 1) + 1.",
+            ),
+            (_true_division, "A side is a whole number: round down with //."),
         ),
     ),
     "04.2": Exercise(
-        "An inverted mask",
-        5,
-        1,
-        _attend,
-        _test_attend,
+        "The receptive field",
+        10,
+        2,
+        _receptive_field,
+        _test_receptive_field,
         (
-            "Read what nn.MultiheadAttention says about key_padding_mask. What does True mean "
-            "there?",
-            "There True means: leave this key out. Ours means: there is a word. `~mask` turns one "
-            "into the other.",
+            "Keep two numbers: what is seen, and how far apart neighbours lie. Both begin with 1.",
+            "In each layer first seen += (kernel - 1) * step, then step *= stride.",
         ),
         mistakes=(
-            (_inverted, "The mask is inverted: words are left out, and padding is read."),
-            (_no_mask, "The padding is still attended to."),
-            (_zeroed_keys, "A key of zeros still gets a weight: exp(0) is 1. Mask the scores."),
-            (_zeroed_output, "The padding's output is 0, but the words still attend to it."),
+            (_no_strides, "After a stride, neighbours lie further apart: the steps multiply."),
+            (_stride_first, "A layer's own stride counts only for the layers behind it."),
+            (_whole_kernels, "A kernel of K adds K - 1 neighbours: one of them is seen already."),
+            (_strides_added, "Two strides of 2 give a step of 4: multiply them."),
+            (_from_zero, "One pixel sees itself: begin with 1."),
+            (
+                _from_the_last,
+                "The first layer comes first: a stride counts for the layers behind it.",
+            ),
         ),
     ),
     "04.3": Exercise(
-        "The joint mask",
-        5,
+        "A residual block",
+        10,
         1,
-        joint_mask,
-        _test_joint_mask,
+        _residual_block,
+        _test_residual,
         (
-            "Two parts, side by side: what is known about the words, and one True for each patch.",
-            "mask.new_ones(len(mask), patches) has the right type and device; torch.cat([...], "
-            "dim=1) puts it behind the words' mask.",
+            "F is conv2 of the relu of conv1. Add x to it, then one more relu.",
+            "Two ReLUs: one between the convolutions, one behind the sum. What is added is x as it "
+            "came in.",
         ),
         mistakes=(
-            (lambda m, p: torch.cat([m.new_ones(len(m), p), m], 1), ""),
-            (lambda m, p: torch.cat([m, m.new_zeros(len(m), p)], 1), ""),
-            (lambda m, p: torch.cat([m.float(), torch.ones(len(m), p)], 1), ""),
-            (lambda m, p: m, "The patches are positions too: they need entries of their own."),
+            (_not_added, "x isn't added: that is a plain network."),
             (
-                lambda m, p: torch.cat([~m, m.new_ones(len(m), p)], 1),
-                "The words' part is inverted.",
+                _relu_before_the_sum,
+                "The last ReLU comes behind the sum. Before it, F could only add, never take away.",
             ),
+            (_no_last_relu, "The ReLU behind the sum is missing."),
+            (_no_inner_relu, "Without a ReLU between them the two convolutions are one."),
             (
-                lambda m, p: torch.ones(len(m), m.shape[1] + p, dtype=torch.bool),
-                "The padding may be attended to: where did the words' mask go?",
+                _adds_the_inner,
+                "What came into the block is added, not what the first convolution made of it.",
             ),
+            (_three_relus, "F ends with the second convolution: no ReLU before the sum."),
         ),
     ),
     "04.4": Exercise(
-        "Count the parameters",
-        15,
+        "Frozen means eval mode, too",
+        10,
         2,
-        _count,
-        _test_count,
+        _start_epoch,
+        _test_start_epoch,
         (
-            "Four tables, one projection, the layers, one last normalisation. A linear map from a "
-            "to b has a b + b parameters, a normalisation 2 dim.",
-            "A layer: attention 4 (dim^2 + dim), the two maps of the network, two normalisations. "
-            "The tables have vocab_size, max_words, 2 and patches rows.",
+            "model.train() reaches every module inside. What has to come after it?",
+            "model.train(), then model.backbone.requires_grad_(False) and model.backbone.eval().",
         ),
         mistakes=(
-            (_without_biases, "Are the biases of the linear maps in?"),
-            (_without_out, "Attention has four matrices: queries, keys, values and the output."),
-            (_without_types, "2 dim are missing: the table of types, or the last normalisation?"),
-            (_without_norms, "The normalisations are missing: 2 dim each."),
-            (_one_norm_a_layer, "There are two normalisations in each layer."),
-            (_without_attention_biases, "4 dim a layer are missing: the biases of the attention?"),
-            (_without_mlp_biases, "mlp_dim + dim a layer are missing: biases of the network?"),
-            (_without_places, "patches times dim are missing: the table of places?"),
-            (_without_projection_bias, "dim is missing: the bias of the projection?"),
+            (_only_weights, ""),
+            (_eval_too_early, ""),
+            (_all_in_eval, ""),
+            (_only_eval, ""),
+            (_all_frozen, ""),
+            (_only_parts_train, ""),
+            (_no_gradients_at_all, ""),
         ),
     ),
     "04.5": Exercise(
-        "Cross-attention",
-        15,
+        "Predict the probe on raw pixels",
         2,
-        _cross_attention,
-        _test_cross,
+        1,
+        40,
+        prediction(0, 100, "%"),
         (
-            "Words ask, patches answer: queries come from h, keys and values from the context.",
-            "The scores have shape (batch, words, patches); divide by sqrt(dim), take the softmax "
-            "over the last dimension, multiply with the values.",
-        ),
-        mistakes=(
-            (_self_attention, "It looks as if the words attended to themselves."),
-            (_patches_ask, ""),
-            (_no_scale, "The division by sqrt(dim) is missing."),
-            (_transposed, "The matrices are multiplied from the right: h @ w_q, not h @ w_q.T."),
-            (_with_residual, "Only what is read is asked for: h itself is not added here."),
-            (_without_softmax, "The softmax over the patches is missing."),
-            (_softmax_over_words, "The weights of one word over the patches must add up to 1."),
-            (_scale_by_patches, "Divide by the root of the width of q, not of the number of keys."),
+            "A linear map adds up pixels with fixed weights, wherever the thing is. Against that: "
+            "it has 768 of them for each shape.",
+            "Circles, squares, triangles and crosses of one size differ in how many pixels they "
+            "fill.",
         ),
     ),
     "04.6": Exercise(
-        "Which fusion for retrieval",
-        5,
-        1,
-        ("late", 1),
-        _test_choice,
+        "Patches are a convolution",
+        15,
+        2,
+        _patch_embed,
+        _test_patch_embed,
         (
-            "Which of the three can say something about a picture before it knows the text?",
-            "With two towers, the picture tower's vectors are computed once and stored. What is "
-            "left for a new text is the text tower.",
+            "reshape cuts each side in two: (images, 3, rows, patch, columns, patch). Bring the "
+            "axes of one patch together with permute, before you flatten.",
+            "permute(0, 2, 4, 1, 3, 5), reshape to (images, patches, 3 * patch * patch), then "
+            "@ weight.flatten(1).T + bias.",
         ),
         mistakes=(
-            (("early", 1_000_000), ""),
-            (("cross", 1_000_000), ""),
-            (("late", 1_000_001), ""),
-            (("late", 0), "The new text itself has to be read."),
+            (_plain_reshape, "A plain reshape cuts rows of pixels, not squares: permute first."),
+            (_columns_first, "Patches go row by row: from the left to the right, then down."),
+            (
+                _channels_last,
+                "In the weight the channel comes first: (dim, 3, patch, patch). "
+                "Flatten the patch in the same order.",
+            ),
+            (_no_bias, "The bias is missing."),
+            (_dim_first, "The shape is (images, patches, dim): dim comes last."),
+            (
+                _pixels_turned,
+                "Inside each patch rows and columns are exchanged: of the two axes of "
+                "length `patch` the row comes first.",
+            ),
+            (_weight_reshaped, "reshape doesn't transpose: weight.flatten(1).T."),
         ),
     ),
     "04.7": Exercise(
-        "Predict the accuracy with patches in disorder",
-        3,
-        1,
-        70.0,
-        prediction(0, 100, "%"),
-        ("Any number from 0 to 100 is an answer.", "A coin is right in 50 % of yes/no questions."),
+        "Which stem?",
+        5,
+        2,
+        "c",
+        choice(
+            "c",
+            {
+                "a": "2,000 pictures are few for a ViT from scratch: see the table above.",
+                "b": "The mean over patches has forgotten the places, and the question is about "
+                "them.",
+                "d": "11 million weights from scratch meet 2,000 pictures, and its stem leaves "
+                "four patches of 64x64 pixels.",
+            },
+        ),
+        (
+            "Two things are asked for: features that few labels can't give, and places.",
+            "Which option has real features and keeps the grid?",
+        ),
+        mistakes=(("a", ""), ("b", ""), ("d", "")),
     ),
 }

@@ -1,611 +1,385 @@
-"""Lesson 05: L_vs, consistency, and how it collapses."""
+"""Lesson 05: the joint representation h = Transformer(x, v)."""
 
-import copy
+import math
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from course_utils.checks.feedback import Exercise, Feedback, call, compare, kind, prediction
-from course_utils.objectives import indicators
-from course_utils.objectives.consistency import simsiam, variance_hinge
+from course_utils.checks.feedback import Exercise, Feedback, call, compare, prediction
+from course_utils.models.joint import joint_mask
 
-# 05.2 the gradient of L_vs
+# 05.1 the spread of scores
 
 
-def _gradient(b, v, v_other):
-    difference = v - v_other
-    return 2 * b @ difference.T @ difference / len(v)
+def _score_std(dim, sigma_q, sigma_k):
+    return sigma_q * sigma_k
 
 
-def _without_two(b, v, v_other):
-    return _gradient(b, v, v_other) / 2
-
-
-def _summed(b, v, v_other):
-    return _gradient(b, v, v_other) * len(v)
-
-
-def _of_pictures(b, v, v_other):
-    return 2 * b @ (v.T @ v - v_other.T @ v_other) / len(v)
-
-
-def _wrong_sign(b, v, v_other):
-    return -_gradient(b, v, v_other)
-
-
-def _expectation(b, v, v_other):
-    return 2 * (v - v_other).var() * b
-
-
-def _diagonal_only(b, v, v_other):
-    return 2 * b * (v - v_other).square().mean(0)
-
-
-def _of_the_mean(b, v, v_other):
-    d = (v - v_other).mean(0)
-    return 2 * b @ torch.outer(d, d)
-
-
-def _centred_first(b, v, v_other):
-    d = v - v_other
-    return 2 * b @ (d - d.mean(0)).T @ (d - d.mean(0)) / len(v)
-
-
-def _test_gradient(function):
-    generator = torch.Generator().manual_seed(5)
-    b = torch.randn(3, 4, generator=generator)
-    v, v_other = torch.randn(2, 6, 4, generator=generator)
-    leaf = b.clone().requires_grad_()
-    loss = ((v - v_other) @ leaf.T).square().sum(1).mean()
-    got = call(function, b, v, v_other)
-    if isinstance(got, torch.Tensor) and got.shape == (4, 3):
-        raise Feedback(f"the gradient has the shape of B, {tuple(b.shape)}; yours is transposed.")
-    compare(got, torch.autograd.grad(loss, leaf)[0], "the gradient by B (autograd knows it too)")
-
-
-# 05.3 the picture's share of the variance
-
-
-def _share(h):
-    within = h.var(1, correction=0).mean(0).sum()
-    return within / h.flatten(0, 1).var(0, correction=0).sum()
-
-
-def _words_share(h):
-    return h.mean(1).var(0, correction=0).sum() / h.flatten(0, 1).var(0, correction=0).sum()
-
-
-def _over_questions(h):
-    return h.var(0, correction=0).mean(0).sum() / h.flatten(0, 1).var(0, correction=0).sum()
-
-
-def _of_stds(h):
-    return h.std(1, correction=0).mean(0).sum() / h.flatten(0, 1).std(0, correction=0).sum()
-
-
-def _unbiased(h):
-    return h.var(1).mean(0).sum() / h.flatten(0, 1).var(0).sum()
-
-
-def _mean_of_ratios(h):
-    within = h.var(1, correction=0).mean(0)
-    return (within / h.flatten(0, 1).var(0, correction=0)).mean()
-
-
-def _main_effect(h):
-    return h.mean(0).var(0, correction=0).sum() / h.flatten(0, 1).var(0, correction=0).sum()
-
-
-def _pooled_total(h):
-    return h.var(1, correction=0).mean() / h.var(correction=0)
-
-
-def _within_over_words(h):
-    return h.var(1, correction=0).mean(0).sum() / h.mean(1).var(0, correction=0).sum()
-
-
-def _sum_over_questions(h):
-    return len(h) * _share(h)
-
-
-def _per_cent(h):
-    return 100 * _share(h)
-
-
-def _test_share(function):
-    generator = torch.Generator().manual_seed(6)
-    words, pictures = (
-        torch.randn(4, 1, 5, generator=generator),
-        torch.randn(1, 7, 5, generator=generator),
-    )
-    scale = torch.tensor([1.0, 3.0, 0.1, 2.0, 1.0])
-    cases = {
-        "words and picture": 2 * words * scale + pictures + 0.3 * words * pictures,
-        "words alone": words.expand(4, 7, 5),
-        "pictures alone": pictures.expand(4, 7, 5),
-    }
-    for name, h in cases.items():
-        got = call(function, h)
-        got = got.item() if isinstance(got, torch.Tensor) and got.numel() == 1 else got
-        compare(got, _share(h).item(), f"the share where h holds {name}")
-
-
-# 05.4 a blind spot
-
-
-def _fool(questions, pictures, dim):
-    generator = torch.Generator().manual_seed(0)
-    words = torch.randn(questions, 1, dim, generator=generator)
-    return words.expand(questions, pictures, dim)
-
-
-def _constant(questions, pictures, dim):
-    return torch.ones(questions, pictures, dim)
-
-
-def _random(questions, pictures, dim):
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(questions, pictures, dim, generator=generator)
-
-
-def _turned_down(questions, pictures, dim):
-    return _fool(questions, pictures, dim) + 1e-4 * _random(questions, pictures, dim)
-
-
-def _only_pictures(questions, pictures, dim):
-    return _random(1, pictures, dim).expand(questions, pictures, dim)
-
-
-def _line(questions, pictures, dim):
-    return _fool(questions, pictures, 1).expand(questions, pictures, dim)
-
-
-def _small(questions, pictures, dim):
-    return 0.01 * _fool(questions, pictures, dim)
-
-
-def _test_fool(function):
-    questions, pictures, dim = 40, 12, 16
-    h = call(function, questions, pictures, dim)
-    if not isinstance(h, torch.Tensor) or h.shape != (questions, pictures, dim):
-        found = tuple(h.shape) if isinstance(h, torch.Tensor) else kind(h)
-        raise Feedback(f"expected a tensor {(questions, pictures, dim)}, got {found}.")
-    if h.is_complex() or h.dtype == torch.bool:
-        raise Feedback(f"expected real numbers, got {str(h.dtype).removeprefix('torch.')}.")
-    h = h.detach().double()
-    if not h.isfinite().all():
-        raise Feedback("h holds inf or nan.")
-    share = indicators.visual_share(h)
-    if share > 1e-12:  # rounding gives about 1e-15; a picture that was only turned down is there
-        raise Feedback(
-            f"the picture's share of the variance is {share:.2g}, not 0: at one question, every "
-            "picture must give the same h."
-        )
-    rows = h.flatten(0, 1)  # (questions * pictures, dim)
-    rank, std = indicators.effective_rank(rows), indicators.batch_std(rows)
-    uniform = indicators.uniformity(rows)
-    if std < 0.8:
-        raise Feedback(f"batch_std is {std:.2f}. A careful reader would see that: expected 0.8.")
-    if rank < 0.75 * dim:
-        raise Feedback(f"the effective rank is {rank:.1f} of {dim}: it gives the collapse away.")
-    if uniform > -2:
-        raise Feedback(f"uniformity is {uniform:.1f}, expected -2 or less.")
-
-
-# 05.5 the variance hinge, given the words
-
-
-def _mixed_hinge(h, group):
-    return variance_hinge(h)
-
-
-def _divides_by_rows(h, group):
-    return F.relu(1 - (_centred(h, group).square().mean(0) + 1e-4).sqrt()).mean()
-
-
-def _only_means(h, group):
-    return variance_hinge(torch.stack([h[group == g].mean(0) for g in group.unique()]))
-
-
-def _hinge_of_each(h, group):
-    return torch.stack([variance_hinge(h[group == g]) for g in group.unique()]).mean()
-
-
-def _hinge_upside_down(h, group):
-    freedom = len(h) - len(group.unique())
-    return F.relu((_centred(h, group).square().sum(0) / freedom + 1e-4).sqrt() - 1).mean()
-
-
-def _centred(h, group):
-    return torch.cat([h[group == g] - h[group == g].mean(0) for g in group.unique()])
-
-
-def _one_degree(h, group):
-    return F.relu(1 - (_centred(h, group).square().sum(0) / (len(h) - 1) + 1e-4).sqrt()).mean()
-
-
-def _no_root(h, group):
-    freedom = len(h) - len(group.unique())
-    return F.relu(1 - (_centred(h, group).square().sum(0) / freedom + 1e-4)).mean()
-
-
-def _hinge_of_mean(h, group):
-    freedom = len(h) - len(group.unique())
-    return F.relu(1 - (_centred(h, group).square().sum(0) / freedom + 1e-4).sqrt().mean())
-
-
-def _hinge_summed(h, group):
-    return h.shape[1] * variance_hinge(h, group)
-
-
-def _by_runs(h, group):
-    return variance_hinge(h, (group.diff(prepend=group[:1]) != 0).cumsum(0))
-
-
-def _detached(h, group):
-    return variance_hinge(h.detach(), group)
-
-
-def _test_hinge(function):
-    generator = torch.Generator().manual_seed(7)
-    group = torch.tensor([4, 4, 4, 4, 1, 1, 1, 1, 1, 7, 7, 7])
-    spreads = torch.tensor([0.2, 0.5, 0.9, 1.5, 3.0, 0.0])
-    h = torch.randn(12, 6, generator=generator) * spreads * (0.3 + 0.2 * group[:, None])
-    h = h + 0.5 * torch.randn(8, 6, generator=generator)[group]
-    compare(call(function, h, group), variance_hinge(h, group), "the hinge with three groups")
-    one = torch.zeros(12, dtype=torch.long)
-    compare(call(function, h, one), variance_hinge(h), "the hinge with a single group")
-    mixed = torch.tensor([7, 4, 4, 1, 1, 7, 1, 4, 1, 1, 4, 7])
-    compare(call(function, h, mixed), variance_hinge(h, mixed), "the hinge with groups in disorder")
-    leaf = h.clone().requires_grad_()
-    if not function(leaf, mixed.clone()).requires_grad:
-        raise Feedback(
-            "the value is right, but no gradient gets back to h: work with tensors, "
-            "without detach, item or tolist."
+def _test_score_std(function):
+    for dim, sigma_q, sigma_k in ((64, 0.5, 3.0), (16, 2.0, 2.0), (1, 1.0, 1.0), (400, 1.0, 1.5)):
+        compare(
+            call(function, dim, sigma_q, sigma_k),
+            _score_std(dim, sigma_q, sigma_k),
+            f"the standard deviation for dim = {dim}, sigma_q = {sigma_q}, sigma_k = {sigma_k}",
         )
 
 
-# 05.6 a run that collapsed
+# 05.2 an inverted mask
 
 
-def _no_stop(h, h_other, predictor):
-    one = F.cosine_similarity(predictor(h), h_other, dim=-1).mean()
-    return -0.5 * (one + F.cosine_similarity(predictor(h_other), h, dim=-1).mean())
+def _attend(attention, h, mask):
+    return attention(h, h, h, key_padding_mask=~mask, need_weights=False)[0]
 
 
-def _stops_the_predictor(h, h_other, predictor):
-    one = F.cosine_similarity(predictor(h).detach(), h_other, dim=-1).mean()
-    return -0.5 * (one + F.cosine_similarity(predictor(h_other).detach(), h, dim=-1).mean())
+def _inverted(attention, h, mask):
+    return attention(h, h, h, key_padding_mask=mask, need_weights=False)[0]
 
 
-def _stops_the_input(h, h_other, predictor):
-    one = F.cosine_similarity(predictor(h.detach()), h_other.detach(), dim=-1).mean()
-    other = F.cosine_similarity(predictor(h_other.detach()), h.detach(), dim=-1).mean()
-    return -0.5 * (one + other)
+def _no_mask(attention, h, mask):
+    return attention(h, h, h, need_weights=False)[0]
 
 
-def _without_predictor(h, h_other, predictor):
-    return simsiam(h, h_other, nn.Identity())
+def _zeroed_keys(attention, h, mask):
+    kept = h * mask[..., None]
+    return attention(h, kept, kept, need_weights=False)[0]
 
 
-def _one_way(h, h_other, predictor):
-    return -F.cosine_similarity(predictor(h), h_other.detach(), dim=-1).mean()
+def _zeroed_output(attention, h, mask):
+    return attention(h, h, h, need_weights=False)[0] * mask[..., None]
 
 
-def _plus(h, h_other, predictor):
-    return -simsiam(h, h_other, predictor)
-
-
-def _predicts_the_guess(h, h_other, predictor):
-    one = F.cosine_similarity(predictor(h), predictor(h_other).detach(), dim=-1).mean()
-    other = F.cosine_similarity(predictor(h_other), predictor(h).detach(), dim=-1).mean()
-    return -0.5 * (one + other)
-
-
-def _guesses_itself(h, h_other, predictor):
-    one = F.cosine_similarity(predictor(h), h.detach(), dim=-1).mean()
-    other = F.cosine_similarity(predictor(h_other), h_other.detach(), dim=-1).mean()
-    return -0.5 * (one + other)
-
-
-def _not_halved(h, h_other, predictor):
-    return 2 * simsiam(h, h_other, predictor)
-
-
-def _stops_one(h, h_other, predictor):
-    one = F.cosine_similarity(predictor(h), h_other.detach(), dim=-1).mean()
-    return -0.5 * (one + F.cosine_similarity(predictor(h_other), h, dim=-1).mean())
-
-
-def _by_columns(h, h_other, predictor):
-    one = F.cosine_similarity(predictor(h), h_other.detach(), dim=0).mean()
-    return -0.5 * (one + F.cosine_similarity(predictor(h_other), h.detach(), dim=0).mean())
-
-
-def _copies_the_predictor(h, h_other, predictor):
-    return simsiam(h, h_other, copy.deepcopy(predictor))
-
-
-def _test_simsiam(function):
+def _test_attend(function):
     with torch.random.fork_rng():
-        torch.manual_seed(8)
-        fresh = nn.Linear(5, 5)
-        leaves = torch.randn(2, 6, 5)
-
-    def outcome(loss_of):
-        """The loss, and its gradients by h, h_other and the predictor."""
-        h, h_other = (leaf.clone().requires_grad_() for leaf in leaves)
-        predictor = copy.deepcopy(fresh)
-        loss = loss_of(h, h_other, predictor)
-        _one_number(loss)
-        inputs = [h, h_other, predictor.weight]
-        if not all(i.requires_grad for i in inputs):
+        torch.manual_seed(4)
+        attention = nn.MultiheadAttention(8, 2, batch_first=True).eval()
+        h = torch.randn(3, 6, 8)
+    mask = torch.arange(6) < torch.tensor([6, 4, 2])[:, None]
+    with torch.no_grad():
+        want, got = _attend(attention, h, mask), call(function, attention, h, mask)
+        if isinstance(got, tuple):
+            raise Feedback("expected the new h alone; nn.MultiheadAttention returns a pair.")
+        if isinstance(got, torch.Tensor) and got.shape == want.shape and got[0].isnan().any():
             raise Feedback(
-                "it switches gradients off in h or in the predictor itself (detach_ or "
-                "requires_grad_): use detach(), which leaves its input as it is."
+                "the new h is nan for a sentence without padding: each of its positions is masked, "
+                "so the softmax has nothing to weigh."
             )
-        if not loss.requires_grad:
-            raise Feedback("no gradient reaches anything: everything is detached.")
-        gradients = torch.autograd.grad(loss, inputs, allow_unused=True)
-        return [
-            loss.detach(),
-            *(torch.zeros_like(i) if g is None else g for i, g in zip(inputs, gradients)),
-        ]
-
-    if not callable(function):
-        raise Feedback(f"expected a function, got {kind(function)}.")
-    # `call` copies its inputs, which would cut the gradient; so it gets none, and notes the outcome
-    value, g_h, g_other, g_p = call(lambda: outcome(function))
-    want, *wanted = outcome(simsiam)
-    compare(value, want, "the loss")
-    if not g_p.any():
-        raise Feedback("no gradient reaches the predictor: it stays random, and is of no use.")
-    if not g_h.any() or not g_other.any():
-        raise Feedback("no gradient reaches the model through h: it would never learn.")
-    compare(
-        torch.cat([g_h, g_other]),
-        torch.cat(wanted[:2]),
-        "the gradient by h and h_other (only the predicting side may get one)",
-    )
-    compare(g_p, wanted[2], "the gradient by the predictor")
+        if isinstance(got, torch.Tensor) and got.shape == want.shape:  # nobody reads the padding's
+            got, want = got[mask], want[mask]  # (words of all sentences, dim)
+        compare(got, want, "the new h of the words", atol=1e-4)
 
 
-def _one_number(loss):
-    if loss is None:
-        raise Feedback("got None. Is there a `return`?")
-    if not isinstance(loss, torch.Tensor):
-        raise Feedback(
-            f"expected a tensor of one number, through which gradients flow, got {kind(loss)}."
+# 05.3 joint mask
+
+
+def _test_joint_mask(function):
+    mask = torch.tensor([[True, True, True, False], [True, False, False, False]])
+    got = call(function, mask, 3)
+    if isinstance(got, torch.Tensor) and got.ndim == 2 and got.shape == (2, 7):
+        if got.dtype != torch.bool:
+            raise Feedback(f"the joint mask: expected bool values, got {got.dtype}.")
+        if torch.equal(got, torch.cat([joint_mask(mask, 3)[:, 4:], mask], 1)):
+            raise Feedback("the joint mask: the patches come first. In h the words do.")
+        if not got[:, 4:].any():
+            raise Feedback("the joint mask: no patch may be attended to, so no picture is seen.")
+    compare(got, joint_mask(mask, 3), "the joint mask for 4 words and 3 patches")
+    compare(call(function, mask, 5), joint_mask(mask, 5), "the joint mask for 5 patches")
+
+
+# 05.4 count parameters
+
+
+def _count(dim, layers, mlp_dim, vocab_size, max_words, visual_dim, patches):
+    tables = (vocab_size + max_words + 2 + patches) * dim
+    project = visual_dim * dim + dim
+    attention = 4 * (dim * dim + dim)
+    mlp = dim * mlp_dim + mlp_dim + mlp_dim * dim + dim
+    norms = 2 * 2 * dim
+    return tables + project + layers * (attention + mlp + norms) + 2 * dim
+
+
+def _without_biases(dim, layers, mlp_dim, vocab_size, max_words, visual_dim, patches):
+    tables = (vocab_size + max_words + 2 + patches) * dim
+    layer = 4 * dim * dim + 2 * dim * mlp_dim + 4 * dim
+    return tables + visual_dim * dim + layers * layer + 2 * dim
+
+
+def _without_out(dim, layers, mlp_dim, *rest):
+    return _count(dim, layers, mlp_dim, *rest) - layers * (dim * dim + dim)
+
+
+def _without_types(dim, *rest):
+    return _count(dim, *rest) - 2 * dim
+
+
+def _one_norm_a_layer(dim, layers, *rest):
+    return _count(dim, layers, *rest) - layers * 2 * dim
+
+
+def _without_attention_biases(dim, layers, *rest):
+    return _count(dim, layers, *rest) - layers * 4 * dim
+
+
+def _without_mlp_biases(dim, layers, mlp_dim, *rest):
+    return _count(dim, layers, mlp_dim, *rest) - layers * (mlp_dim + dim)
+
+
+def _without_places(dim, layers, mlp_dim, vocab_size, max_words, visual_dim, patches):
+    return _count(dim, layers, mlp_dim, vocab_size, max_words, visual_dim, patches) - patches * dim
+
+
+def _without_projection_bias(dim, *rest):
+    return _count(dim, *rest) - dim
+
+
+def _without_norms(dim, layers, *rest):
+    return _count(dim, layers, *rest) - layers * 4 * dim - 2 * dim
+
+
+SIZES = (
+    (8, 3, 16, 10, 5, 6, 4),
+    (64, 2, 128, 39, 32, 64, 16),
+    (768, 12, 3072, 30522, 40, 3072, 144),
+)
+
+
+def _test_count(function):
+    for sizes in SIZES:
+        got = call(function, *sizes)
+        if isinstance(got, float) and got.is_integer():
+            got = int(got)
+        compare(
+            got,
+            _count(*sizes),
+            "the number of parameters for (dim, layers, mlp_dim, vocab_size, max_words, "
+            f"visual_dim, patches) = {sizes}",
+            atol=1e-12,
         )
-    if loss.ndim:
+
+
+# 05.5 cross-attention
+
+
+def _cross_attention(h, context, w_q, w_k, w_v):
+    q, k, v = h @ w_q, context @ w_k, context @ w_v
+    return (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(-1) @ v
+
+
+def _self_attention(h, context, w_q, w_k, w_v):
+    return _cross_attention(h, h, w_q, w_k, w_v)
+
+
+def _patches_ask(h, context, w_q, w_k, w_v):
+    return _cross_attention(context, h, w_q, w_k, w_v)
+
+
+def _no_scale(h, context, w_q, w_k, w_v):
+    return (h @ w_q @ (context @ w_k).transpose(-2, -1)).softmax(-1) @ (context @ w_v)
+
+
+def _softmax_over_words(h, context, w_q, w_k, w_v):
+    q, k, v = h @ w_q, context @ w_k, context @ w_v
+    return (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(-2) @ v
+
+
+def _scale_by_patches(h, context, w_q, w_k, w_v):
+    q, k, v = h @ w_q, context @ w_k, context @ w_v
+    return (q @ k.transpose(-2, -1) / math.sqrt(k.shape[-2])).softmax(-1) @ v
+
+
+def _transposed(h, context, w_q, w_k, w_v):
+    return _cross_attention(h, context, w_q.T, w_k.T, w_v.T)
+
+
+def _with_residual(h, context, w_q, w_k, w_v):
+    return h + _cross_attention(h, context, w_q, w_k, w_v)
+
+
+def _without_softmax(h, context, w_q, w_k, w_v):
+    q, k, v = h @ w_q, context @ w_k, context @ w_v
+    return q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]) @ v
+
+
+def _test_cross(function):
+    generator = torch.Generator().manual_seed(5)
+    h = torch.randn(2, 3, 8, generator=generator)  # (batch, words, dim)
+    context = torch.randn(2, 5, 8, generator=generator)  # (batch, patches, dim)
+    w_q, w_k, w_v = torch.randn(3, 8, 8, generator=generator) / 2
+    got = call(function, h, context, w_q, w_k, w_v)
+    if isinstance(got, torch.Tensor) and got.shape == (2, 5, 8):
         raise Feedback(
-            "expected the mean over the batch and both directions: one number, got a "
-            f"tensor of shape {tuple(loss.shape)}."
+            "there is one vector for each patch. Queries come from h: one for each word."
         )
+    compare(got, _cross_attention(h, context, w_q, w_k, w_v), "the words' update")
+    one = context[:, :1]  # with one patch, its value is what every word gets
+    got = call(function, h, one, w_q, w_k, w_v)
+    compare(got, (one @ w_v).expand(2, 3, 8), "the words' update from a single patch")
+    w_q, w_k, w_v = torch.randn(3, 6, 6, generator=generator) / 2
+    got = call(function, h[:1, :, :6], context[:1, :, :6], w_q, w_k, w_v)
+    want = _cross_attention(h[:1, :, :6], context[:1, :, :6], w_q, w_k, w_v)
+    compare(got, want, "the words' update for one text of width 6")
 
 
-# 05.7 which perturbation for which question
+# 05.6 which fusion for retrieval
 
-ALLOWED = {
-    "what colour is the shape?": {"shift", "noise", "mirror"},
-    "what shape is it?": {"shift", "noise", "mirror", "mix colours"},
-    "is the circle left of the square?": {"shift", "noise", "mix colours"},
-    "how many shapes are there?": {"shift", "noise", "mirror", "mix colours"},
-}
-_CHANGES = {"shift", "noise", "mirror", "mix colours", "cut off half"}
-_WHY = {
-    "mirror": "the mirror image has another answer",
-    "mix colours": "the answer itself is changed",
-    "cut off half": "the half that is cut off may hold what is asked for",
-}
+FUSIONS = ("early", "late", "cross")
 
 
-def _test_allowed(answer):
-    if not isinstance(answer, dict):
+def _test_choice(value):
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise Feedback("expected a pair: the name of a fusion and a number of passes.")
+    name, passes = value
+    if name not in FUSIONS:
+        raise Feedback(f"the fusion: expected one of {', '.join(FUSIONS)}, got {name!r}.")
+    if name != "late":
         raise Feedback(
-            f"expected a dictionary from each question to a set of names, got {kind(answer)}."
+            f"with {name} fusion the state of a word depends on the picture from the first layer "
+            "on, so each of the million pictures needs a pass of its own for each new text."
         )
-    extra = [repr(key) for key in answer if key not in ALLOWED]
-    if extra:
+    if isinstance(passes, bool) or not isinstance(passes, (int, float)):
+        raise Feedback(f"the passes: expected a whole number, got {passes!r}.")
+    if passes > 1:
         raise Feedback(
-            f"{', '.join(extra)} is none of the four questions as the exercise spells them."
+            f"{passes:,} passes are too many: the pictures' vectors don't depend on the text, so "
+            "they are stored already."
         )
-    missing = [repr(question) for question in ALLOWED if question not in answer]
-    if missing:
-        raise Feedback(f"{', '.join(missing)}: no entry for that.")
-    for question, want in ALLOWED.items():
-        got = answer[question]
-        if not isinstance(got, (set, frozenset, list, tuple)):
-            raise Feedback(f"{question!r}: expected a set of names, got {kind(got)}.")
-        for name in got:
-            if name not in sorted(_CHANGES):
-                raise Feedback(f"{question!r}: {name!r} is none of {sorted(_CHANGES)}.")
-        for name in sorted(set(got) - want):
-            raise Feedback(f"{question!r} with {name!r}: {_WHY[name]}.")
-        if want - set(got):
-            raise Feedback(
-                f"{question!r}: {len(want - set(got))} more would leave the answer as it is."
-            )
-
-
-_ALL = dict.fromkeys(ALLOWED, _CHANGES)
-_SAFE = {question: {"shift", "noise"} for question in ALLOWED}
-_MIRROR = ALLOWED | {"is the circle left of the square?": {"shift", "noise", "mirror"}}
-_COLOUR = ALLOWED | {"what colour is the shape?": {"shift", "noise", "mix colours"}}
+    compare(passes, 1, "the number of passes")
 
 
 EXERCISES = {
-    "05.2": Exercise(
-        "The gradient of L_vs",
-        10,
+    "05.1": Exercise(
+        "The spread of scores",
+        5,
         1,
-        _gradient,
-        _test_gradient,
+        _score_std,
+        _test_score_std,
         (
-            "Write d_i = v_i - v'_i. The loss is the mean of ||B d_i||^2. What is the gradient of "
-            "||B d||^2 by B, for one d?",
-            "It is 2 B d d^T. Summed over the rows of `d = v - v_other`, the d d^T are d.T @ d; "
-            "divide by len(v).",
+            "q . k is a sum of dim independent products. What is the variance of one product, and "
+            "of the sum?",
+            "One product has variance sigma_q^2 sigma_k^2, the sum dim times that. The division by "
+            "sqrt(dim) divides the variance by dim. Take the square root at the end.",
         ),
         mistakes=(
-            (_without_two, "A factor of 2 comes from the square."),
-            (_summed, "That is the sum over the batch, not the mean."),
-            (_of_pictures, "The difference comes first, then the square."),
-            (_wrong_sign, "That is the direction of a step, minus the gradient."),
-            (
-                _expectation,
-                "That is the expectation, for independent noise of one variance. On a "
-                "batch the products of different entries count too: d d^T.",
-            ),
-            (
-                _diagonal_only,
-                "Only the diagonal of d d^T is there; on a batch its other entries count too.",
-            ),
-            (_of_the_mean, "First the square of each row, then the mean."),
-            (
-                _centred_first,
-                "Nothing is centred: the loss has the difference itself, not its "
-                "distance from the mean.",
-            ),
+            (lambda d, a, b: a * b * math.sqrt(d), "That is the spread before the division."),
+            (lambda d, a, b: (a * b) ** 2, "That is the variance, not the standard deviation."),
+            (lambda d, a, b: a * b / math.sqrt(d), "The sum of dim terms was left out."),
+            (lambda d, a, b: 1.0, "It is 1 only if the entries of q and k have spread 1."),
         ),
     ),
-    "05.1": Exercise(
-        "Predict the picture's share",
-        3,
+    "05.2": Exercise(
+        "An inverted mask",
+        5,
         1,
-        5.0,
-        prediction(0, 100, "%", below_1=True),
+        _attend,
+        _test_attend,
         (
-            "Any number from 0 to 100 is an answer; 0.5 means half a per cent.",
-            "It was about a tenth before training.",
+            "Read what nn.MultiheadAttention says about key_padding_mask. What does True mean "
+            "there?",
+            "There True means: leave this key out. Ours means: there is a word. `~mask` turns one "
+            "into the other.",
+        ),
+        mistakes=(
+            (_inverted, "The mask is inverted: words are left out, and padding is read."),
+            (_no_mask, "The padding is still attended to."),
+            (_zeroed_keys, "A key of zeros still gets a weight: exp(0) is 1. Mask the scores."),
+            (_zeroed_output, "The padding's output is 0, but the words still attend to it."),
         ),
     ),
     "05.3": Exercise(
-        "The picture's share of the variance",
-        10,
-        2,
-        _share,
-        _test_share,
+        "The joint mask",
+        5,
+        1,
+        joint_mask,
+        _test_joint_mask,
         (
-            "Dimension 1 of h holds the pictures. The numerator is the variance over pictures, "
-            "averaged over the questions, the denominator the variance over all rows.",
-            "h.var(1, correction=0) is (questions, dim). Average it over questions, sum it over "
-            "dim; divide by h.flatten(0, 1).var(0, correction=0).sum().",
+            "Two parts, side by side: what is known about the words, and one True for each patch.",
+            "mask.new_ones(len(mask), patches) has the right type and device; torch.cat([...], "
+            "dim=1) puts it behind the words' mask.",
         ),
         mistakes=(
-            (_words_share, "That is the words' share, Var E(h | x)."),
-            (_over_questions, "That is the variance over questions: dimension 0 holds them."),
-            (_of_stds, "Standard deviations don't add up, variances do."),
-            (_unbiased, "With n - 1 the parts don't add up to the whole: use correction=0."),
-            (_mean_of_ratios, "Sum over dim first, then divide: tiny dimensions count little."),
+            (lambda m, p: torch.cat([m.new_ones(len(m), p), m], 1), ""),
+            (lambda m, p: torch.cat([m, m.new_zeros(len(m), p)], 1), ""),
+            (lambda m, p: torch.cat([m.float(), torch.ones(len(m), p)], 1), ""),
+            (lambda m, p: m, "The patches are positions too: they need entries of their own."),
             (
-                _main_effect,
-                "That averages over the questions first, and loses what the picture "
-                "does differently at each question.",
+                lambda m, p: torch.cat([~m, m.new_ones(len(m), p)], 1),
+                "The words' part is inverted.",
             ),
             (
-                _pooled_total,
-                "h.var() over everything also counts how the means of the entries "
-                "differ: take the variance over rows, for each entry.",
+                lambda m, p: torch.ones(len(m), m.shape[1] + p, dtype=torch.bool),
+                "The padding may be attended to: where did the words' mask go?",
             ),
-            (_within_over_words, "The denominator is the whole variance, not the words' part."),
-            (_sum_over_questions, "Average over the questions, don't sum."),
-            (_per_cent, "A share from 0 to 1 is asked for, not per cent."),
         ),
     ),
     "05.4": Exercise(
-        "Find the blind spot",
-        10,
+        "Count the parameters",
+        15,
         2,
-        _fool,
-        _test_fool,
+        _count,
+        _test_count,
         (
-            "Which h does a model give that has read the words very well, and never looked?",
-            "Draw one random vector for each question, words = torch.randn(questions, 1, dim), and "
-            "give it to every picture: words.expand(questions, pictures, dim).",
+            "Four tables, one projection, the layers, one last normalisation. A linear map from a "
+            "to b has a b + b parameters, a normalisation 2 dim.",
+            "A layer: attention 4 (dim^2 + dim), the two maps of the network, two normalisations. "
+            "The tables have vocab_size, max_words, 2 and patches rows.",
         ),
         mistakes=(
-            (_constant, ""),
-            (_random, ""),
-            (_only_pictures, ""),
-            (_line, ""),
-            (_small, ""),
-            (_turned_down, "The picture is small here, but it is there."),
+            (_without_biases, "Are the biases of the linear maps in?"),
+            (_without_out, "Attention has four matrices: queries, keys, values and the output."),
+            (_without_types, "2 dim are missing: the table of types, or the last normalisation?"),
+            (_without_norms, "The normalisations are missing: 2 dim each."),
+            (_one_norm_a_layer, "There are two normalisations in each layer."),
+            (_without_attention_biases, "4 dim a layer are missing: the biases of the attention?"),
+            (_without_mlp_biases, "mlp_dim + dim a layer are missing: biases of the network?"),
+            (_without_places, "patches times dim are missing: the table of places?"),
+            (_without_projection_bias, "dim is missing: the bias of the projection?"),
         ),
     ),
     "05.5": Exercise(
-        "The variance hinge, given the words",
+        "Cross-attention",
         15,
         2,
-        lambda h, group: variance_hinge(h, group),
-        _test_hinge,
+        _cross_attention,
+        _test_cross,
         (
-            "Subtract from each row the mean of its own group. `same = (group[:, None] == "
-            "group).float()` has a row for each row of h: `same @ h / same.sum(1, keepdim=True)` "
-            "are the means. Then go on as without groups.",
-            "Square, sum over rows, divide by len(h) - number of groups, add 1e-4, take the root; "
-            "then F.relu(1 - std).mean().",
+            "Words ask, patches answer: queries come from h, keys and values from the context.",
+            "The scores have shape (batch, words, patches); divide by sqrt(dim), take the softmax "
+            "over the last dimension, multiply with the values.",
         ),
         mistakes=(
-            (_mixed_hinge, "That is the variance over the whole batch: the words satisfy it."),
-            (
-                _divides_by_rows,
-                "Each group's mean costs one degree of freedom: divide by len(h) - groups.",
-            ),
-            (
-                _only_means,
-                "That is the variance of the groups' means: the words' part, not the picture's.",
-            ),
-            (_hinge_of_each, "That is one hinge for each group. Here the groups are pooled first."),
-            (_hinge_upside_down, "The hinge is upside down: it punishes spread above 1."),
-            (_one_degree, "Each group costs one degree of freedom, not the batch as a whole."),
-            (_no_root, "The root is missing: s is a standard deviation."),
-            (_hinge_of_mean, "First the hinge of each entry, then the mean."),
-            (_hinge_summed, "That is the sum over dim; the mean is asked for."),
-            (_by_runs, "Rows of one group need not stand side by side."),
-            (_detached, ""),
+            (_self_attention, "It looks as if the words attended to themselves."),
+            (_patches_ask, ""),
+            (_no_scale, "The division by sqrt(dim) is missing."),
+            (_transposed, "The matrices are multiplied from the right: h @ w_q, not h @ w_q.T."),
+            (_with_residual, "Only what is read is asked for: h itself is not added here."),
+            (_without_softmax, "The softmax over the patches is missing."),
+            (_softmax_over_words, "The weights of one word over the patches must add up to 1."),
+            (_scale_by_patches, "Divide by the root of the width of q, not of the number of keys."),
         ),
     ),
     "05.6": Exercise(
-        "Repair a run that collapsed",
-        10,
-        3,
-        simsiam,
-        _test_simsiam,
+        "Which fusion for retrieval",
+        5,
+        1,
+        ("late", 1),
+        _test_choice,
         (
-            "Which of the two sides should learn from the comparison: the guess, or what is "
-            "guessed?",
-            "`predictor(h)` is the guess and learns; `h_other` is the target and is detached. The "
-            "same with h and h_other exchanged. Mind the sign.",
+            "Which of the three can say something about a picture before it knows the text?",
+            "With two towers, the picture tower's vectors are computed once and stored. What is "
+            "left for a new text is the text tower.",
         ),
         mistakes=(
-            (_no_stop, "Both sides still learn: the target moves towards the guess."),
-            (_stops_the_predictor, "The guess is detached, not the target: the wrong side."),
-            (_stops_the_input, "h is detached before the predictor: only the predictor learns."),
-            (_without_predictor, "The predictor isn't used."),
-            (_one_way, "Both directions count, half each."),
-            (_plus, "The sign is wrong: agreement must make the loss smaller."),
-            (_predicts_the_guess, "The target is h_other itself, without the predictor."),
-            (_guesses_itself, "Each view guesses itself: it should guess the other one."),
-            (_not_halved, "The two directions are averaged, not added."),
-            (_stops_one, "Only one of the two directions stops the gradient."),
-            (_by_columns, "The cosine is taken of each row: dim=-1."),
-            (_copies_the_predictor, "The predictor itself must be called, not a copy of it."),
+            (("early", 1_000_000), ""),
+            (("cross", 1_000_000), ""),
+            (("late", 1_000_001), ""),
+            (("late", 0), "The new text itself has to be read."),
         ),
     ),
     "05.7": Exercise(
-        "Design v'",
-        10,
+        "Predict the accuracy with patches in disorder",
+        3,
         1,
-        ALLOWED,
-        _test_allowed,
-        (
-            "For each pair ask: could the right answer to this question be another one after the "
-            "change?",
-            "Cutting off half is never safe. Mirroring harms one question, mixing the colours "
-            "another one.",
-        ),
-        mistakes=((_ALL, ""), (_SAFE, ""), (_MIRROR, ""), (_COLOUR, "")),
+        70.0,
+        prediction(0, 100, "%"),
+        ("Any number from 0 to 100 is an answer.", "A coin is right in 50 % of yes/no questions."),
     ),
 }

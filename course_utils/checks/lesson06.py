@@ -1,603 +1,611 @@
-"""Lesson 06: pretraining on pairs."""
+"""Lesson 06: L_vs, consistency, and how it collapses."""
 
-import math
+import copy
 
-import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from course_utils.checks.feedback import Exercise, Feedback, call, compare, kind, prediction, value
-from course_utils.objectives.contrastive import contrastive_loss, hard_negatives
+from course_utils.checks.feedback import Exercise, Feedback, call, compare, kind, prediction
+from course_utils.objectives import indicators
+from course_utils.objectives.consistency import simsiam, variance_hinge
 
+# 06.2 the gradient of L_vs
 
-def _draw(seed, *shape):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
+def _gradient(b, v, v_other):
+    difference = v - v_other
+    return 2 * b @ difference.T @ difference / len(v)
 
-# 06.1 the contrastive loss
 
+def _without_two(b, v, v_other):
+    return _gradient(b, v, v_other) / 2
 
-def _contrastive(scores):
-    own = torch.arange(len(scores))
-    return (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
 
+def _summed(b, v, v_other):
+    return _gradient(b, v, v_other) * len(v)
 
-def _one_way(scores):
-    return F.cross_entropy(scores, torch.arange(len(scores)))
 
+def _of_pictures(b, v, v_other):
+    return 2 * b @ (v.T @ v - v_other.T @ v_other) / len(v)
 
-def _other_way(scores):
-    return _one_way(scores.T)
 
+def _wrong_sign(b, v, v_other):
+    return -_gradient(b, v, v_other)
 
-def _added(scores):
-    return _one_way(scores) + _one_way(scores.T)
 
+def _expectation(b, v, v_other):
+    return 2 * (v - v_other).var() * b
 
-def _summed(scores):
-    return len(scores) * _contrastive(scores)
 
+def _diagonal_only(b, v, v_other):
+    return 2 * b * (v - v_other).square().mean(0)
 
-def _no_logarithm(scores):
-    return 1 - (scores.softmax(1).diagonal().mean() + scores.softmax(0).diagonal().mean()) / 2
 
+def _of_the_mean(b, v, v_other):
+    d = (v - v_other).mean(0)
+    return 2 * b @ torch.outer(d, d)
 
-def _mean_of_all(scores):
-    return -(scores.log_softmax(1).mean() + scores.log_softmax(0).mean()) / 2
 
+def _centred_first(b, v, v_other):
+    d = v - v_other
+    return 2 * b @ (d - d.mean(0)).T @ (d - d.mean(0)) / len(v)
 
-def _softmax_twice(scores):
-    own = torch.arange(len(scores))
-    ways = F.cross_entropy(scores.softmax(1), own), F.cross_entropy(scores.T.softmax(1), own)
-    return sum(ways) / 2
 
+def _test_gradient(function):
+    generator = torch.Generator().manual_seed(5)
+    b = torch.randn(3, 4, generator=generator)
+    v, v_other = torch.randn(2, 6, 4, generator=generator)
+    leaf = b.clone().requires_grad_()
+    loss = ((v - v_other) @ leaf.T).square().sum(1).mean()
+    got = call(function, b, v, v_other)
+    if isinstance(got, torch.Tensor) and got.shape == (4, 3):
+        raise Feedback(f"the gradient has the shape of B, {tuple(b.shape)}; yours is transposed.")
+    compare(got, torch.autograd.grad(loss, leaf)[0], "the gradient by B (autograd knows it too)")
 
-def _divided_again(scores):
-    return _contrastive(scores / 0.07)
 
+# 06.3 the picture's share of the variance
 
-def _yes_or_no(scores):
-    return F.binary_cross_entropy_with_logits(scores, torch.eye(len(scores)))
 
+def _share(h):
+    within = h.var(1, correction=0).mean(0).sum()
+    return within / h.flatten(0, 1).var(0, correction=0).sum()
 
-def _one_softmax(scores):
-    return -scores.flatten().log_softmax(0).view_as(scores).diagonal().mean()
 
+def _words_share(h):
+    return h.mean(1).var(0, correction=0).sum() / h.flatten(0, 1).var(0, correction=0).sum()
 
-def _without_the_right_one(scores):
-    others = scores.masked_fill(torch.eye(len(scores), dtype=torch.bool), -torch.inf)
-    ways = others.logsumexp(0).mean() + others.logsumexp(1).mean()
-    return ways / 2 - scores.diagonal().mean()
 
+def _over_questions(h):
+    return h.var(0, correction=0).mean(0).sum() / h.flatten(0, 1).var(0, correction=0).sum()
 
-def _probabilities_first(scores):
-    ways = scores.softmax(1).diagonal().log().mean(), scores.softmax(0).diagonal().log().mean()
-    return -sum(ways) / 2
 
+def _of_stds(h):
+    return h.std(1, correction=0).mean(0).sum() / h.flatten(0, 1).std(0, correction=0).sum()
 
-LARGE = torch.tensor([[95.0, 20.0, -60.0], [10.0, -30.0, 90.0], [99.0, 5.0, 40.0]])
 
+def _unbiased(h):
+    return h.var(1).mean(0).sum() / h.flatten(0, 1).var(0).sum()
 
-def _survives(got):
-    """Cosines divided by a temperature of 0.01 reach 100."""
-    if isinstance(got, torch.Tensor) and not got.isfinite().all():
-        raise Feedback(
-            "with scores near 100 (a temperature of 0.01) it gives inf or nan: exp overflows, or "
-            "a probability becomes 0. Use log_softmax, logsumexp or cross_entropy."
-        )
 
+def _mean_of_ratios(h):
+    within = h.var(1, correction=0).mean(0)
+    return (within / h.flatten(0, 1).var(0, correction=0)).mean()
 
-def _test_contrastive(function):
-    for n in (5, 2):
-        scores = 3 * _draw(n, n, n)
-        got = call(function, scores)
-        compare(got, _contrastive(scores), f"the loss of a table of {n} x {n} scores")
-    if isinstance(got, torch.Tensor) and not call(function, scores.requires_grad_()).requires_grad:
-        raise Feedback("the value is right, but no gradient gets back to the scores.")
-    got = call(function, LARGE)
-    _survives(got)
-    compare(got, _contrastive(LARGE), "the loss of large scores")
 
+def _main_effect(h):
+    return h.mean(0).var(0, correction=0).sum() / h.flatten(0, 1).var(0, correction=0).sum()
 
-# 06.3 who is pushed away
 
+def _pooled_total(h):
+    return h.var(1, correction=0).mean() / h.var(correction=0)
 
-def _push(scores, own, temperature):
-    wrong = scores.clone()
-    wrong[own] = -torch.inf
-    return (wrong / temperature).softmax(0)
 
+def _within_over_words(h):
+    return h.var(1, correction=0).mean(0).sum() / h.mean(1).var(0, correction=0).sum()
 
-def _with_own(scores, own, temperature):
-    return (scores / temperature).softmax(0)
 
+def _sum_over_questions(h):
+    return len(h) * _share(h)
 
-def _own_blanked(scores, own, temperature):
-    p = _with_own(scores, own, temperature).clone()
-    p[own] = 0
-    return p
 
+def _per_cent(h):
+    return 100 * _share(h)
 
-def _times(scores, own, temperature):
-    return _push(scores, own, 1 / temperature)
 
-
-def _no_temperature(scores, own, temperature):
-    return _push(scores, own, 1.0)
-
-
-def _own_is_zero(scores, own, temperature):
-    wrong = scores.clone()
-    wrong[own] = 0
-    return (wrong / temperature).softmax(0)
-
-
-def _own_is_lowest(scores, own, temperature):
-    wrong = scores.clone()
-    wrong[own] = -1
-    return (wrong / temperature).softmax(0)
-
-
-def _test_push(function):
-    for own, temperature in ((0, 0.5), (3, 0.07)):
-        scores = torch.tanh(_draw(own, 6))
-        leaf = scores.clone().requires_grad_()
-        loss = F.cross_entropy(leaf[None] / temperature, torch.tensor([own]))
-        (push,) = torch.autograd.grad(loss, leaf)  # (6,)
-        push[own] = 0
-        got = call(function, scores, own, temperature)
-        compare(got, push / push.sum(), "the shares of the push (autograd's are the reference)")
-
-
-# 06.4 recall at k
-
-
-def _recall(scores, right, k):
-    best = scores.topk(k, dim=1).indices
-    return right.gather(1, best).any(1).double().mean().item()
-
-
-def _found_share(scores, right, k):
-    best = scores.topk(k, dim=1).indices
-    return (right.gather(1, best).sum(1) / right.sum(1)).double().mean().item()
-
-
-def _precision(scores, right, k):
-    best = scores.topk(k, dim=1).indices
-    return right.gather(1, best).double().mean().item()
-
-
-def _diagonal(scores, right, k):
-    best = scores.topk(k, dim=1).indices
-    return (best == torch.arange(len(scores))[:, None]).any(1).double().mean().item()
-
-
-def _columns(scores, right, k):
-    return _recall(scores.T, right.T, k)
-
-
-def _worst(scores, right, k):
-    return _recall(-scores, right, k)
-
-
-def _first_right_only(scores, right, k):
-    first = F.one_hot(right.float().argmax(1), right.shape[1]).bool()
-    return _recall(scores, first, k)
-
-
-def _one_more(scores, right, k):
-    return _recall(scores, right, k + 1)
-
-
-def _per_cent(scores, right, k):
-    return 100 * _recall(scores, right, k)
-
-
-def _count(scores, right, k):
-    return len(scores) * _recall(scores, right, k)
-
-
-def _test_recall(function):
-    right = torch.eye(10, 12, dtype=torch.bool) | (_draw(9, 10, 12) > 1.2)
-    scores = _draw(8, 10, 12) + right
-    for table in (scores, scores - 2 * right):
-        for k in (1, 3, 12):
-            got = call(function, table, right, k)
-            got = _one(got) if isinstance(got, (torch.Tensor, np.ndarray)) else got
-            compare(got, _recall(table, right, k), f"recall at {k}")
-
-
-def _one(got):
-    if math.prod(got.shape) != 1:
-        raise Feedback(f"expected one number, the mean over the queries, got {tuple(got.shape)}.")
-    return got.item()
-
-
-# 06.6 several right answers
-
-
-def _spread(scores, right):
-    return contrastive_loss(scores, right)
-
-
-def _first_only(scores, right):
-    return _contrastive(scores)
-
-
-def _unnormalised(scores, right):
-    rows = -(right * scores.log_softmax(1)).sum(1).mean()
-    return (rows - (right.T * scores.T.log_softmax(1)).sum(1).mean()) / 2
-
-
-def _rows_only(scores, right):
-    target = right / right.sum(1, keepdim=True)
-    return -(target * scores.log_softmax(1)).sum(1).mean()
-
-
-def _any_of_them(scores, right):
-    def way(s, r):
-        return -(s.softmax(1) * r).sum(1).log().mean()
-
-    return (way(scores, right) + way(scores.T, right.T)) / 2
-
-
-def _left_out(scores, right):
-    """Other right answers are neither pulled nor pushed."""
-    others = right & ~torch.eye(len(right), dtype=torch.bool)
-    return _contrastive(scores.masked_fill(others, -torch.inf))
-
-
-def _same_target_twice(scores, right):
-    target = right / right.sum(1, keepdim=True)
-    rows = -(target * scores.log_softmax(1)).sum(1).mean()
-    return (rows - (target * scores.T.log_softmax(1)).sum(1).mean()) / 2
-
-
-def _rows_target(scores, right):
-    columns = (right / right.sum(1, keepdim=True)).T
-    rows = -(columns.T * scores.log_softmax(1)).sum(1).mean()
-    return (rows - (columns * scores.T.log_softmax(1)).sum(1).mean()) / 2
-
-
-def _without_keepdim(scores, right):
-    def way(s, r):
-        return -(r / r.sum(1) * s.log_softmax(1)).sum(1).mean()
-
-    return (way(scores, right) + way(scores.T, right.T)) / 2
-
-
-def _divergence(scores, right):
-    def way(s, r):
-        target = r / r.sum(1, keepdim=True)
-        return F.kl_div(s.log_softmax(1), target, reduction="batchmean")
-
-    return (way(scores, right) + way(scores.T, right.T)) / 2
-
-
-def _mean_of_pairs(scores, right):
-    return -(scores.log_softmax(1)[right].mean() + scores.log_softmax(0)[right].mean()) / 2
-
-
-def _columns_only(scores, right):
-    return _rows_only(scores.T, right.T)
-
-
-def _both_added(scores, right):
-    return 2 * contrastive_loss(scores, right)
-
-
-def _test_spread(function):
-    right = torch.eye(5, dtype=torch.bool)
-    right[0, 3] = right[3, 0] = right[1, 4] = True
-    for name, truth in (
-        ("one right text each", torch.eye(5, dtype=torch.bool)),
-        ("several right texts", right),
-    ):
-        scores = 2 * _draw(11, 5, 5)
-        compare(call(function, scores, truth), _spread(scores, truth), f"the loss with {name}")
-    if not call(function, scores.requires_grad_(), truth).requires_grad:
-        raise Feedback("the value is right, but no gradient gets back to the scores.")
-    truth = torch.eye(3, dtype=torch.bool)
-    truth[0, 2] = True
-    got = call(function, LARGE, truth)
-    _survives(got)
-    compare(got, _spread(LARGE, truth), "the loss of large scores")
-
-
-# 06.7 hard negatives
-
-
-def _hard(scores, right, generator):
-    return hard_negatives(scores, right, generator)
-
-
-def _broken(scores, right, generator):
-    p = scores.softmax(dim=0)
-    return p.multinomial(1, generator=generator)[:, 0]
-
-
-def _right_too(scores, right, generator):
-    return scores.softmax(1).multinomial(1, generator=generator)[:, 0]
-
-
-def _only_the_diagonal(scores, right, generator):
-    p = scores.softmax(1) * ~torch.eye(len(scores), dtype=torch.bool)
-    return p.multinomial(1, generator=generator)[:, 0]
-
-
-def _uniform(scores, right, generator):
-    return (~right).float().multinomial(1, generator=generator)[:, 0]
-
-
-def _wrong_axis(scores, right, generator):
-    p = scores.softmax(0) * ~right
-    return p.multinomial(1, generator=generator)[:, 0]
-
-
-def _easiest(scores, right, generator):
-    return hard_negatives(-scores, right, generator)
-
-
-def _always_the_hardest(scores, right, generator):
-    return scores.masked_fill(right, -torch.inf).argmax(1)
-
-
-def _without_generator(scores, right, generator):
-    return scores.masked_fill(right, -torch.inf).softmax(1).multinomial(1)[:, 0]
-
-
-def _top_two(scores, right, generator):
-    wrong = scores.masked_fill(right, -torch.inf)
-    wrong = wrong.masked_fill(wrong < wrong.topk(2, dim=1).values[:, 1:], -torch.inf)
-    return wrong.softmax(1).multinomial(1, generator=generator)[:, 0]
-
-
-def _test_hard(function):
-    scores = torch.tensor(
-        [[4.0, 3.0, 1.0, 0.5], [1.0, 5.0, 0.6, 1.6], [1.5, 1.0, 3.0, 0.2], [1.0, 0.3, 1.8, 4.0]]
+def _test_share(function):
+    generator = torch.Generator().manual_seed(6)
+    words, pictures = (
+        torch.randn(4, 1, 5, generator=generator),
+        torch.randn(1, 7, 5, generator=generator),
     )
-    right = torch.eye(4, dtype=torch.bool)
-    right[0, 1] = True
-    draws = 1500
-    counts = torch.zeros(4, 4)
-    for seed in range(draws):
-        got = call(function, scores, right, torch.Generator().manual_seed(seed))
-        _text_numbers(got)
-        counts[torch.arange(4), got.long()] += 1
-    shares = counts / draws  # (pictures, texts)
-    if shares.diagonal().any():
-        raise Feedback("a picture got its own text as a wrong one.")
-    if (shares * right).any():
-        raise Feedback(
-            "picture 0 got text 1, which is true of it, as a wrong one. `right` says so."
-        )
-    want = scores.masked_fill(right, -torch.inf).softmax(1)  # (pictures, texts)
-    off = (shares - want).abs()
-    if off.max() > 0.05:  # more than three standard errors of a share of 1500 draws
-        i, j = divmod(int(off.argmax()), 4)
-        hint = "" if shares.max(1).values.min() < 1 else " It is always the same one."
-        raise Feedback(
-            f"text {j} should come up for picture {i} in {100 * want[i, j]:.0f} % of the draws, "
-            f"but does in {100 * shares[i, j]:.0f} %. Each row's scores decide.{hint}"
-        )
-    twice = [
-        torch.stack(
-            [
-                call(function, scores, right, torch.Generator().manual_seed(seed))
-                for seed in range(20)
-            ]
-        )
-        for _ in range(2)
-    ]
-    if not torch.equal(*twice):
-        raise Feedback("the same generator must draw the same texts: pass it on to multinomial.")
+    scale = torch.tensor([1.0, 3.0, 0.1, 2.0, 1.0])
+    cases = {
+        "words and picture": 2 * words * scale + pictures + 0.3 * words * pictures,
+        "words alone": words.expand(4, 7, 5),
+        "pictures alone": pictures.expand(4, 7, 5),
+    }
+    for name, h in cases.items():
+        got = call(function, h)
+        got = got.item() if isinstance(got, torch.Tensor) and got.numel() == 1 else got
+        compare(got, _share(h).item(), f"the share where h holds {name}")
 
 
-def _text_numbers(got):
-    if not isinstance(got, torch.Tensor) or got.shape != (4,):
-        found = tuple(got.shape) if isinstance(got, torch.Tensor) else kind(got)
-        raise Feedback(f"expected one text number a picture, a tensor (4,), got {found}.")
-    if got.dtype.is_floating_point or got.dtype == torch.bool:
-        raise Feedback(f"expected whole numbers, got {str(got.dtype).removeprefix('torch.')}.")
-    if got.min() < 0 or got.max() > 3:
-        raise Feedback(f"expected numbers of texts from 0 to 3, got {got.tolist()}.")
+# 06.4 a blind spot
+
+
+def _fool(questions, pictures, dim):
+    generator = torch.Generator().manual_seed(0)
+    words = torch.randn(questions, 1, dim, generator=generator)
+    return words.expand(questions, pictures, dim)
+
+
+def _constant(questions, pictures, dim):
+    return torch.ones(questions, pictures, dim)
+
+
+def _random(questions, pictures, dim):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(questions, pictures, dim, generator=generator)
+
+
+def _turned_down(questions, pictures, dim):
+    return _fool(questions, pictures, dim) + 1e-4 * _random(questions, pictures, dim)
+
+
+def _only_pictures(questions, pictures, dim):
+    return _random(1, pictures, dim).expand(questions, pictures, dim)
+
+
+def _line(questions, pictures, dim):
+    return _fool(questions, pictures, 1).expand(questions, pictures, dim)
+
+
+def _small(questions, pictures, dim):
+    return 0.01 * _fool(questions, pictures, dim)
+
+
+def _test_fool(function):
+    questions, pictures, dim = 40, 12, 16
+    h = call(function, questions, pictures, dim)
+    if not isinstance(h, torch.Tensor) or h.shape != (questions, pictures, dim):
+        found = tuple(h.shape) if isinstance(h, torch.Tensor) else kind(h)
+        raise Feedback(f"expected a tensor {(questions, pictures, dim)}, got {found}.")
+    if h.is_complex() or h.dtype == torch.bool:
+        raise Feedback(f"expected real numbers, got {str(h.dtype).removeprefix('torch.')}.")
+    h = h.detach().double()
+    if not h.isfinite().all():
+        raise Feedback("h holds inf or nan.")
+    share = indicators.visual_share(h)
+    if share > 1e-12:  # rounding gives about 1e-15; a picture that was only turned down is there
+        raise Feedback(
+            f"the picture's share of the variance is {share:.2g}, not 0: at one question, every "
+            "picture must give the same h."
+        )
+    rows = h.flatten(0, 1)  # (questions * pictures, dim)
+    rank, std = indicators.effective_rank(rows), indicators.batch_std(rows)
+    uniform = indicators.uniformity(rows)
+    if std < 0.8:
+        raise Feedback(f"batch_std is {std:.2f}. A careful reader would see that: expected 0.8.")
+    if rank < 0.75 * dim:
+        raise Feedback(f"the effective rank is {rank:.1f} of {dim}: it gives the collapse away.")
+    if uniform > -2:
+        raise Feedback(f"uniformity is {uniform:.1f}, expected -2 or less.")
+
+
+# 06.5 the variance hinge, given the words
+
+
+def _mixed_hinge(h, group):
+    return variance_hinge(h)
+
+
+def _divides_by_rows(h, group):
+    return F.relu(1 - (_centred(h, group).square().mean(0) + 1e-4).sqrt()).mean()
+
+
+def _only_means(h, group):
+    return variance_hinge(torch.stack([h[group == g].mean(0) for g in group.unique()]))
+
+
+def _hinge_of_each(h, group):
+    return torch.stack([variance_hinge(h[group == g]) for g in group.unique()]).mean()
+
+
+def _hinge_upside_down(h, group):
+    freedom = len(h) - len(group.unique())
+    return F.relu((_centred(h, group).square().sum(0) / freedom + 1e-4).sqrt() - 1).mean()
+
+
+def _centred(h, group):
+    return torch.cat([h[group == g] - h[group == g].mean(0) for g in group.unique()])
+
+
+def _one_degree(h, group):
+    return F.relu(1 - (_centred(h, group).square().sum(0) / (len(h) - 1) + 1e-4).sqrt()).mean()
+
+
+def _no_root(h, group):
+    freedom = len(h) - len(group.unique())
+    return F.relu(1 - (_centred(h, group).square().sum(0) / freedom + 1e-4)).mean()
+
+
+def _hinge_of_mean(h, group):
+    freedom = len(h) - len(group.unique())
+    return F.relu(1 - (_centred(h, group).square().sum(0) / freedom + 1e-4).sqrt().mean())
+
+
+def _hinge_summed(h, group):
+    return h.shape[1] * variance_hinge(h, group)
+
+
+def _by_runs(h, group):
+    return variance_hinge(h, (group.diff(prepend=group[:1]) != 0).cumsum(0))
+
+
+def _detached(h, group):
+    return variance_hinge(h.detach(), group)
+
+
+def _test_hinge(function):
+    generator = torch.Generator().manual_seed(7)
+    group = torch.tensor([4, 4, 4, 4, 1, 1, 1, 1, 1, 7, 7, 7])
+    spreads = torch.tensor([0.2, 0.5, 0.9, 1.5, 3.0, 0.0])
+    h = torch.randn(12, 6, generator=generator) * spreads * (0.3 + 0.2 * group[:, None])
+    h = h + 0.5 * torch.randn(8, 6, generator=generator)[group]
+    compare(call(function, h, group), variance_hinge(h, group), "the hinge with three groups")
+    one = torch.zeros(12, dtype=torch.long)
+    compare(call(function, h, one), variance_hinge(h), "the hinge with a single group")
+    mixed = torch.tensor([7, 4, 4, 1, 1, 7, 1, 4, 1, 1, 4, 7])
+    compare(call(function, h, mixed), variance_hinge(h, mixed), "the hinge with groups in disorder")
+    leaf = h.clone().requires_grad_()
+    if not function(leaf, mixed.clone()).requires_grad:
+        raise Feedback(
+            "the value is right, but no gradient gets back to h: work with tensors, "
+            "without detach, item or tolist."
+        )
+
+
+# 06.6 a run that collapsed
+
+
+def _no_stop(h, h_other, predictor):
+    one = F.cosine_similarity(predictor(h), h_other, dim=-1).mean()
+    return -0.5 * (one + F.cosine_similarity(predictor(h_other), h, dim=-1).mean())
+
+
+def _stops_the_predictor(h, h_other, predictor):
+    one = F.cosine_similarity(predictor(h).detach(), h_other, dim=-1).mean()
+    return -0.5 * (one + F.cosine_similarity(predictor(h_other).detach(), h, dim=-1).mean())
+
+
+def _stops_the_input(h, h_other, predictor):
+    one = F.cosine_similarity(predictor(h.detach()), h_other.detach(), dim=-1).mean()
+    other = F.cosine_similarity(predictor(h_other.detach()), h.detach(), dim=-1).mean()
+    return -0.5 * (one + other)
+
+
+def _without_predictor(h, h_other, predictor):
+    return simsiam(h, h_other, nn.Identity())
+
+
+def _one_way(h, h_other, predictor):
+    return -F.cosine_similarity(predictor(h), h_other.detach(), dim=-1).mean()
+
+
+def _plus(h, h_other, predictor):
+    return -simsiam(h, h_other, predictor)
+
+
+def _predicts_the_guess(h, h_other, predictor):
+    one = F.cosine_similarity(predictor(h), predictor(h_other).detach(), dim=-1).mean()
+    other = F.cosine_similarity(predictor(h_other), predictor(h).detach(), dim=-1).mean()
+    return -0.5 * (one + other)
+
+
+def _guesses_itself(h, h_other, predictor):
+    one = F.cosine_similarity(predictor(h), h.detach(), dim=-1).mean()
+    other = F.cosine_similarity(predictor(h_other), h_other.detach(), dim=-1).mean()
+    return -0.5 * (one + other)
+
+
+def _not_halved(h, h_other, predictor):
+    return 2 * simsiam(h, h_other, predictor)
+
+
+def _stops_one(h, h_other, predictor):
+    one = F.cosine_similarity(predictor(h), h_other.detach(), dim=-1).mean()
+    return -0.5 * (one + F.cosine_similarity(predictor(h_other), h, dim=-1).mean())
+
+
+def _by_columns(h, h_other, predictor):
+    one = F.cosine_similarity(predictor(h), h_other.detach(), dim=0).mean()
+    return -0.5 * (one + F.cosine_similarity(predictor(h_other), h.detach(), dim=0).mean())
+
+
+def _copies_the_predictor(h, h_other, predictor):
+    return simsiam(h, h_other, copy.deepcopy(predictor))
+
+
+def _test_simsiam(function):
+    with torch.random.fork_rng():
+        torch.manual_seed(8)
+        fresh = nn.Linear(5, 5)
+        leaves = torch.randn(2, 6, 5)
+
+    def outcome(loss_of):
+        """The loss, and its gradients by h, h_other and the predictor."""
+        h, h_other = (leaf.clone().requires_grad_() for leaf in leaves)
+        predictor = copy.deepcopy(fresh)
+        loss = loss_of(h, h_other, predictor)
+        _one_number(loss)
+        inputs = [h, h_other, predictor.weight]
+        if not all(i.requires_grad for i in inputs):
+            raise Feedback(
+                "it switches gradients off in h or in the predictor itself (detach_ or "
+                "requires_grad_): use detach(), which leaves its input as it is."
+            )
+        if not loss.requires_grad:
+            raise Feedback("no gradient reaches anything: everything is detached.")
+        gradients = torch.autograd.grad(loss, inputs, allow_unused=True)
+        return [
+            loss.detach(),
+            *(torch.zeros_like(i) if g is None else g for i, g in zip(inputs, gradients)),
+        ]
+
+    if not callable(function):
+        raise Feedback(f"expected a function, got {kind(function)}.")
+    # `call` copies its inputs, which would cut the gradient; so it gets none, and notes the outcome
+    value, g_h, g_other, g_p = call(lambda: outcome(function))
+    want, *wanted = outcome(simsiam)
+    compare(value, want, "the loss")
+    if not g_p.any():
+        raise Feedback("no gradient reaches the predictor: it stays random, and is of no use.")
+    if not g_h.any() or not g_other.any():
+        raise Feedback("no gradient reaches the model through h: it would never learn.")
+    compare(
+        torch.cat([g_h, g_other]),
+        torch.cat(wanted[:2]),
+        "the gradient by h and h_other (only the predicting side may get one)",
+    )
+    compare(g_p, wanted[2], "the gradient by the predictor")
+
+
+def _one_number(loss):
+    if loss is None:
+        raise Feedback("got None. Is there a `return`?")
+    if not isinstance(loss, torch.Tensor):
+        raise Feedback(
+            f"expected a tensor of one number, through which gradients flow, got {kind(loss)}."
+        )
+    if loss.ndim:
+        raise Feedback(
+            "expected the mean over the batch and both directions: one number, got a "
+            f"tensor of shape {tuple(loss.shape)}."
+        )
+
+
+# 06.7 which perturbation for which question
+
+ALLOWED = {
+    "what colour is the shape?": {"shift", "noise", "mirror"},
+    "what shape is it?": {"shift", "noise", "mirror", "mix colours"},
+    "is the circle left of the square?": {"shift", "noise", "mix colours"},
+    "how many shapes are there?": {"shift", "noise", "mirror", "mix colours"},
+}
+_CHANGES = {"shift", "noise", "mirror", "mix colours", "cut off half"}
+_WHY = {
+    "mirror": "the mirror image has another answer",
+    "mix colours": "the answer itself is changed",
+    "cut off half": "the half that is cut off may hold what is asked for",
+}
+
+
+def _test_allowed(answer):
+    if not isinstance(answer, dict):
+        raise Feedback(
+            f"expected a dictionary from each question to a set of names, got {kind(answer)}."
+        )
+    extra = [repr(key) for key in answer if key not in ALLOWED]
+    if extra:
+        raise Feedback(
+            f"{', '.join(extra)} is none of the four questions as the exercise spells them."
+        )
+    missing = [repr(question) for question in ALLOWED if question not in answer]
+    if missing:
+        raise Feedback(f"{', '.join(missing)}: no entry for that.")
+    for question, want in ALLOWED.items():
+        got = answer[question]
+        if not isinstance(got, (set, frozenset, list, tuple)):
+            raise Feedback(f"{question!r}: expected a set of names, got {kind(got)}.")
+        for name in got:
+            if name not in sorted(_CHANGES):
+                raise Feedback(f"{question!r}: {name!r} is none of {sorted(_CHANGES)}.")
+        for name in sorted(set(got) - want):
+            raise Feedback(f"{question!r} with {name!r}: {_WHY[name]}.")
+        if want - set(got):
+            raise Feedback(
+                f"{question!r}: {len(want - set(got))} more would leave the answer as it is."
+            )
+
+
+_ALL = dict.fromkeys(ALLOWED, _CHANGES)
+_SAFE = {question: {"shift", "noise"} for question in ALLOWED}
+_MIRROR = ALLOWED | {"is the circle left of the square?": {"shift", "noise", "mirror"}}
+_COLOUR = ALLOWED | {"what colour is the shape?": {"shift", "noise", "mix colours"}}
 
 
 EXERCISES = {
-    "06.1": Exercise(
-        "The contrastive loss",
+    "06.2": Exercise(
+        "The gradient of L_vs",
         10,
         1,
-        _contrastive,
-        _test_contrastive,
+        _gradient,
+        _test_gradient,
         (
-            "Row i of the table is a choice among texts, and text i is right: a cross-entropy "
-            "with target i. Column i is a choice among pictures.",
-            "own = torch.arange(len(scores)); F.cross_entropy(scores, own) for the rows, the same "
-            "with scores.T for the columns, and the mean of both.",
+            "Write d_i = v_i - v'_i. The loss is the mean of ||B d_i||^2. What is the gradient of "
+            "||B d||^2 by B, for one d?",
+            "It is 2 B d d^T. Summed over the rows of `d = v - v_other`, the d d^T are d.T @ d; "
+            "divide by len(v).",
         ),
         mistakes=(
-            (
-                _one_way,
-                "Only the rows: find the text of each picture. The other way round is missing.",
-            ),
-            (_other_way, "Only the columns: the other way round is missing."),
-            (_added, "The two ways are added; it is their mean."),
+            (_without_two, "A factor of 2 comes from the square."),
             (_summed, "That is the sum over the batch, not the mean."),
-            (_no_logarithm, "The logarithm is missing: cross-entropy is -log p, not 1 - p."),
-            (_mean_of_all, "That is the mean over the whole table; only the diagonal is right."),
-            (_softmax_twice, "cross_entropy takes scores and does the softmax itself."),
-            (_divided_again, "The scores are divided by the temperature already."),
-            (_yes_or_no, "That asks yes or no about each pair (section 3, SigLIP)."),
+            (_of_pictures, "The difference comes first, then the square."),
+            (_wrong_sign, "That is the direction of a step, minus the gradient."),
             (
-                _one_softmax,
-                "One softmax for each row and one for each column, not one for the table.",
+                _expectation,
+                "That is the expectation, for independent noise of one variance. On a "
+                "batch the products of different entries count too: d d^T.",
             ),
-            (_without_the_right_one, "The right text is among those in the denominator."),
-            (_probabilities_first, ""),
+            (
+                _diagonal_only,
+                "Only the diagonal of d d^T is there; on a batch its other entries count too.",
+            ),
+            (_of_the_mean, "First the square of each row, then the mean."),
+            (
+                _centred_first,
+                "Nothing is centred: the loss has the difference itself, not its "
+                "distance from the mean.",
+            ),
         ),
     ),
-    "06.2": Exercise(
-        "The loss of a model that knows nothing",
-        5,
+    "06.1": Exercise(
+        "Predict the picture's share",
+        3,
         1,
-        math.log(256),
-        value(math.log(256), "the loss of a model that knows nothing", atol=0.0015 / math.log(256)),
+        5.0,
+        prediction(0, 100, "%", below_1=True),
         (
-            "It gives each of the 256 texts the same probability.",
-            "-log(1 / 256), with the natural logarithm: math.log(256).",
-        ),
-        mistakes=(
-            (8.0, "That is the logarithm to base 2; the loss uses the natural one."),
-            (1 / 256, "That is the probability; the loss is minus its logarithm."),
-            (255 / 256, "That is the share of wrong guesses, not a loss."),
-            (-math.log(256), "The sign: -log p of a small p is positive."),
-            (
-                math.log(255),
-                "That counts the wrong texts only. The right one stands for choice too: 256.",
-            ),
-            (math.log10(256), "That is the logarithm to base 10."),
-            (2 * math.log(256), "The two ways are averaged, not added."),
+            "Any number from 0 to 100 is an answer; 0.5 means half a per cent.",
+            "It was about a tenth before training.",
         ),
     ),
     "06.3": Exercise(
-        "Who is pushed away",
+        "The picture's share of the variance",
         10,
         2,
-        _push,
-        _test_push,
+        _share,
+        _test_share,
         (
-            "The gradient of the cross-entropy by score j is p_j / temperature for a wrong text j. "
-            "Only their proportions matter. Among the wrong ones, do the proportions depend on "
-            "the right one's score?",
-            "They do not: it is a softmax over the wrong texts alone. Set the own score to "
-            "-torch.inf, divide by the temperature, softmax.",
+            "Dimension 1 of h holds the pictures. The numerator is the variance over pictures, "
+            "averaged over the questions, the denominator the variance over all rows.",
+            "h.var(1, correction=0) is (questions, dim). Average it over questions, sum it over "
+            "dim; divide by h.flatten(0, 1).var(0, correction=0).sum().",
         ),
         mistakes=(
-            (_with_own, "Your shares include the right text, which is pulled, not pushed."),
-            (_own_blanked, "Without the right text they must be divided by their sum again."),
-            (_times, "You multiply by the temperature; scores are divided by it."),
-            (_no_temperature, "The temperature isn't used."),
-            (_own_is_zero, "A score of 0 is no exclusion: exp(0) is 1. It takes -infinity."),
+            (_words_share, "That is the words' share, Var E(h | x)."),
+            (_over_questions, "That is the variance over questions: dimension 0 holds them."),
+            (_of_stds, "Standard deviations don't add up, variances do."),
+            (_unbiased, "With n - 1 the parts don't add up to the whole: use correction=0."),
+            (_mean_of_ratios, "Sum over dim first, then divide: tiny dimensions count little."),
             (
-                _own_is_lowest,
-                "A cosine of -1 is possible, and still gets a share. It takes -infinity.",
+                _main_effect,
+                "That averages over the questions first, and loses what the picture "
+                "does differently at each question.",
             ),
+            (
+                _pooled_total,
+                "h.var() over everything also counts how the means of the entries "
+                "differ: take the variance over rows, for each entry.",
+            ),
+            (_within_over_words, "The denominator is the whole variance, not the words' part."),
+            (_sum_over_questions, "Average over the questions, don't sum."),
+            (_per_cent, "A share from 0 to 1 is asked for, not per cent."),
         ),
     ),
     "06.4": Exercise(
-        "Recall at k",
+        "Find the blind spot",
         10,
         2,
-        _recall,
-        _test_recall,
+        _fool,
+        _test_fool,
         (
-            "`topk` gives the places of the k best in each row. How do you look up `right` at "
-            "these places?",
-            "right.gather(1, scores.topk(k, dim=1).indices) is (queries, k); `.any(1)`, then the "
-            "mean.",
+            "Which h does a model give that has read the words very well, and never looked?",
+            "Draw one random vector for each question, words = torch.randn(questions, 1, dim), and "
+            "give it to every picture: words.expand(questions, pictures, dim).",
         ),
         mistakes=(
-            (
-                _found_share,
-                "That is the share of the right answers that are found. Here one is enough.",
-            ),
-            (_precision, "That is precision: the share of the k best that is right."),
-            (_diagonal, "You count answer i only, but `right` may name several."),
-            (_columns, "You search through the columns: rows are the queries."),
-            (_worst, "Those are the k lowest scores."),
-            (
-                _first_right_only,
-                "You look for the first right choice of a row only; there may be several.",
-            ),
-            (_one_more, "Those are k + 1 choices."),
-            (_per_cent, "A share from 0 to 1 is asked for, not per cent."),
-            (_count, "That is the number of queries; their share is asked for."),
+            (_constant, ""),
+            (_random, ""),
+            (_only_pictures, ""),
+            (_line, ""),
+            (_small, ""),
+            (_turned_down, "The picture is small here, but it is there."),
         ),
     ),
     "06.5": Exercise(
-        "Predict the search in Chinese",
-        3,
-        1,
-        100.0,
-        prediction(1, 240),
+        "The variance hinge, given the words",
+        15,
+        2,
+        lambda h, group: variance_hinge(h, group),
+        _test_hinge,
         (
-            "Any place from 1 to 240 is an answer.",
-            "Has MiniLM's vocabulary Chinese characters? What would their vectors be?",
+            "Subtract from each row the mean of its own group. `same = (group[:, None] == "
+            "group).float()` has a row for each row of h: `same @ h / same.sum(1, keepdim=True)` "
+            "are the means. Then go on as without groups.",
+            "Square, sum over rows, divide by len(h) - number of groups, add 1e-4, take the root; "
+            "then F.relu(1 - std).mean().",
+        ),
+        mistakes=(
+            (_mixed_hinge, "That is the variance over the whole batch: the words satisfy it."),
+            (
+                _divides_by_rows,
+                "Each group's mean costs one degree of freedom: divide by len(h) - groups.",
+            ),
+            (
+                _only_means,
+                "That is the variance of the groups' means: the words' part, not the picture's.",
+            ),
+            (_hinge_of_each, "That is one hinge for each group. Here the groups are pooled first."),
+            (_hinge_upside_down, "The hinge is upside down: it punishes spread above 1."),
+            (_one_degree, "Each group costs one degree of freedom, not the batch as a whole."),
+            (_no_root, "The root is missing: s is a standard deviation."),
+            (_hinge_of_mean, "First the hinge of each entry, then the mean."),
+            (_hinge_summed, "That is the sum over dim; the mean is asked for."),
+            (_by_runs, "Rows of one group need not stand side by side."),
+            (_detached, ""),
         ),
     ),
     "06.6": Exercise(
-        "Several right answers",
+        "Repair a run that collapsed",
         10,
-        2,
-        _spread,
-        _test_spread,
+        3,
+        simsiam,
+        _test_simsiam,
         (
-            "Make each row of `right` a distribution that sums to 1, and take the cross-entropy "
-            "with it.",
-            "target = right / right.sum(1, keepdim=True); -(target * scores.log_softmax(1)).sum(1)"
-            ".mean(). The same with scores.T and right.T, and the mean of both.",
+            "Which of the two sides should learn from the comparison: the guess, or what is "
+            "guessed?",
+            "`predictor(h)` is the guess and learns; `h_other` is the target and is detached. The "
+            "same with h and h_other exchanged. Mind the sign.",
         ),
         mistakes=(
-            (_first_only, "`right` isn't used: the other right answers are still pushed away."),
-            (
-                _unnormalised,
-                "A target must sum to 1: a text with three right pictures counts three times.",
-            ),
-            (_rows_only, "Only the rows: the other way round is missing."),
-            (
-                _any_of_them,
-                "That is another loss: it is content if any one right answer has all the "
-                "probability. Here it is spread evenly.",
-            ),
-            (
-                _left_out,
-                "You leave the other right answers out: not pushed, but not pulled either.",
-            ),
-            (
-                _same_target_twice,
-                "The columns need a target of their own, from right.T: a text may "
-                "fit two pictures where each picture has one text.",
-            ),
-            (
-                _rows_target,
-                "The columns' target must itself sum to 1 over the pictures: divide "
-                "right.T by its own sums.",
-            ),
-            (
-                _without_keepdim,
-                "right.sum(1) without keepdim=True divides column j by the sum of row j.",
-            ),
-            (
-                _divergence,
-                "That is the divergence: cross-entropy minus the target's entropy. Its "
-                "gradient is the same; the cross-entropy is asked for.",
-            ),
-            (_mean_of_pairs, "Each row counts once, however many right texts it has."),
-            (_columns_only, "Only the columns: the rows are missing."),
-            (_both_added, "The two ways are added; it is their mean."),
+            (_no_stop, "Both sides still learn: the target moves towards the guess."),
+            (_stops_the_predictor, "The guess is detached, not the target: the wrong side."),
+            (_stops_the_input, "h is detached before the predictor: only the predictor learns."),
+            (_without_predictor, "The predictor isn't used."),
+            (_one_way, "Both directions count, half each."),
+            (_plus, "The sign is wrong: agreement must make the loss smaller."),
+            (_predicts_the_guess, "The target is h_other itself, without the predictor."),
+            (_guesses_itself, "Each view guesses itself: it should guess the other one."),
+            (_not_halved, "The two directions are averaged, not added."),
+            (_stops_one, "Only one of the two directions stops the gradient."),
+            (_by_columns, "The cosine is taken of each row: dim=-1."),
+            (_copies_the_predictor, "The predictor itself must be called, not a copy of it."),
         ),
     ),
     "06.7": Exercise(
-        "Repair the hard negatives",
+        "Design v'",
         10,
-        2,
-        _hard,
-        _test_hard,
+        1,
+        ALLOWED,
+        _test_allowed,
         (
-            "Two things are wrong: which axis has to sum to 1, and what must never be drawn.",
-            "scores.masked_fill(right, -torch.inf).softmax(dim=1), then multinomial.",
+            "For each pair ask: could the right answer to this question be another one after the "
+            "change?",
+            "Cutting off half is never safe. Mirroring harms one question, mixing the colours "
+            "another one.",
         ),
-        mistakes=(
-            (_broken, ""),
-            (_right_too, ""),
-            (_only_the_diagonal, ""),
-            (_uniform, ""),
-            (_wrong_axis, ""),
-            (_easiest, ""),
-            (_always_the_hardest, ""),
-            (_top_two, ""),
-            (_without_generator, ""),
-        ),
+        mistakes=((_ALL, ""), (_SAFE, ""), (_MIRROR, ""), (_COLOUR, "")),
     ),
 }

@@ -1,337 +1,603 @@
-"""Lesson 07: visual question answering and cross-entropy."""
+"""Lesson 07: pretraining on pairs."""
 
 import math
-from itertools import combinations
-from unittest.mock import patch
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
-from course_utils.checks.feedback import Exercise, Feedback, call, compare, prediction
-from course_utils.objectives.classification import binary_cross_entropy
-
-# 07.1 stable binary cross-entropy
+from course_utils.checks.feedback import Exercise, Feedback, call, compare, kind, prediction, value
+from course_utils.objectives.contrastive import contrastive_loss, hard_negatives
 
 
-def _not_this(*args, **kwargs):
-    raise Feedback("that is PyTorch's own loss. Write the formula with functions of tensors.")
+def _draw(seed, *shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def _test_bce(function):
-    """PyTorch's losses raise meanwhile; what is wanted comes from the definition, by logaddexp."""
-    with patch.multiple(
-        F,
-        binary_cross_entropy_with_logits=_not_this,
-        cross_entropy=_not_this,
-        binary_cross_entropy=_not_this,
+# 07.1 the contrastive loss
+
+
+def _contrastive(scores):
+    own = torch.arange(len(scores))
+    return (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
+
+
+def _one_way(scores):
+    return F.cross_entropy(scores, torch.arange(len(scores)))
+
+
+def _other_way(scores):
+    return _one_way(scores.T)
+
+
+def _added(scores):
+    return _one_way(scores) + _one_way(scores.T)
+
+
+def _summed(scores):
+    return len(scores) * _contrastive(scores)
+
+
+def _no_logarithm(scores):
+    return 1 - (scores.softmax(1).diagonal().mean() + scores.softmax(0).diagonal().mean()) / 2
+
+
+def _mean_of_all(scores):
+    return -(scores.log_softmax(1).mean() + scores.log_softmax(0).mean()) / 2
+
+
+def _softmax_twice(scores):
+    own = torch.arange(len(scores))
+    ways = F.cross_entropy(scores.softmax(1), own), F.cross_entropy(scores.T.softmax(1), own)
+    return sum(ways) / 2
+
+
+def _divided_again(scores):
+    return _contrastive(scores / 0.07)
+
+
+def _yes_or_no(scores):
+    return F.binary_cross_entropy_with_logits(scores, torch.eye(len(scores)))
+
+
+def _one_softmax(scores):
+    return -scores.flatten().log_softmax(0).view_as(scores).diagonal().mean()
+
+
+def _without_the_right_one(scores):
+    others = scores.masked_fill(torch.eye(len(scores), dtype=torch.bool), -torch.inf)
+    ways = others.logsumexp(0).mean() + others.logsumexp(1).mean()
+    return ways / 2 - scores.diagonal().mean()
+
+
+def _probabilities_first(scores):
+    ways = scores.softmax(1).diagonal().log().mean(), scores.softmax(0).diagonal().log().mean()
+    return -sum(ways) / 2
+
+
+LARGE = torch.tensor([[95.0, 20.0, -60.0], [10.0, -30.0, 90.0], [99.0, 5.0, 40.0]])
+
+
+def _survives(got):
+    """Cosines divided by a temperature of 0.01 reach 100."""
+    if isinstance(got, torch.Tensor) and not got.isfinite().all():
+        raise Feedback(
+            "with scores near 100 (a temperature of 0.01) it gives inf or nan: exp overflows, or "
+            "a probability becomes 0. Use log_softmax, logsumexp or cross_entropy."
+        )
+
+
+def _test_contrastive(function):
+    for n in (5, 2):
+        scores = 3 * _draw(n, n, n)
+        got = call(function, scores)
+        compare(got, _contrastive(scores), f"the loss of a table of {n} x {n} scores")
+    if isinstance(got, torch.Tensor) and not call(function, scores.requires_grad_()).requires_grad:
+        raise Feedback("the value is right, but no gradient gets back to the scores.")
+    got = call(function, LARGE)
+    _survives(got)
+    compare(got, _contrastive(LARGE), "the loss of large scores")
+
+
+# 07.3 who is pushed away
+
+
+def _push(scores, own, temperature):
+    wrong = scores.clone()
+    wrong[own] = -torch.inf
+    return (wrong / temperature).softmax(0)
+
+
+def _with_own(scores, own, temperature):
+    return (scores / temperature).softmax(0)
+
+
+def _own_blanked(scores, own, temperature):
+    p = _with_own(scores, own, temperature).clone()
+    p[own] = 0
+    return p
+
+
+def _times(scores, own, temperature):
+    return _push(scores, own, 1 / temperature)
+
+
+def _no_temperature(scores, own, temperature):
+    return _push(scores, own, 1.0)
+
+
+def _own_is_zero(scores, own, temperature):
+    wrong = scores.clone()
+    wrong[own] = 0
+    return (wrong / temperature).softmax(0)
+
+
+def _own_is_lowest(scores, own, temperature):
+    wrong = scores.clone()
+    wrong[own] = -1
+    return (wrong / temperature).softmax(0)
+
+
+def _test_push(function):
+    for own, temperature in ((0, 0.5), (3, 0.07)):
+        scores = torch.tanh(_draw(own, 6))
+        leaf = scores.clone().requires_grad_()
+        loss = F.cross_entropy(leaf[None] / temperature, torch.tensor([own]))
+        (push,) = torch.autograd.grad(loss, leaf)  # (6,)
+        push[own] = 0
+        got = call(function, scores, own, temperature)
+        compare(got, push / push.sum(), "the shares of the push (autograd's are the reference)")
+
+
+# 07.4 recall at k
+
+
+def _recall(scores, right, k):
+    best = scores.topk(k, dim=1).indices
+    return right.gather(1, best).any(1).double().mean().item()
+
+
+def _found_share(scores, right, k):
+    best = scores.topk(k, dim=1).indices
+    return (right.gather(1, best).sum(1) / right.sum(1)).double().mean().item()
+
+
+def _precision(scores, right, k):
+    best = scores.topk(k, dim=1).indices
+    return right.gather(1, best).double().mean().item()
+
+
+def _diagonal(scores, right, k):
+    best = scores.topk(k, dim=1).indices
+    return (best == torch.arange(len(scores))[:, None]).any(1).double().mean().item()
+
+
+def _columns(scores, right, k):
+    return _recall(scores.T, right.T, k)
+
+
+def _worst(scores, right, k):
+    return _recall(-scores, right, k)
+
+
+def _first_right_only(scores, right, k):
+    first = F.one_hot(right.float().argmax(1), right.shape[1]).bool()
+    return _recall(scores, first, k)
+
+
+def _one_more(scores, right, k):
+    return _recall(scores, right, k + 1)
+
+
+def _per_cent(scores, right, k):
+    return 100 * _recall(scores, right, k)
+
+
+def _count(scores, right, k):
+    return len(scores) * _recall(scores, right, k)
+
+
+def _test_recall(function):
+    right = torch.eye(10, 12, dtype=torch.bool) | (_draw(9, 10, 12) > 1.2)
+    scores = _draw(8, 10, 12) + right
+    for table in (scores, scores - 2 * right):
+        for k in (1, 3, 12):
+            got = call(function, table, right, k)
+            got = _one(got) if isinstance(got, (torch.Tensor, np.ndarray)) else got
+            compare(got, _recall(table, right, k), f"recall at {k}")
+
+
+def _one(got):
+    if math.prod(got.shape) != 1:
+        raise Feedback(f"expected one number, the mean over the queries, got {tuple(got.shape)}.")
+    return got.item()
+
+
+# 07.6 several right answers
+
+
+def _spread(scores, right):
+    return contrastive_loss(scores, right)
+
+
+def _first_only(scores, right):
+    return _contrastive(scores)
+
+
+def _unnormalised(scores, right):
+    rows = -(right * scores.log_softmax(1)).sum(1).mean()
+    return (rows - (right.T * scores.T.log_softmax(1)).sum(1).mean()) / 2
+
+
+def _rows_only(scores, right):
+    target = right / right.sum(1, keepdim=True)
+    return -(target * scores.log_softmax(1)).sum(1).mean()
+
+
+def _any_of_them(scores, right):
+    def way(s, r):
+        return -(s.softmax(1) * r).sum(1).log().mean()
+
+    return (way(scores, right) + way(scores.T, right.T)) / 2
+
+
+def _left_out(scores, right):
+    """Other right answers are neither pulled nor pushed."""
+    others = right & ~torch.eye(len(right), dtype=torch.bool)
+    return _contrastive(scores.masked_fill(others, -torch.inf))
+
+
+def _same_target_twice(scores, right):
+    target = right / right.sum(1, keepdim=True)
+    rows = -(target * scores.log_softmax(1)).sum(1).mean()
+    return (rows - (target * scores.T.log_softmax(1)).sum(1).mean()) / 2
+
+
+def _rows_target(scores, right):
+    columns = (right / right.sum(1, keepdim=True)).T
+    rows = -(columns.T * scores.log_softmax(1)).sum(1).mean()
+    return (rows - (columns * scores.T.log_softmax(1)).sum(1).mean()) / 2
+
+
+def _without_keepdim(scores, right):
+    def way(s, r):
+        return -(r / r.sum(1) * s.log_softmax(1)).sum(1).mean()
+
+    return (way(scores, right) + way(scores.T, right.T)) / 2
+
+
+def _divergence(scores, right):
+    def way(s, r):
+        target = r / r.sum(1, keepdim=True)
+        return F.kl_div(s.log_softmax(1), target, reduction="batchmean")
+
+    return (way(scores, right) + way(scores.T, right.T)) / 2
+
+
+def _mean_of_pairs(scores, right):
+    return -(scores.log_softmax(1)[right].mean() + scores.log_softmax(0)[right].mean()) / 2
+
+
+def _columns_only(scores, right):
+    return _rows_only(scores.T, right.T)
+
+
+def _both_added(scores, right):
+    return 2 * contrastive_loss(scores, right)
+
+
+def _test_spread(function):
+    right = torch.eye(5, dtype=torch.bool)
+    right[0, 3] = right[3, 0] = right[1, 4] = True
+    for name, truth in (
+        ("one right text each", torch.eye(5, dtype=torch.bool)),
+        ("several right texts", right),
     ):
-        _test_bce_values(function)
+        scores = 2 * _draw(11, 5, 5)
+        compare(call(function, scores, truth), _spread(scores, truth), f"the loss with {name}")
+    if not call(function, scores.requires_grad_(), truth).requires_grad:
+        raise Feedback("the value is right, but no gradient gets back to the scores.")
+    truth = torch.eye(3, dtype=torch.bool)
+    truth[0, 2] = True
+    got = call(function, LARGE, truth)
+    _survives(got)
+    compare(got, _spread(LARGE, truth), "the loss of large scores")
 
 
-def _bce(z, y):
-    """log(1 + exp(z)) - y z, mean."""
-    return (torch.logaddexp(z, torch.zeros_like(z)) - y * z).mean()
+# 07.7 hard negatives
 
 
-def _test_bce_values(function):
-    z = torch.tensor([0.3, -1.2, 2.0, 0.0])
-    y = torch.tensor([1.0, 0.0, 0.0, 1.0])
-    got = call(function, z, y)
-    if isinstance(got, torch.Tensor) and got.shape == z.shape:
-        raise Feedback("loss: got one number for each example. Take their mean.")
-    compare(got, _bce(z, y), "the loss on four small logits")
-    for value in (30.0, 200.0, -30.0, -200.0):
-        for answer in (0.0, 1.0):
-            z, y = torch.tensor([value]), torch.tensor([answer])
-            got, want = call(function, z, y), _bce(z, y)
-            if isinstance(got, torch.Tensor) and want > 25 and 5 < got < 25:
-                raise Feedback(
-                    f"z = {value:.0f} with y = {answer:.0f}: got {got:.3g}. An epsilon "
-                    "or a clamp caps the loss, and there its gradient is gone."
-                )
-            compare(got, want, f"the loss of one logit z = {value:.0f} with y = {answer:.0f}")
-    for value in (0.3, -1.2, 30.0, -200.0, 200.0):
-        z, y = torch.tensor([value], requires_grad=True), torch.tensor([0.0])
-        loss = function(z, y)
-        if not loss.requires_grad:
-            raise Feedback(
-                "the value is right, but no gradient reaches the logits: use torch only."
-            )
-        compare(
-            torch.autograd.grad(loss, z)[0],
-            z.detach().sigmoid() - y,
-            f"the gradient at z = {value:.0f}, which should be p - y (both branches of a "
-            "torch.where are differentiated)",
-        )
+def _hard(scores, right, generator):
+    return hard_negatives(scores, right, generator)
 
 
-def _plain_bce(z, y):
-    p = torch.sigmoid(z)
-    return -(y * p.log() + (1 - y) * (1 - p).log()).mean()
+def _broken(scores, right, generator):
+    p = scores.softmax(dim=0)
+    return p.multinomial(1, generator=generator)[:, 0]
 
 
-def _bce_of_probabilities(z, y):
-    return _bce(torch.sigmoid(z), y)
+def _right_too(scores, right, generator):
+    return scores.softmax(1).multinomial(1, generator=generator)[:, 0]
 
 
-def _summed_bce(z, y):
-    return _bce(z, y) * len(z)
+def _only_the_diagonal(scores, right, generator):
+    p = scores.softmax(1) * ~torch.eye(len(scores), dtype=torch.bool)
+    return p.multinomial(1, generator=generator)[:, 0]
 
 
-def _swapped_bce(z, y):
-    return _bce(-z, y)
+def _uniform(scores, right, generator):
+    return (~right).float().multinomial(1, generator=generator)[:, 0]
 
 
-def _bce_overflows_on_one_side(z, y):
-    return ((1 - y) * z + torch.log(1 + torch.exp(-z))).mean()
+def _wrong_axis(scores, right, generator):
+    p = scores.softmax(0) * ~right
+    return p.multinomial(1, generator=generator)[:, 0]
 
 
-# 07.2 the smallest loss with sigma applied twice
+def _easiest(scores, right, generator):
+    return hard_negatives(-scores, right, generator)
 
 
-def _smallest_with_bug(s):
-    return s * math.log(1 + math.exp(-1)) + (1 - s) * math.log(2)
+def _always_the_hardest(scores, right, generator):
+    return scores.masked_fill(right, -torch.inf).argmax(1)
 
 
-def _test_smallest(function):
-    for s in (0.25, 0.5, 1.0, 0.0):
-        compare(call(function, s), _smallest_with_bug(s), f"the smallest loss for s = {s}")
+def _without_generator(scores, right, generator):
+    return scores.masked_fill(right, -torch.inf).softmax(1).multinomial(1)[:, 0]
 
 
-# 07.4 the official score
+def _top_two(scores, right, generator):
+    wrong = scores.masked_fill(right, -torch.inf)
+    wrong = wrong.masked_fill(wrong < wrong.topk(2, dim=1).values[:, 1:], -torch.inf)
+    return wrong.softmax(1).multinomial(1, generator=generator)[:, 0]
 
 
-def _vqa_score(count, annotators=10):
-    left_out_agrees, left_out_differs = min((count - 1) / 3, 1), min(count / 3, 1)
-    return (count * left_out_agrees + (annotators - count) * left_out_differs) / annotators
-
-
-def _enumerated_score(count, annotators):
-    people = [1] * count + [0] * (annotators - count)
-    subsets = list(combinations(people, annotators - 1))
-    return sum(min(sum(subset) / 3, 1) for subset in subsets) / len(subsets)
-
-
-def _test_score(function):
-    for annotators in (10, 5):
-        for count in range(annotators + 1):
-            got = call(function, count, annotators)
-            want = _enumerated_score(count, annotators)
-            compare(got, want, f"{count} of {annotators} people")
-    compare(call(function, 3), _enumerated_score(3, 10), "3 of the usual 10 people")
-
-
-# 07.5 answer vocabulary
-
-
-def _encode_answers(train_answers, other_answers):
-    ids = {name: i for i, name in enumerate(sorted(set(train_answers)))}
-    return ids, [ids.get(name, -1) for name in other_answers]
-
-
-def _test_vocabulary(function):
-    train = ["no", "red", "no", "circle", "two", "cross", "grey", "left", "large"]
-    other = ["circle", "blue", "yes", "no"]
-    result = call(function, train, other)
-    if not isinstance(result, (tuple, list)) or len(result) != 2:
-        raise Feedback("expected a dictionary and a list, returned together.")
-    ids, encoded = result
-    if any(name in ids for name in ("blue", "yes")):
-        raise Feedback(
-            "the dictionary holds an answer that training never saw. The model would have a logit "
-            "for it, and the size of the head would depend on the test set."
-        )
-    compare(ids, _encode_answers(train, other)[0], "the dictionary (alphabetical ids)")
-    if len(encoded) != len(other):
-        raise Feedback(
-            f"expected {len(other)} ids for {len(other)} answers, got {len(encoded)}: leaving out "
-            "questions that can't be answered makes the accuracy too high."
-        )
-    compare(encoded, [0, -1, -1, ids["no"]], "the ids of the other split")
-
-
-def _vocabulary_of_both(train_answers, other_answers):
-    ids = {n: i for i, n in enumerate(sorted(set(train_answers) | set(other_answers)))}
-    return ids, [ids[n] for n in other_answers]
-
-
-def _vocabulary_skips(train_answers, other_answers):
-    ids = {n: i for i, n in enumerate(sorted(set(train_answers)))}
-    return ids, [ids[n] for n in other_answers if n in ids]
-
-
-def _vocabulary_zero(train_answers, other_answers):
-    ids = {n: i for i, n in enumerate(sorted(set(train_answers)))}
-    return ids, [ids.get(n, 0) for n in other_answers]
-
-
-# 07.6 threshold against argmax
-
-
-def _accuracies(logits, y):
-    p = logits.sigmoid()
-    one_hot = F.one_hot(y, logits.shape[1]).bool()
-    by_threshold = ((p > 0.5) == one_hot).all(1).double().mean().item()
-    by_argmax = (logits.argmax(1) == y).double().mean().item()
-    return by_threshold, by_argmax
-
-
-def _test_accuracies(function):
-    generator = torch.Generator().manual_seed(7)
-    logits = torch.randn(40, 5, generator=generator) - 0.8
-    y = logits.argmax(1)
-    y[:8] = torch.randint(0, 5, (8,), generator=generator)
-    got = call(function, logits, y)
-    if not isinstance(got, (tuple, list)) or len(got) != 2:
-        raise Feedback("expected two accuracies, by threshold and by argmax.")
-    want = _accuracies(logits, y)
-    compare(float(got[1]), want[1], "the accuracy by argmax")
-    compare(float(got[0]), want[0], "the accuracy by threshold")
-    logits = torch.tensor([[2.0, -1.0, 0.0, -3.0], [-1.0, 1.0, -2.0, -1.0]])
-    got, want = call(function, logits, torch.tensor([0, 1])), (1.0, 1.0)
-    compare(
-        [float(share) for share in got],
-        want,
-        "two right examples of four answers, without "
-        "the last answer; one logit is 0, so p = 0.5 is not above the threshold",
+def _test_hard(function):
+    scores = torch.tensor(
+        [[4.0, 3.0, 1.0, 0.5], [1.0, 5.0, 0.6, 1.6], [1.5, 1.0, 3.0, 0.2], [1.0, 0.3, 1.8, 4.0]]
     )
+    right = torch.eye(4, dtype=torch.bool)
+    right[0, 1] = True
+    draws = 1500
+    counts = torch.zeros(4, 4)
+    for seed in range(draws):
+        got = call(function, scores, right, torch.Generator().manual_seed(seed))
+        _text_numbers(got)
+        counts[torch.arange(4), got.long()] += 1
+    shares = counts / draws  # (pictures, texts)
+    if shares.diagonal().any():
+        raise Feedback("a picture got its own text as a wrong one.")
+    if (shares * right).any():
+        raise Feedback(
+            "picture 0 got text 1, which is true of it, as a wrong one. `right` says so."
+        )
+    want = scores.masked_fill(right, -torch.inf).softmax(1)  # (pictures, texts)
+    off = (shares - want).abs()
+    if off.max() > 0.05:  # more than three standard errors of a share of 1500 draws
+        i, j = divmod(int(off.argmax()), 4)
+        hint = "" if shares.max(1).values.min() < 1 else " It is always the same one."
+        raise Feedback(
+            f"text {j} should come up for picture {i} in {100 * want[i, j]:.0f} % of the draws, "
+            f"but does in {100 * shares[i, j]:.0f} %. Each row's scores decide.{hint}"
+        )
+    twice = [
+        torch.stack(
+            [
+                call(function, scores, right, torch.Generator().manual_seed(seed))
+                for seed in range(20)
+            ]
+        )
+        for _ in range(2)
+    ]
+    if not torch.equal(*twice):
+        raise Feedback("the same generator must draw the same texts: pass it on to multinomial.")
 
 
-def _elementwise_threshold(logits, y):
-    one_hot = F.one_hot(y, logits.shape[1]).bool()
-    right = ((logits.sigmoid() > 0.5) == one_hot).double().mean().item()
-    return right, _accuracies(logits, y)[1]
-
-
-def _threshold_only_the_right_one(logits, y):
-    chosen = logits.sigmoid()[torch.arange(len(y)), y] > 0.5
-    return chosen.double().mean().item(), _accuracies(logits, y)[1]
-
-
-def _threshold_on_logits(logits, y):
-    one_hot = F.one_hot(y, logits.shape[1]).bool()
-    return ((logits > 0.5) == one_hot).all(1).double().mean().item(), _accuracies(logits, y)[1]
-
-
-def _softmax_threshold(logits, y):
-    one_hot = F.one_hot(y, logits.shape[1]).bool()
-    right = ((logits.softmax(1) > 0.5) == one_hot).all(1).double().mean().item()
-    return right, _accuracies(logits, y)[1]
+def _text_numbers(got):
+    if not isinstance(got, torch.Tensor) or got.shape != (4,):
+        found = tuple(got.shape) if isinstance(got, torch.Tensor) else kind(got)
+        raise Feedback(f"expected one text number a picture, a tensor (4,), got {found}.")
+    if got.dtype.is_floating_point or got.dtype == torch.bool:
+        raise Feedback(f"expected whole numbers, got {str(got.dtype).removeprefix('torch.')}.")
+    if got.min() < 0 or got.max() > 3:
+        raise Feedback(f"expected numbers of texts from 0 to 3, got {got.tolist()}.")
 
 
 EXERCISES = {
     "07.1": Exercise(
-        "Stable binary cross-entropy",
+        "The contrastive loss",
         10,
         1,
-        binary_cross_entropy,
-        _test_bce,
+        _contrastive,
+        _test_contrastive,
         (
-            "Never compute p. Use max(z, 0) - y z + log(1 + exp(-|z|)) for each example.",
-            "z.clamp(min=0) is max(z, 0), z.abs() is |z|, torch.log1p(a) is log(1 + a), and "
-            ".mean() comes last.",
+            "Row i of the table is a choice among texts, and text i is right: a cross-entropy "
+            "with target i. Column i is a choice among pictures.",
+            "own = torch.arange(len(scores)); F.cross_entropy(scores, own) for the rows, the same "
+            "with scores.T for the columns, and the mean of both.",
         ),
         mistakes=(
-            (_plain_bce, "That is the plain formula with p: it rounds to 0 or 1."),
-            (_bce_of_probabilities, "It looks as if sigma were applied twice."),
-            (_summed_bce, "That is the sum over the batch, not the mean."),
-            (_swapped_bce, "The roles of yes and no are exchanged: look at the sign of z."),
-            (_bce_overflows_on_one_side, "exp(-z) overflows for large negative z: use |z|."),
+            (
+                _one_way,
+                "Only the rows: find the text of each picture. The other way round is missing.",
+            ),
+            (_other_way, "Only the columns: the other way round is missing."),
+            (_added, "The two ways are added; it is their mean."),
+            (_summed, "That is the sum over the batch, not the mean."),
+            (_no_logarithm, "The logarithm is missing: cross-entropy is -log p, not 1 - p."),
+            (_mean_of_all, "That is the mean over the whole table; only the diagonal is right."),
+            (_softmax_twice, "cross_entropy takes scores and does the softmax itself."),
+            (_divided_again, "The scores are divided by the temperature already."),
+            (_yes_or_no, "That asks yes or no about each pair (section 3, SigLIP)."),
+            (
+                _one_softmax,
+                "One softmax for each row and one for each column, not one for the table.",
+            ),
+            (_without_the_right_one, "The right text is among those in the denominator."),
+            (_probabilities_first, ""),
         ),
     ),
     "07.2": Exercise(
-        "The smallest loss with sigma applied twice",
-        10,
-        2,
-        _smallest_with_bug,
-        _test_smallest,
+        "The loss of a model that knows nothing",
+        5,
+        1,
+        math.log(256),
+        value(math.log(256), "the loss of a model that knows nothing", atol=0.0015 / math.log(256)),
         (
-            "What the loss takes for a logit is a probability p. Which p in [0, 1] is best if y = "
-            "1, and which if y = 0?",
-            "For y = 1 the best is p = 1, at a loss of log(1 + exp(-1)). For y = 0 it is p = 0, "
-            "at a loss of log 2. A share s of the examples has y = 1.",
+            "It gives each of the 256 texts the same probability.",
+            "-log(1 / 256), with the natural logarithm: math.log(256).",
         ),
         mistakes=(
-            (lambda s: 0.0, "Zero would need a logit that grows without limit; p stops at 1."),
-            (lambda s: math.log(2), "That is the loss of p = 0 everywhere. Yes can do better."),
-            (lambda s: math.log(1 + math.exp(-1)), "For y = 0 the loss can't get below log 2."),
+            (8.0, "That is the logarithm to base 2; the loss uses the natural one."),
+            (1 / 256, "That is the probability; the loss is minus its logarithm."),
+            (255 / 256, "That is the share of wrong guesses, not a loss."),
+            (-math.log(256), "The sign: -log p of a small p is positive."),
             (
-                lambda s: s * math.log(1 + math.exp(-1)),
-                "For y = 0 the best p is 0, but sigma(0) is 0.5, not 0.",
+                math.log(255),
+                "That counts the wrong texts only. The right one stands for choice too: 256.",
             ),
-            (lambda s: _smallest_with_bug(1 - s), "s is the share of yes, not of no."),
+            (math.log10(256), "That is the logarithm to base 10."),
+            (2 * math.log(256), "The two ways are averaged, not added."),
         ),
     ),
     "07.3": Exercise(
-        "Predict the accuracy on yes/no",
-        3,
-        1,
-        95.0,
-        prediction(0, 100, "%"),
+        "Who is pushed away",
+        10,
+        2,
+        _push,
+        _test_push,
         (
-            "Any number from 0 to 100 is an answer.",
-            "What does it know after two passes: words, "
-            "colours, shapes, or how they belong together?",
+            "The gradient of the cross-entropy by score j is p_j / temperature for a wrong text j. "
+            "Only their proportions matter. Among the wrong ones, do the proportions depend on "
+            "the right one's score?",
+            "They do not: it is a softmax over the wrong texts alone. Set the own score to "
+            "-torch.inf, divide by the temperature, softmax.",
+        ),
+        mistakes=(
+            (_with_own, "Your shares include the right text, which is pulled, not pushed."),
+            (_own_blanked, "Without the right text they must be divided by their sum again."),
+            (_times, "You multiply by the temperature; scores are divided by it."),
+            (_no_temperature, "The temperature isn't used."),
+            (_own_is_zero, "A score of 0 is no exclusion: exp(0) is 1. It takes -infinity."),
+            (
+                _own_is_lowest,
+                "A cosine of -1 is possible, and still gets a share. It takes -infinity.",
+            ),
         ),
     ),
     "07.4": Exercise(
-        "The official VQA score",
+        "Recall at k",
         10,
         2,
-        _vqa_score,
-        _test_score,
+        _recall,
+        _test_recall,
         (
-            "Leave one person out: either one of the `count` who agree, or one of the others. How "
-            "many agree among those who stay?",
-            "`count` times it is min((count - 1) / 3, 1), and `annotators - count` times it is "
-            "min(count / 3, 1). Take the mean over all `annotators` ways.",
-        ),
-        mistakes=(
-            (lambda c, n=10: min(c / 3, 1), "min(count / 3, 1) leaves nobody out."),
-            (lambda c, n=10: min(max(c - 1, 0) / 3, 1), "Not everybody left out had agreed."),
-            (lambda c, n=10: c / n, "That is the share of people who agree."),
-        ),
-    ),
-    "07.5": Exercise(
-        "The answer vocabulary",
-        10,
-        1,
-        _encode_answers,
-        _test_vocabulary,
-        (
-            "Build the dictionary from the training answers alone. What can the model say to a "
-            "question whose answer is not in it?",
-            "It can only be wrong, so such an answer gets the id -1, which no prediction equals: "
-            "ids.get(name, -1).",
-        ),
-        mistakes=(
-            (_vocabulary_of_both, ""),
-            (_vocabulary_skips, ""),
-            (_vocabulary_zero, "Id 0 is a real answer: a model that says it would count as right."),
-        ),
-    ),
-    "07.6": Exercise(
-        "Threshold against argmax",
-        10,
-        2,
-        _accuracies,
-        _test_accuracies,
-        (
-            "By threshold, an example is right only if the set of answers with p > 0.5 is exactly "
-            "the right answer: none missing, none too many.",
-            "Compare (logits.sigmoid() > 0.5) with F.one_hot(y, answers).bool() and ask for "
-            ".all(1) before taking the mean.",
+            "`topk` gives the places of the k best in each row. How do you look up `right` at "
+            "these places?",
+            "right.gather(1, scores.topk(k, dim=1).indices) is (queries, k); `.any(1)`, then the "
+            "mean.",
         ),
         mistakes=(
             (
-                _elementwise_threshold,
-                "That is the mean over all single entries: most of them are easy zeros.",
+                _found_share,
+                "That is the share of the right answers that are found. Here one is enough.",
             ),
-            (_threshold_only_the_right_one, "That ignores wrong answers above the threshold."),
-            (_threshold_on_logits, "0.5 is a threshold for probabilities; for logits it is 0."),
-            (lambda z, y: _accuracies(z, y)[::-1], "The two are exchanged: threshold first."),
-            (_softmax_threshold, "Each answer has a probability of its own here: sigmoid."),
-            (lambda z, y: tuple(100 * a for a in _accuracies(z, y)), "Shares from 0 to 1, please."),
+            (_precision, "That is precision: the share of the k best that is right."),
+            (_diagonal, "You count answer i only, but `right` may name several."),
+            (_columns, "You search through the columns: rows are the queries."),
+            (_worst, "Those are the k lowest scores."),
+            (
+                _first_right_only,
+                "You look for the first right choice of a row only; there may be several.",
+            ),
+            (_one_more, "Those are k + 1 choices."),
+            (_per_cent, "A share from 0 to 1 is asked for, not per cent."),
+            (_count, "That is the number of queries; their share is asked for."),
+        ),
+    ),
+    "07.5": Exercise(
+        "Predict the search in Chinese",
+        3,
+        1,
+        100.0,
+        prediction(1, 240),
+        (
+            "Any place from 1 to 240 is an answer.",
+            "Has MiniLM's vocabulary Chinese characters? What would their vectors be?",
+        ),
+    ),
+    "07.6": Exercise(
+        "Several right answers",
+        10,
+        2,
+        _spread,
+        _test_spread,
+        (
+            "Make each row of `right` a distribution that sums to 1, and take the cross-entropy "
+            "with it.",
+            "target = right / right.sum(1, keepdim=True); -(target * scores.log_softmax(1)).sum(1)"
+            ".mean(). The same with scores.T and right.T, and the mean of both.",
+        ),
+        mistakes=(
+            (_first_only, "`right` isn't used: the other right answers are still pushed away."),
+            (
+                _unnormalised,
+                "A target must sum to 1: a text with three right pictures counts three times.",
+            ),
+            (_rows_only, "Only the rows: the other way round is missing."),
+            (
+                _any_of_them,
+                "That is another loss: it is content if any one right answer has all the "
+                "probability. Here it is spread evenly.",
+            ),
+            (
+                _left_out,
+                "You leave the other right answers out: not pushed, but not pulled either.",
+            ),
+            (
+                _same_target_twice,
+                "The columns need a target of their own, from right.T: a text may "
+                "fit two pictures where each picture has one text.",
+            ),
+            (
+                _rows_target,
+                "The columns' target must itself sum to 1 over the pictures: divide "
+                "right.T by its own sums.",
+            ),
+            (
+                _without_keepdim,
+                "right.sum(1) without keepdim=True divides column j by the sum of row j.",
+            ),
+            (
+                _divergence,
+                "That is the divergence: cross-entropy minus the target's entropy. Its "
+                "gradient is the same; the cross-entropy is asked for.",
+            ),
+            (_mean_of_pairs, "Each row counts once, however many right texts it has."),
+            (_columns_only, "Only the columns: the rows are missing."),
+            (_both_added, "The two ways are added; it is their mean."),
+        ),
+    ),
+    "07.7": Exercise(
+        "Repair the hard negatives",
+        10,
+        2,
+        _hard,
+        _test_hard,
+        (
+            "Two things are wrong: which axis has to sum to 1, and what must never be drawn.",
+            "scores.masked_fill(right, -torch.inf).softmax(dim=1), then multinomial.",
+        ),
+        mistakes=(
+            (_broken, ""),
+            (_right_too, ""),
+            (_only_the_diagonal, ""),
+            (_uniform, ""),
+            (_wrong_axis, ""),
+            (_easiest, ""),
+            (_always_the_hardest, ""),
+            (_top_two, ""),
+            (_without_generator, ""),
         ),
     ),
 }

@@ -1,7 +1,9 @@
-"""Lesson 10: parameter-efficient tuning."""
+"""Lesson 10: measuring honestly."""
+
+import math
+from itertools import combinations_with_replacement
 
 import torch
-from torch import nn
 
 from course_utils.checks.feedback import (
     Exercise,
@@ -9,443 +11,600 @@ from course_utils.checks.feedback import (
     call,
     choice,
     compare,
-    kind,
     number,
     prediction,
 )
-from course_utils.models.transformer import TransformerConfig, TransformerEncoder
-from course_utils.peft import LoRAConfig, add_adapters, add_lora, freeze_base
-from course_utils.peft.base import tuning_names, tunings
+from course_utils.evaluation.intervals import standard_error
+from course_utils.evaluation.metrics import auc, mid_ranks
 
 
 def _draw(seed, *shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-# 10.2 the forward pass
+# 10.2 macro F1
 
 
-def _forward(x, linear, A, B, scale):
-    return linear(x) + scale * (x @ A.T) @ B.T
+def _macro_f1(table):
+    return (2 * table.diagonal().double() / (table.sum(0) + table.sum(1))).mean().item()
 
 
-def _no_scale(x, linear, A, B, scale):
-    return linear(x) + (x @ A.T) @ B.T
+def _micro(table):
+    return (table.diagonal().sum() / table.sum()).item()
 
 
-def _no_linear(x, linear, A, B, scale):
-    return scale * (x @ A.T) @ B.T
+def _macro_recall(table):
+    return (table.diagonal() / table.sum(1)).mean().item()
 
 
-def _without_bias(x, linear, A, B, scale):
-    return x @ linear.weight.T + scale * (x @ A.T) @ B.T
+def _macro_precision(table):
+    return (table.diagonal() / table.sum(0)).mean().item()
 
 
-def _scales_all(x, linear, A, B, scale):
-    return scale * (linear(x) + (x @ A.T) @ B.T)
+def _f1_of_means(table):
+    p, r = _macro_precision(table), _macro_recall(table)
+    return 2 * p * r / (p + r)
 
 
-def _after_the_linear(x, linear, A, B, scale):
-    return linear(x) + scale * (linear(x) @ A.T) @ B.T
+def _by_support(table):
+    f1 = 2 * table.diagonal() / (table.sum(0) + table.sum(1))
+    return (f1 * table.sum(1) / table.sum()).sum().item()
 
 
-def _other_order(x, linear, A, B, scale):
-    return linear(x) + scale * x @ (B @ A)
+def _hits_once(table):
+    return (table.diagonal() / (table.sum(0) + table.sum(1) - table.diagonal())).mean().item()
 
 
-def _minus(x, linear, A, B, scale):
-    return linear(x) - scale * (x @ A.T) @ B.T
+def _hits_in_errors(table):
+    hits = table.diagonal()
+    return (2 * hits / (2 * hits + table.sum(0) + table.sum(1))).mean().item()
 
 
-def _into_the_weight(x, linear, A, B, scale):
-    with torch.no_grad():
-        linear.weight += scale * B @ A
-    return linear(x)
+def _last_class(table):
+    return (2 * table.diagonal() / (table.sum(0) + table.sum(1)))[-1].item()
 
 
-def _no_gradient(x, linear, A, B, scale):
-    with torch.no_grad():
-        return linear(x) + scale * (x @ A.T) @ B.T
+def _one_each(table):
+    return 2 * table.diagonal() / (table.sum(0) + table.sum(1))
 
 
-def _test_forward(function):
-    for seed, (batch, into, out, rank, scale) in enumerate(((3, 4, 4, 2, 0.5), (2, 5, 3, 1, 3.0))):
-        torch.manual_seed(seed)
-        linear = nn.Linear(into, out).requires_grad_(False)
-        x, A, B = _draw(seed, batch, into), _draw(1, rank, into), _draw(2, out, rank)
-        want = nn.functional.linear(x, linear.weight + scale * B @ A, linear.bias)
-        got = call(function, x, linear, A, B, scale)
-        compare(got, want, f"the output for a matrix of {out} x {into} with rank {rank}")
-        # once more, not on copies: what becomes of the frozen layer and of the gradients?
-        kept = [p.clone() for p in linear.parameters()]
-        A, B = A.requires_grad_(), B.requires_grad_()
-        got = function(x, linear, A, B, scale)
-        if not all(map(torch.equal, kept, linear.parameters())):
-            raise Feedback("it changes the weight of `linear`, which is frozen: add to its output.")
-        grads = (None,)
-        if got.requires_grad:
-            grads = torch.autograd.grad(got.sum(), (A, B), allow_unused=True)
-        if any(g is None for g in grads):
-            raise Feedback(
-                "no gradient reaches A and B: leave out `no_grad`, `detach` and `.data`."
-            )
+def _test_macro_f1(function):
+    for counts in ([[50, 10], [3, 7]], [[8, 1, 0], [2, 5, 4], [1, 6, 20]]):
+        table = torch.tensor(counts)
+        got = call(function, table)
+        if isinstance(got, torch.Tensor) and got.numel() == len(counts):
+            raise Feedback("that is one number for each class; macro F1 is their mean.")
+        got = number(got)
+        compare(got, _macro_f1(table), f"macro F1 of {len(counts)} classes")
 
 
-# 10.4 counting
+# 10.3 AUC
 
 
-def _count(shapes, rank):
-    return sum(rank * (out + into) for out, into in shapes)
+def _auc(scores, positive):
+    return auc(scores, positive)
 
 
-def _whole_matrices(shapes, rank):
-    return sum(out * into for out, into in shapes)
+def _ties_win(scores, positive):
+    a, b = scores[positive], scores[~positive]
+    return (a[:, None] >= b).double().mean().item()
 
 
-def _only_a(shapes, rank):
-    return sum(rank * into for _, into in shapes)
+def _ties_lose(scores, positive):
+    a, b = scores[positive], scores[~positive]
+    return (a[:, None] > b).double().mean().item()
 
 
-def _only_b(shapes, rank):
-    return sum(rank * out for out, _ in shapes)
+def _other_way(scores, positive):
+    return 1 - auc(scores, positive)
 
 
-def _product(shapes, rank):
-    return sum(rank * out * into for out, into in shapes)
+def _accuracy_at_half(scores, positive):
+    return ((scores > 0.5) == positive).double().mean().item()
 
 
-def _square(shapes, rank):
-    return sum(2 * rank * into for _, into in shapes)
+def _all_pairs(scores, positive):
+    order = scores[:, None] > scores
+    return order[positive].double().mean().item()
 
 
-def _test_count(function):
-    for shapes, rank in (([(6, 5)], 2), ([(6, 4), (4, 10), (5, 5)], 3)):
-        got = number(call(function, shapes, rank))
-        many = "1 matrix" if len(shapes) == 1 else f"{len(shapes)} matrices"
-        compare(got, _count(shapes, rank), f"the weights of {many} with rank {rank}")
+def _ranks_without_ties(scores, positive):
+    ranks = torch.empty(len(scores), dtype=torch.double)
+    ranks[scores.argsort()] = torch.arange(1, len(scores) + 1, dtype=torch.double)
+    ones, zeros = int(positive.sum()), int((~positive).sum())
+    return ((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros)).item()
 
 
-# 10.5 merging
+def _ranks_from_0(scores, positive):
+    ones, zeros = int(positive.sum()), int((~positive).sum())
+    total = (mid_ranks(scores) - 1)[positive].sum()
+    return ((total - ones * (ones + 1) / 2) / (ones * zeros)).item()
 
 
-def _merged(W, A, B, scale):
-    return W + scale * B @ A
+def _never_below_half(scores, positive):
+    return max(auc(scores, positive), 1 - auc(scores, positive))
 
 
-def _in_place(W, A, B, scale):
-    W += scale * B @ A
-    return W
+def _test_auc(function):
+    kinds = ((30, "without ties"), (40, "with ties"), (35, "that are wrong more often than right"))
+    for seed, (n, kind) in enumerate(kinds):
+        scores = _draw(seed, n)
+        positive = _draw(seed + 5, n) + (scores if seed < 2 else -scores) > 0.5
+        scores = scores.round() if seed == 1 else 1e-3 * scores
+        got = number(call(function, scores, positive))
+        compare(got, auc(scores, positive), f"the AUC of scores {kind}")
 
 
-def _delta_only(W, A, B, scale):
-    return scale * B @ A
+# 10.4 a width in points
 
 
-def _forgot_scale(W, A, B, scale):
-    return W + B @ A
+def _test_width(answer):
+    _any_width(answer)
+    if 0 < float(answer) < 0.5:
+        raise Feedback(
+            f"in percentage points: {float(answer):g} is less than half a point. Did you mean "
+            f"{100 * float(answer):g}?"
+        )
 
 
-def _transposed(W, A, B, scale):
-    return W + scale * (B @ A).T
+_any_width = prediction(0, 50, "points")
+_test_width.noted = True  # a prediction can't be right before it's measured
 
 
-def _a_times_b(W, A, B, scale):
-    return W + scale * A @ B
+# 10.5 the bootstrap
 
 
-def _subtracted(W, A, B, scale):
-    return W - scale * B @ A
+def _bootstrap(right, picture, draws, generator):
+    groups = picture.unique()
+    rows = [(picture == g).nonzero()[:, 0] for g in groups]
+    means = []
+    for _ in range(draws):
+        picked = torch.randint(len(groups), (len(groups),), generator=generator)
+        means.append(right[torch.cat([rows[i] for i in picked.tolist()])].double().mean())
+    return torch.stack(means)
 
 
-def _test_merged(function):
-    for seed, (out, into, rank, scale) in enumerate(((4, 4, 2, 2.0), (3, 5, 1, 0.5))):
-        W, A, B = _draw(seed, out, into), _draw(5, rank, into), _draw(6, out, rank)
-        got = call(function, W, A, B, scale)
-        compare(got, W + scale * B @ A, f"the merged weight of {out} x {into}")
+def _by_question(right, picture, draws, generator):
+    picked = torch.randint(len(right), (draws, len(right)), generator=generator)
+    return right[picked].double().mean(1)
 
 
-# 10.6 the forgotten head
+def _no_replacement(right, picture, draws, generator):
+    means = []
+    for _ in range(draws):
+        order = torch.randperm(len(right), generator=generator)
+        means.append(right[order].double().mean())
+    return torch.stack(means)
 
 
-class _Model(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.encoder = TransformerEncoder(TransformerConfig(dim=8, heads=2, mlp_dim=16))
-        self.head = nn.Linear(8, 3)
+def _picture_means(right, picture, draws, generator):
+    groups = picture.unique()
+    each = torch.stack([right[picture == g].double().mean() for g in groups])
+    picked = torch.randint(len(groups), (draws, len(groups)), generator=generator)
+    return each[picked].mean(1)
 
 
-def _prepare(model):
-    add_lora(model, LoRAConfig(rank=2))
-    freeze_base(model, keep=("head",))
-    return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+def _half_as_many(right, picture, draws, generator):
+    groups = picture.unique()
+    rows = [(picture == g).nonzero()[:, 0] for g in groups]
+    means = []
+    for _ in range(draws):
+        picked = torch.randint(len(groups), (len(groups) // 2,), generator=generator)
+        means.append(right[torch.cat([rows[i] for i in picked.tolist()])].double().mean())
+    return torch.stack(means)
 
 
-def _frozen_head(model):
-    add_lora(model, LoRAConfig(rank=2))
-    freeze_base(model, keep=())
-    return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+def _normal_noise(right, picture, draws, generator):
+    error = standard_error(right, picture)
+    return right.double().mean() + error * torch.randn(draws, generator=generator)
 
 
-def _early_optimizer(model):
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-    add_lora(model, LoRAConfig(rank=2))
-    freeze_base(model, keep=("head",))
-    return optimizer
+def _draw_pictures(right, picture, draws, generator, take, share):
+    """As `_bootstrap`, but for how many are taken, and what is made of the drawn rows."""
+    groups = picture.unique()
+    rows = [(picture == g).nonzero()[:, 0] for g in groups]
+    picked = [take(len(groups), generator).tolist() for _ in range(draws)]
+    return torch.stack([share(right, [rows[i] for i in some]) for some in picked])
 
 
-def _nothing_frozen(model):
-    add_lora(model, LoRAConfig(rank=2))
-    return torch.optim.AdamW(model.parameters(), lr=1e-3)
+def _with_replacement(count, generator):
+    return torch.randint(count, (count,), generator=generator)
 
 
-def _no_factors(model):
-    freeze_base(model, keep=("head",))
-    return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-
-
-def _too_early_for_the_base(model):
-    add_lora(model, LoRAConfig(rank=2))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    freeze_base(model, keep=("head",))
-    return optimizer
-
-
-def _first_layer(model):
-    add_lora(model, LoRAConfig(rank=2, targets=("layers.0.attention.qkv",)))
-    freeze_base(model, keep=("head",))
-    return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-
-
-def _also_out(model):
-    add_lora(model, LoRAConfig(rank=2, targets=("qkv", "out")))
-    freeze_base(model, keep=("head",))
-    return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-
-
-def _adapters(model):
-    add_adapters(model)
-    freeze_base(model, keep=("head",))
-    return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-
-
-def _no_bias(model):
-    add_lora(model, LoRAConfig(rank=2))
-    freeze_base(model, keep=("head",))
-    return torch.optim.AdamW(
-        [p for n, p in model.named_parameters() if p.requires_grad and n != "head.bias"], lr=1e-3
+def _half_without_replacement(right, picture, draws, generator):
+    return _draw_pictures(
+        right,
+        picture,
+        draws,
+        generator,
+        lambda n, g: torch.randperm(n, generator=g)[: n // 2],
+        lambda r, rows: r[torch.cat(rows)].double().mean(),
     )
 
 
-def _zeroed(model):
-    torch.nn.init.zeros_(model.encoder.layers[0].attention.qkv.weight)
-    return _prepare(model)
+def _twice_counts_once(right, picture, draws, generator):
+    return _draw_pictures(
+        right,
+        picture,
+        draws,
+        generator,
+        _with_replacement,
+        lambda r, rows: r[torch.cat(rows).unique()].double().mean(),
+    )
 
 
-def _test_prepare(function):
-    if not callable(function):
-        raise Feedback(f"expected a function, got {kind(function)}.")
-    torch.manual_seed(0)
-    model = _Model()
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    # not through `call`, which hands a copy over: this function is to change the model
-    optimizer = function(model)
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise Feedback(f"expected an optimiser back, got {type(optimizer).__name__}.")
-    _test_places(model)
-    new, head = tuning_names(model), {"head.weight", "head.bias"}
-    names = {id(p): name for name, p in model.named_parameters()}
-    held = {
-        names[id(p)] for group in optimizer.param_groups for p in group["params"] if id(p) in names
-    }
-    if not new <= held:
-        raise Feedback("the optimiser holds no factors: it was built before they were there.")
-    if not all(p.requires_grad for p in model.head.parameters()) or not head <= held:
-        raise Feedback("the head is new and random, and it isn't trained, or not all of it.")
-    base = {name for name, p in model.named_parameters() if p.requires_grad} - new - head
-    if base:
-        raise Feedback(f"the base isn't frozen: {sorted(base)[0]} still gets a gradient.")
-    if extra := held - new - head:
+def _by_all_questions(right, picture, draws, generator):
+    return _draw_pictures(
+        right,
+        picture,
+        draws,
+        generator,
+        _with_replacement,
+        lambda r, rows: r[torch.cat(rows)].double().sum() / len(r),
+    )
+
+
+def _not_a_number(right, picture, draws, generator):
+    return _bootstrap(right, picture, draws, generator) * torch.nan
+
+
+def _own_generator(right, picture, draws, generator):
+    return _bootstrap(right, picture, draws, torch.Generator().manual_seed(0))
+
+
+def _per_cent(right, picture, draws, generator):
+    return 100 * _bootstrap(right, picture, draws, generator)
+
+
+_SIZES, _HITS = {31: 1, 7: 2, 12: 4}, {31: 1, 7: 0, 12: 3}  # of three pictures
+_DRAWS = 1000
+
+
+def _three_pictures():
+    """Right or wrong, and the picture of each question: mixed, and numbered with gaps."""
+    order = torch.tensor([3, 0, 6, 2, 5, 1, 4])
+    picture = torch.tensor([g for g, n in _SIZES.items() for _ in range(n)])[order]
+    right = torch.tensor([i < _HITS[g] for g, n in _SIZES.items() for i in range(n)])[order]
+    return right, picture
+
+
+def _test_bootstrap(function):
+    right, picture = _three_pictures()
+
+    def means(seed):
+        return call(function, right, picture, _DRAWS, torch.Generator().manual_seed(seed))
+
+    got = means(0)
+    if not isinstance(got, torch.Tensor) or got.shape != (_DRAWS,):
+        found = tuple(got.shape) if isinstance(got, torch.Tensor) else type(got).__name__
+        raise Feedback(f"expected one mean a draw, a tensor ({_DRAWS},), got {found}.")
+    if not got.is_floating_point() or not torch.isfinite(got).all():
+        raise Feedback("expected finite numbers: some mean is NaN, or they are no floats.")
+    if got.std() < 1e-6:
+        raise Feedback("all your draws give the same mean: draw with replacement, anew each time.")
+    _test_means(got.double())
+    if not torch.equal(got, means(0)) or torch.equal(got, means(1)):
         raise Feedback(
-            f"the optimiser also holds frozen weights such as {sorted(extra)[0]}: it was built "
-            "before the base was frozen."
+            "draw with `generator`: the same one gives the same means, another one others."
         )
-    if not isinstance(optimizer, torch.optim.AdamW):
-        raise Feedback(f"expected an AdamW, got {type(optimizer).__name__}.")
-    now = {name.replace(".base.", "."): p for name, p in model.named_parameters()}
-    if not all(torch.equal(p, now[name]) for name, p in before.items()):
-        raise Feedback("it changes the pretrained weights.")
 
 
-def _test_places(model):
-    """LoRA of rank 2 stands in the qkv of every layer, and nowhere else."""
-    found = dict(tunings(model))
-    if not any(isinstance(module.config, LoRAConfig) for module in found.values()):
-        raise Feedback("there are no LoRA factors in the model.")
-    wanted = {f"encoder.layers.{i}.attention.qkv" for i in range(len(model.encoder.layers))}
-    if set(found) != wanted:
+def _test_means(got):
+    """Three pictures can be drawn in ten ways; each has a mean and a chance of its own."""
+    drawn = list(combinations_with_replacement(_SIZES, 3))
+    means = [sum(_HITS[g] for g in some) / sum(_SIZES[g] for g in some) for some in drawn]
+
+    def are(values):
+        return ((got[:, None] - torch.tensor(values).double()).abs() < 1e-5).any(1)
+
+    odd = ~are(means)  # (draws,)
+    if odd.any():
+        once = [
+            sum(_HITS[g] for g in set(some)) / sum(_SIZES[g] for g in set(some)) for some in drawn
+        ]
+        each = [sum(_HITS[g] / _SIZES[g] for g in some) / 3 for some in drawn]
+        over_all = [sum(_HITS[g] for g in some) / sum(_SIZES.values()) for some in drawn]
+        over_all = over_all if got.max() > 1 else []  # shares of 7 questions drawn singly, too
+        for values, reason in (
+            (
+                once,
+                "a picture that is drawn twice counts twice, with all its questions, and as many "
+                "pictures are drawn as there are.",
+            ),
+            (
+                each,
+                "that is a mean over pictures; each question counts once, so pictures with many "
+                "questions count more.",
+            ),
+            (over_all, "divide by the number of questions that were drawn, not of all."),
+        ):
+            if are(values)[odd].all():
+                raise Feedback(f"{reason} ({int(odd.sum())} of {len(got)} means are off.)")
+        if got.min() < 0 or got.max() > 1:
+            raise Feedback("an accuracy is a share from 0 to 1, not per cent.")
         raise Feedback(
-            f"expected LoRA in {', '.join(sorted(wanted))} and nowhere else, found it in "
-            f"{', '.join(sorted(found))}."
+            f"{int(odd.sum())} of {len(got)} means are of no three whole pictures. Whole pictures "
+            "are drawn, with all their questions and the answers that were given."
         )
-    for module in found.values():
-        if module.config.rank != 2:
-            raise Feedback(f"expected rank 2, got {module.config.rank}.")
+    for some, mean in zip(drawn, means):
+        chance = {1: 1, 2: 3, 3: 6}[len(set(some))] / 27
+        seen, expected = int(((got - mean).abs() < 1e-5).sum()), chance * len(got)
+        if abs(seen - expected) > 5 * math.sqrt(expected * (1 - chance)):
+            raise Feedback(
+                f"of three pictures, numbers {', '.join(map(str, some))} should be drawn together "
+                f"{expected:.0f} times in {len(got)}; their mean comes out {seen} times. Draw as "
+                "many pictures as there are, with replacement, each with the same chance."
+            )
 
 
-# 10.7 the highest rank
-
-_EXACT_RANK = 630e6 / 100 / 2 / (24 * 4 * (1024 + 1024))
+# 10.6 a split without a leak
 
 
-def _test_rank(answer):
-    if isinstance(answer, float) and 16 < answer < 16.1:
-        raise Feedback("a rank is a whole number: round down.")
-    compare(answer, 16, "the highest rank")
+def _split(picture, fraction, generator):
+    groups = picture.unique()
+    order = groups[torch.randperm(len(groups), generator=generator)]
+    return torch.isin(picture, order[: round(fraction * len(groups))])
+
+
+def _leaky(picture, fraction, generator):
+    return torch.rand(len(picture), generator=generator) < fraction
+
+
+def _always_a_fifth(picture, fraction, generator):
+    groups = picture.unique()
+    order = groups[torch.randperm(len(groups), generator=generator)]
+    return torch.isin(picture, order[: len(groups) // 5])
+
+
+def _of_all_numbers(picture, fraction, generator):
+    count = int(picture.max()) + 1
+    chosen = torch.randperm(count, generator=generator)[: round(fraction * count)]
+    return torch.isin(picture, chosen)
+
+
+def _until_enough_questions(picture, fraction, generator):
+    groups = picture.unique()
+    part = torch.zeros(len(picture), dtype=torch.bool)
+    for group in groups[torch.randperm(len(groups), generator=generator)]:
+        if part.double().mean() < fraction:
+            part |= picture == group
+    return part
+
+
+def _first_ones(picture, fraction, generator):
+    return picture < fraction * (picture.max() + 1)
+
+
+def _not_random_size(picture, fraction, generator):
+    return ~_split(picture, fraction, generator)
+
+
+def _everything(picture, fraction, generator):
+    return torch.ones(len(picture), dtype=torch.bool)
+
+
+def _without_generator(picture, fraction, generator):
+    groups = picture.unique()
+    order = groups[torch.randperm(len(groups))]
+    return torch.isin(picture, order[: round(fraction * len(groups))])
+
+
+def _a_block(picture, fraction, generator):
+    groups = picture.unique()
+    start = int(torch.randint(len(groups), (1,), generator=generator))
+    return torch.isin(picture, groups.roll(-start)[: round(fraction * len(groups))])
+
+
+def _every_fifth(picture, fraction, generator):
+    groups = picture.unique()
+    step = round(1 / fraction)
+    start = int(torch.randint(step, (1,), generator=generator))
+    return torch.isin(picture, groups[start::step])
+
+
+def _test_split(function):
+    for pictures, fraction in ((50, 0.2), (40, 0.5)):
+        numbers = 3 * torch.arange(pictures) + 11  # they need not start at 0, or be without gaps
+        sizes = 1 + torch.arange(pictures) % 5  # nor have all pictures as many questions
+        picture = numbers.repeat_interleave(sizes)
+        order = torch.randperm(len(picture), generator=torch.Generator().manual_seed(7))
+        picture = picture[order]
+        parts = [
+            call(function, picture, fraction, torch.Generator().manual_seed(seed))
+            for seed in (0, 0, *range(1, 31))
+        ]
+        for part in parts:
+            _test_part(part, picture, fraction, pictures)
+        if torch.equal(parts[0], parts[2]) and torch.equal(parts[0], parts[3]):
+            raise Feedback("another generator gives the same split: it isn't drawn.")
+        if not torch.equal(parts[0], parts[1]):
+            raise Feedback("the same generator gives another split: draw with `generator`.")
+        sides = torch.stack([torch.isin(numbers, picture[part]) for part in parts[1:]])
+        if len(sides.unique(dim=1).T) < 0.9 * pictures or _neighbours(sides) > 0.6:
+            raise Feedback("some pictures are always on the same side: draw each on its own.")
+
+
+def _neighbours(sides):
+    """The mean correlation of pictures with neighbouring numbers; near 0 where each is drawn."""
+    off = sides.double() - sides.double().mean(0)  # (splits, pictures)
+    off = off / off.norm(dim=0).clamp_min(1e-9)
+    return (off[:, 1:] * off[:, :-1]).sum(0).mean().item()
+
+
+def _test_part(part, picture, fraction, pictures):
+    if (
+        not isinstance(part, torch.Tensor)
+        or part.dtype != torch.bool
+        or part.shape != picture.shape
+    ):
+        found = (
+            f"{part.dtype} {tuple(part.shape)}"
+            if isinstance(part, torch.Tensor)
+            else type(part).__name__
+        )
+        raise Feedback(
+            f"expected a bool tensor (questions,), True for a test question, got {found}."
+        )
+    if part.all() or not part.any():
+        raise Feedback("all questions are on one side.")
+    both = set(picture[part].tolist()) & set(picture[~part].tolist())
+    if both:
+        raise Feedback(f"{len(both)} of {pictures} pictures have questions on both sides: a leak.")
+    found, wanted = len(picture[part].unique()), round(fraction * pictures)
+    if found != wanted:
+        raise Feedback(
+            f"with fraction {fraction}, expected {wanted} of {pictures} pictures in the test part, "
+            f"got {found}. It is the fraction of the pictures that occur, not of the questions, "
+            "and not of all numbers up to the highest."
+        )
 
 
 EXERCISES = {
-    "10.1": Exercise(
-        "Predict the head alone",
-        3,
-        1,
-        60.0,
-        prediction(0, 100, "%"),
-        (
-            "Any number of per cent is an answer.",
-            "Above stand what can be done without pictures, and what all weights give.",
-        ),
-    ),
-    "10.2": Exercise(
-        "The forward pass of LoRA",
-        10,
-        1,
-        _forward,
-        _test_forward,
-        (
-            "Two summands: what the frozen layer gives, and the detour through A, then B. Rows of "
-            "x are examples, so a matrix M acts as x @ M.T.",
-            "First x @ A.T, of shape (batch, rank). Which transposed matrix comes then, and what "
-            "is multiplied by `scale`?",
-        ),
-        mistakes=(
-            (_no_scale, "The factor `scale` isn't used."),
-            (_no_linear, "The frozen layer's own output is missing."),
-            (_without_bias, "The frozen layer has a bias too: call it, as linear(x)."),
-            (_scales_all, "Only the detour is multiplied by `scale`, not the frozen layer."),
-            (_after_the_linear, "A reads x, not what the frozen layer puts out."),
-            (_other_order, "A matrix M acts on rows as x @ M.T, and A comes first."),
-            (_minus, "The detour is added, not subtracted."),
-            (_into_the_weight, ""),
-            (_no_gradient, ""),
-        ),
-    ),
-    "10.3": Exercise(
-        "Where to start",
+    "11.1": Exercise(
+        "Which metric?",
         5,
-        2,
-        "a",
+        1,
+        "c",
         choice(
-            "a",
+            "c",
             {
-                "b": "The gradients above: with both at 0, the gradient of each is a product with "
-                "the other, which is 0, in the first batch and in all that follow.",
-                "c": "Nearly isn't exactly: a random change of every layer at once disturbs what "
-                "was learnt, and the first updates go into undoing it.",
-                "d": "It is exact at first (some methods do it, with factors taken from W "
-                "itself), but the base changes: it can no longer be shared by a hundred tunings.",
+                "a": "Look at the two models above: the one that never finds anything wins by it.",
+                "b": "It is for classes that all matter alike, and a threshold is already built "
+                "in: it can't say whether another threshold would find more.",
+                "d": "The loss also counts how sure the model is of the 95 % that nobody asks "
+                "about; it may fall while not a single case more is found.",
             },
         ),
         (
-            "Two wishes: the first outputs are the pretrained ones, and something gets a gradient.",
-            "Look at the printed gradients for B = 0 and for both 0.",
+            "The family wants to know: of the true cases, how many are found, and how many alarms "
+            "are false?",
+            "Recall and precision say just that. Their curve says it for every threshold.",
         ),
     ),
-    "10.4": Exercise(
-        "Count the weights",
-        10,
-        2,
-        _count,
-        _test_count,
-        (
-            "A has a row for each of the ranks and as many columns as the matrix has inputs. And "
-            "B?",
-            "A is (rank, in) and B is (out, rank): count both, and sum over the matrices.",
-        ),
-        mistakes=(
-            (_whole_matrices, "That is the size of the matrices themselves."),
-            (_only_a, "That counts A only."),
-            (_only_b, "That counts B only."),
-            (_product, "A and B are added up, not multiplied: rank * (out + in)."),
-            (_square, "Not every matrix is square: B has `out` rows."),
-        ),
-    ),
-    "10.5": Exercise(
-        "Merge",
+    "11.2": Exercise(
+        "Macro F1",
         8,
-        1,
-        _merged,
-        _test_merged,
-        (
-            "The change of the weight is a matrix of the weight's size. Which product of A and B "
-            "has `out` rows and `in` columns?",
-            "W + scale * B @ A, as a new tensor.",
-        ),
-        mistakes=(
-            (_delta_only, "That is the change alone; the old weight is missing."),
-            (_forgot_scale, "The factor `scale` isn't used."),
-            (_transposed, "Your product is transposed: rows of W are outputs."),
-            (_in_place, "You change W itself; return a new tensor."),
-            (_a_times_b, "B @ A has `out` rows and `in` columns; A @ B is rank x rank."),
-            (_subtracted, "The change is added, not subtracted."),
-        ),
-    ),
-    "10.6": Exercise(
-        "The forgotten head",
-        10,
         2,
-        _prepare,
-        _test_prepare,
+        _macro_f1,
+        _test_macro_f1,
         (
-            "Which parameters does the optimiser know when it is built first? And who trains the "
-            "head?",
-            "The optimiser keeps the list that it is given: what must be settled before it? And "
-            "what does `keep` of freeze_base do?",
+            "For one class: where in the table are its hits, its false alarms and what was missed? "
+            "Use F1 = 2 TP / (2 TP + FP + FN).",
+            "The row sum of a class is TP + FN, the column sum TP + FP: together they are the "
+            "denominator. Then the mean over the classes.",
         ),
         mistakes=(
-            (_frozen_head, ""),
-            (_early_optimizer, ""),
-            (_nothing_frozen, ""),
-            (_no_factors, ""),
-            (_too_early_for_the_base, ""),
-            (_first_layer, ""),
-            (_also_out, ""),
-            (_adapters, ""),
-            (_no_bias, ""),
-            (_zeroed, ""),
-        ),
-    ),
-    "10.7": Exercise(
-        "The highest rank",
-        5,
-        2,
-        16,
-        _test_rank,
-        (
-            "How many bytes may one tuning take, and how many does one rank take?",
-            "6.3 MB a tuning are 3.15 million numbers; one rank takes 24 * 4 * (1024 + 1024).",
-        ),
-        mistakes=(
-            (32, "Either you count one byte a number instead of two, or A without B."),
-            (8, "You count four bytes a number, or something twice."),
-            (64, "There are four matrices in each layer."),
-            (384, "There are 24 layers."),
-            (1602, "That is for one tuning; there are 100."),
-            (17, "Rounded up, the tunings don't fit."),
-            (_EXACT_RANK, ""),
             (
-                0,
-                "Not one whole rank? One rank takes 1024 + 1024 numbers a matrix, not 1024 * 1024.",
+                _micro,
+                "That is the accuracy, or micro F1: every example counts alike. In macro F1 "
+                "every class does.",
             ),
+            (_macro_recall, "That is the mean recall: false alarms don't count in it."),
+            (_macro_precision, "That is the mean precision: what was missed doesn't count in it."),
+            (
+                _f1_of_means,
+                "First F1 of each class, then the mean; you take the means of precision "
+                "and recall first.",
+            ),
+            (
+                _by_support,
+                "You weight the classes by how often they occur; macro counts each alike.",
+            ),
+            (_hits_once, "Hits count twice, above and below: 2 TP / (2 TP + FP + FN)."),
+            (
+                _hits_in_errors,
+                "Row and column sums hold the hits already: you count them four times below.",
+            ),
+            (_last_class, "That is the F1 of the last class alone."),
+            (_one_each, ""),
+        ),
+    ),
+    "11.3": Exercise(
+        "AUC by ranks",
+        12,
+        2,
+        _auc,
+        _test_auc,
+        (
+            "Compare each positive with each negative. What does a tie count?",
+            "a = scores[positive][:, None], b = scores[~positive]: the mean of (a > b) plus half "
+            "the mean of (a == b).",
+        ),
+        mistakes=(
+            (_ties_win, "A tie counts a half, not a whole."),
+            (_ties_lose, "A tie counts a half, not nothing."),
+            (_other_way, "That is the chance that the negative one is higher."),
+            (_accuracy_at_half, "That is an accuracy at one threshold; AUC has none."),
+            (_all_pairs, "Positives are compared with negatives only, not with all."),
+            (
+                _ranks_without_ties,
+                "Equal scores must share the mean of their ranks; sorting gives "
+                "them different ones.",
+            ),
+            (_ranks_from_0, "Ranks start at 1: your positives win one pair too few each."),
+            (_never_below_half, "An AUC may be below a half: don't turn it round."),
+        ),
+    ),
+    "11.4": Exercise(
+        "Predict the interval",
+        3,
+        1,
+        3.0,
+        _test_width,
+        (
+            "Any number of points is an answer.",
+            "For n independent answers it is about 200 * sqrt(p (1 - p) / n) points; here answers "
+            "come in fours.",
+        ),
+    ),
+    "11.5": Exercise(
+        "The bootstrap by picture",
+        15,
+        3,
+        _bootstrap,
+        _test_bootstrap,
+        (
+            "What was drawn independently, pictures or questions? Draw that again. And what if it "
+            "comes twice?",
+            "Keep the rows of each picture in a list; draw as many pictures as there are with "
+            "torch.randint, join their rows with torch.cat, and take the mean of `right` there.",
+        ),
+        mistakes=(
+            (_by_question, ""),
+            (_no_replacement, ""),
+            (_picture_means, ""),
+            (_half_as_many, ""),
+            (_normal_noise, ""),
+            (_half_without_replacement, ""),
+            (_twice_counts_once, ""),
+            (_by_all_questions, ""),
+            (_not_a_number, ""),
+            (_own_generator, ""),
+            (_per_cent, ""),
+        ),
+    ),
+    "11.6": Exercise(
+        "A split without a leak",
+        8,
+        2,
+        _split,
+        _test_split,
+        (
+            "What must not be on both sides?",
+            "Shuffle picture.unique() with torch.randperm, keep the first round(fraction * how "
+            "many) of it, then torch.isin(picture, chosen).",
+        ),
+        mistakes=(
+            (_leaky, ""),
+            (_first_ones, ""),
+            (_not_random_size, ""),
+            (_everything, ""),
+            (_always_a_fifth, ""),
+            (_of_all_numbers, ""),
+            (_until_enough_questions, ""),
+            (_without_generator, ""),
+            (_a_block, ""),
+            (_every_fifth, ""),
         ),
     ),
 }

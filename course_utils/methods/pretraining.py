@@ -104,7 +104,7 @@ def world_pairs(part: str = "train", scenes: int = 6000, per_scene: int = 4) -> 
 
 
 def world_pretraining_model(tokenizer: Tokenizer) -> JointPretraining:
-    """The joint model of lesson 07 in size, with heads for pretraining."""
+    """The joint model of lesson 08 in size, with heads for pretraining."""
     config = JointConfig(
         dim=64, layers=2, heads=8, mlp_dim=128, vocab_size=tokenizer.get_vocab_size()
     )

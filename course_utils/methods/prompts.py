@@ -1,7 +1,7 @@
 """Asking a model that is not trained any further: blanks to fill in, templates, learned prompts,
 and a few examples.
 
-The first part asks the joint model of lesson 06, which can guess a masked word beside a picture.
+The first part asks the joint model of lesson 07, which can guess a masked word beside a picture.
 The second asks two frozen encoders whose vectors lie in one space.
 """
 
@@ -70,7 +70,7 @@ def guess(
 
 
 class TwoHeads(nn.Module):
-    """Pictures and texts in one space, from frozen vectors of both; the heads of lesson 06."""
+    """Pictures and texts in one space, from frozen vectors of both; the heads of lesson 07."""
 
     def __init__(self, v: Float[Tensor, "n picture_dim"], text_dim: int, space: int = 256):
         super().__init__()
@@ -99,7 +99,7 @@ def train_heads(
     updates: int = 300,
     batch: int = 256,
 ) -> TwoHeads:
-    """As lesson 06: each picture against one of its `texts` at random; `right` says which other
+    """As lesson 07: each picture against one of its `texts` at random; `right` says which other
     texts are true of it too."""
     torch.manual_seed(seed)
     model = TwoHeads(v, texts[0].shape[1])

@@ -175,7 +175,7 @@ def blind_score(train: VQAData, data: VQAData) -> Score:
 
 def gain(tuned: Score, blind: Score, data: VQAData) -> Interval | None:
     """How much higher the first score is, question by question, with its 95 % interval by picture
-    (lesson 09); None where fewer than two pictures are asked about."""
+    (lesson 10); None where fewer than two pictures are asked about."""
     if len(data.image_index.unique()) < 2:
         return None
     return bootstrap(tuned.each - blind.each, data.image_index)

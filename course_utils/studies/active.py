@@ -1,4 +1,4 @@
-"""Which answers to ask for: entropy, margin and diversity against luck. For lesson 11.
+"""Which answers to ask for: entropy, margin and diversity against luck. For lesson 12.
 
     python -m course_utils.studies active
 
@@ -170,7 +170,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="lesson 11: which answers to ask for, by uncertainty, by diversity, at random",
+    measures="lesson 12: which answers to ask for, by uncertainty, by diversity, at random",
     takes="a quarter of an hour",
     columns={"pool": POOLS, "strategy": STRATEGIES, "rate": None, "seed": None},
     seeds=SEEDS,

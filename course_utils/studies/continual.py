@@ -1,4 +1,4 @@
-"""One family of questions after the other: what is forgotten, and what helps. For lesson 11.
+"""One family of questions after the other: what is forgotten, and what helps. For lesson 12.
 
     python -m course_utils.studies continual
 
@@ -109,7 +109,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="lesson 11: four families learnt in turn by five methods, and what is forgotten",
+    measures="lesson 12: four families learnt in turn by five methods, and what is forgotten",
     takes="a quarter of an hour",
     columns={"method": TRIES, "rate": None, "strength": None, "seed": None},
     seeds=SEEDS,

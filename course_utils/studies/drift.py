@@ -1,8 +1,8 @@
-"""Incoming data that change at an unknown time: noticing it without answers. For lesson 11.
+"""Incoming data that change at an unknown time: noticing it without answers. For lesson 12.
 
     python -m course_utils.studies drift
 
-lets the joint models of lesson 04 answer a stream of questions that changes half-way, watches it
+lets the joint models of lesson 05 answer a stream of questions that changes half-way, watches it
 with two detectors, tunes on a few bought answers when one rings, and writes
 data/studies/drift.json.
 
@@ -38,7 +38,7 @@ STREAMS = 2000
 BOUGHT = 40  # pictures whose questions are answered by people after an alarm
 UPDATES = 80  # of tuning on them
 IMAGES_PER_BATCH = 8
-SEEDS = (0, 1, 2)  # of the models of lesson 04
+SEEDS = (0, 1, 2)  # of the models of lesson 05
 
 
 # What changes
@@ -88,7 +88,7 @@ CHANGES = {
 
 
 def deployed(seed: int, folder: Path) -> VQAModel:
-    """A joint model of lesson 04."""
+    """A joint model of lesson 05."""
     model = world_model(nothing("validation", 64, 0), "joint")
     load_weights(model, folder / f"world_joint_{seed}.safetensors")
     freeze_statistics(model)
@@ -158,7 +158,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="lesson 11: changed data: how soon detectors ring, and tuning on a few bought answers",
+    measures="lesson 12: changed data: how soon detectors ring, and tuning on a few bought answers",
     takes="a few minutes",
     columns={"change": CHANGES, "seed": None},
     seeds=SEEDS,

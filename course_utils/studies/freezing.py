@@ -1,4 +1,4 @@
-"""What does it cost, and what does it bring, to freeze a part of a model? For lesson 08.
+"""What does it cost, and what does it bring, to freeze a part of a model? For lesson 09.
 
     python -m course_utils.studies freezing
 
@@ -101,7 +101,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="lesson 08: accuracy after tuning with a part of a model frozen",
+    measures="lesson 09: accuracy after tuning with a part of a model frozen",
     takes="five minutes",
     columns={"strategy": STRATEGIES, "rate": None, "seed": None},
     seeds=SEEDS,

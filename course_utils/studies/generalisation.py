@@ -1,8 +1,8 @@
-"""What an accuracy on data like the training data doesn't tell. For lesson 09.
+"""What an accuracy on data like the training data doesn't tell. For lesson 10.
 
     python -m course_utils.studies generalisation
 
-trains the cross-attention model of lesson 04 and writes data/studies/generalisation.json.
+trains the cross-attention model of lesson 05 and writes data/studies/generalisation.json.
 
 "pairs K": K of the 32 combinations of colour and shape occur in no training picture and no training
 question; test questions about these combinations are scored apart from those about others. "prior":
@@ -41,7 +41,7 @@ IMAGES_PER_BATCH = 16
 
 
 def train(data: VQAData, seed: int) -> VQAModel:
-    """The cross-attention model of lesson 04, trained on `data`; the last weights are kept."""
+    """The cross-attention model of lesson 05, trained on `data`; the last weights are kept."""
     torch.manual_seed(seed)
     model = world_model(data, "cross")
     fit(
@@ -125,7 +125,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="lesson 09: held-out combinations of colour and shape, and a changed prior",
+    measures="lesson 10: held-out combinations of colour and shape, and a changed prior",
     takes="twenty minutes",
     columns={"seed": None, "setting": SETTINGS},
     seeds=SEEDS,

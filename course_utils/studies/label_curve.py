@@ -1,4 +1,4 @@
-"""How many labels does answering questions need, with and without pretraining? For lesson 06.
+"""How many labels does answering questions need, with and without pretraining? For lesson 07.
 
     python -m course_utils.studies label_curve
 
@@ -102,7 +102,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="lesson 06: accuracy after tuning on few labels, with and without pretraining",
+    measures="lesson 07: accuracy after tuning on few labels, with and without pretraining",
     takes="an hour and a half",
     columns={"start": STARTS, "labels": None, "seed": None},
     seeds=SEEDS,

@@ -1,4 +1,4 @@
-"""What 20, 80 and 320 examples of one's own pictures are worth. For lesson 10.
+"""What 20, 80 and 320 examples of one's own pictures are worth. For lesson 11.
 
     python -m course_utils.studies own_pictures
 
@@ -99,7 +99,7 @@ def by_method(rows: Sequence[Row]) -> dict[str, dict[int, list[float]]]:
 
 
 STUDY = Study(
-    measures="lesson 10: what 20, 80 and 320 examples of one's own pictures are worth",
+    measures="lesson 11: what 20, 80 and 320 examples of one's own pictures are worth",
     takes="five minutes",
     columns={"method": ("blind", *STARTS), "examples": None, "seed": None},
     seeds=SEEDS,

@@ -1,9 +1,9 @@
-"""What a template, a learned prompt and a few examples are worth. For lesson 11.
+"""What a template, a learned prompt and a few examples are worth. For lesson 12.
 
     python -m course_utils.studies prompt_runs
 
 sorts unseen emoji into six of Unicode's categories, without and with a few examples of each, on the
-frozen encoders and the two heads of lesson 06, and writes data/studies/prompt_runs.json.
+frozen encoders and the two heads of lesson 07, and writes data/studies/prompt_runs.json.
 
 The heads have been trained on names and keywords of other emoji, and never on a category. What has
 to be chosen (a template, a learning rate, a penalty) is chosen on validation; test is only counted.
@@ -218,7 +218,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="lesson 11: emoji sorted by a template, a learned prompt and a few examples",
+    measures="lesson 12: emoji sorted by a template, a learned prompt and a few examples",
     takes="a few minutes",
     columns={"seed": None},
     seeds=SEEDS,

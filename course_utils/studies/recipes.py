@@ -78,10 +78,10 @@ class Recipe:
 
 
 RECIPES = (
-    {"easy_vqa": Recipe("lesson 07: the model of easy-VQA", "a few minutes", train_easy_vqa)}
+    {"easy_vqa": Recipe("lesson 08: the model of easy-VQA", "a few minutes", train_easy_vqa)}
     | {
         f"world_{fusion}_{seed}": Recipe(
-            f"lesson 04: the world with the fusion '{fusion}', seed {seed}",
+            f"lesson 05: the world with the fusion '{fusion}', seed {seed}",
             "a few minutes",
             partial(train_world, fusion, seed),
         )
@@ -90,10 +90,10 @@ RECIPES = (
     }
     | {
         "world_pretrained": Recipe(
-            "lesson 06: pretrained on captions of the world", "nine minutes", pretrain_world
+            "lesson 07: pretrained on captions of the world", "nine minutes", pretrain_world
         ),
         "real_pretrained": Recipe(
-            "lesson 06: pretrained on emoji and captions, on real pretrained weights",
+            "lesson 07: pretrained on emoji and captions, on real pretrained weights",
             "ten minutes",
             pretrain_real,
         ),

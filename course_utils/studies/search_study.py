@@ -1,4 +1,4 @@
-"""Does Optuna's search find better settings than a random one? For lesson 08.
+"""Does Optuna's search find better settings than a random one? For lesson 09.
 
     python -m course_utils.studies search_study
 
@@ -66,7 +66,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="lesson 08: random search against Optuna's estimator at an equal budget",
+    measures="lesson 09: random search against Optuna's estimator at an equal budget",
     takes="four minutes",
     columns={"sampler": SAMPLERS, "seed": None},
     seeds=SEEDS,

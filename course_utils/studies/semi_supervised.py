@@ -1,4 +1,4 @@
-"""Few answers and many pictures without: FixMatch. For lesson 11.
+"""Few answers and many pictures without: FixMatch. For lesson 12.
 
     python -m course_utils.studies semi_supervised
 
@@ -141,7 +141,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="lesson 11: FixMatch on 5 % of the answers, against these alone and all",
+    measures="lesson 12: FixMatch on 5 % of the answers, against these alone and all",
     takes="a quarter of an hour",
     columns={"method": METHODS, "rate": None, "seed": None},
     seeds=SEEDS,

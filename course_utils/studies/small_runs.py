@@ -1,4 +1,4 @@
-"""Many small trainings, for lesson 08: how optimistic is a score that was chosen on?
+"""Many small trainings, for lesson 09: how optimistic is a score that was chosen on?
 
     python -m course_utils.studies small_runs
 
@@ -51,7 +51,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="lesson 08: 200 small trainings: how optimistic is a score that was chosen on?",
+    measures="lesson 09: 200 small trainings: how optimistic is a score that was chosen on?",
     takes="two minutes",
     columns={"kind": KINDS, "seed": None},
     seeds=range(RUNS),

@@ -1,4 +1,4 @@
-"""How good is tuning with few parameters? For lesson 10.
+"""How good is tuning with few parameters? For lesson 11.
 
     python -m course_utils.studies tuning_curve
 
@@ -167,7 +167,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="lesson 10: accuracy after tuning with few parameters, against all weights",
+    measures="lesson 11: accuracy after tuning with few parameters, against all weights",
     takes="half an hour",
     columns={"method": METHODS, "rate": None, "seed": None},
     seeds=SEEDS,

@@ -1,8 +1,8 @@
-"""Why does a model that is trained on yes/no questions alone stay blind? For lesson 07.
+"""Why does a model that is trained on yes/no questions alone stay blind? For lesson 08.
 
     python -m course_utils.studies yes_no_runs
 
-trains lesson 07's network on the yes/no questions of easy-VQA in two ways, at three seeds, and
+trains lesson 08's network on the yes/no questions of easy-VQA in two ways, at three seeds, and
 writes data/studies/yes_no_runs.json: for longer (seven passes instead of three), and for three
 passes from a stem and an encoder that have learnt colours and shapes first.
 """
@@ -42,7 +42,7 @@ def train(
     seed: int,
     max_steps: int = 0,
 ) -> History:
-    """Training as in lesson 07: the weights of the pass that is best on validation are kept."""
+    """Training as in lesson 08: the weights of the pass that is best on validation are kept."""
     return fit(
         model,
         objective,
@@ -96,7 +96,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="lesson 07: yes/no questions alone: for longer, and after colours and shapes",
+    measures="lesson 08: yes/no questions alone: for longer, and after colours and shapes",
     takes="ten minutes",
     columns={"kind": KINDS, "seed": None},
     seeds=SEEDS,

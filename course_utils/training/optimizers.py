@@ -1,4 +1,4 @@
-"""The optimisers of lesson 08, written out: SGD with momentum, Adam, AdamW. Equal to torch's.
+"""The optimisers of lesson 09, written out: SGD with momentum, Adam, AdamW. Equal to torch's.
 
 `fit` uses torch's own, which are faster; these are to be read.
 """

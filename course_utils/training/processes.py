@@ -41,7 +41,7 @@ UPDATE = FitConfig(epochs=1, max_steps=1, optimizer="sgd", clip=0.0)
 
 
 def norm_model(norm: str, answers: int, vocab_size: int) -> VQAModel:
-    """The joint model of lesson 07, small and in double precision; `norm` is its stem's.
+    """The joint model of lesson 08, small and in double precision; `norm` is its stem's.
 
     Raises:
         ValueError: `norm` is none of NORMS.

@@ -45,10 +45,10 @@ def test_all_rows_on_the_cpu_for_a_few_pictures(small, tmp_path, monkeypatch):
     monkeypatch.setattr(gpu, "FILE", tmp_path / "gpu.json")
     assert bench.on_gpu() == "not measured"
     found = gpu.measure("cpu", gpu.FILE)
-    assert list(found["rows"]) == ["fast", "lesson 07", "encoders"]
-    for name in ("fast", "lesson 07"):
+    assert list(found["rows"]) == ["fast", "lesson 08", "encoders"]
+    for name in ("fast", "lesson 08"):
         run = found["rows"][name]
         assert run["seconds"] > 0 and run["passes"] <= 7 and 0 <= run["test"] <= 1
     assert found["rows"]["encoders"]["JointEncoder (ours)"]["ratio"] == 1.0
     text = bench.on_gpu()
-    assert "On: cpu" in text and "| lesson 07 | " in text and "| ViltModel, from pixels | " in text
+    assert "On: cpu" in text and "| lesson 08 | " in text and "| ViltModel, from pixels | " in text

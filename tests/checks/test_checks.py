@@ -146,7 +146,7 @@ def test_a_check_that_is_run_twice_does_not_count_the_course_s_own_answer(capsys
     assert check("99.1", lambda x: 2 * x) is not given  # an answer of one's own counts
 
 
-@pytest.mark.parametrize(("number", "wrong", "right"), [("02.8", "a", "b"), ("10.7", 32, 16)])
+@pytest.mark.parametrize(("number", "wrong", "right"), [("03.8", "a", "b"), ("11.7", 32, 16)])
 def test_a_text_or_a_number_that_was_given_back_is_not_the_learner_s(
     number, wrong, right, capsys, monkeypatch
 ):
@@ -377,12 +377,12 @@ def test_quiz_hides_its_answers(capsys):
 
 def test_progress_shows_what_is_done(monkeypatch, capsys):
     progress()
-    assert re.search(r"07 +0 of 6 +○○○○○○", capsys.readouterr().out)
-    lab.mark_done("07.2", "2026-01-01")
-    progress(["07"])
-    assert re.search(r"07 +1 of 6 +○●○○○○", capsys.readouterr().out)
+    assert re.search(r"08 +0 of 6 +○○○○○○", capsys.readouterr().out)
+    lab.mark_done("08.2", "2026-01-01")
+    progress(["08"])
+    assert re.search(r"08 +1 of 6 +○●○○○○", capsys.readouterr().out)
     monkeypatch.setenv("COURSE_REFERENCE", "1")
-    progress(["07"])
+    progress(["08"])
     assert "0 of 6" in capsys.readouterr().out
 
 
@@ -398,8 +398,8 @@ def test_a_home_that_is_read_only_does_not_break_a_check(monkeypatch, capsys, sa
 
 def test_unknown_ids_list_the_known_ones(monkeypatch):
     monkeypatch.undo()
-    with pytest.raises(KeyError, match=r"this lesson has 07.1, 07.2"):
-        checks.exercise("07.99")
+    with pytest.raises(KeyError, match=r"this lesson has 08.1, 08.2"):
+        checks.exercise("08.99")
     for number in ("77.1", "", 7.2, "feedback"):
         with pytest.raises(KeyError, match="no such lesson"):
             checks.exercise(number)

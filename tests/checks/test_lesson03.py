@@ -1,61 +1,65 @@
-"""Lesson 03's exercises: right answers written in another way pass, wrong ones are told why."""
+"""Lesson 02's exercises: right answers written in another way pass, wrong ones are told why."""
+
+import math
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from tokenizers import models
 
 from course_utils.checks import check
 from course_utils.checks.feedback import Feedback
-from course_utils.checks.lesson03 import (
-    CONVOLUTIONS,
-    EXERCISES,
-    STACKS,
-    _output_side,
-    _receptive_field,
-)
+from course_utils.checks.lesson03 import EXERCISES, VOCABULARY, WORDS, _wordpiece
 
 
-def side_by_convolution(side, kernel, stride=1, padding=0, dilation=1):
-    conv = nn.Conv1d(1, 1, kernel, stride, padding, dilation)
-    return conv(torch.zeros(1, 1, side)).shape[-1]
+def wordpiece_by_library(word, vocabulary):
+    ids = {piece: i for i, piece in enumerate(["[UNK]", *sorted(vocabulary)])}
+    return [token.value for token in models.WordPiece(ids, unk_token="[UNK]").tokenize(word)]
 
 
-def field_from_the_end(layers):
-    seen = 1
-    for kernel, stride in reversed(layers):
-        seen = (seen - 1) * stride + kernel
-    return seen
+def largest_by_loop(q, k, power):
+    rows = [torch.stack([row @ key for key in k]) / len(row) ** power for row in q]
+    return sum(row.softmax(0).max().item() for row in rows) / len(rows)
 
 
-def block_by_parts(x, conv1, conv2):
-    update = conv2(F.relu(conv1(x)))
-    return torch.clamp(torch.add(update, x), min=0)
+def causal_by_pytorch(q, k, v):
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
 
-def freeze_by_loops(model):
-    for module in model.modules():
-        module.training = True
-    for module in model.backbone.modules():
-        module.training = False
-    for p in model.backbone.parameters():
-        p.requires_grad = False
+def masks_with_large_numbers(mask):
+    keep, leave_out, _ = masks_by_where(mask)
+    return keep, leave_out, (~keep).float() * torch.finfo(torch.float32).min
 
 
-def patches_by_convolution(images, weight, bias):
-    return F.conv2d(images, weight, bias, stride=weight.shape[-1]).flatten(2).mT
+def masks_by_where(mask):
+    keep = mask.view(len(mask), 1, 1, -1)
+    return [keep, mask == 0, torch.where(keep, 0.0, float("-inf"))]
+
+
+def perplexity_by_product(log_p, mask):
+    return log_p[mask].double().exp().log().mean().neg().exp().item()
+
+
+def corrupt_the_other_tenth(x, chosen, lot, random, mask_id):
+    shown, labels = x.clone(), torch.full_like(x, -100)
+    shown[chosen & (lot < 0.8)] = mask_id
+    shown[chosen & (lot >= 0.9)] = random[chosen & (lot >= 0.9)]
+    labels[chosen] = x[chosen]
+    return shown, labels
 
 
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
-        ("03.1", side_by_convolution),
-        ("03.2", field_from_the_end),
-        ("03.3", block_by_parts),
-        ("03.4", freeze_by_loops),
-        ("03.5", 100),
-        ("03.6", patches_by_convolution),
-        ("03.7", " C "),
+        ("03.1", wordpiece_by_library),
+        ("03.2", largest_by_loop),
+        ("03.3", causal_by_pytorch),
+        ("03.4", masks_by_where),
+        ("03.4", masks_with_large_numbers),
+        ("03.5", perplexity_by_product),
+        ("03.6", 1.02),
+        ("03.7", corrupt_the_other_tenth),
+        ("03.8", "B"),
     ],
 )
 def test_right_answers_written_differently_pass(number, answer):
@@ -65,48 +69,61 @@ def test_right_answers_written_differently_pass(number, answer):
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
     "03.1": [
-        "both sides",
-        "plus one",
-        "round down",
-        "spans more pixels",
-        "followed by a gap",
-        "whole number",
+        "longest",
+        "begins with ##",
+        "as a whole",
+        "not in the vocabulary",
+        "never goes back",
+        "can't begin a word",
     ],
     "03.2": [
-        "steps multiply",
-        "own stride",
-        "adds K - 1",
-        "multiply them",
-        "begin with 1",
-        "comes first",
+        "over the keys",
+        "you multiplied",
+        "number of keys",
+        "of each query",
+        "both run over",
+        "isn't used",
+        "aren't divided",
     ],
     "03.3": [
-        "plain network",
-        "never take away",
-        "behind the sum is missing",
-        "are one",
-        "What came into the block",
-        "no ReLU before",
+        "those that follow",
+        "triangle",
+        "may read itself",
+        "one word too far",
+        "too late",
+        "exp\\(0\\) = 1",
+        "root of the width",
+        "turns all axes",
+        "the last axis",
+        "exp\\(-10\\)",
     ],
     "03.4": [
-        "backbone is in train mode",
-        "backbone is in train mode",
-        "head is in eval mode",
-        "still get gradients",
-        "nothing would be learnt",
-        "itself is in eval mode",
-        "off for everything",
+        "leave this one out",
+        "wrong way round",
+        "hardly hides",
+        "0 times infinity",
+        "That is `wrong_masks`",
     ],
-    "03.6": [
-        "rows of pixels",
-        "row by row",
-        "channel comes first",
-        "bias is missing",
-        "dim comes last",
-        "rows and columns are exchanged",
-        "doesn't transpose",
+    "03.5": [
+        "counted as tokens",
+        "over texts",
+        "sign is missing",
+        "base is e",
+        "That is the loss",
+        "0 times infinity",
+        "same weight",
     ],
-    "03.7": ["few for a ViT", "forgotten the places", "four patches"],
+    "03.7": [
+        "Label 0",
+        "must have the label -100",
+        "Only chosen",
+        "became the mask",
+        "stay as they are",
+        "not those shown",
+        "overwrite",
+        "stays as it is",
+    ],
+    "03.8": ["second column", "only right words", "expected one of"],
 }
 
 
@@ -120,25 +137,25 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
 
 def test_every_known_mistake_is_tried_above():
     for number, exercise in EXERCISES.items():
-        if number != "03.5":
+        if number != "03.6":
             assert len(exercise.mistakes) == len(NAMED[number]) >= 3
 
 
-@pytest.mark.parametrize("guess", [-1, 101, "low", True, 0.4])
-def test_a_prediction_must_be_a_possible_percentage(guess):
+@pytest.mark.parametrize("guess", [-0.1, 6, "low", True])
+def test_a_prediction_must_be_a_possible_loss(guess):
     with pytest.raises(Feedback):
-        EXERCISES["03.5"].test(guess)
+        EXERCISES["03.6"].test(guess)
 
 
-def test_the_cases_tell_by_an_independent_way():
-    for case in CONVOLUTIONS:
-        assert _output_side(*case) == side_by_convolution(*case)
-    for layers in STACKS:
-        assert _receptive_field(layers) == field_from_the_end(layers)
+def test_the_words_try_every_path():
+    pieces = [_wordpiece(word, VOCABULARY) for word in WORDS]
+    assert ["[UNK]"] in pieces and any(len(p) > 2 for p in pieces) and ["circle"] in pieces
 
 
 def test_answers_of_another_kind_are_named():
-    with pytest.raises(Feedback, match="expected a function"):
-        EXERCISES["03.4"].test(3)
-    with pytest.raises(Feedback, match="shape"):
-        EXERCISES["03.3"].test(lambda x, conv1, conv2: x[:, :1])
+    with pytest.raises(Feedback, match="three masks"):
+        EXERCISES["03.4"].test(lambda mask: ~mask)
+    with pytest.raises(Feedback, match="two tensors"):
+        EXERCISES["03.7"].test(lambda x, *rest: x)
+    with pytest.raises(Feedback, match="too small"):
+        EXERCISES["03.5"].test(lambda log_p, mask: math.e)

@@ -1,60 +1,58 @@
 """Lesson 05's exercises: right answers written in another way pass, and enough wrong ones fail."""
 
-import numpy as np
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from course_utils.checks import check
+from course_utils.checks import check, lesson05
 from course_utils.checks.feedback import Feedback
-from course_utils.checks.lesson05 import ALLOWED, EXERCISES
+from course_utils.checks.lesson05 import EXERCISES, SIZES
+from course_utils.models.joint import JointConfig, JointEncoder
 
 
-def gradient_by_autograd(b, v, v_other):
-    b = b.requires_grad_()
-    (b @ (v - v_other).T).square().sum(0).mean().backward()
-    return b.grad
+def std_by_steps(dim, sigma_q, sigma_k):
+    return math.sqrt(dim * sigma_q**2 * sigma_k**2 / dim)
 
 
-def share_by_anova(h):
-    h = h.double().numpy()
-    every = h.reshape(-1, h.shape[-1])
-    total = ((every - every.mean(0)) ** 2).mean(0).sum()
-    words = ((h.mean(1) - every.mean(0)) ** 2).mean(0).sum()
-    return float(np.round(1 - words / total, 9))
+def mask_by_pad(mask, patches):
+    return F.pad(mask, (0, patches), value=True)
 
 
-def fool_with_clusters(questions, pictures, dim):
-    far = F.one_hot(torch.arange(questions) % dim, dim).double() * 4 + 1e-9
-    return far[:, None].repeat(1, pictures, 1)
+def attend_by_scores(attention, h, mask):
+    scores = torch.zeros(mask.shape).masked_fill(mask.logical_not(), float("-inf"))
+    return attention(h, h, h, key_padding_mask=scores)[0]
 
 
-def hinge_by_loop(h, group):
-    rows = [h[i] - h[group == group[i]].mean(0) for i in range(len(h))]
-    freedom = len(h) - len(set(group.tolist()))
-    std = (sum(r**2 for r in rows) / freedom + 1e-4) ** 0.5
-    return torch.where(std < 1, 1 - std, torch.zeros_like(std)).mean()
+def count_by_building(dim, layers, mlp_dim, vocab_size, max_words, visual_dim, patches):
+    config = JointConfig(
+        dim=dim,
+        layers=layers,
+        mlp_dim=mlp_dim,
+        vocab_size=vocab_size,
+        max_words=max_words,
+        visual_dim=visual_dim,
+        patches=patches,
+    )
+    with torch.device("meta"):
+        return sum(p.numel() for p in JointEncoder(config).parameters())
 
 
-def simsiam_by_hand(h, h_other, predictor):
-    def agree(p, z):
-        z = z.detach()
-        return ((p * z).sum(1) / (p.norm(dim=1) * z.norm(dim=1))).mean()
-
-    return -(agree(predictor(h), h_other) + agree(predictor(h_other), h)) / 2
+def cross_by_sdpa(h, context, w_q, w_k, w_v):
+    return F.scaled_dot_product_attention(h @ w_q, context @ w_k, context @ w_v)
 
 
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
-        ("05.2", gradient_by_autograd),
-        ("05.1", 3),
-        ("05.1", 0.01),
-        ("05.3", share_by_anova),
-        ("05.4", fool_with_clusters),
-        ("05.5", hinge_by_loop),
-        ("05.6", simsiam_by_hand),
-        ("05.7", {question: sorted(names) for question, names in ALLOWED.items()}),
+        ("05.1", std_by_steps),
+        ("05.3", mask_by_pad),
+        ("05.2", attend_by_scores),
+        ("05.4", count_by_building),
+        ("05.5", cross_by_sdpa),
+        ("05.7", 62),
+        ("05.6", ["late", 1.0]),
     ],
 )
 def test_right_answers_written_differently_pass(number, answer):
@@ -63,64 +61,38 @@ def test_right_answers_written_differently_pass(number, answer):
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "05.2": [
-        "factor of 2",
-        "not the mean",
-        "difference comes first",
-        "direction of a step",
-        "is the expectation",
-        "only the diagonal",
-        "square of each row",
-        "nothing is centred",
-    ],
+    "05.1": ["before the division", "variance, not", "sum of dim terms", "spread 1"],
     "05.3": [
-        "words' share",
-        "dimension 0",
-        "don't add up",
-        "correction=0",
-        "tiny dimensions",
-        "averages over the questions",
-        "means of the entries",
-        "whole variance",
-        "don't sum",
-        "not per cent",
+        "patches come first",
+        "no picture is seen",
+        "expected bool",
+        "positions too",
+        "inverted",
+        "padding may be attended",
     ],
+    "05.2": ["mask is inverted", "still attended to", "exp\\(0\\) is 1", "words still attend"],
     "05.4": [
-        "batch_std is 0.00",
-        "share of the variance is 0.9",
-        "share of the variance is 1,",
-        "gives the collapse away",
-        "careful reader",
-        "e-09, not 0.* it is there",
+        "biases",
+        "four matrices",
+        "table of types",
+        "normalisations are missing",
+        "two normalisations",
+        "biases of the attention",
+        "biases of the network",
+        "table of places",
+        "bias of the projection",
     ],
     "05.5": [
-        "whole batch",
-        "degree of freedom",
-        "groups' means",
-        "pooled first",
-        "upside down",
-        "not the batch",
-        "root is missing",
-        "hinge of each",
-        "mean is asked",
-        "side by side",
-        "no gradient gets back",
+        "attended to themselves",
+        "one vector for each patch",
+        "division by sqrt",
+        "from the right",
+        "not added here",
+        "softmax over the patches is missing",
+        "must add up to 1",
+        "not of the number of keys",
     ],
-    "05.6": [
-        "target moves",
-        "wrong side",
-        "only the predictor learns",
-        "isn't used",
-        "both directions",
-        "sign is wrong",
-        "without the predictor",
-        "guesses itself",
-        "not added",
-        "only one of the two",
-        "each row: dim=-1",
-        "not a copy",
-    ],
-    "05.7": ["cut off", "more would leave", "mirror image", "answer itself is changed"],
+    "05.6": ["with early fusion", "with cross fusion", "stored already", "has to be read"],
 }
 
 
@@ -134,50 +106,60 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
 
 def test_every_known_mistake_is_tried_above():
     for number, exercise in EXERCISES.items():
-        if number != "05.1":
+        if number != "05.7":
             assert len(exercise.mistakes) == len(NAMED[number]) >= 3
 
 
 @pytest.mark.parametrize("value", [-3, 101, "many", True])
 def test_a_prediction_must_be_a_percentage(value):
     with pytest.raises(Feedback):
-        EXERCISES["05.1"].test(value)
+        EXERCISES["05.7"].test(value)
 
 
 @pytest.mark.parametrize(
-    ("number", "value", "message"),
+    ("value", "message"),
     [
-        ("05.2", lambda b, v, o: (2 * b @ (v - o).T @ (v - o) / len(v)).T, "transposed"),
-        ("05.3", lambda h: None, "None"),
-        ("05.4", lambda q, p, d: torch.zeros(q, d), "expected a tensor"),
-        ("05.4", lambda q, p, d: 0, "got a whole number"),
-        ("05.6", 3, "expected a function"),
-        ("05.4", lambda q, p, d: torch.full((q, p, d), torch.nan), "inf or nan"),
-        ("05.4", lambda q, p, d: torch.ones(q, p, d, dtype=torch.complex64), "real numbers"),
-        ("05.6", lambda h, o, p: F.cosine_similarity(p(h), o.detach()), r"shape \(6,\)"),
-        ("05.6", lambda h, o, p: None, "return"),
-        ("05.6", lambda h, o, p: -1.0, "through which gradients flow, got a number"),
-        ("05.6", lambda h, o, p: simsiam_by_hand(h, o.detach_(), p), "leaves its input"),
-        (
-            "05.6",
-            lambda h, o, p: simsiam_by_hand(h, o, p.requires_grad_(False)),
-            "leaves its input",
-        ),
-        ("05.6", lambda h, o, p: EXERCISES["05.6"].reference(h, o, p).detach(), "no gradient"),
-        ("05.7", {"noise"}, "expected a dictionary"),
-        ("05.7", ALLOWED | {"what color is it?": {"noise"}}, "'what color is it.' is none of"),
-        (
-            "05.7",
-            {k: ALLOWED[k] for k in list(ALLOWED)[1:]},
-            "'what colour is the shape.': no entry",
-        ),
-        ("05.7", ALLOWED | {"what shape is it?": {"turn"}}, "'turn' is none of"),
-        ("05.7", ALLOWED | {"what shape is it?": [["turn"]]}, "is none of"),
-        ("05.7", ALLOWED | {"what shape is it?": None}, "a set of names, got None"),
-        ("05.7", ALLOWED | {"what shape is it?": {"noise": False}}, "names, got a dictionary"),
-        ("05.7", ALLOWED | {"what shape is it?": "noise"}, "a set of names, got a text"),
+        ("late", "a pair"),
+        (("two towers", 1), "one of early, late, cross"),
+        (("late", "one"), "whole"),
+        (("late", True), "whole"),
     ],
 )
-def test_answers_of_another_kind_are_told_so(number, value, message):
+def test_a_choice_is_a_fusion_and_a_number(value, message):
     with pytest.raises(Feedback, match=message):
-        EXERCISES[number].test(value)
+        EXERCISES["05.6"].test(value)
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_the_count_is_that_of_the_model(sizes):
+    assert lesson05._count(*sizes) == count_by_building(*sizes)
+
+
+def test_one_width_or_one_batch_size_is_not_enough():
+    def fixed(h, context, w_q, w_k, w_v):
+        scores = (h @ w_q) @ (context @ w_k).transpose(1, 2) / 8**0.5
+        return scores.softmax(-1) @ (context @ w_v)
+
+    for wrong in (fixed, lambda *inputs: cross_by_sdpa(*inputs).squeeze()):
+        with pytest.raises(Feedback, match="one text of width 6"):
+            EXERCISES["05.5"].test(wrong)
+
+
+def test_the_padding_of_the_new_h_may_be_anything_and_the_mask_stays():
+    def zeroed(attention, h, mask):
+        return attention(h, h, h, key_padding_mask=~mask)[0] * mask[..., None]
+
+    def inverts_the_given_mask(attention, h, mask):
+        return attention(h, h, h, key_padding_mask=mask.logical_not_())[0]
+
+    EXERCISES["05.2"].test(zeroed)
+    with pytest.raises(Feedback, match="changes its input 3"):
+        EXERCISES["05.2"].test(inverts_the_given_mask)
+
+
+def test_a_pair_from_multihead_attention_is_named():
+    def pair(attention, h, mask):
+        return attention(h, h, h, key_padding_mask=~mask)
+
+    with pytest.raises(Feedback, match="returns a pair"):
+        EXERCISES["05.2"].test(pair)

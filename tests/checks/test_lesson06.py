@@ -1,78 +1,60 @@
 """Lesson 06's exercises: right answers written in another way pass, and enough wrong ones fail."""
 
-import math
-
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from course_utils.checks import check
 from course_utils.checks.feedback import Feedback
-from course_utils.checks.lesson06 import EXERCISES
+from course_utils.checks.lesson06 import ALLOWED, EXERCISES
 
 
-def contrastive_by_loop(scores):
-    total = 0
-    for i in range(len(scores)):
-        total = total + scores[i].logsumexp(0) + scores[:, i].logsumexp(0) - 2 * scores[i, i]
-    return total / (2 * len(scores))
+def gradient_by_autograd(b, v, v_other):
+    b = b.requires_grad_()
+    (b @ (v - v_other).T).square().sum(0).mean().backward()
+    return b.grad
 
 
-def push_by_hand(scores, own, temperature):
-    e = torch.exp((scores - scores.max()) / temperature)
-    e = torch.cat([e[:own], torch.zeros(1), e[own + 1 :]])
-    return e / e.sum()
+def share_by_anova(h):
+    h = h.double().numpy()
+    every = h.reshape(-1, h.shape[-1])
+    total = ((every - every.mean(0)) ** 2).mean(0).sum()
+    words = ((h.mean(1) - every.mean(0)) ** 2).mean(0).sum()
+    return float(np.round(1 - words / total, 9))
 
 
-def recall_by_sorting(scores, right, k):
-    hits = 0
-    for row, truth in zip(scores, right):
-        hits += bool(truth[row.argsort(descending=True)[:k]].any())
-    return hits / len(scores)
+def fool_with_clusters(questions, pictures, dim):
+    far = F.one_hot(torch.arange(questions) % dim, dim).double() * 4 + 1e-9
+    return far[:, None].repeat(1, pictures, 1)
 
 
-def spread_by_loop(scores, right):
-    def way(s, r):
-        return sum(-s[i].log_softmax(0)[r[i]].mean() for i in range(len(s))) / len(s)
-
-    return 0.5 * way(scores, right) + 0.5 * way(scores.T, right.T)
-
-
-def hard_by_rows(scores, right, generator):
-    rows = []
-    for row, truth in zip(scores, right):
-        wrong = (~truth).nonzero()[:, 0]
-        rows.append(wrong[torch.multinomial(row[wrong].softmax(0), 1, generator=generator)])
-    return torch.cat(rows)
+def hinge_by_loop(h, group):
+    rows = [h[i] - h[group == group[i]].mean(0) for i in range(len(h))]
+    freedom = len(h) - len(set(group.tolist()))
+    std = (sum(r**2 for r in rows) / freedom + 1e-4) ** 0.5
+    return torch.where(std < 1, 1 - std, torch.zeros_like(std)).mean()
 
 
-def hard_by_gumbel(scores, right, generator):
-    noise = -torch.log(-torch.log(torch.rand(scores.shape, generator=generator)))
-    return (scores + noise).masked_fill(right, -torch.inf).argmax(1)
+def simsiam_by_hand(h, h_other, predictor):
+    def agree(p, z):
+        z = z.detach()
+        return ((p * z).sum(1) / (p.norm(dim=1) * z.norm(dim=1))).mean()
 
-
-def hard_by_rejection(scores, right, generator):
-    chosen = torch.full((len(scores),), -1)
-    while (chosen < 0).any():
-        drawn = scores.softmax(1).multinomial(1, generator=generator)  # (pictures, 1)
-        good = ~right.gather(1, drawn)[:, 0] & (chosen < 0)
-        chosen[good] = drawn[good, 0]
-    return chosen
+    return -(agree(predictor(h), h_other) + agree(predictor(h_other), h)) / 2
 
 
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
-        ("06.1", contrastive_by_loop),
-        ("06.2", 5.545),
-        ("06.2", 5.546),
-        ("06.2", torch.tensor(256.0).log().item()),
-        ("06.3", push_by_hand),
-        ("06.4", recall_by_sorting),
-        ("06.6", spread_by_loop),
-        ("06.7", hard_by_rows),
-        ("06.7", hard_by_gumbel),
-        ("06.7", hard_by_rejection),
-        ("06.5", 60),
+        ("06.2", gradient_by_autograd),
+        ("06.1", 3),
+        ("06.1", 0.01),
+        ("06.3", share_by_anova),
+        ("06.4", fool_with_clusters),
+        ("06.5", hinge_by_loop),
+        ("06.6", simsiam_by_hand),
+        ("06.7", {question: sorted(names) for question, names in ALLOWED.items()}),
     ],
 )
 def test_right_answers_written_differently_pass(number, answer):
@@ -81,73 +63,64 @@ def test_right_answers_written_differently_pass(number, answer):
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "06.1": [
-        "only the rows",
-        "only the columns",
-        "their mean",
-        "sum over the batch",
-        "logarithm",
-        "only the diagonal",
-        "softmax itself",
-        "temperature already",
-        "yes or no",
-        "not one for the table",
-        "in the denominator",
-        "near 100",
-    ],
     "06.2": [
-        "base 2",
-        "probability",
-        "wrong guesses",
-        "sign",
-        "wrong texts only",
-        "base 10",
-        "averaged",
+        "factor of 2",
+        "not the mean",
+        "difference comes first",
+        "direction of a step",
+        "is the expectation",
+        "only the diagonal",
+        "square of each row",
+        "nothing is centred",
     ],
     "06.3": [
-        "include the right",
-        "divided by their sum",
-        "multiply",
-        "isn't used",
-        "no exclusion",
-        "cosine of -1",
+        "words' share",
+        "dimension 0",
+        "don't add up",
+        "correction=0",
+        "tiny dimensions",
+        "averages over the questions",
+        "means of the entries",
+        "whole variance",
+        "don't sum",
+        "not per cent",
     ],
     "06.4": [
-        "one is enough",
-        "precision",
-        "several",
-        "columns",
-        "lowest",
-        "first right choice",
-        "k . 1",
-        "not per cent",
-        "their share",
+        "batch_std is 0.00",
+        "share of the variance is 0.9",
+        "share of the variance is 1,",
+        "gives the collapse away",
+        "careful reader",
+        "e-09, not 0.* it is there",
+    ],
+    "06.5": [
+        "whole batch",
+        "degree of freedom",
+        "groups' means",
+        "pooled first",
+        "upside down",
+        "not the batch",
+        "root is missing",
+        "hinge of each",
+        "mean is asked",
+        "side by side",
+        "no gradient gets back",
     ],
     "06.6": [
+        "target moves",
+        "wrong side",
+        "only the predictor learns",
         "isn't used",
-        "sum to 1",
-        "other way round",
-        "another loss",
-        "not pulled",
-        "target of their own",
-        "right.T by its own",
-        "keepdim",
-        "divergence",
-        "counts once",
-        "rows are missing",
-        "are added",
+        "both directions",
+        "sign is wrong",
+        "without the predictor",
+        "guesses itself",
+        "not added",
+        "only one of the two",
+        "each row: dim=-1",
+        "not a copy",
     ],
-    "06.7": [
-        "own text",
-        "own text",
-        "true of it",
-        "should come up",
-        "should come up",
-        "should come up",
-        "always the same",
-        "should come up",
-        "same generator",
-    ],
+    "06.7": ["cut off", "more would leave", "mirror image", "answer itself is changed"],
 }
 
 
@@ -161,43 +134,48 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
 
 def test_every_known_mistake_is_tried_above():
     for number, exercise in EXERCISES.items():
-        if number != "06.5":
+        if number != "06.1":
             assert len(exercise.mistakes) == len(NAMED[number]) >= 3
+
+
+@pytest.mark.parametrize("value", [-3, 101, "many", True])
+def test_a_prediction_must_be_a_percentage(value):
+    with pytest.raises(Feedback):
+        EXERCISES["06.1"].test(value)
 
 
 @pytest.mark.parametrize(
     ("number", "value", "message"),
     [
-        ("06.1", lambda scores: scores, "shape|one number"),
-        ("06.1", lambda scores: EXERCISES["06.1"].reference(scores).detach(), "no gradient"),
-        ("06.1", lambda scores: EXERCISES["06.1"].reference(scores).item(), "expected a tensor"),
-        ("06.2", "many", "number"),
-        ("06.2", 5.54, "close"),
-        ("06.2", math.log(250), "the loss of a model"),
-        ("06.3", lambda s, own, t: torch.zeros(5), "shape"),
-        ("06.4", lambda s, r, k: None, "None"),
-        ("06.4", lambda s, r, k: {1: 0.4, 3: 0.8, 12: 1.0}[k], "recall at"),
-        (
-            "06.4",
-            lambda s, r, k: r.gather(1, s.topk(k, dim=1).indices).any(1),
-            "mean over the queries",
-        ),
-        ("06.6", lambda s, r: spread_by_loop(s.detach(), r), "no gradient"),
+        ("06.2", lambda b, v, o: (2 * b @ (v - o).T @ (v - o) / len(v)).T, "transposed"),
+        ("06.3", lambda h: None, "None"),
+        ("06.4", lambda q, p, d: torch.zeros(q, d), "expected a tensor"),
+        ("06.4", lambda q, p, d: 0, "got a whole number"),
+        ("06.6", 3, "expected a function"),
+        ("06.4", lambda q, p, d: torch.full((q, p, d), torch.nan), "inf or nan"),
+        ("06.4", lambda q, p, d: torch.ones(q, p, d, dtype=torch.complex64), "real numbers"),
+        ("06.6", lambda h, o, p: F.cosine_similarity(p(h), o.detach()), r"shape \(6,\)"),
+        ("06.6", lambda h, o, p: None, "return"),
+        ("06.6", lambda h, o, p: -1.0, "through which gradients flow, got a number"),
+        ("06.6", lambda h, o, p: simsiam_by_hand(h, o.detach_(), p), "leaves its input"),
         (
             "06.6",
-            lambda s, r: (
-                sum(-(way.softmax(1) + 1e-30).log()[t].mean() for way, t in ((s, r), (s.T, r.T)))
-                / 2
-            ),
-            "the loss",
+            lambda h, o, p: simsiam_by_hand(h, o, p.requires_grad_(False)),
+            "leaves its input",
         ),
-        ("06.7", lambda s, r, g: hard_by_rows(s, r, g).float(), "whole numbers"),
-        ("06.7", lambda s, r, g: hard_by_rows(s, r, g) + 3, "from 0 to 3"),
-        ("06.7", lambda s, r, g: hard_by_rows(s, r, g) - 4, "from 0 to 3"),
-        ("06.7", lambda s, r, g: 3, "one text number"),
-        ("06.7", lambda s, r, g: s.argmax(1, keepdim=True), "one text number"),
-        ("06.5", 0, "from 1 to 240"),
-        ("06.5", "far", "from 1 to 240"),
+        ("06.6", lambda h, o, p: EXERCISES["06.6"].reference(h, o, p).detach(), "no gradient"),
+        ("06.7", {"noise"}, "expected a dictionary"),
+        ("06.7", ALLOWED | {"what color is it?": {"noise"}}, "'what color is it.' is none of"),
+        (
+            "06.7",
+            {k: ALLOWED[k] for k in list(ALLOWED)[1:]},
+            "'what colour is the shape.': no entry",
+        ),
+        ("06.7", ALLOWED | {"what shape is it?": {"turn"}}, "'turn' is none of"),
+        ("06.7", ALLOWED | {"what shape is it?": [["turn"]]}, "is none of"),
+        ("06.7", ALLOWED | {"what shape is it?": None}, "a set of names, got None"),
+        ("06.7", ALLOWED | {"what shape is it?": {"noise": False}}, "names, got a dictionary"),
+        ("06.7", ALLOWED | {"what shape is it?": "noise"}, "a set of names, got a text"),
     ],
 )
 def test_answers_of_another_kind_are_told_so(number, value, message):

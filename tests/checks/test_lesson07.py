@@ -1,136 +1,205 @@
 """Lesson 07's exercises: right answers written in another way pass, and enough wrong ones fail."""
 
-from itertools import combinations
+import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 
+from course_utils.checks import check
 from course_utils.checks.feedback import Feedback
 from course_utils.checks.lesson07 import EXERCISES
 
 
-def bce_by_softplus(z, y):
-    return (F.softplus(z) - z * y).mean()
+def contrastive_by_loop(scores):
+    total = 0
+    for i in range(len(scores)):
+        total = total + scores[i].logsumexp(0) + scores[:, i].logsumexp(0) - 2 * scores[i, i]
+    return total / (2 * len(scores))
 
 
-def smallest_by_search(s):
-    p = torch.linspace(0, 1, 1001)
-    yes = F.binary_cross_entropy_with_logits(p, torch.ones_like(p), reduction="none").min()
-    no = F.binary_cross_entropy_with_logits(p, torch.zeros_like(p), reduction="none").min()
-    return s * yes + (1 - s) * no
+def push_by_hand(scores, own, temperature):
+    e = torch.exp((scores - scores.max()) / temperature)
+    e = torch.cat([e[:own], torch.zeros(1), e[own + 1 :]])
+    return e / e.sum()
 
 
-def score_by_counting(count, annotators=10):
-    people = [True] * count + [False] * (annotators - count)
-    scores = [min(sum(p for j, p in enumerate(people) if j != i) / 3, 1) for i in range(annotators)]
-    return sum(scores) / annotators
+def recall_by_sorting(scores, right, k):
+    hits = 0
+    for row, truth in zip(scores, right):
+        hits += bool(truth[row.argsort(descending=True)[:k]].any())
+    return hits / len(scores)
 
 
-def vocabulary_by_list(train, other):
-    names = []
-    for name in sorted(train):
-        if name not in names:
-            names.append(name)
-    return {n: names.index(n) for n in names}, [names.index(n) if n in names else -1 for n in other]
+def spread_by_loop(scores, right):
+    def way(s, r):
+        return sum(-s[i].log_softmax(0)[r[i]].mean() for i in range(len(s))) / len(s)
+
+    return 0.5 * way(scores, right) + 0.5 * way(scores.T, right.T)
 
 
-def accuracies_by_loop(logits, y):
-    threshold = argmax = 0
-    for row, true in zip(logits.tolist(), y.tolist()):
-        threshold += {c for c, z in enumerate(row) if z > 0} == {true}
-        argmax += max(range(len(row)), key=row.__getitem__) == true
-    return torch.tensor(threshold / len(y)), argmax / len(y)
+def hard_by_rows(scores, right, generator):
+    rows = []
+    for row, truth in zip(scores, right):
+        wrong = (~truth).nonzero()[:, 0]
+        rows.append(wrong[torch.multinomial(row[wrong].softmax(0), 1, generator=generator)])
+    return torch.cat(rows)
+
+
+def hard_by_gumbel(scores, right, generator):
+    noise = -torch.log(-torch.log(torch.rand(scores.shape, generator=generator)))
+    return (scores + noise).masked_fill(right, -torch.inf).argmax(1)
+
+
+def hard_by_rejection(scores, right, generator):
+    chosen = torch.full((len(scores),), -1)
+    while (chosen < 0).any():
+        drawn = scores.softmax(1).multinomial(1, generator=generator)  # (pictures, 1)
+        good = ~right.gather(1, drawn)[:, 0] & (chosen < 0)
+        chosen[good] = drawn[good, 0]
+    return chosen
 
 
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
-        ("07.1", bce_by_softplus),
-        ("07.2", smallest_by_search),
-        ("07.3", 50),
-        ("07.4", score_by_counting),
-        ("07.5", vocabulary_by_list),
-        ("07.6", accuracies_by_loop),
+        ("07.1", contrastive_by_loop),
+        ("07.2", 5.545),
+        ("07.2", 5.546),
+        ("07.2", torch.tensor(256.0).log().item()),
+        ("07.3", push_by_hand),
+        ("07.4", recall_by_sorting),
+        ("07.6", spread_by_loop),
+        ("07.7", hard_by_rows),
+        ("07.7", hard_by_gumbel),
+        ("07.7", hard_by_rejection),
+        ("07.5", 60),
     ],
 )
 def test_right_answers_written_differently_pass(number, answer):
     EXERCISES[number].test(answer)
 
 
-@pytest.mark.parametrize("number", [n for n in EXERCISES if n != "07.3"])
-def test_there_are_three_wrong_answers_for_each(number):
-    assert len(EXERCISES[number].mistakes) >= 3
+# What each wrong answer is told: a piece of the message that names the mistake
+NAMED = {
+    "07.1": [
+        "only the rows",
+        "only the columns",
+        "their mean",
+        "sum over the batch",
+        "logarithm",
+        "only the diagonal",
+        "softmax itself",
+        "temperature already",
+        "yes or no",
+        "not one for the table",
+        "in the denominator",
+        "near 100",
+    ],
+    "07.2": [
+        "base 2",
+        "probability",
+        "wrong guesses",
+        "sign",
+        "wrong texts only",
+        "base 10",
+        "averaged",
+    ],
+    "07.3": [
+        "include the right",
+        "divided by their sum",
+        "multiply",
+        "isn't used",
+        "no exclusion",
+        "cosine of -1",
+    ],
+    "07.4": [
+        "one is enough",
+        "precision",
+        "several",
+        "columns",
+        "lowest",
+        "first right choice",
+        "k . 1",
+        "not per cent",
+        "their share",
+    ],
+    "07.6": [
+        "isn't used",
+        "sum to 1",
+        "other way round",
+        "another loss",
+        "not pulled",
+        "target of their own",
+        "right.T by its own",
+        "keepdim",
+        "divergence",
+        "counts once",
+        "rows are missing",
+        "are added",
+    ],
+    "07.7": [
+        "own text",
+        "own text",
+        "true of it",
+        "should come up",
+        "should come up",
+        "should come up",
+        "always the same",
+        "should come up",
+        "same generator",
+    ],
+}
 
 
-@pytest.mark.parametrize("value", [-3, 101, "many", True])
-def test_a_prediction_must_be_a_percentage(value):
-    with pytest.raises(Feedback):
-        EXERCISES["07.3"].test(value)
+@pytest.mark.parametrize(("number", "i"), [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
+def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "1")
+    wrong, _ = EXERCISES[number].mistakes[i]
+    with pytest.raises(Feedback, match=f"(?i){NAMED[number][i]}"):
+        check(number, wrong)
 
 
-def identity_threshold(logits, y):
-    one_hot = F.one_hot(y, logits.shape[1]).bool()
-    return (
-        ((logits >= 0) == one_hot).all(1).double().mean().item(),
-        (logits.argmax(1) == y).double().mean().item(),
-    )
-
-
-def one_hot_without_size(logits, y):
-    right = ((logits > 0) == F.one_hot(y).bool()).all(1).double().mean().item()
-    return right, (logits.argmax(1) == y).double().mean().item()
-
-
-def sorts_in_place(train, other):
-    train.sort()
-    return vocabulary_by_list(train, other)
+def test_every_known_mistake_is_tried_above():
+    for number, exercise in EXERCISES.items():
+        if number != "07.5":
+            assert len(exercise.mistakes) == len(NAMED[number]) >= 3
 
 
 @pytest.mark.parametrize(
-    ("number", "wrong", "message"),
+    ("number", "value", "message"),
     [
-        ("07.1", lambda z, y: F.binary_cross_entropy_with_logits(z, y), "PyTorch's own loss"),
-        ("07.1", torch.nn.BCEWithLogitsLoss(), "PyTorch's own loss"),
+        ("07.1", lambda scores: scores, "shape|one number"),
+        ("07.1", lambda scores: EXERCISES["07.1"].reference(scores).detach(), "no gradient"),
+        ("07.1", lambda scores: EXERCISES["07.1"].reference(scores).item(), "expected a tensor"),
+        ("07.2", "many", "number"),
+        ("07.2", 5.54, "close"),
+        ("07.2", math.log(250), "the loss of a model"),
+        ("07.3", lambda s, own, t: torch.zeros(5), "shape"),
+        ("07.4", lambda s, r, k: None, "None"),
+        ("07.4", lambda s, r, k: {1: 0.4, 3: 0.8, 12: 1.0}[k], "recall at"),
         (
-            "07.1",
-            lambda z, y: F.cross_entropy(torch.stack([0 * z, z], 1), y.long()),
-            "PyTorch's own",
+            "07.4",
+            lambda s, r, k: r.gather(1, s.topk(k, dim=1).indices).any(1),
+            "mean over the queries",
         ),
+        ("07.6", lambda s, r: spread_by_loop(s.detach(), r), "no gradient"),
         (
-            "07.1",
-            lambda z, y: (
-                -(y * (z.sigmoid() + 1e-8).log() + (1 - y) * (1 - z.sigmoid() + 1e-8).log()).mean()
+            "07.6",
+            lambda s, r: (
+                sum(-(way.softmax(1) + 1e-30).log()[t].mean() for way, t in ((s, r), (s.T, r.T)))
+                / 2
             ),
-            "An epsilon",
+            "the loss",
         ),
-        ("07.2", lambda s: 0.31326 * s, "sigma\\(0\\) is 0.5|too small"),
-        ("07.3", 0.93, "Did you mean 93"),
-        ("07.4", lambda count, annotators: score_by_counting(count, annotators), "annotators"),
-        ("07.4", 0.9, "expected a function, got a number"),
-        (
-            "07.5",
-            lambda train, other: (
-                vocabulary_by_list(train, [])[0],
-                [vocabulary_by_list(train, [])[0].get(n) for n in other],
-            ),
-            "entry 1 is None",
-        ),
-        ("07.5", sorts_in_place, "changes its input 1"),
-        ("07.6", identity_threshold, "not above the threshold"),
+        ("07.7", lambda s, r, g: hard_by_rows(s, r, g).float(), "whole numbers"),
+        ("07.7", lambda s, r, g: hard_by_rows(s, r, g) + 3, "from 0 to 3"),
+        ("07.7", lambda s, r, g: hard_by_rows(s, r, g) - 4, "from 0 to 3"),
+        ("07.7", lambda s, r, g: 3, "one text number"),
+        ("07.7", lambda s, r, g: s.argmax(1, keepdim=True), "one text number"),
+        ("07.5", 0, "from 1 to 240"),
+        ("07.5", "far", "from 1 to 240"),
     ],
 )
-def test_what_learners_tried_is_refused_with_a_reason(number, wrong, message):
-    with pytest.raises((Feedback, TypeError), match=message):
-        EXERCISES[number].test(wrong)
-
-
-def test_one_hot_needs_the_number_of_answers():
-    with pytest.raises(RuntimeError, match="size of tensor"):
-        EXERCISES["07.6"].test(one_hot_without_size)
-
-
-def test_the_score_is_checked_against_every_subset():
-    assert len(list(combinations(range(10), 9))) == 10
-    with pytest.raises(Feedback, match="3 of 10 people"):
-        EXERCISES["07.4"].test(lambda c, n=10: score_by_counting(c, n) if c != 3 else 1.0)
+def test_answers_of_another_kind_are_told_so(number, value, message):
+    with pytest.raises(Feedback, match=message):
+        EXERCISES[number].test(value)

@@ -2,47 +2,54 @@
 
 import pytest
 import torch
-from torch import nn
+from sklearn.metrics import f1_score
 
 from course_utils.checks import check
 from course_utils.checks.feedback import Feedback
 from course_utils.checks.lesson10 import EXERCISES
-from course_utils.peft import LoRAConfig, add_lora
 
 
-def forward_by_weight(x, linear, A, B, scale):
-    return nn.functional.linear(x, linear.weight + scale * B @ A, linear.bias)
+def macro_f1_by_pairs(table):
+    truth, said = [], []
+    for i, row in enumerate(table.tolist()):
+        for j, count in enumerate(row):
+            truth += [i] * count
+            said += [j] * count
+    return f1_score(truth, said, average="macro")
 
 
-def count_by_tensors(shapes, rank):
-    return sum(torch.empty(rank, i).numel() + torch.empty(o, rank).numel() for o, i in shapes)
+def auc_by_pairs(scores, positive):
+    total = 0.0
+    for a in scores[positive].tolist():
+        for b in scores[~positive].tolist():
+            total += (a > b) + 0.5 * (a == b)
+    return total / (positive.sum() * (~positive).sum())
 
 
-def merged_by_outer(W, A, B, scale):
-    new = W.clone()
-    for a, b in zip(A, B.T):
-        new = new + scale * torch.outer(b, a)
-    return new
+def bootstrap_by_counts(right, picture, draws, generator):
+    _, which = picture.unique(return_inverse=True)
+    sums = torch.bincount(which, right.double())
+    sizes = torch.bincount(which)
+    picked = torch.randint(len(sums), (draws, len(sums)), generator=generator)
+    return sums[picked].sum(1) / sizes[picked].sum(1)
 
 
-def prepare_by_hand(model):
-    add_lora(model, LoRAConfig(2))
-    for name, p in model.named_parameters():
-        p.requires_grad_(name.endswith((".A", ".B")) or name.startswith("head."))
-    return torch.optim.AdamW(filter(lambda p: p.requires_grad, model.parameters()), lr=0.1)
+def split_by_threshold(picture, fraction, generator):
+    numbers, which = picture.unique(return_inverse=True)
+    luck = torch.rand(len(numbers), generator=generator)
+    border = luck.sort().values[round(fraction * len(luck)) - 1]
+    return (luck <= border)[which]
 
 
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
-        ("10.1", 60),
-        ("10.1", 12.5),
-        ("10.2", forward_by_weight),
-        ("10.3", "a"),
-        ("10.4", count_by_tensors),
-        ("10.5", merged_by_outer),
-        ("10.6", prepare_by_hand),
-        ("10.7", 16.0),
+        ("11.1", "c"),
+        ("11.2", macro_f1_by_pairs),
+        ("11.3", auc_by_pairs),
+        ("11.5", bootstrap_by_counts),
+        ("11.4", 2),
+        ("11.6", split_by_threshold),
     ],
 )
 def test_right_answers_written_differently_pass(number, answer):
@@ -51,47 +58,51 @@ def test_right_answers_written_differently_pass(number, answer):
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "10.2": [
-        "`scale` isn't used",
-        "own output is missing",
-        "bias",
-        "Only the detour",
-        "reads x",
-        "A comes first",
-        "not subtracted",
-        "which is frozen",
-        "no gradient reaches",
+    "11.2": [
+        "micro F1",
+        "mean recall",
+        "mean precision",
+        "First F1 of each",
+        "how often they occur",
+        "Hits count twice",
+        "four times",
+        "last class alone",
+        "one number for each class",
     ],
-    "10.4": ["matrices themselves", "A only", "B only", "not multiplied", "square"],
-    "10.5": [
-        "change alone",
-        "`scale` isn't used",
-        "transposed",
-        "return a new tensor",
-        "rank x rank",
-        "not subtracted",
+    "11.3": [
+        "not a whole",
+        "not nothing",
+        "negative one is higher",
+        "one threshold",
+        "not with all",
+        "share the mean of their ranks",
+        "Ranks start at 1",
+        "below a half",
     ],
-    "10.6": [
-        "it isn't trained",
-        "built before they",
-        "base isn't frozen",
-        "no LoRA factors",
-        "before the base was frozen",
-        "and nowhere else",
-        "and nowhere else",
-        "no LoRA factors",
-        "not all of it",
-        "changes the pretrained",
+    "11.5": [
+        "no three whole pictures",
+        "with replacement",
+        "many questions count more",
+        "as many pictures as there are",
+        "share from 0 to 1",
+        "with replacement",
+        "counts twice",
+        "that were drawn, not of all",
+        "NaN",
+        "with `generator`",
+        "not per cent",
     ],
-    "10.7": [
-        "A without B",
-        "four bytes",
-        "four matrices",
-        "24 layers",
-        "there are 100",
-        "Rounded up",
-        "round down",
-        "not 1024 . 1024",
+    "11.6": [
+        "a leak",
+        "expected 10 of 50|isn't drawn",
+        "expected 10 of 50",
+        "on one side",
+        "fraction 0.5, expected 20",
+        "not of all numbers",
+        "not of the questions",
+        "with `generator`",
+        "draw each on its own",
+        "draw each on its own",
     ],
 }
 
@@ -106,46 +117,29 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
-    [("b", "in all that follow"), ("c", "nearly isn't exactly"), ("d", "the base changes")],
+    [("a", "never finds anything"), ("b", "threshold is already"), ("d", "how sure")],
 )
 def test_a_wrong_choice_is_told_why(answer, reason, monkeypatch):
     monkeypatch.setenv("NBGRADER_EXECUTION", "1")
     with pytest.raises(Feedback, match=f"(?i){reason}"):
-        check("10.3", answer)
+        check("11.1", answer)
 
 
 def test_every_known_mistake_is_tried_above():
     for number, exercise in EXERCISES.items():
-        if number not in ("10.1", "10.3"):
+        if number not in ("11.1", "11.4"):
             assert len(exercise.mistakes) == len(NAMED[number]) >= 3
 
 
 @pytest.mark.parametrize(
     ("number", "value", "message"),
     [
-        ("10.1", 140, "0 to 100"),
-        ("10.2", lambda x, linear, A, B, s: x[:, :2], "shape"),
-        ("10.2", lambda x, linear, A, B, s: None, "None"),
-        ("10.4", lambda s, r: "many", "number"),
-        ("10.6", lambda model: None, "optimiser back"),
-        (
-            "10.6",
-            lambda model: (
-                add_lora(model, LoRAConfig(8)) and torch.optim.SGD(model.parameters(), lr=1.0)
-            ),
-            "expected rank 2, got 8",
-        ),
-        ("10.6", 7, "expected a function, got a whole number"),
-        (
-            "10.6",
-            lambda model: torch.optim.SGD(prepare_by_hand(model).param_groups[0]["params"]),
-            "expected an AdamW, got SGD",
-        ),
-        ("10.4", lambda s, r: torch.tensor(22.7), "the weights of 1 matrix"),
-        ("10.4", lambda s, r: torch.ones(2), "one number"),
-        ("10.7", 16.02, "round down"),
-        ("10.7", "many", "number"),
-        ("10.7", 17, "the highest rank"),
+        ("11.2", lambda table: None, "None"),
+        ("11.3", lambda s, p: s, "number|shape"),
+        ("11.5", lambda r, p, d, g: 0.5, "one mean a draw"),
+        ("11.4", "wide", "0 to 50"),
+        ("11.4", 0.036, "Did you mean 3.6"),
+        ("11.6", lambda p, f, g: p, "bool tensor"),
     ],
 )
 def test_answers_of_another_kind_are_told_so(number, value, message):

@@ -1,4 +1,4 @@
-"""The teaching world as a dataset: what lesson 04 relies on."""
+"""The teaching world as a dataset: what lesson 05 relies on."""
 
 from dataclasses import replace
 

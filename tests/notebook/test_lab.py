@@ -124,22 +124,22 @@ def test_data_of_an_installed_package_comes_first(monkeypatch, tmp_path):
 
 
 def test_progress_is_kept_outside_reference_runs_only(monkeypatch):
-    lab.mark_done("07.1", "2026-01-01")
+    lab.mark_done("08.1", "2026-01-01")
     assert lab.load_progress() == {}
     monkeypatch.setenv("COURSE_REFERENCE", "0")
-    lab.mark_done("07.1", "2026-01-01")
-    lab.mark_done("07.1", "2026-01-02")  # the first day stays
-    assert lab.load_progress() == {"07.1": "2026-01-01"}
+    lab.mark_done("08.1", "2026-01-01")
+    lab.mark_done("08.1", "2026-01-02")  # the first day stays
+    assert lab.load_progress() == {"08.1": "2026-01-01"}
 
 
-@pytest.mark.parametrize("damage", ['{"07.1": ', "[1, 2]"])
+@pytest.mark.parametrize("damage", ['{"08.1": ', "[1, 2]"])
 def test_a_damaged_progress_file_is_moved_aside_not_lost(monkeypatch, capsys, damage):
     monkeypatch.setenv("COURSE_REFERENCE", "0")
     path = lab.progress_file()
     path.parent.mkdir(parents=True)
     path.write_text(damage)
-    lab.mark_done("07.2", "2026-01-01")
-    assert lab.load_progress() == {"07.2": "2026-01-01"}
+    lab.mark_done("08.2", "2026-01-01")
+    assert lab.load_progress() == {"08.2": "2026-01-01"}
     assert path.with_suffix(".damaged-1").read_text() == damage
     assert "could not be read" in capsys.readouterr().out
     path.write_bytes(b"\xff")
@@ -151,7 +151,7 @@ def test_a_damaged_progress_file_is_moved_aside_not_lost(monkeypatch, capsys, da
 
 def test_a_crash_while_saving_leaves_the_old_progress_whole(monkeypatch, capsys):
     monkeypatch.setenv("COURSE_REFERENCE", "0")
-    lab.mark_done("07.1", "2026-01-01")
+    lab.mark_done("08.1", "2026-01-01")
 
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
@@ -159,8 +159,8 @@ def test_a_crash_while_saving_leaves_the_old_progress_whole(monkeypatch, capsys)
     with monkeypatch.context() as patch:
         patch.setattr(json, "dump", stop)
         with pytest.raises(KeyboardInterrupt):
-            lab.mark_done("07.2", "2026-01-01")
-    assert lab.load_progress() == {"07.1": "2026-01-01"}
+            lab.mark_done("08.2", "2026-01-01")
+    assert lab.load_progress() == {"08.1": "2026-01-01"}
     assert [p.name for p in lab.progress_file().parent.iterdir()] == ["progress.json"]
 
 
@@ -172,7 +172,7 @@ def test_without_a_home_nothing_breaks(monkeypatch, capsys):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(lab.Path, "expanduser", homeless)
-    lab.mark_done("07.1", "2026-01-01")
+    lab.mark_done("08.1", "2026-01-01")
     assert lab.load_progress() == {}
     assert capsys.readouterr().out.count("Could not determine home directory") == 2
 
@@ -181,5 +181,5 @@ def test_a_home_that_cannot_be_written_does_not_stop_a_check(monkeypatch, tmp_pa
     monkeypatch.setenv("COURSE_REFERENCE", "0")
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "file" / "progress.json"))
-    lab.mark_done("07.1", "2026-01-01")
+    lab.mark_done("08.1", "2026-01-01")
     assert "could not be saved" in capsys.readouterr().out

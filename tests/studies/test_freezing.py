@@ -1,4 +1,4 @@
-"""Freezing in lesson 08: the table, and a short tuning."""
+"""Freezing in lesson 09: the table, and a short tuning."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The runs of lesson 09: what belongs to the table, a small run, and the stored table is whole."""
+"""The runs of lesson 10: what belongs to the table, a small run, and the stored table is whole."""
 
 import json
 from pathlib import Path

@@ -125,10 +125,10 @@ def test_the_command_makes_a_file_or_lists_what_there_is(monkeypatch, tmp_path, 
         checkpoint.write_bytes(b"weights")
         return None, History(loss=[0.5], score=[0.25, 0.75])
 
-    recipe = recipes.Recipe("lesson 07: this model", "a minute", train)
+    recipe = recipes.Recipe("lesson 08: this model", "a minute", train)
     monkeypatch.setattr(recipes, "RECIPES", {"small": recipe})
     recipes.main(["--list"])
-    assert "lesson 07: this model (a minute)" in capsys.readouterr().out
+    assert "lesson 08: this model (a minute)" in capsys.readouterr().out
     recipes.main(["small", "--out", str(tmp_path / "s.safetensors")])
     assert capsys.readouterr().out.endswith("s.safetensors: best validation score 0.7500\n")
     assert (tmp_path / "s.safetensors").read_bytes() == b"weights"

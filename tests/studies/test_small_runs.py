@@ -1,4 +1,4 @@
-"""The small trainings of lesson 08: runs that repeat, fair searches."""
+"""The small trainings of lesson 09: runs that repeat, fair searches."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The table of lesson 10: complete, chosen on validation, and one run repeated."""
+"""The table of lesson 11: complete, chosen on validation, and one run repeated."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The runs behind lesson 07's puzzle."""
+"""The runs behind lesson 08's puzzle."""
 
 from itertools import product
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Strategies of freezing in lesson 08: what is trained, and what it costs."""
+"""Strategies of freezing in lesson 09: what is trained, and what it costs."""
 
 import pytest
 import torch

@@ -1,0 +1,1417 @@
+# ---
+# jupyter:
+#   course:
+#     title: Visual features
+#     minutes: 110
+#     needs: ["00", "03"]
+# ---
+
+# %% [markdown]
+# Lesson 02 turned words into vectors. This one does it for pictures. In this lesson you will
+#
+# - name what is in photographs with a real network, and look inside it;
+# - build a convolution, a VGG block, batch normalisation and a residual block, and load
+#   torchvision's names into them;
+# - measure how gradients die in 30 plain layers, and what saves them;
+# - build a Vision Transformer, and prove what it can't see without positions;
+# - read single attributes out of frozen features, beside raw pixels and chance;
+# - break a frozen network by leaving it in train mode.
+
+# %% tags=["setup"]
+import copy
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchvision
+from course_utils.checks import check, compare_prediction, quiz
+from course_utils.datasets import load_emoji
+from course_utils.datasets.features import cached_features
+from course_utils.models.cnn import VGG, Bottleneck, ResNet, vgg_block
+from course_utils.models.efficientnet import resize
+from course_utils.models.pretrained import (
+    imagenet_names,
+    load_efficientnet_lite0,
+)
+from course_utils.models.vit import ViT, ViTConfig
+from course_utils.notebook import lab, plots
+from course_utils.world.drawing import draw
+from course_utils.world.scenes import compose, sample_scenes
+from matplotlib import cbook
+from PIL import Image
+from sklearn.datasets import load_sample_images
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+# %% [markdown]
+# ## 1. A network that has seen a lot
+#
+# EfficientNet-Lite0 has been trained to name the things in over a million photographs, with 1000
+# names. Three photographs lie on this machine already: two come with scikit-learn, one with
+# matplotlib. What does the network call them, and some emoji, which are no photographs at all?
+
+# %%
+lite = load_efficientnet_lite0()
+classes = imagenet_names()
+
+
+def as_tensor(pixels):
+    """uint8 (height, width, 3) -> (3, height, width) in [0, 1]."""
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float() / 255
+
+
+# %%
+# (3, 427, 640) each
+temple, flower = map(as_tensor, load_sample_images().images)
+with Image.open(cbook.get_sample_data("grace_hopper.jpg")) as file:
+    admiral = as_tensor(file.convert("RGB"))  # (3, 600, 512)
+photographs = {"temple": temple, "flower": flower, "admiral": admiral}
+emoji = load_emoji("all")
+wanted = ["dog face", "pizza", "umbrella", "soccer ball", "violin"]
+shown = {
+    name: emoji.images[emoji.names.index(name)].float() / 255
+    for name in wanted
+    if name in emoji.names
+}
+
+
+def square(image, side=224):
+    """The middle square of a picture (3, height, width), resized.
+
+    Gives (1, 3, side, side).
+    """
+    short = min(image.shape[1:])
+    top, left = ((length - short) // 2 for length in image.shape[1:])
+    return resize(image[None, :, top : top + short, left : left + short], side)
+
+
+squares = {n: square(image) for n, image in {**photographs, **shown}.items()}
+
+# %%
+with torch.no_grad():
+    top5 = {
+        name: lite.classify(image).softmax(-1).topk(5)
+        for name, image in squares.items()
+    }
+
+# %% tags=["figure"]
+rows = [
+    [name, *(f"{classes[i]} {100 * p:.0f} %" for p, i in zip(p[0], index[0]))]
+    for name, (p, index) in top5.items()
+]
+pictures = [image[0] for image in squares.values()]
+plots.show(
+    plots.images_grid(pictures, list(top5), columns=4, size=1.7),
+    alt=(
+        "Three photographs, of a temple, a flower and a woman in uniform, and"
+        " five emoji."
+    ),
+)
+header = ["picture", "first", "second", "third", "fourth", "fifth"]
+plots.table(rows, header=header)
+
+# %% [markdown]
+# It comes close with the photographs, and with some of the drawings. There is no class for a
+# woman: it names her clothes. The 1000 names decide what can be said at all. So we want the step
+# *before* the names: the network's visual features. How do 150,000 numbers of light become a few
+# vectors of meaning?
+#
+# ## 2. Convolution by hand
+#
+# A linear layer from 64 x 64 x 3 pixels to as many numbers would have 151 million weights, and
+# would have to learn a corner anew at each place. A **convolution** makes two assumptions: what
+# matters is *local*, and what is good at one place is good at all. A small window of weights, the
+# **kernel**, slides over the picture. At each place it is multiplied with what lies below, and
+# summed over the window and the channels. (Mathematicians would flip the kernel first, and call
+# this a cross-correlation. Networks learn the kernel, so it doesn't matter.)
+#
+# $$o_{c,i,j} = \beta_c + \sum_{k}\sum_{a=0}^{K-1}\sum_{b=0}^{K-1}
+#   w_{c,k,a,b}\; x_{k,\; i s + a - p,\; j s + b - p} ,$$
+#
+# for output channel $c$, row $i$ and column $j$, and input channel $k$. The kernel's weights $w$
+# are $K$ pixels wide and high, $\beta_c$ is a bias, $s$ the stride, $p$ the padding ($x$ is 0
+# outside the picture).
+#
+# How large is the output? The padded side has $n + 2p$ pixels. A window of $K$ pixels that starts
+# at $t$ fits if $t + K \le n + 2p$, so $t$ goes from 0 to $n + 2p - K$. With stride $s$ we take
+# each $s$-th of these starts: $\lfloor (n + 2p - K) / s \rfloor + 1$ of them.
+#
+# > **Exercise 04.1 · write it** · difficulty 1 of 3 · 5 minutes
+# >
+# > Write this formula for a kernel that may be **dilated**: its entries lie `dilation` pixels
+# > apart, so that it spans `dilation * (kernel - 1) + 1` pixels. Stuck? Run `hint("04.1")`.
+
+
+# %%
+def output_side(side, kernel, stride=1, padding=0, dilation=1):
+    """Side of a convolution's output, in pixels: an int."""
+    ### BEGIN SOLUTION
+    span = dilation * (kernel - 1) + 1
+    return (side + 2 * padding - span) // stride + 1
+    ### END SOLUTION
+
+
+# %%
+output_side = check("04.1", output_side)
+
+# %% [markdown]
+# Now the sum itself. `unfold` lays each window out as one column, and the whole convolution is one
+# product of matrices. A loop says the same in the order of the formula. PyTorch beside both:
+
+
+# %%
+def conv_by_loop(x, weight, bias, stride, padding):
+    """Convolution of x (images, channels, height, width), place by place."""
+    kernel = weight.shape[2]
+    side = output_side(x.shape[2], kernel, stride, padding)
+    # (images, channels, height + 2 padding, width + 2 padding)
+    x = F.pad(x, (padding,) * 4)
+    out = torch.zeros(len(x), len(weight), side, side)
+    for i in range(side):
+        for j in range(side):
+            rows = slice(i * stride, i * stride + kernel)
+            columns = slice(j * stride, j * stride + kernel)
+            # (images, 1, channels, kernel, kernel)
+            window = x[:, None, :, rows, columns]
+            # (images, out)
+            out[:, :, i, j] = (window * weight).sum((2, 3, 4)) + bias
+    return out
+
+
+def conv_by_product(x, weight, bias, stride, padding):
+    """The same, as one product."""
+    side = output_side(x.shape[2], weight.shape[2], stride, padding)
+    windows = F.unfold(x, weight.shape[2], padding=padding, stride=stride)
+    # windows: (images, channels * kernel * kernel, side * side)
+    out = weight.flatten(1) @ windows + bias[:, None]
+    return out.unflatten(2, (side, side))  # (images, out, side, side)
+
+
+# %%
+generator = torch.Generator().manual_seed(0)
+# (images, channels, height, width)
+x = torch.randn(2, 3, 17, 17, generator=generator)
+bias = torch.randn(5, generator=generator)  # (out,)
+for kernel, stride, padding in ((3, 1, 1), (3, 2, 1), (7, 2, 3), (4, 4, 0)):
+    # (out, channels, k, k)
+    weight = torch.randn(5, 3, kernel, kernel, generator=generator)
+    options = (weight, bias, stride, padding)
+    theirs = F.conv2d(x, *options)  # (images, out, side, side)
+    gaps = [
+        (ours(x, *options) - theirs).abs().max()
+        for ours in (conv_by_loop, conv_by_product)
+    ]
+    print(
+        f"kernel {kernel}, stride {stride}, padding {padding}: 17 ->"
+        f" {theirs.shape[-1]:2}, largest difference below 1e-4:"
+        f" {max(gaps) < 1e-4}"
+    )
+    lab.claim(
+        f"a convolution by hand equals F.conv2d (kernel {kernel}, stride"
+        f" {stride})",
+        max(gaps) < 1e-4,
+    )
+
+# %% [markdown]
+# What does a kernel find? Three that need no learning, on the temple: the difference of neighbours
+# is an edge detector. (In the maps of edges medium grey is 0, white brighter on the first side,
+# black the reverse.) Below them, the kernels that EfficientNet has *learnt* for its first layer,
+# each stretched to the full range of colours, so that their strengths can't be compared.
+
+# %%
+grey = square(temple, 160).mean(1, keepdim=True)  # (1, 1, 160, 160)
+kernels = {
+    "mean of 25": torch.full((5, 5), 1 / 25),
+    "left minus right": torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]]),
+    "top minus bottom": torch.tensor([[1.0, 2, 1], [0, 0, 0], [-1, -2, -1]]),
+}
+
+# %% tags=["figure"]
+figure, axes = plt.subplots(1, 4, figsize=(10, 2.8))
+axes[0].imshow(grey[0, 0], cmap="gray")
+axes[0].set_title("grey temple")
+for axis, (name, kernel) in zip(axes[1:], kernels.items()):
+    response = F.conv2d(grey, kernel[None, None])[0, 0]  # (rows, columns)
+    axis.imshow(response, cmap="gray")
+    axis.set_title(name)
+for axis in axes:
+    axis.axis("off")
+plots.show(
+    figure,
+    alt=(
+        "The temple in grey, blurred by a mean, its vertical edges, and its "
+        "horizontal edges."
+    ),
+)
+
+# %% tags=["figure"]
+first = lite.stem[0].weight  # (32, 3, 3, 3)
+low = first.amin((1, 2, 3), keepdim=True)  # (32, 1, 1, 1)
+high = first.amax((1, 2, 3), keepdim=True)  # (32, 1, 1, 1)
+scaled = (first - low) / (high - low)  # (32, 3, 3, 3) each kernel in [0, 1]
+figure, axes = plt.subplots(2, 16, figsize=(10, 1.6))
+for axis, kernel in zip(axes.flat, scaled):
+    axis.imshow(plots.as_picture(kernel))
+    axis.axis("off")
+figure.suptitle("The 32 learnt kernels of the first layer, 3x3 each")
+plots.show(
+    figure,
+    alt=(
+        "32 small colour patches of 3 by 3 pixels; some are edges between light"
+        " and dark, some contrasts of two colours."
+    ),
+)
+
+# %% [markdown]
+# ## 3. Blocks of layers, and how far they see
+#
+# VGG's idea: only 3x3 convolutions, a ReLU behind each, and now and then a **max-pooling** that
+# keeps the largest of 2x2 numbers and so halves the sides. Two 3x3 layers see 5x5 pixels with
+# $2 \cdot 9 = 18$ weights for each input and output channel instead of 25. Without the ReLU
+# between, two convolutions are *one* convolution: a product of linear maps is linear. (At the
+# border of a padded picture not quite.) Which one?
+# Show them a single white pixel: as the windows pass over it, it is multiplied with each weight
+# once, so what comes out *is* the kernel, mirrored. On numbers:
+
+# %%
+two = nn.Sequential(
+    nn.Conv2d(3, 8, 3, bias=False), nn.Conv2d(8, 4, 3, bias=False)
+).double()
+# one picture a channel, one white pixel
+impulse = torch.zeros(3, 3, 9, 9, dtype=torch.float64)
+impulse[range(3), range(3), 4, 4] = 1
+with torch.no_grad():
+    answer = two(impulse)  # (3, 4, 5, 5) what one pixel does
+    # (4, 3, 5, 5) mirrored back: the one kernel
+    one = answer.transpose(0, 1).flip(2, 3)
+    # (2, 3, 20, 20)
+    x = torch.randn(2, 3, 20, 20, dtype=torch.float64, generator=generator)
+    gap = (two(x) - F.conv2d(x, one)).abs().max()
+    relu = nn.Sequential(two[0], nn.ReLU(), two[1])
+    bent = (relu(x) - F.conv2d(x, one)).abs().max()
+print(
+    f"two 3x3 layers and one 5x5 layer differ by less than 1e-12: {gap < 1e-12}"
+)
+print(f"with a ReLU between them by {bent:.1f}")
+lab.claim(
+    "two convolutions without anything between are one",
+    gap < 1e-12 < 0.1 < bent,
+)
+
+# %% [markdown]
+# The package's `vgg_block` is this list of layers, and `VGG` a row of blocks. The names of its
+# parameters are torchvision's, so its weights, a dictionary from names to tensors (`state_dict`),
+# fit, and give torchvision's numbers:
+
+# %%
+print(nn.Sequential(*vgg_block(3, 64, convs=2)))
+torch.manual_seed(lab.seed)
+# random weights
+theirs = torchvision.models.vgg11(weights=None).features.eval()
+blocks = ((64, 1), (128, 1), (256, 2), (512, 2), (512, 2))
+ours = VGG(blocks, norm="none").eval()
+ours.features.load_state_dict(theirs.state_dict())
+images = torch.rand(2, 3, 64, 64)  # (images, 3, 64, 64)
+with torch.no_grad():
+    v = ours(images)  # (images, 4, 512)
+    gap = (v - theirs(images).flatten(2).transpose(1, 2)).abs().max()
+print(f"v {tuple(v.shape)}; difference to torchvision below 1e-5: {gap < 1e-5}")
+lab.claim("our VGG equals torchvision's", gap < 1e-5)
+
+# %% [markdown]
+# That is the interface of every **visual backbone** of this course, a network that turns pictures
+# into features: pictures in, $v$ (images, patches, dim) out. Its first layers, before the repeated
+# blocks, are its **stem**; of a small backbone the stem may be all. 64 pixels, halved five times,
+# are 2, so $v$ has $2 \cdot 2 = 4$ rows. Each place of this grid is called a **patch**, too,
+# although it sees more than its own square of the picture. How much more?
+#
+# How many pixels can one entry of $v$ see, its **receptive field**? Go up from the input. One
+# pixel sees itself: $r = 1$, and neighbours lie $D = 1$ pixel apart. A layer with kernel $K$ and
+# stride $s$ looks at $K$ neighbours, which adds $(K - 1)\, D$ to what is seen, and after it
+# neighbours lie $s$ times as far apart:
+#
+# $$r \leftarrow r + (K - 1)\, D, \qquad D \leftarrow s\, D .$$
+#
+# Two layers of 3x3: $r = 1 \to 3 \to 5$. A pooling of 2x2 with stride 2 first: $r = 1 \to 2$, and
+# neighbours are 2 apart; then 3x3: $r = 2 + 2 \cdot 2 = 6$.
+#
+# > **Exercise 04.2 · write it** · difficulty 2 of 3 · 10 minutes
+# >
+# > Write it for a list of (kernel, stride). Pooling counts as a layer.
+
+
+# %%
+def receptive_field(layers):
+    """Side in pixels that one output sees; layers is a list of
+    (kernel, stride), first to last."""
+    ### BEGIN SOLUTION
+    seen, step = 1, 1
+    for kernel, stride in layers:
+        seen += (kernel - 1) * step
+        step *= stride
+    return seen
+    ### END SOLUTION
+
+
+# %%
+receptive_field = check("04.2", receptive_field)
+
+# %% [markdown]
+# A formula for what is seen can be tested: the gradient of one output by the pixels is zero
+# wherever it doesn't look. A small VGG of four blocks, on a large picture, and the gradient of its
+# middle patch. (So that nothing hides, its weights are made positive, and its poolings take the
+# mean: a maximum passes its gradient to one pixel of four.)
+
+# %%
+torch.manual_seed(lab.seed)
+small = VGG(((8, 1), (8, 1), (8, 2), (8, 2)), norm="none")
+for module in small.features:
+    if isinstance(module, nn.Conv2d):
+        # positive: nothing cancels, no ReLU closes
+        nn.init.uniform_(module.weight, 0.1, 0.2)
+pooled = [
+    nn.AvgPool2d(2) if isinstance(m, nn.MaxPool2d) else m
+    for m in small.features
+]
+picture = torch.rand(1, 3, 160, 160, requires_grad=True)  # (1, 3, 160, 160)
+grid = nn.Sequential(*pooled)(picture)  # (1, 8, 10, 10)
+grid[0, :, 5, 5].sum().backward()
+touched = picture.grad.abs().sum((0, 1))  # (160, 160)
+spread = touched / touched.max()  # (160, 160)
+seen = int((touched.sum(0) > 0).sum())
+rule = receptive_field([(3, 1), (2, 2)] * 2 + [(3, 1), (3, 1), (2, 2)] * 2)
+central = (touched > 0.1 * touched.max()).any(0).sum()
+
+# %% tags=["figure"]
+figure, axis = plt.subplots(figsize=(4.8, 3.4))
+figure.colorbar(axis.imshow(spread.sqrt()), label="root of relative gradient")
+axis.set_title(f"One patch sees {seen} x {seen} pixels, its centre best")
+plots.show(
+    figure,
+    alt=(
+        "A bright blob in the middle of a dark square: the gradient of one"
+        " output by the pixels, strongest in the middle and exactly zero"
+        " outside."
+    ),
+)
+
+# %%
+print(
+    f"by the gradient {seen} pixels, by the rule {rule}; above a tenth of the"
+    f" maximum {central}"
+)
+lab.claim("the receptive field by gradient is that of the rule", seen == rule)
+
+# %% [markdown]
+# The field is the *most* that an output can see. What it sees well is a smaller part in the
+# middle: the last number above is the width of what is above a tenth of the maximum.
+#
+# ## 4. What a feature map sees
+#
+# A **feature map** is the output of one channel at all places. EfficientNet-Lite0 is one
+# convolution of 3x3, 16 blocks of convolutions with residual paths (section 5), and a last layer
+# of 1,280 channels, whose map is our $v$: `lite.grid` makes of 128 pixels 4 x 4 = 16 patches. Here
+# are maps on two photographs: the four channels with the largest spread, early and late, each map
+# stretched on its own. (A *hook* is a function that PyTorch calls with a layer's output.)
+
+# %%
+kept = {}
+STAGES = {
+    "block 1": lite.blocks[0],
+    "block 5": lite.blocks[4],
+    "block 11": lite.blocks[10],
+}
+hooks = [
+    module.register_forward_hook(
+        lambda m, i, out, name=name: kept.update({name: out[0]})
+    )
+    for name, module in STAGES.items()
+]
+
+# %% tags=["figure"]
+figure, axes = plt.subplots(2, 13, figsize=(13, 2.6))
+for row, image in zip(axes, (temple, flower)):
+    with torch.no_grad():
+        lite(square(image))
+    row[0].imshow(plots.as_picture(square(image)[0]))
+    # maps (channels, rows, columns)
+    for i, (name, maps) in enumerate(kept.items()):
+        for j, channel in enumerate(maps.flatten(1).std(1).topk(4).indices):
+            row[1 + 4 * i + j].imshow(maps[channel])
+        size = f"{maps.shape[1]}x{maps.shape[2]}"
+        row[1 + 4 * i].set_title(f"{name}: {size}", loc="left", fontsize=9)
+for axis in axes.flat:
+    axis.axis("off")
+for hook in hooks:
+    hook.remove()
+plots.show(
+    figure,
+    alt=(
+        "Two photographs and four feature maps each from three depths: early"
+        " maps show outlines at 112 by 112, late ones a few bright blobs at 14"
+        " by 14."
+    ),
+)
+
+# %% [markdown]
+# Early maps look like the picture in other lights. Late ones are coarse, and hard to read: so ask
+# the other way round. Which of all emoji excite one channel of the *last* map most? We take four
+# of the 200 channels whose strongest emoji stand out most from the mean emoji. Each picture is
+# encoded once, and its features are kept on disk.
+
+# %%
+SIDE, EMOJI = 128, lab.pick(cpu=700, gpu=len(emoji))
+generator = torch.Generator().manual_seed(0)
+pick = torch.randperm(len(emoji), generator=generator)[:EMOJI]  # (EMOJI,)
+some = emoji.select(pick.sort().values)
+lite = lite.to(lab.device)
+emoji_v = cached_features(
+    "lesson04-emoji", some.images, lite, lambda p: lite.grid(p, SIDE)
+)
+# emoji_v (EMOJI, 16, 1280)
+peak = emoji_v.amax(1)  # (EMOJI, 1280)
+stands_out = (peak / (peak.mean(0) + 0.05)).topk(6, dim=0).values.mean(0)
+# picky channels, not only the very pickiest
+channels = stands_out.topk(200).indices[[0, 40, 80, 120]]
+
+# %% tags=["figure"]
+figure, axes = plt.subplots(4, 6, figsize=(7.5, 4.8))
+for row, channel in zip(axes, channels):
+    for axis, i in zip(row, peak[:, channel].topk(6).indices):
+        axis.imshow(plots.as_picture(some.images[i]))
+        axis.axis("off")
+    row[0].set_title(f"channel {channel}", loc="left", fontsize=9)
+figure.suptitle("Six emoji that excite one channel most")
+plots.show(
+    figure,
+    alt=(
+        "Four rows of six emoji. In some rows they share a look, such as rings"
+        " or grey bodies; in none of them do all show one kind of thing."
+    ),
+)
+
+# %% [markdown]
+# Look for what a row shares. Some rows share a look, a ring or a grey body, in half of their
+# pictures; others nothing that we could name. None of these four stands for something that we
+# have a word for. (On photographs, some channels do.) We turn to the vector as a whole.
+#
+# ### Nearest neighbours
+#
+# If like things have like vectors, a picture can be searched with a picture: by the mean of its
+# patches, less what all pictures have in common, and the cosine. A photograph is cut into 12
+# tiles; can a tile find a tile of its own photograph? By chance it would in 11 of 35 cases, for
+# about 11 of the 36 tiles. The same with raw pixels, reduced to 16x16. Then the emoji. They come
+# sorted into *groups* such as "Food & Drink"; the variants of one emoji are a **family**.
+
+
+# %%
+def tiles(image, side=128):
+    """Twelve tiles of a photograph without overlap: (12, 3, side, side)."""
+    image = resize(image[None], 4 * side)[0][:, : 3 * side]  # (3, 384, 512)
+    cut = image.unfold(1, side, side).unfold(2, side, side)
+    return cut.flatten(1, 2).transpose(0, 1)  # (12, 3, side, side)
+
+
+# (36, 3, 128, 128)
+tile = torch.cat([tiles(image) for image in photographs.values()])
+source = torch.arange(3).repeat_interleave(12)  # (36,)
+# (36, 16, 1280)
+tile_v = cached_features("lesson04-tiles", tile, lite, lite.grid)
+
+
+# %%
+def nearest(vectors, k=1, family=None):
+    """Indices of the k nearest other rows by cosine (rows, k).
+
+    With `family` (rows,), only rows of other families count.
+    """
+    # (rows, dim) from the mean
+    unit = F.normalize(vectors - vectors.mean(0), dim=1)
+    cosine = (unit @ unit.T).fill_diagonal_(-2)  # (rows, rows)
+    if family is not None:
+        cosine = cosine.masked_fill(family[:, None] == family, -2)
+    return cosine.topk(k).indices
+
+
+found = {
+    "features": nearest(tile_v.mean(1))[:, 0],
+    "raw pixels": nearest(F.avg_pool2d(tile, 8).flatten(1))[:, 0],
+}
+for name, index in found.items():
+    print(
+        f"{name:10} {(source[index] == source).sum():2} of 36 tiles find their"
+        " own photograph"
+    )
+lab.claim(
+    "tiles find their photograph far more often than by chance",
+    (source[found["features"]] == source).float().mean() > 11 / 35 + 0.3,
+)
+
+# %% tags=["figure"]
+WANTED = "dog face, banana, red apple, violin, three o’clock, sailboat, tulip, "
+WANTED += "grinning face, tiger face, bus, ambulance, rose, crab, guitar"
+names = list(some.names)
+ask = [i for i, name in enumerate(names) if name in WANTED.split(", ")][:4]
+neighbours = nearest(emoji_v.mean(1), 5)  # (EMOJI, 5)
+rows = [j for i in ask for j in (i, *neighbours[i].tolist())]
+figure = plots.images_grid(
+    [some.images[j] for j in rows],
+    [names[j][:14] for j in rows],
+    columns=6,
+    size=1.2,
+)
+plots.show(
+    figure,
+    alt=(
+        "Each row: an emoji, then its five nearest neighbours. They share form"
+        " and colour, and sometimes the kind."
+    ),
+)
+
+# %%
+near = nearest(emoji_v.mean(1), family=some.family)[:, 0]
+emoji_pixels = F.avg_pool2d(some.floats(), 4).flatten(1)  # (EMOJI, 768)
+pixel_near = nearest(emoji_pixels, family=some.family)[:, 0]
+group = np.array(some.categories)
+agree = [(group[index] == group).mean() for index in (near, pixel_near)]
+by_chance = sum((group == g).mean() ** 2 for g in set(group))
+print(
+    "nearest neighbour of another family is in the same group: features"
+    f" {100 * agree[0]:.0f} %, raw pixels {100 * agree[1]:.0f} %, by chance"
+    f" {100 * by_chance:.0f} %"
+)
+
+# %% [markdown]
+# Tiles of one photograph also share light and colours, so raw pixels do well too. Among emoji the
+# neighbours are alike in form and colour first, and in kind second. Features are better than
+# pixels, by less than one might hope: these drawings are far from what the network was trained on.
+# (Three photographs and one set of drawings are no benchmark.)
+#
+# ## 5. Deep: normalisation and residuals
+#
+# More layers can say more. Can they be trained? Two ideas made it possible, and then we measure.
+#
+# **Batch normalisation** (BN) brings each channel to mean 0 and variance 1, over all places of all
+# pictures of the *batch*, then scales and shifts by learnt $\gamma, \beta$. A single picture has
+# no batch, so BN also keeps running means and variances (a tenth of each new batch), and uses
+# *these* in eval mode. By hand, and PyTorch's:
+
+
+# %%
+def batch_norm(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
+    """BN of x (images, channels, rows, columns).
+
+    `running` = (mean, var), (channels,) each, is changed in place.
+    """
+    if training:
+        # (channels,) each
+        mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
+        n = x.numel() / x.shape[1]  # values a channel
+        running[0].lerp_(mean, momentum)
+        # kept without bias, as PyTorch does
+        running[1].lerp_(var * n / (n - 1), momentum)
+    else:
+        mean, var = running  # (channels,) each
+    mean, var, scale, shift = (
+        t[:, None, None] for t in (mean, var, scale, shift)
+    )
+    # (images, channels, rows, columns)
+    return (x - mean) / (var + eps).sqrt() * scale + shift
+
+
+# %%
+bn = nn.BatchNorm2d(4)
+nn.init.uniform_(bn.weight), nn.init.uniform_(bn.bias)
+running = [torch.zeros(4), torch.ones(4)]
+gaps = []
+for step in range(5):
+    bn.train(step < 4)  # four batches in train mode, one in eval mode
+    x = 2 + 3 * torch.randn(6, 4, 5, 5)  # (images, channels, rows, columns)
+    ours = batch_norm(x, bn.weight, bn.bias, running, bn.training)
+    gaps.append((ours - bn(x)).abs().max().item())
+gaps.append((running[1] - bn.running_var).abs().max().item())
+print(
+    f"difference to nn.BatchNorm2d in both modes below 1e-5: {max(gaps) < 1e-5}"
+)
+lab.claim(
+    "BN by hand equals PyTorch's, in train and in eval mode", max(gaps) < 1e-5
+)
+
+# %% [markdown]
+# A **residual block** adds what it computes to what came in: $y = \mathrm{relu}(x + F(x))$. Its
+# derivative is $1 + F'(x)$ where the last ReLU's input is positive: through a stack of them one
+# path multiplies ones only.
+#
+# > **Exercise 04.3 · write it** · difficulty 1 of 3 · 10 minutes
+# >
+# > Write ResNet's basic block without normalisation: $F$ is a convolution, a ReLU, a convolution.
+
+
+# %%
+def residual_block(x, conv1, conv2):
+    """relu(x + F(x)) for x (images, channels, rows, columns).
+
+    conv1 and conv2 are functions.
+    """
+    ### BEGIN SOLUTION
+    h = conv2(conv1(x).relu())  # (images, channels, rows, columns)
+    return (x + h).relu()  # (images, channels, rows, columns)
+    ### END SOLUTION
+
+
+# %%
+residual_block = check("04.3", residual_block)
+
+# %% [markdown]
+# The package's `ResNet` is made of these, with torchvision's names. A state dict of torchvision's
+# resnet18 loads without a missing or left-over name:
+
+# %%
+torch.manual_seed(lab.seed)
+theirs = torchvision.models.resnet18(weights=None, num_classes=10)
+ours = ResNet(classes=10)
+x = torch.randn(4, 3, 64, 64)  # (images, 3, 64, 64)
+theirs(x)  # one batch in train mode, so that BN has statistics of its own
+print(ours.load_state_dict(theirs.state_dict()))
+with torch.no_grad():
+    gap = (ours.eval().classify(x) - theirs.eval()(x)).abs().max()
+print(f"difference of the logits below 1e-5: {gap < 1e-5}")
+lab.claim("our ResNet-18 equals torchvision's", gap < 1e-5)
+for stem in ("imagenet", "small"):
+    print(
+        f"stem {stem!r}: v of a 64x64 picture is"
+        f" {tuple(ResNet(stem=stem).eval()(x[:1]).shape)}"
+    )
+
+# %% [markdown]
+# The stem that ImageNet networks begin with halves the sides twice before the first block. For
+# 224 pixels that is fine; of 64 it leaves four patches. So `stem="small"` starts with one 3x3.
+#
+# Now the 30 layers. Five networks with the same 15 pairs of convolutions and pictures of our
+# world, reduced to 16x16: which of 8 colours has the only thing in it? The *start* of the weights
+# turns out to matter, so we take two. *Fan in* is the number of inputs of one output, here $9
+# \cdot 16$. The sum of so many products has (fan in) x (variance of a weight) times the mean
+# square of the inputs: a third, with PyTorch's default variance of $1 / (3 \cdot \text{fan in})$.
+# The ReLU halves that. So the mean square shrinks to a sixth, and the signal itself to $1 / \sqrt
+# 6 \approx 0.41$, in each layer. He's start has $2 / \text{fan in}$: then the mean square stays,
+# in the mean over many starts. (In a stack as narrow as ours a single start usually shrinks all
+# the same, though by far less.)
+
+
+# %%
+def one_thing(n, seed):
+    """Pictures (n, 3, 64, 64) in [0, 1] of one thing each.
+
+    With them its colour (n,) and its shape (n,).
+    """
+    scenes = sample_scenes(6 * n, np.random.default_rng(seed))
+    scenes = scenes.select(np.flatnonzero(scenes.count == 1)[:n])
+    labels = [
+        torch.from_numpy(a[:, 0].astype(np.int64))
+        for a in (scenes.colour, scenes.shape)
+    ]
+    return torch.from_numpy(draw(scenes)).float() / 255, *labels
+
+
+# %%
+def train(model, images, labels, steps, lr=2e-3, batch=32):
+    """Trains `model.classify` in place, the rate rising, then falling.
+
+    Gives the loss of each update.
+    """
+    order, losses = torch.Generator().manual_seed(lab.seed), []
+    model.to(lab.device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, fused=True)
+    steps = min(steps, lab.step_limit or steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, lr, total_steps=max(steps, 2)
+    )
+    for _ in range(steps):
+        rows = torch.randint(len(images), (batch,), generator=order)  # (batch,)
+        logits = model.classify(images[rows].to(lab.device))  # (batch, classes)
+        loss = F.cross_entropy(logits, labels[rows].to(lab.device))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # no longer than 1
+        optimizer.step(), schedule.step()
+        losses.append(loss.item())
+    model.eval()
+    return losses
+
+
+@torch.no_grad()
+def accuracy(model, images, labels):
+    """Share of right classes."""
+    best = [
+        model.classify(some.to(lab.device)).argmax(-1).cpu()
+        for some in images.split(256)
+    ]
+    return (torch.cat(best) == labels).float().mean().item()
+
+
+# %%
+def deep(norm, residual, he):
+    """A network of one stem and 15 blocks of two convolutions."""
+    torch.manual_seed(lab.seed)
+    sizes = {"width": lab.pick(cpu=16, gpu=64), "stem": "small", "classes": 8}
+    model = ResNet((15,), norm=norm, residual=residual, **sizes)
+    for conv in (m for m in model.modules() if isinstance(m, nn.Conv2d)):
+        if he:
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+        else:
+            conv.reset_parameters()  # PyTorch's default
+        if conv.bias is not None:
+            nn.init.zeros_(conv.bias)
+    return model
+
+
+def gradients(model, images, labels):
+    """Norm of the gradient of each 3x3 convolution behind the stem."""
+    F.cross_entropy(model.classify(images), labels).backward()
+    found = [
+        m.weight.grad.norm().item()
+        for n, m in model.named_modules()
+        if isinstance(m, nn.Conv2d) and n.startswith("layer")
+    ]
+    model.zero_grad()
+    return found
+
+
+# %%
+NETWORKS = {
+    "plain, default start": ("none", False, False),
+    "plain, He's start": ("none", False, True),
+    "plain, BN": ("batch", False, False),
+    "residual, default start": ("none", True, False),
+    "residual, BN": ("batch", True, False),
+}
+many, colour, shape = one_thing(4000, seed=lab.seed)
+test_images, test_colour, test_shape = one_thing(1000, seed=1_000_000)
+# (n, 3, 16, 16) each
+tiny, tiny_test = F.avg_pool2d(many, 4), F.avg_pool2d(test_images, 4)
+norms, losses, final, spread = {}, {}, {}, {}
+for name, kind in NETWORKS.items():
+    model = deep(*kind)
+    with torch.no_grad():  # how much the last features of two pictures differ
+        apart = model(tiny[:64].to(lab.device)).std(0).mean().item()
+    spread[name] = math.log10(apart + 1e-30)
+    norms[name] = gradients(model, tiny[:64], colour[:64])
+    losses[name] = train(model, tiny, colour, steps=lab.pick(cpu=100, gpu=1000))
+    final[name] = accuracy(model, tiny_test, test_colour)
+
+# %% tags=["figure", "varies"]
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
+plots.curves(
+    norms, "layer", "norm of the gradient", "Before training", axis=left
+)
+left.set_yscale("log")
+left.get_legend().remove()
+running_mean = {
+    name: np.convolve(ys, np.ones(10) / 10, "valid") if len(ys) > 10 else ys
+    for name, ys in losses.items()
+}
+plots.curves(
+    running_mean,
+    "update",
+    "loss, mean of 10",
+    "Training",
+    axis=right,
+    baseline=("chance", math.log(8)),
+)
+right.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+plots.show(
+    figure,
+    alt=(
+        "Left: on a logarithmic axis the gradients of the plain network with"
+        " the default start are smaller by many orders of magnitude. Right: its"
+        " loss stays at chance while others fall."
+    ),
+)
+
+# %%
+start = {name: sum(ys[:3]) / 3 for name, ys in norms.items()}
+rows = []
+for key, name in zip("abcde", norms):
+    end = sum(losses[name][-10:]) / len(losses[name][-10:])
+    rows.append(
+        [
+            name,
+            lab.measured(f"04.spread_{key}", spread[name]),
+            lab.measured(f"04.gradient_{key}", math.log10(start[name])),
+            lab.measured(f"04.deep_loss_{key}", end, digits=2),
+            lab.measured(f"04.deep_{key}", 100 * final[name], "%"),
+        ]
+    )
+header = ["30 layers", "log10 of the features' spread over pictures"]
+header += ["log10 of the gradient of layers 1 to 3", "last loss"]
+plots.table(rows, header=[*header, "colours right"])
+
+# %%
+dead, he, plain_bn, residual, residual_bn = final.values()
+lab.claim(
+    "with the default start the plain network's first layers get a millionth of"
+    " the residual one's gradient",
+    start["plain, default start"] < 1e-6 * start["residual, default start"],
+)
+lab.claim("it stays at chance", dead < 0.25)
+lab.claim("the residual one with BN learns", residual_bn > dead + 0.3)
+print(
+    f"predicted for the default start: a signal of 10^{-15 * math.log10(6):.1f}"
+    " after 30 layers"
+)
+
+# %% [markdown]
+# Five different fates, before training in the first two columns and after it in the others. The
+# plain network with the default start gets *no* gradient that could move anything, in any of its
+# layers. (AdamW divides by the gradient's own size plus $10^{-8}$, and this gradient vanishes
+# beside that.) The first column tells why: each layer makes the signal smaller, and after 30 of
+# them two pictures have the same features. He's start repairs that by many orders of magnitude,
+# and still the loss hardly leaves chance in these few updates. BN makes the plain network move,
+# though its gradient *grows* a hundredfold towards the first layer. The residual path alone gets
+# the gradient through, less of it than with BN, and yet this network hardly learns in the time,
+# with this learning rate: a gradient that arrives is needed, it isn't enough. Path and BN together
+# learn the task.
+#
+# ### A frozen network in train mode
+#
+# Frozen means: its weights get no gradient. But BN has something that isn't a weight. In train
+# mode it normalises by the batch that happens to be there, and moves its running statistics, with
+# or without gradients. We take a copy of the real network, freeze its weights, leave it in train
+# mode and only *look* at pictures of our world, a few batches, without any optimiser:
+
+# %%
+left_on = copy.deepcopy(lite).requires_grad_(False).train()
+frames = torch.cat([squares[name] for name in photographs])
+frames = frames.to(lab.device)  # (3, 3, 224, 224)
+with torch.no_grad():
+    before = lite.classify(frames).softmax(-1)  # (3, 1000)
+    # (16, 3, 224, 224)
+    company = torch.cat([frames[:1], resize(many[:15].to(lab.device), 224)])
+    in_company = left_on.classify(company)[:1].softmax(-1)  # (1, 1000)
+    for batch in many[16:656].split(16):  # 40 batches
+        left_on.classify(batch.to(lab.device))
+    after = left_on.eval().classify(frames).softmax(-1)  # (3, 1000)
+weights_equal = all(
+    torch.equal(a, b) for a, b in zip(lite.parameters(), left_on.parameters())
+)
+
+# %%
+rows = []
+for name, *both in zip(photographs, before, after):
+    texts = (f"{classes[p.argmax()]}, {100 * p.max():.0f} %" for p in both)
+    rows.append([name, *texts])
+header = ["photograph", "frozen, in eval mode"]
+plots.table(rows, header=[*header, "after 40 batches in train mode"])
+# (3,) share of the probability that moved
+moved = (before - after).abs().sum(1) / 2
+moved_in_company = ((before[:1] - in_company).abs().sum() / 2).item()
+print("weights unchanged:", weights_equal)
+print(
+    f"probability that moved: {100 * moved.mean():.0f} % in the mean of the"
+    " three"
+)
+print(
+    "the temple among 15 pictures of our world, in train mode:"
+    f" {100 * moved_in_company:.0f} %"
+)
+lab.claim(
+    "no weight has changed, and the answers have",
+    weights_equal and moved.mean() > 0.1,
+)
+lab.claim(
+    "in train mode an answer depends on the company", moved_in_company > 0.1
+)
+
+# %% [markdown]
+# `model.eval()` at the start doesn't help for long: a training loop calls `model.train()` before
+# each epoch, and that reaches every module inside.
+#
+# > **Exercise 04.4 · mend it** · difficulty 2 of 3 · 10 minutes
+# >
+# > `wrong_start` is called before each epoch. Write it right: all of `model` is in train mode,
+# > except `model.backbone`, which is frozen as a whole.
+
+
+# %%
+def wrong_start(model):
+    """Before an epoch: `model` in train mode, its backbone frozen."""
+    for p in model.backbone.parameters():
+        p.requires_grad = False
+    model.train()
+
+
+def start_epoch(model):
+    """Before an epoch: `model` in train mode, its backbone frozen."""
+    ### BEGIN SOLUTION
+    model.train()
+    model.backbone.requires_grad_(False)
+    model.backbone.eval()  # after train(), which reaches it too
+    ### END SOLUTION
+
+
+# %%
+start_epoch = check("04.4", start_epoch)
+
+# %% [markdown]
+# ## 6. What frozen features know
+#
+# A **linear probe** is a linear classifier on frozen features: it tells what can be read off
+# *directly*. It needs two companions, the raw pixels and the commonest answer, or its number says
+# nothing.
+# Pictures of our world with one thing (8 colours, 4 shapes), and the groups of emoji.
+#
+# > **Exercise 04.5 · predict first** · difficulty 1 of 3 · 2 minutes
+# >
+# > Chance is 25 % for the shape. How many percent will the probe on *raw pixels* (16x16, in
+# > colour) get right, from 600 labelled pictures?
+
+# %%
+my_prediction = None
+### BEGIN SOLUTION
+# a square is anywhere and in any colour: no fixed pixel tells; a guess
+my_prediction = 40
+### END SOLUTION
+
+# %%
+my_prediction = check("04.5", my_prediction)
+
+# %%
+N = lab.pick(cpu=600, gpu=3000)
+probe_images = torch.cat([many[:N], test_images[:400]])  # (N + 400, 3, 64, 64)
+name = f"lesson04-world-{lab.seed}"
+world_v = cached_features(
+    name, probe_images, lite, lambda p: lite.grid(p, SIDE)
+)  # (N + 400, 16, 1280)
+
+
+def probe(features, labels, n):
+    """Accuracy of a linear probe fitted on the first n rows, on the rest."""
+    model = make_pipeline(
+        StandardScaler(), LogisticRegression(C=0.01, max_iter=200)
+    )
+    model.fit(features[:n], labels[:n])
+    return model.score(features[n:], labels[n:])
+
+
+# %%
+world_labels = {
+    "world: colour": torch.cat([colour[:N], test_colour[:400]]),
+    "world: shape": torch.cat([shape[:N], test_shape[:400]]),
+}
+world_pixels = F.avg_pool2d(probe_images, 4).flatten(1)  # (N + 400, 768)
+tasks = {  # features, pixels, labels, how many to fit on
+    name: (world_v.mean(1), world_pixels, labels.numpy(), N)
+    for name, labels in world_labels.items()
+}
+generator = torch.Generator().manual_seed(lab.seed)
+# (n,) by family
+rank = torch.randperm(len(some.families), generator=generator)[some.family]
+mixed = rank.argsort().numpy()
+# no family on both sides
+n = int((rank < rank[mixed[len(mixed) * 2 // 3]]).sum())
+emoji_all = (emoji_v.mean(1), emoji_pixels, group)
+tasks["emoji: group"] = (*(part[mixed] for part in emoji_all), n)
+
+# %%
+rows, scores = [], {}
+for key, (name, (features, pixels, labels, n)) in zip("abc", tasks.items()):
+    values, counts = np.unique(labels[:n], return_counts=True)
+    chance = (labels[n:] == values[counts.argmax()]).mean()
+    scores[name] = probe(pixels, labels, n), probe(features, labels, n)
+    texts = [
+        lab.measured(f"04.{of}_{key}", 100 * score, "%")
+        for of, score in zip(("probe_pixels", "probe"), scores[name])
+    ]
+    rows.append([name, f"{100 * chance:.0f} %", *texts])
+header = ["attribute", "commonest answer", "raw pixels", "frozen features"]
+plots.table(rows, header=header)
+
+# %%
+gap = 100 * (scores["emoji: group"][1] - scores["emoji: group"][0])
+print(
+    "emoji: features minus pixels",
+    lab.measured("04.probe_gap_c", gap, "points"),
+)
+compare_prediction(
+    "04.probe_pixels_b", my_prediction, 100 * scores["world: shape"][0], "%"
+)
+lab.claim(
+    "frozen features tell the shape far better than pixels",
+    scores["world: shape"][1] > scores["world: shape"][0] + 0.15,
+)
+
+# %% [markdown]
+# Frozen features of a network that never saw our world tell its colours and shapes. Raw pixels are
+# far above chance too, more than many would guess: without that column one would credit the
+# network with all of it. (The two are not quite on a par: 768 numbers of a picture of 16x16
+# against 1,280 from one of 128x128. How much of the rest is the *pretraining*, an untrained
+# network would tell.) For the emoji's groups, split so that whole families are on one side, the
+# gap is smaller than its own $\pm$ allows to be sure of: "Symbols" or "Objects" are not things
+# that look alike, and which families land in the test part matters much.
+#
+# ## 7. Patches as words: the Vision Transformer
+#
+# A Transformer takes any row of vectors. So cut the picture into patches of 16x16 pixels, and map
+# each one, $16 \cdot 16 \cdot 3 = 768$ numbers, linearly to `dim`. That is all that a **ViT**
+# knows about pictures.
+#
+# > **Exercise 04.6 · write it** · difficulty 2 of 3 · 15 minutes
+# >
+# > Do it without a convolution: cut, flatten, multiply. (A strided `F.conv2d` would pass the
+# > check; the point is to see why it equals cutting.) `weight` is (dim, 3, patch, patch), as a
+# > convolution keeps it. Height and width may differ; both are multiples of the patch.
+
+
+# %%
+def patch_embed(images, weight, bias):
+    """Patches of images (images, 3, height, width), row by row.
+
+    Gives (images, patches, dim).
+    """
+    ### BEGIN SOLUTION
+    n, channels, height, width = images.shape
+    patch = weight.shape[-1]
+    rows, columns = height // patch, width // patch
+    cut = images.reshape(n, channels, rows, patch, columns, patch)
+    # (images, rows, columns, channels, patch, patch)
+    cut = cut.permute(0, 2, 4, 1, 3, 5)
+    cut = cut.reshape(n, -1, channels * patch * patch)  # (images, patches, 768)
+    return cut @ weight.flatten(1).T + bias  # (images, patches, dim)
+    ### END SOLUTION
+
+
+# %%
+patch_embed = check("04.6", patch_embed)
+
+# %%
+torch.manual_seed(lab.seed)
+vit = ViT(
+    ViTConfig(image_size=64, patch=16, dim=64, layers=2, heads=4, classes=5)
+).eval()
+# x (images, 3, 64, 64)
+x, conv = (torch.rand(2, 3, 64, 64), vit.patches.project)
+with torch.no_grad():
+    gap = (patch_embed(x, conv.weight, conv.bias) - vit.patches(x)).abs().max()
+    print(
+        f"cutting and multiplying equals the strided convolution: {gap < 1e-5}"
+    )
+    print(f"v {tuple(vit(x).shape)}, logits {tuple(vit.classify(x).shape)}")
+    print(
+        "the same network on 96x96: v"
+        f" {tuple(vit(torch.rand(2, 3, 96, 96)).shape)}"
+    )
+lab.claim("patches are a convolution whose stride is its kernel", gap < 1e-5)
+
+# %% [markdown]
+# In front stands one more learnt vector, the **class token**, as BERT's `[CLS]`; its last state
+# gives the logits. Each place has a learnt position vector. For pictures of another size these are
+# stretched as a picture is, 4 x 4 of them to 6 x 6 in the last line. The package's ViT equals
+# those of timm, a library of vision models, and of transformers, with their weights: see
+# `tests/models/test_vision.py`.
+#
+# ### Without positions
+#
+# Attention treats its inputs as a *set*. Permute the patches, and the class token's state is the
+# same sum in another order. So without positions a ViT is blind to where things are. We draw a red
+# circle and a blue cross, each well inside one patch, on a plain ground, and ask: is the circle
+# further left? For each picture there is a partner with these two patches exchanged.
+
+
+# %%
+def left_or_right(pairs, seed):
+    """Pictures (2 * pairs, 3, 64, 64), a partner behind each.
+
+    With them (2 * pairs,): is the circle left of the cross?
+    """
+    rng = np.random.default_rng(seed)
+    pictures, answers = [], []
+    for _ in range(pairs):
+        columns = rng.choice(4, 2, replace=False)
+        rows_of, nudge = rng.integers(0, 4, 2), rng.uniform(-1.5, 1.5, (2, 2))
+        # (2, 2) of the patches
+        centres = np.stack([16 * columns + 7.5, 16 * rows_of + 7.5], 1)
+        texture = int(rng.integers(256))
+        for order in ((0, 1), (1, 0)):
+            at = centres[list(order)] + nudge  # (2, 2) circle, cross
+            things = [
+                ("small", "red", "circle", *at[0]),
+                ("small", "blue", "cross", *at[1]),
+            ]
+            pictures.append(draw(compose(things, "plain", texture)))
+            answers.append(int(at[0, 0] < at[1, 0]))
+    # (2 * pairs, 3, 64, 64)
+    pictures = torch.from_numpy(np.concatenate(pictures)).float() / 255
+    return pictures, torch.tensor(answers)
+
+
+# %%
+PAIRS = lab.pick(cpu=600, gpu=5000)
+pair_images, pair_labels = left_or_right(PAIRS, seed=lab.seed)
+pair_test, pair_test_labels = left_or_right(300, seed=1_000_000)
+plots.show(
+    plots.images_grid(
+        list(pair_images[:4]),
+        ["left" if y else "right" for y in pair_labels[:4]],
+        size=1.5,
+    ),
+    alt=(
+        "Two pairs of pictures with a red circle and a blue cross in exchanged"
+        " places."
+    ),
+)
+
+
+# %%
+def new_vit(positions, classes=2, start=0.5):
+    """A small ViT; its positions begin with standard deviation `start`."""
+    torch.manual_seed(lab.seed)
+    dim, layers = lab.pick(cpu=(64, 2), gpu=(192, 6))
+    sizes = {"dim": dim, "layers": layers, "mlp_dim": 4 * dim}
+    place = {"positions": positions, "position_std": start}
+    return ViT(ViTConfig(**sizes, **place, classes=classes))
+
+
+# %%
+blind, sighted = (
+    new_vit(positions).double().eval() for positions in (False, True)
+)
+# (300, 3, 64, 64) each
+one, partner = pair_test[0::2].double(), pair_test[1::2].double()
+with torch.no_grad():
+    changes = [
+        (m.classify(one) - m.classify(partner)).abs().max().item()
+        for m in (blind, sighted)
+    ]
+print(
+    "exchanging two patches changes the logits by more than 1e-6: without"
+    " positions",
+    f"{changes[0] > 1e-6}, with positions {changes[1] > 1e-6}",
+)
+lab.claim(
+    "without positions, exchanging patches changes nothing",
+    changes[0] < 1e-6 < changes[1],
+)
+
+# %%
+VITS = {
+    "without positions": (False, 0.5),
+    "positions that begin with 0.02": (True, 0.02),
+    "positions that begin with 0.5": (True, 0.5),
+}
+rows, side_score = [["chance", "50.0 %"]], []
+for key, (name, (positions, start)) in zip("abc", VITS.items()):
+    model = new_vit(positions, start=start)
+    train(model, pair_images, pair_labels, steps=lab.pick(cpu=500, gpu=3000))
+    side_score.append(100 * accuracy(model, pair_test, pair_test_labels))
+    rows.append(
+        [f"ViT {name}", lab.measured(f"04.side_{key}", side_score[-1], "%")]
+    )
+plots.table(rows, header=["model", "left or right?"])
+lab.claim(
+    "without positions the answer stays at chance", abs(side_score[0] - 50) < 3
+)
+lab.claim("with positions it does not", side_score[2] > 80)
+
+# %% [markdown]
+# It isn't a matter of training: a pair gets the same logits twice, so one of the two answers is
+# wrong, and 50 % is all there is (a spread is rounded up, so $\pm 0.1$ may be none). (A thing that
+# lies across two patches would leave a hint: its halves look different.)
+#
+# The middle row is a warning. 0.02 is the usual start, made for wide models and long training;
+# here it is so small beside the patches that, probably for that reason, the positions are hardly
+# found in these updates. A model with positions that stays at chance looks just like one without:
+# check that by permuting.
+#
+# The convolutions of sections 3 to 5 never need positions, because $v$
+# keeps its grid; but a Transformer that reads this $v$ does. Lesson 05 comes back to it.
+#
+# ## 8. CNN against ViT
+#
+# A convolution *assumes* that neighbours matter and that places are alike. A ViT has to learn it.
+# What does that cost, in equal computing time? Both are to name the shape of one thing, from 100
+# or 4,000 different pictures. The ViT gets six times as many updates, which take about as long,
+# and patches of 8x8. (The VGG has BN, the ViT LayerNorm, as is usual for each.)
+
+# %%
+SIZES, race = (100, 4000), {"VGG": [], "ViT": []}
+
+
+def racer(name):
+    torch.manual_seed(lab.seed)
+    if name == "VGG":
+        return VGG(((16, 1), (32, 1), (64, 1), (64, 1)), classes=4)
+    return ViT(ViTConfig(patch=8, position_std=0.1, classes=4))
+
+
+def run(name, updates, lr):
+    for size in SIZES:
+        model, steps = racer(name), lab.pick(cpu=updates, gpu=3000)
+        train(model, many[:size], shape[:size], steps, lr=lr)
+        race[name].append(100 * accuracy(model, test_images, test_shape))
+
+
+run("VGG", updates=100, lr=2e-3)
+
+# %%
+run("ViT", updates=600, lr=1e-3)
+
+# %%
+rows = [["chance", "", *["25.0 %"] * len(SIZES)]]
+for name, scores_of in race.items():
+    weights = sum(p.numel() for p in racer(name).parameters())
+    texts = [
+        lab.measured(f"04.{name}_{size}", score, "%")
+        for size, score in zip(SIZES, scores_of)
+    ]
+    rows.append([name, f"{weights:,}", *texts])
+amounts = [f"{n:,} pictures" for n in SIZES]
+plots.table(rows, header=["shape of one thing", "weights", *amounts])
+lab.claim(
+    "at each amount of data the CNN is ahead",
+    min(c - t for c, t in zip(*race.values())) > 0,
+)
+
+# %% [markdown]
+# Forty times the data helps the ViT (how much differs from seed to seed), and doesn't close the
+# gap here. The assumptions of a convolution are true of this world. On far larger data, and with
+# far more updates, ViTs catch up; that can't be shown at this size.
+#
+# > **Exercise 04.7 · choose and justify** · difficulty 2 of 3 · 5 minutes
+# >
+# > 2,000 labelled photographs of 64x64 pixels, the question "is the valve left of the gauge?", one
+# > CPU. Which do you take? "a": a ViT from scratch. "b": the mean over patches of a frozen,
+# > pretrained CNN, and a linear map. "c": all patches of that frozen CNN on pictures enlarged to
+# > 128x128, with positions, and a small Transformer. "d": ResNet-18 from scratch with the ImageNet
+# > stem.
+
+# %%
+my_choice = None
+### BEGIN SOLUTION
+# real features, and the grid is kept; b averages the places away
+my_choice = "c"
+### END SOLUTION
+
+# %%
+my_choice = check("04.7", my_choice)
+
+# %% [markdown]
+# ## 9. On a GPU: ResNet-50 and ViT-S
+#
+# The same classes at their published sizes, on this profile's pictures: one forward pass, with the
+# operations counted. On a GPU it is ResNet-50 and ViT-S/16, on a CPU their small relatives. One of
+# the two has many times the weights of the other. Does it also cost so many times as much?
+
+# %%
+from torch.utils.flop_counter import FlopCounterMode
+
+big = lab.pick(
+    cpu={
+        "ResNet-18, small stem": lambda: ResNet(stem="small", classes=10),
+        "ViT, 2 layers": lambda: new_vit(True, classes=10),
+    },
+    gpu={
+        "ResNet-50": lambda: ResNet(
+            (3, 4, 6, 3), block=Bottleneck, classes=1000
+        ),
+        "ViT-S/16": lambda: ViT(
+            ViTConfig(
+                image_size=224,
+                dim=384,
+                layers=12,
+                heads=6,
+                mlp_dim=1536,
+                classes=1000,
+            )
+        ),
+    },
+)
+side = lab.pick(cpu=64, gpu=224)
+for name, make in big.items():
+    model = make().to(lab.device).eval()
+    # (1, 3, side, side)
+    frame = torch.rand(1, 3, side, side, device=lab.device)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        v = model(frame)  # (1, patches, dim)
+    print(
+        f"{name}: {sum(p.numel() for p in model.parameters()):,} weights, v"
+        f" {tuple(v.shape)}, {counter.get_total_flops() / 1e6:,.0f} million"
+        " operations"
+    )
+
+# %% [markdown]
+# | | this lesson | the `gpu` profile |
+# |---|---|---|
+# | 30 layers, width | 16 | 64 |
+# | ViT: width, layers | 64, 2 | 192, 6 |
+# | updates, left or right | 500 | 3,000 |
+# | emoji encoded | 700 | all |
+# | ResNet and ViT counted | small, 64x64 | ResNet-50 and ViT-S/16, 224x224 |
+# | time | see the head line | not measured |
+#
+# ## 10. What you know now
+#
+# - A convolution is one small product at each place; its output side is a floor and a plus one.
+# - A backbone gives $v$ (images, patches, dim), whatever is inside it.
+# - A start, a path of ones and normalisation each keep gradients alive. In our few updates only
+#   normalisation made 30 layers learn, best together with the path.
+# - BN has two modes and a memory that is no weight. Frozen means eval mode, too.
+# - A probe's number means something only beside raw pixels and chance.
+# - Without positions a Transformer sees a set of patches.
+
+# %%
+quiz(
+    [
+        (
+            "A frozen backbone gives other features each time, though no"
+            " weight changes. Why?",
+            "Its batch normalisation is in train mode: it uses the batch's"
+            " statistics and keeps them.",
+        ),
+        (
+            "A ViT has 16 patches of 16x16. What is its receptive field after"
+            " one layer?",
+            "The whole picture: each patch attends to all others.",
+        ),
+        (
+            "Why is a 3x3 convolution behind a 3x3 convolution more than one"
+            " 5x5 convolution?",
+            "Only because of the ReLU between; without it, it is one 5x5"
+            " convolution (with as many channels throughout: written with"
+            " fewer weights).",
+        ),
+        (
+            "A probe for colour is right in 95 %. Has the network learnt"
+            " colours?",
+            "Not shown: raw pixels may do as well. Compare with them, and with"
+            " chance.",
+        ),
+        (
+            "ResNet's ImageNet stem on 64x64 pictures: what comes out, and"
+            " what to do?",
+            "Four patches, 2 by 2. Take a 3x3 stem without stride and pooling,"
+            " or enlarge the pictures.",
+        ),
+    ]
+)
+
+# %% [markdown]
+# **Papers.** Simonyan and Zisserman 2014, *VGG* ([arXiv
+# 1409.1556](https://arxiv.org/abs/1409.1556)): depth with 3x3 kernels alone, 16 to 19 layers.
+# Ioffe and Szegedy 2015, *Batch Normalization* ([1502.03167](https://arxiv.org/abs/1502.03167)):
+# the same accuracy in far fewer updates; why it works is still argued about. He et al. 2015,
+# *Deep Residual Learning* ([1512.03385](https://arxiv.org/abs/1512.03385)): plain networks *with*
+# BN train worse at 34 layers than at 18, residual ones better; its authors say that vanishing
+# gradients are not the reason there. Tan and Le 2019, *EfficientNet*
+# ([1905.11946](https://arxiv.org/abs/1905.11946)): depth, width and resolution grown together,
+# from a base found by search (Lite0, which we use, is its smallest without the parts that phones
+# are slow at). Sandler et al. 2018, *MobileNetV2*
+# ([1801.04381](https://arxiv.org/abs/1801.04381)): the inverted residual block that EfficientNet
+# is made of. Dosovitskiy et al. 2020, *An Image is Worth 16x16 Words*
+# ([2010.11929](https://arxiv.org/abs/2010.11929)): a ViT trained on ImageNet alone is behind a
+# ResNet of its size; pretrained on hundreds of millions of pictures it is ahead.
+#
+# **Next:** lesson 05 puts $x$ and $v$ into one Transformer.

@@ -9,7 +9,6 @@ file under the final name.
 import hashlib
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,13 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-A_DAY = 86_400  # seconds
-
-
-def cache_folder() -> Path:
-    """$COURSE_CACHE, or .cache/vision-language-course in the home folder."""
-    place = os.environ.get("COURSE_CACHE") or "~/.cache/vision-language-course"
-    return Path(place).expanduser()
+from course_utils.cache import cache_folder, sweep
 
 
 def fingerprint(images: Tensor, model: nn.Module | None = None, extra: str = "") -> str:
@@ -116,10 +109,7 @@ def _read(path: Path, key: str, count: int) -> Tensor | None:
 
 def _write(path: Path, features: Tensor, key: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    for old in path.parent.glob("*.part"):  # what killed processes left
-        with suppress(OSError):
-            if time.time() - old.stat().st_mtime > A_DAY:
-                old.unlink()
+    sweep(path.parent)
     features = features.contiguous()
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     os.close(handle)

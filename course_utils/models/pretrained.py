@@ -1,8 +1,8 @@
 """Real weights: found on this machine, checked, and put into the course's own modules.
 
-Two ways give them: `pip install "course-utils[pretrained]"` (no model hub is needed), or a folder
-that was copied from elsewhere and is named in the environment variable COURSE_WEIGHTS. Where there
-is a network, the text encoder also comes from its home on the hub.
+They come from a folder that was copied from elsewhere and is named in the environment variable
+COURSE_WEIGHTS, else from installed packages (no model hub is needed), else, where there is a
+network, from the hub, if a repository there serves the same file.
 
 A weights file is used only if its SHA-256 is the expected one, and no pickle is ever executed.
 """
@@ -40,6 +40,8 @@ class Asset:
     home: str  # repository on the model hub that serves the same file; "" if none does
     licence: str
     source: str  # who trained it
+    install: str = 'pip install "course-utils[pretrained]"'  # command that gets the package
+    revision: str | None = None  # of the repository; the newest when None
 
 
 MINILM = Asset(
@@ -76,30 +78,30 @@ def find(asset: Asset, folder: str | Path | None = None) -> Path:
     """The folder with the asset's files, its weights checked.
 
     With `folder`, only there: the files lie in it, in a folder of the asset's name below it, or
-    below it as in the package. Without, in the installed package, else below $COURSE_WEIGHTS in
-    the same way, else on the hub.
+    below it as in the package. Without, below $COURSE_WEIGHTS in the same way, else in the
+    installed package, else on the hub.
 
     Raises:
-        FileNotFoundError: the asset is nowhere; says how to get it.
+        FileNotFoundError: the asset is nowhere; says what was looked for, where, and how to get it.
         ValueError: the weights are not those that they should be.
     """
-    if folder is not None:
-        places = _places(Path(folder), asset)
-    else:
-        places = _installed(asset)
-        if os.environ.get("COURSE_WEIGHTS"):
-            places += _places(Path(os.environ["COURSE_WEIGHTS"]).expanduser(), asset)
+    named = folder or os.environ.get("COURSE_WEIGHTS")
+    places = _places(Path(named).expanduser(), asset) if named else []
+    if folder is None:
+        places += _installed(asset)
     needed = (asset.weights, *asset.others)
     found = next((p for p in places if all((p / name).is_file() for name in needed)), None)
     if found is None and folder is None:
         found = _download(asset)
     if found is None:
-        looked = "".join(f"\n  looked in {place}" for place in places)
+        looked = [str(place) for place in places]
+        if folder is None:
+            looked.append(f"the package {asset.package}")
+            looked += [f"{asset.home} on the hub"] if asset.home else []
         raise FileNotFoundError(
-            f"the weights of {asset.name} are not here. Two ways to get them:\n"
-            '  pip install "course-utils[pretrained]"\n'
-            f"  or copy a folder {asset.name} with {', '.join(needed)} from elsewhere and set "
-            f"COURSE_WEIGHTS to the folder above it{looked}"
+            f"expected {', '.join(needed)} of {asset.name}, looked in {', '.join(looked)}; "
+            f"`{asset.install}` gets them, or copy them from elsewhere into a folder "
+            f"{asset.name} and set COURSE_WEIGHTS to the folder above it"
         )
     got = sha256(found / asset.weights)
     if got != asset.sha256:
@@ -129,7 +131,9 @@ def _download(asset: Asset) -> Path | None:
     offline = not _reachable(constants.ENDPOINT)  # asked first: the client tries for 20 seconds
     try:
         files = [
-            hf_hub_download(asset.home, name, etag_timeout=5, local_files_only=offline)
+            hf_hub_download(
+                asset.home, name, revision=asset.revision, etag_timeout=5, local_files_only=offline
+            )
             for name in (asset.weights, *asset.others)
         ]
     except Exception:  # no network, or a proxy in between: httpx, requests and OSError differ

@@ -1,0 +1,49 @@
+"""Where the course keeps what it has computed once, and how a file or folder gets there whole.
+
+Something is written under another name and then renamed, which happens as a whole or not at all: a
+process that is killed leaves nothing half-done under the final name.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+A_DAY = 86_400  # seconds
+
+
+def cache_folder() -> Path:
+    """$COURSE_CACHE, or .cache/vision-language-course in the home folder."""
+    place = os.environ.get("COURSE_CACHE") or "~/.cache/vision-language-course"
+    return Path(place).expanduser()
+
+
+def sweep(folder: Path) -> None:
+    """Remove the files and folders *.part that killed processes left here more than a day ago."""
+    for old in folder.glob("*.part"):
+        with suppress(OSError):
+            if time.time() - old.stat().st_mtime > A_DAY:
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A new folder to write to, which becomes `target` at the end.
+
+    Where another process was first, its folder stays and this one is removed.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sweep(target.parent)
+    part = Path(tempfile.mkdtemp(dir=target.parent, prefix=f"{target.name}-", suffix=".part"))
+    try:
+        yield part
+        try:
+            part.rename(target)
+        except OSError:
+            if not target.is_dir():
+                raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

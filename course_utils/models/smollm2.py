@@ -14,6 +14,7 @@ from typing import Any
 
 import gguf
 import torch
+from safetensors import SafetensorError
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -74,6 +75,12 @@ def load(
     """The language model (134.5 million parameters, 576 wide, 30 layers, 9 heads that share 3 keys
     and values) in float32 and eval mode, and its tokenizer (49,152 tokens, bytes and pieces).
 
+    Its weights take 538 MB of memory. The first time, a process with nothing else in it grew to
+    1.6 GB, of which 0.8 GB are the imported libraries, in 7.5 seconds of one core (2026, an x86
+    processor); later it takes one second from `cache_folder()`, where it needs 542 MB of disk.
+    Attention weights need `model.set_attn_implementation("eager")` first: without, transformers
+    returns none of them and no error.
+
     Raises:
         FileNotFoundError: it is nowhere; says where it was looked for and how to get it.
         ValueError: the file is not the one that it should be.
@@ -82,7 +89,9 @@ def load(
     if folder is None and (found := _read(kept)):
         return found
     model, tokenizer = convert(pretrained.find(asset, folder) / asset.weights)
-    with suppress(OSError):  # a full or read-only disk: the model is there all the same
+    with suppress(
+        OSError, SafetensorError
+    ):  # a full or read-only disk: the model is there all the same
         _keep(model, tokenizer, kept)
     return model, tokenizer
 

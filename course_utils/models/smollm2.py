@@ -76,8 +76,9 @@ def load(
     and values) in float32 and eval mode, and its tokenizer (49,152 tokens, bytes and pieces).
 
     Its weights take 538 MB of memory. The first time, a process with nothing else in it grew to
-    1.6 GB, of which 0.8 GB are the imported libraries, in 7.5 seconds of one core (2026, an x86
-    processor); later it takes one second from `cache_folder()`, where it needs 542 MB of disk.
+    1.7 GB, of which 0.8 GB are the imported libraries, in 8 to 11 seconds of one core (2026, an x86
+    processor). Later it comes from `cache_folder()`, where it takes 542 MB of disk, in one second,
+    and the process grows to 1.4 GB.
     Attention weights need `model.set_attn_implementation("eager")` first: without, transformers
     returns none of them and no error.
 

@@ -202,7 +202,7 @@ WRONG = [
     ("01.8", lesson01._questions_shuffled, "mixes the questions"),
     ("01.8", lesson01._picture_0, "all others share it"),
     ("01.8", lambda index, pictures: (index + 1).unique(), "one number for each question"),
-    ("01.8", lambda index, pictures: (index == 0).long() + pictures * 0, "keeps its picture"),
+    ("01.8", lambda index, pictures: (index == 0).long(), "become the same one"),
     ("01.8", lambda index, pictures: index.add_(1).remainder_(pictures), "changes its input"),
     ("01.8", lambda index, pictures: (index + 1.0) % pictures, "whole numbers, got float32"),
     ("01.8", lambda index, pictures: index - 1, "the numbers go from 0"),

@@ -110,6 +110,8 @@ my_prediction = check("01.1", my_prediction)
 # | is there a red shape? | 3 | 1 | 0 | 0 |
 # | what shape is it? | 0 | 0 | 2 | 2 |
 #
+
+# %% [markdown]
 # A **blind model** sees the question only, so it must give the same answer each time it reads the
 # same question. For the first question "no" is best: right 3 times out of 4. For the second one
 # "circle" and "square" are equally good: right 2 times out of 4. Together that is 5 of 8.
@@ -122,7 +124,8 @@ my_prediction = check("01.1", my_prediction)
 #
 # $$\text{accuracy}(f) = \sum_q p(q) \; p\big(f(q) \mid q\big)
 #   \;\le\; \sum_q p(q) \, \max_a p(a \mid q) .$$
-#
+
+# %% [markdown]
 # Each term on the left is at most the largest share in its row. A model that gives each question
 # its most common answer reaches this bound. The shares $p(a \mid q)$, known before anybody looks
 # at a picture, are called the **prior**. The best blind model knows the prior and nothing else. No
@@ -223,8 +226,8 @@ plots.table(
 # So if somebody shows you a model that is right on 67 % of these questions, it may have learned
 # *nothing about pictures*. Chance is 8 %, but chance is the wrong thing to compare with.
 #
-# It also explains the strange result of section 1. The model that sees is *below* the best blind
-# model when it gets wrong pictures, 58.5 against 67.0 %: it believes what it sees.
+# Section 1 is no longer strange either: most answers need no picture. With wrong pictures the model
+# is even *below* the best blind one, 58.5 against 67.0 %, because it uses what it sees.
 
 # %% [markdown]
 # ### And a model that sees only the picture? · extra
@@ -330,14 +333,15 @@ plots.table(
 # each answer of a question is right equally often.
 #
 # The price is high. More than half of the questions are gone, and which ones stay depends on the
-# picture: of the seven "no" to "is there a red shape?" only one stays for each "yes". So the *set*
-# of questions about a picture now tells even more about it.
+# answer: "is there a red shape?" has about seven "no" for each "yes", and one of them stays. So the
+# *set* of questions about a picture now tells even more about it.
 
 # %% [markdown]
 # There is another way. Goyal et al. balanced the large VQA dataset by collecting, for each
 # question, a second, similar picture with another answer. That reduces the prior; it doesn't
 # remove it.
-#
+
+# %% [markdown]
 # The **teaching world** of lesson 00 is balanced when it is drawn: each question is asked until
 # all its answers occur about equally often. And it can change one thing in a picture so that the
 # answer flips. This is a **counterfactual pair**:
@@ -440,12 +444,13 @@ lab.claim(
 #
 # Accuracy says how often a model is right. It doesn't say how much a model would have to know. For
 # that we need a measure of what is *not* known.
-#
+
+# %% [markdown]
 # Let the answer $Y$ take the value $a$ with probability $p(a)$. If $p(a)$ is small, seeing $a$ is a
 # surprise. Call $\log_2 \frac{1}{p(a)}$ the **surprise** of $a$, in **bits**: an answer of
-# probability $\frac12$ has one bit, of $\frac14$ two bits, and a certain one zero. For such
-# probabilities it is the number of yes/no questions that a good questioner needs to find $a$. The
-# mean surprise is the **entropy**:
+# probability $\frac12$ has one bit, of $\frac14$ two bits, and a certain one zero. It is the
+# number of yes/no questions that a good questioner needs to find $a$. The mean surprise is the
+# **entropy**:
 #
 # $$H(Y) = \sum_a p(a) \log_2 \frac{1}{p(a)} = - \sum_a p(a) \log_2 p(a) .$$
 
@@ -507,7 +512,8 @@ for counts in ([2, 2, 0], [3, 1, 0], [7, 1, 0], [2, 2, 2], [6, 1, 1]):
 # of the questions are "is there a red shape?", with answers 3 to 1. Their entropy is $\frac34
 # \log_2 \frac43 + \frac14 \cdot 2 = 0.811$ bits. The other half has two equally common answers: 1
 # bit. On average $\frac12 \cdot 0.811 + \frac12 \cdot 1 = 0.906$ bits are left of 1.906.
-#
+
+# %% [markdown]
 # So the question told us **1 bit**. That makes sense: it tells which of two *kinds* of answer to
 # expect, and both kinds are equally common.
 
@@ -559,11 +565,7 @@ def mutual_information(table):
 mutual_information = check("01.5", mutual_information)
 
 # %%
-from sklearn.metrics import mutual_info_score
-
-by_sklearn = mutual_info_score(None, None, contingency=tiny.numpy())  # in nat
-print(f"by the function {mutual_information(tiny):.4f} bits", end=", ")
-print(f"by scikit-learn {by_sklearn / math.log(2):.4f} bits")
+print(f"by the function {mutual_information(tiny):.3f} bits, by hand 1")
 
 # %% [markdown]
 # ### And the picture
@@ -574,12 +576,12 @@ print(f"by scikit-learn {by_sklearn / math.log(2):.4f} bits")
 # $$I(Y; V \mid Q) = H(Y \mid Q) - H(Y \mid Q, V) .$$
 #
 # Is anything left once question *and* picture are known? In section 1 a model that gets both
-# answered every test question. So nothing is left in easy-VQA: $H(Y \mid Q, V) = 0$, and the
+# answered every test question correctly. So nothing is left in easy-VQA: $H(Y \mid Q, V) = 0$, and the
 # picture adds all of $H(Y \mid Q)$. The same holds in the world, where a program computes each
 # answer from the scene.
 
 # %% tags=["result"]
-lab.claim("the model of section 1 answers 99.9 % of the test", own > 0.999)
+lab.claim("section 1's model is right on over 99.9 %", own > 0.999)
 rows = []
 for name, data in (("easy-VQA", train), ("teaching world", world_train)):
     table = table_of(data)
@@ -874,8 +876,8 @@ diagrams.flow(
 )
 
 # %% [markdown]
-# What loss should we expect if it doesn't look? A model gives each answer a probability $r(a \mid
-# q)$. Its loss on an example is the **cross-entropy** $-\ln r(y \mid q)$, small if the right answer
+# What loss should we expect if it doesn't look? A model gives each answer a probability
+# $r(a \mid q)$. Its loss on an example is the **cross-entropy** $-\ln r(y \mid q)$, small if the right answer
 # $y$ got a large probability. If $r$ equals the true shares $p(a \mid q)$, the mean loss is the
 # conditional entropy $H(Y \mid Q)$. PyTorch takes the natural logarithm, whose unit is the **nat**:
 # 1 bit is $\ln 2 \approx 0.693$ nat.
@@ -887,7 +889,8 @@ diagrams.flow(
 #
 # $$\sum_a p(a) \ln \frac{r(a)}{p(a)} \;\le\; \sum_a p(a) \Bigl(\frac{r(a)}{p(a)} - 1\Bigr)
 #   = \sum_a r(a) - \sum_a p(a) = 0 .$$
-#
+
+# %% [markdown]
 # The left side is the entropy of $p$ minus the mean loss of $r$. So the loss is at least the
 # entropy.
 
@@ -985,9 +988,9 @@ lab.claim(
 # The network has learned every question and no picture. Nothing warned of it: the loss falls, no
 # error is raised, and 67 % looks like a fair beginning.
 #
-# Of the two tests the loss is the sharper one, because it moves with the probabilities, not only
-# when an answer flips. The accuracy alone proves nothing, and neither does a loss near the floor: a
-# model may look, and pay for it by being too sure elsewhere.
+# Of the two tests the loss is the sharper one: it moves with the probabilities, not only when an
+# answer flips. A loss near the floor alone proves nothing. A model may look, and pay for it by being
+# too sure elsewhere.
 
 # %% [markdown]
 # ### Does it learn to look later? · extra
@@ -1067,22 +1070,24 @@ lab.claim(
 )
 
 # %% [markdown]
-# The two runs that got better have found *colours*. On shapes they are almost as blind as before.
+# The two runs that got better have found *colours*. On shapes they are little better than blind.
 # With the same network, data and initialisation, the seed decided. Whether the initialisation
 # matters as well, 0 of 5 against 2 of 5 can't tell.
-#
+
+# %% [markdown]
 # The [author](https://github.com/vzhou842/easy-VQA-keras) reports 93.8 % for this network after
 # eight passes, with weights chosen by the loss *on the test set*. For a larger network 99.5 % is
 # reported, on a regenerated dataset of twice the size. No kept run comes near. So one number from
 # one run can hide a lot. Lesson 08 trains a model that looks.
 
 # %% [markdown]
-# ## 8. Where questions don't repeat · core
+# ## 8. Where questions don't repeat · extra
 #
 # On real data questions hardly ever repeat word by word. The table of counts is almost empty, and
 # $H(Y \mid Q)$ can't be counted. But Gibbs' inequality bounds it. Any text-only model has on average
-# a loss of at least $H(Y \mid Q)$ on questions that it was *not trained on*. Does the bound work
-# here, where we know the truth? The text-only model is the bag of words of section 2.
+# a loss of at least $H(Y \mid Q)$ on questions that it was *not trained on*.
+#
+# Is the bound any good? Here we know the truth. The text-only model is section 2's bag of words.
 
 # %%
 from sklearn.feature_extraction.text import CountVectorizer
@@ -1108,9 +1113,10 @@ lab.claim(
 
 # %% [markdown]
 # So on real data two models are trained: one with pictures, one without. The difference of their
-# losses on new questions estimates what the picture adds *for such models*. This is called
-# V-information. And the exchange of pictures works always.
-#
+# losses on new questions estimates what the picture adds *for such models*. It is called
+# V-information, where V is the family of models. And the exchange of pictures always works.
+
+# %% [markdown]
 # One more thing changes. In large datasets several people answer each question, and they disagree.
 # Then $H(Y \mid Q, V)$ isn't 0: part of what the question leaves open no picture adds.
 

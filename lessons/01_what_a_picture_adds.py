@@ -854,12 +854,12 @@ lab.claim(
 diagrams.flow(
     {
         "picture": (0, 0, "picture"),
-        "see": (1, 0, "2 convolutions,\n1 dense layer"),
-        "question": (0, 1, "words of\nthe question"),
+        "see": (0, 1, "2 convolutions,\n1 dense layer"),
+        "question": (1, 0, "words of\nthe question"),
         "read": (1, 1, "2 dense layers"),
-        "product": (2, 0.5, "product,\nnumber by number"),
-        "head": (3, 0.5, "2 dense layers"),
-        "answer": (4, 0.5, "answer"),
+        "product": (0.5, 2, "product,\nnumber by number"),
+        "head": (0.5, 3, "2 dense layers"),
+        "answer": (0.5, 4, "a score for\neach answer"),
     },
     [
         ("picture", "see", "(batch, 3, 64, 64)"),

@@ -14,7 +14,7 @@
 # - build the best model that never looks, and see how good it is;
 # - balance a biased dataset;
 # - measure in bits what a question tells about its answer, and what the picture adds;
-# - find two leaks that make a blind model look clever;
+# - find leaks that make a model look clever without looking;
 # - write the test that shows whether a model looks, and use it on a real network.
 #
 # Sections and exercises marked *extra* may be skipped. Nothing that is marked *core* needs them.
@@ -54,7 +54,7 @@ rows = [first(i) + j for i, j in ((3, 0), (5, 1), (21, 3), (30, 5))]
 figure = plots.images_grid(
     train.images[train.image_index[rows]],
     [f"{train.questions[r]}\n→ {train.answers[train.y[r]]}" for r in rows],
-    size=2.6,
+    size=1.9,
 )
 plots.show(
     figure,
@@ -537,6 +537,8 @@ for counts in ([2, 2, 0], [3, 1, 0], [7, 1, 0], [2, 2, 2], [6, 1, 1]):
 # a)$ of a row add up to $p(q)$, so it is $-H(Q)$, the entropy of the row sums:
 #
 # $$H(Y \mid Q) = H(Q, Y) - H(Q) .$$
+#
+# In the tiny dataset each answer belongs to one question, so there $H(Q, Y) = H(Y)$.
 
 # %%
 cells, row_sums = entropy_bits(tiny), entropy_bits(tiny.sum(1))

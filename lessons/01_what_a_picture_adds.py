@@ -1009,7 +1009,7 @@ runs = [run for run in kept["runs"] if run["batches"] == "pictures"]
 better = [run for run in runs if run["test"][-1] > blind + 0.02]
 groups = {"PyTorch, 5 seeds": [r for r in runs if r["init"] == "torch"]}
 stayed = [r for r in runs if r["init"] == "keras" and r not in better]
-groups[f"Keras, {len(stayed)} seeds that stay blind"] = stayed
+groups[f"Keras, {len(stayed)} seeds"] = stayed
 groups |= {f"Keras, seed {run['seed']}": [run] for run in better}
 
 # %% tags=["result"]
@@ -1018,17 +1018,17 @@ groups |= {f"Keras, seed {run['seed']}": [run] for run in better}
 def span(shares):
     """Least and largest in per cent, as a text."""
     ends = sorted({f"{100 * s:.1f}" for s in (min(shares), max(shares))})
-    return f"{' to '.join(ends)} %"
+    return " to ".join(ends)
 
 
-rows = [["best blind model", *percents(mode), ""]]
+rows = [["best blind", *(cell.strip(" %") for cell in percents(mode)), ""]]
 for name, group in groups.items():
     cells = [[run["test"][-1] for run in group]]
     cells += [[run["by_family"][f] for run in group] for f in test.families]
     cells += [[run["shuffled"] for run in group]]
     rows.append([name, *map(span, cells)])
-header = ["right after eight passes", "all", *test.families]
-plots.table(rows, header=[*header, "all, pictures exchanged"])
+header = ["right after eight passes (%)", "all", *test.families]
+plots.table(rows, header=[*header, "all, exchanged"])
 
 # %% tags=["figure", "result"]
 figure, axis = plt.subplots(figsize=(7, 3.2))

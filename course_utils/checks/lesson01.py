@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -11,27 +12,28 @@ from course_utils.checks.feedback import Exercise, Feedback, call, compare, kind
 COLOURS = {"black", "blue", "brown", "gray", "green", "red", "teal", "yellow"}
 SHAPES = {"circle", "rectangle", "triangle"}
 
-# 01.2 entropy
+# 01.4 entropy
 
 
 def entropy_bits(counts):
     """Entropy in bits of the distribution given by counts of any shape."""
     counts = torch.as_tensor(counts, dtype=torch.float64).flatten()  # (outcomes,)
     p = counts[counts > 0] / counts.sum()  # (outcomes that occur,)
-    return -(p * p.log2()).sum()  # ()
+    return (p * (1 / p).log2()).sum()  # (); 0 for a certain answer, not -0
 
 
 def _test_entropy(function):
-    for counts, name in (
-        ([5.0, 5.0], "two equally frequent answers"),
-        ([1.0, 3.0], "counts 1, 3"),
-        ([3.0, 1.0, 2.0, 2.0], "counts 3, 1, 2, 2"),
-        ([4.0, 0.0, 4.0], "counts with a zero"),
-        ([7.0, 0.0], "a certain answer"),
-        ([[3.0, 1.0], [0.0, 4.0]], "a table of two rows"),
-    ):
-        want = float(entropy_bits(counts))
-        compare(number(call(function, torch.tensor(counts))), want, f"the entropy of {name}")
+    cases = {
+        "two equally frequent answers": [5.0, 5.0],
+        "counts 1, 3": [1.0, 3.0],
+        "counts 3, 1, 2, 2": [3.0, 1.0, 2.0, 2.0],
+        "counts with a zero": [4.0, 0.0, 4.0],
+        "a certain answer": [7.0, 0.0],
+        "a table of two rows": [[3.0, 1.0], [0.0, 4.0]],
+    }
+    got = {name: number(call(function, torch.tensor(c))) for name, c in cases.items()}
+    for name, counts in cases.items():
+        compare(got[name], float(entropy_bits(counts)), f"the entropy of {name}")
 
 
 def _entropy_in_nats(counts):
@@ -65,7 +67,7 @@ def _entropy_per_row(counts):
     return torch.special.entr(p).sum() / math.log(2)
 
 
-# 01.3 mutual information
+# 01.5 mutual information
 
 
 def mutual_information(table):
@@ -81,10 +83,10 @@ def _test_information(function):
         "a table where the question says nothing": [[2, 2], [3, 3]],
         "the tiny table": [[3, 1, 0, 0], [0, 0, 2, 2]],
     }
+    tables = {n: torch.tensor(table, dtype=torch.float64) for n, table in tables.items()}
+    got = {name: number(call(function, table)) for name, table in tables.items()}
     for name, table in tables.items():
-        table = torch.tensor(table, dtype=torch.float64)
-        got = number(call(function, table))
-        compare(got, float(mutual_information(table)), f"the information in {name}")
+        compare(got[name], float(mutual_information(table)), f"the information in {name}")
 
 
 def _conditional(table):
@@ -104,15 +106,19 @@ def _information_in_nats(table):
     return mutual_information(table) * math.log(2)
 
 
+def _without_questions(table):
+    return entropy_bits(table.sum(0)) - entropy_bits(table)
+
+
 def _rows_summed(table):
     return entropy_bits(table.sum(0)) - sum(entropy_bits(row) for row in table)
 
 
-# 01.4 mode per question
+# 01.2 mode per question
 
 
 def mode_per_question(train_questions, train_answers, test_questions):
-    """Each question's commonest training answer; the overall one for an unknown question."""
+    """Each question's most common training answer; the overall one for an unknown question."""
     counts = defaultdict(Counter)
     for question, answer in zip(train_questions, train_answers):
         counts[question][answer] += 1
@@ -120,25 +126,33 @@ def mode_per_question(train_questions, train_answers, test_questions):
     return [counts[q].most_common(1)[0][0] if q in counts else overall for q in test_questions]
 
 
+# "a?" yes, "b?" no, "c?" blue; over all "no", which is neither the first nor the last answer
 _TRAIN = (
-    ["a?", "b?", "a?", "b?", "a?", "b?", "b?", "b?", "c?", "c?", "c?", "d?", "d?"],
-    ["red", "no", "yes", "no", "yes", "blue", "no", "blue", "yes", "yes", "no", "yes", "yes"],
+    ["a?", "b?", "a?", "b?", "c?", "a?", "b?", "b?", "b?", "c?", "c?", "d?", "d?", "a?", "c?"],
+    [
+        *("red", "no", "yes", "no", "blue", "yes", "red", "no"),
+        *("yes", "yes", "blue", "no", "no", "no", "red"),
+    ],
 )
+# over all "red"
+_OTHER = (["e?", "f?", "e?", "f?", "f?"], ["no", "red", "red", "red", "no"])
+_ASKED = ["a?", "b?", "c?", "c?", "b?", "unknown?", "a?", "d?"]
 
 
 def _test_mode(function):
-    asked = ["a?", "b?", "c?", "c?", "b?", "unknown?", "a?"]
-    got = call(function, *_TRAIN, asked)
-    if not isinstance(got, (list, tuple, np.ndarray, torch.Tensor)) or len(got) != len(asked):
-        came = f" of {len(got)}" if isinstance(got, (list, tuple, dict, set, str)) else ""
-        raise Feedback(
-            f"expected a list of {len(asked)} answers, one for each test question, got "
-            f"{kind(got)}{came}."
-        )
-    want = mode_per_question(*_TRAIN, asked)
-    for question, one, right in zip(asked, got, want):
-        if one != right:
-            raise Feedback(f"the answer to {question!r}: got {one!r}, which is not it.")
+    cases = [(*_TRAIN, _ASKED), (*_OTHER, ["unknown?", "f?"])]
+    got = [call(function, *case) for case in cases]
+    for said, (*training, asked) in zip(got, cases):
+        if not isinstance(said, (list, tuple, np.ndarray, torch.Tensor)) or len(said) != len(asked):
+            came = f" of {len(said)}" if isinstance(said, (list, tuple, dict, set, str)) else ""
+            raise Feedback(
+                f"expected a list of {len(asked)} answers, one for each test question, got "
+                f"{kind(said)}{came}."
+            )
+        want = mode_per_question(*training, asked)
+        for question, one, right in zip(asked, said, want):
+            if one != right:
+                raise Feedback(f"the answer to {question!r}: got {one!r}, which is not it.")
 
 
 def _majority_only(train_questions, train_answers, test_questions):
@@ -157,6 +171,18 @@ def _no_fallback(train_questions, train_answers, test_questions):
     return [best[q] for q in test_questions]
 
 
+def _last_fallback(train_questions, train_answers, test_questions):
+    known = set(train_questions)
+    said = mode_per_question(train_questions, train_answers, test_questions)
+    return [a if q in known else train_answers[-1] for q, a in zip(test_questions, said)]
+
+
+def _none_fallback(train_questions, train_answers, test_questions):
+    known = set(train_questions)
+    said = mode_per_question(train_questions, train_answers, test_questions)
+    return [a if q in known else None for q, a in zip(test_questions, said)]
+
+
 def _empty_counter(train_questions, train_answers, test_questions):
     counts = defaultdict(Counter)
     for question, answer in zip(train_questions, train_answers):
@@ -170,7 +196,7 @@ def _first_answer(train_questions, train_answers, test_questions):
     return [first.get(q, overall) for q in test_questions]
 
 
-# 01.5 balancing
+# 01.3 balancing
 
 
 def balanced_rows(questions, answers):
@@ -187,28 +213,13 @@ def balanced_rows(questions, answers):
     return sorted(kept)
 
 
-_BIASED = (
-    ["a?"] * 6 + ["b?"] * 7 + ["c?"] * 3 + ["a?"],
-    [
-        "no",
-        "no",
-        "yes",
-        "no",
-        "yes",
-        "yes",
-        "red",
-        "blue",
-        "red",
-        "green",
-        "blue",
-        "green",
-        "red",
-        "yes",
-        "yes",
-        "yes",
-        "no",
-    ],
-)
+# "a?" 4 x no, 3 x yes; "b?" 3 x red, 2 x blue, 2 x green; "c?" yes only. The rows of a question
+# don't stand together, and its first row has not its most common answer.
+_PAIRS = [
+    *("a? yes", "b? blue", "a? no", "c? yes", "b? red", "a? no", "b? green", "b? red", "a? yes"),
+    *("c? yes", "a? no", "b? blue", "a? yes", "b? green", "c? yes", "a? no", "b? red"),
+]
+_BIASED = tuple([pair.split()[i] for pair in _PAIRS] for i in (0, 1))
 
 
 def _test_balance(function):
@@ -250,6 +261,15 @@ def _test_balance(function):
         raise Feedback(f"the {len(rows)} rows are balanced, but {best} could have been kept.")
 
 
+def _neighbours(questions, answers):
+    kept = []
+    for _, rows in groupby(range(len(questions)), key=lambda i: questions[i]):
+        rows = list(rows)
+        part = balanced_rows([questions[i] for i in rows], [answers[i] for i in rows])
+        kept += [rows[i] for i in part]
+    return kept
+
+
 def _balanced_overall(questions, answers):
     fewest = min(Counter(answers).values())
     groups = [[i for i, a in enumerate(answers) if a == name] for name in sorted(set(answers))]
@@ -281,7 +301,7 @@ def _one_each(questions, answers):
     return [i for i in first.values() if questions[i] != "c?"]
 
 
-# 01.6 what a question gives away
+# 01.7 what a question gives away
 
 
 def stated(question):
@@ -322,7 +342,7 @@ def _stated_shape_too(question):
     return stated(question) | ({"shape"} if "shape" in question else set())
 
 
-# 01.7 pictures on both sides of a split
+# 01.6 pictures on both sides of a split
 
 
 def shared_pictures(first, second):
@@ -332,19 +352,26 @@ def shared_pictures(first, second):
 
 def _pictures():
     generator = torch.Generator().manual_seed(1)
-    pool = torch.randint(0, 256, (7, 3, 32, 32), generator=generator, dtype=torch.uint8)
-    pool[:, :, :4], pool[:, :, -4:] = 240, 240  # the same ground, as in easy-VQA
+    pool = torch.randint(0, 256, (10, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    pool[:, :, :4], pool[:, :, -4:] = 240, 240  # the same background, as in easy-VQA
     pool[5] = pool[4].flip(2)  # another picture with the same pixels in another place
     pool[6, 0] = pool[1, 0]  # the same in the first channel only
-    return pool[[0, 1, 2, 4, 2, 2]], pool[[2, 5, 3, 0, 2, 3, 6]]
+    pool[7] = pool[0].flip(2)
+    pool[8] = pool[1].flip((0, 2))  # the same sum of pixels, other colours
+    pool[9, 0], pool[9, 1] = pool[3, 1], pool[3, 0]  # the same sum of pixels, other colours
+    return pool[[0, 1, 2, 4, 2, 2, 9, 1]], pool[[2, 5, 3, 0, 2, 3, 6, 7, 8, 2, 0, 2]]
 
 
 def _test_shared(function):
     first, second = _pictures()
-    compare(number(call(function, first, first[:2])), 2, "two pictures that are both in the first")
-    compare(number(call(function, first[:2], second[1:3])), 0, "splits without a common picture")
-    got = number(call(function, first, second))
-    compare(got, 2, "splits with pictures in another order, some of them twice")
+    cases = {
+        "two pictures that are both in the first": (first, first[:2], 2),
+        "splits without a common picture": (first[:2], second[1:3], 0),
+        "splits with pictures in another order, some of them twice": (first, second, 2),
+    }
+    got = {name: number(call(function, one, two)) for name, (one, two, _) in cases.items()}
+    for name, (*_, want) in cases.items():
+        compare(got[name], want, name)
 
 
 def _same_position(first, second):
@@ -377,27 +404,97 @@ def _by_sum(first, second):
     return len({int(p.sum()) for p in first} & {int(p.sum()) for p in second})
 
 
+def _by_mean(first, second):
+    means = [{tuple(p.float().mean((1, 2)).tolist()) for p in part} for part in (first, second)]
+    return len(means[0] & means[1])
+
+
 def _by_number(first, second):
     return len(set(range(len(first))) & set(range(len(second))))
 
 
-# 01.8 the loss of the best blind model
+# 01.8 the exchange of pictures
 
 
-def loss_without_picture(bits):
-    """Smallest mean cross-entropy in nats of a model that doesn't see, from H(Y|Q) in bits."""
-    return bits * math.log(2)
+def exchange(image_index, pictures):
+    """Numbers of other pictures (questions,) for those in `image_index`: each picture moves."""
+    return (torch.as_tensor(image_index) + 1) % pictures  # (questions,)
 
 
-def _test_loss(function):
-    for bits in (1.0, 2.0, 0.0, 0.75):
-        compare(number(call(function, bits)), bits * math.log(2), f"the loss for {bits} bits")
+def _indices():
+    """(image_index, pictures): odd and even, not sorted, a picture without questions."""
+    for pictures in (2, 3, 4, 5, 7, 3, 5, 3, 5, 3):
+        once = torch.arange(pictures)  # (pictures,)
+        yield torch.cat([once, once.flip(0), once[:2]]), pictures
+    yield torch.tensor([4, 0, 0, 2, 4, 1]), 5
+
+
+def _test_exchange(function):
+    cases = list(_indices())
+    got = [call(function, index, pictures) for index, pictures in cases]
+    for moved, (index, pictures) in zip(got, cases):
+        where = f"with image_index {index.tolist()} and {pictures} pictures"
+        try:
+            moved = torch.as_tensor(moved)  # (questions,)
+        except (TypeError, ValueError, RuntimeError):
+            raise Feedback(f"expected a tensor of picture numbers, got {kind(moved)}.") from None
+        if moved.shape != index.shape:
+            raise Feedback(
+                f"{where}: expected one number for each question, {tuple(index.shape)}, got "
+                f"{tuple(moved.shape)}."
+            )
+        if moved.is_floating_point() or moved.dtype == torch.bool:
+            raise Feedback(f"expected whole numbers, got {moved.dtype}.".replace("torch.", ""))
+        if moved.min() < 0 or moved.max() >= pictures:
+            outside = int(moved.max() if moved.max() >= pictures else moved.min())
+            raise Feedback(f"{where}: got {outside}, and the numbers go from 0 to {pictures - 1}.")
+        kept = (moved == index).nonzero()[:, 0].tolist()
+        if kept:
+            raise Feedback(f"{where}: question {kept[0]} keeps its picture {int(index[kept[0]])}.")
+        pairs = set(zip(index.tolist(), moved.tolist()))
+        for old in index.unique().tolist():
+            new = sorted(b for a, b in pairs if a == old)
+            if len(new) > 1:
+                raise Feedback(
+                    f"{where}: the questions about picture {old} get pictures {new}. They must "
+                    "move together."
+                )
+        if len({b for _, b in pairs}) < len(pairs):
+            raise Feedback(f"{where}: two pictures become the same one.")
+
+
+def _in_random_order(image_index, pictures):
+    return torch.randperm(pictures)[image_index]
+
+
+def _without_modulo(image_index, pictures):
+    return image_index + 1
+
+
+def _reversed(image_index, pictures):
+    return pictures - 1 - image_index
+
+
+def _rolled(image_index, pictures):
+    return image_index.roll(1)
+
+
+def _questions_shuffled(image_index, pictures):
+    return image_index[torch.randperm(len(image_index))]
+
+
+def _picture_0(image_index, pictures):
+    return torch.zeros_like(image_index)
+
+
+def _modulo_questions(image_index, pictures):
+    return (image_index + 1) % len(image_index)
 
 
 EXERCISES = {
     "01.1": Exercise(
         "Predict the blind accuracy",
-        3,
+        2,
         1,
         45.0,
         prediction(0, 100, "%"),
@@ -408,14 +505,56 @@ EXERCISES = {
         ),
     ),
     "01.2": Exercise(
-        "Entropy",
+        "The best blind model",
         10,
+        2,
+        mode_per_question,
+        _test_mode,
+        (
+            "Count the training answers of each question string: a dictionary of Counters.",
+            "A Counter has a method most_common. Count the answers of all questions together as "
+            "well: where is that count needed?",
+        ),
+        mistakes=(
+            (_majority_only, "That is one answer for every question."),
+            (_last_answer, "That is the last answer given in training, not the most common."),
+            (_first_answer, "That is the first answer given in training, not the most common."),
+            (_last_fallback, "For a new question, take the most common answer, not the last."),
+            (_none_fallback, "A question that training never had needs an answer too."),
+            (_no_fallback, "A question that training never had needs an answer too."),
+            (_empty_counter, "A question that training never had needs an answer too."),
+        ),
+    ),
+    "01.3": Exercise(
+        "Balance a biased set",
+        10,
+        3,
+        balanced_rows,
+        _test_balance,
+        (
+            "Group the rows by question, and within a question by answer. How many of each answer "
+            "can be kept at most?",
+            "The rarest answer of a question sets the limit for its other answers. And a question "
+            "with one answer only?",
+        ),
+        mistakes=(
+            (_neighbours, "A question's rows don't stand together: collect them first."),
+            (_balanced_overall, "Balance within each question: overall it is not enough."),
+            (_keeps_single, ""),
+            (_oversampled, ""),
+            (_one_each, "Keep as many as the rarest answer of that question has, not one."),
+        ),
+    ),
+    "01.4": Exercise(
+        "Entropy",
+        6,
         1,
         entropy_bits,
         _test_entropy,
         (
             "Turn counts into probabilities first: p = counts / counts.sum().",
-            "An outcome with count 0 adds nothing, but 0 * log2(0) is nan: keep p[p > 0] only.",
+            "An outcome with count 0 adds nothing, but 0 * log2(0) is nan. Leave such outcomes "
+            "out, then take the sum of p times the surprise.",
         ),
         mistakes=(
             (_entropy_in_nats, "That is in nats: use log2 instead of log."),
@@ -432,66 +571,58 @@ EXERCISES = {
             ),
         ),
     ),
-    "01.3": Exercise(
+    "01.5": Exercise(
         "Mutual information",
-        10,
+        6,
         2,
         mutual_information,
         _test_information,
         (
             "I(Y; Q) = H(Y) - H(Y|Q). Add the rows up, and you have the counts of the answers.",
-            "H(Y|Q) = H(Q, Y) - H(Q): entropy_bits takes the whole table, table.sum(0) are the "
-            "answers and table.sum(1) the questions.",
+            "H(Y|Q) = H(Q, Y) - H(Q). entropy_bits of the whole table is H(Q, Y). For the others, "
+            "add the table up along one of its dimensions.",
         ),
         mistakes=(
             (_conditional, "That is H(Y|Q), what the question leaves open."),
             (_conditional_of_questions, "That is H(Q|Y): rows and columns are exchanged."),
             (_rows_alike, "Each question must count as often as it occurs: weight the rows."),
             (_information_in_nats, "That is in nats."),
+            (_without_questions, "That is H(Y) - H(Q, Y): H(Q) is missing."),
             (_rows_summed, "The rows' entropies are summed: weight each by the share of its row."),
         ),
     ),
-    "01.4": Exercise(
-        "The best blind model",
-        15,
-        2,
-        mode_per_question,
-        _test_mode,
-        (
-            "Count the training answers of each question string: a dictionary of Counters.",
-            "Counter.most_common(1)[0][0] is the commonest. For a question that training never "
-            "had, take the commonest answer of all.",
-        ),
-        mistakes=(
-            (_majority_only, "That is one answer for every question."),
-            (_last_answer, "That is the last answer given in training, not the commonest."),
-            (_first_answer, "That is the first answer given in training, not the commonest."),
-            (_no_fallback, "A question that training never had needs an answer too."),
-            (_empty_counter, "A question that training never had needs an answer too."),
-        ),
-    ),
-    "01.5": Exercise(
-        "Balance a biased set",
-        15,
-        3,
-        balanced_rows,
-        _test_balance,
-        (
-            "Group the rows by question, and within a question by answer. How many of each answer "
-            "can be kept at most?",
-            "As many as the rarest answer of that question has. A question with one answer only "
-            "has nothing to balance: drop it.",
-        ),
-        mistakes=(
-            (_balanced_overall, "Balance within each question: overall it is not enough."),
-            (_keeps_single, ""),
-            (_oversampled, ""),
-            (_one_each, "Keep as many as the rarest answer of that question has, not one."),
-        ),
-    ),
     "01.6": Exercise(
+        "Pictures on both sides",
+        6,
+        2,
+        shared_pictures,
+        _test_shared,
+        (
+            "A set keeps each thing once, but it can't compare tensors by their pixels. Turn each "
+            "picture into something that it can: bytes, or a tuple.",
+            "picture.numpy().tobytes() can be put into a set. Make one set for each side.",
+        ),
+        mistakes=(
+            (_same_position, "Pictures may stand in another order."),
+            (_pairs, "Count each picture once, however often it occurs."),
+            (_first_repeated, "Count each picture once, however often it occurs in the first."),
+            (_second_repeated, "Count each picture once, however often it occurs in the second."),
+            (
+                _by_object,
+                "Tensors in a set are told apart by which object they are, not by their pixels.",
+            ),
+            (_by_text, "PyTorch shortens the text of a long tensor: different ones look alike."),
+            (_by_mean, "Two different pictures may have the same mean colour."),
+            (_by_sum, "Two different pictures may have the same sum of pixels."),
+            (
+                _by_number,
+                "Numbers are given anew in each split: number 3 is another picture there.",
+            ),
+        ),
+    ),
+    "01.7": Exercise(
         "What a question gives away",
-        10,
+        7,
         2,
         stated,
         _test_stated,
@@ -507,49 +638,24 @@ EXERCISES = {
             (_stated_shape_too, "The word 'shape' fits every picture, so it gives nothing away."),
         ),
     ),
-    "01.7": Exercise(
-        "Pictures on both sides",
-        10,
-        2,
-        shared_pictures,
-        _test_shared,
-        (
-            "A set keeps each thing once, but it can't compare tensors by their pixels. Turn each "
-            "picture into something that it can: bytes, or a tuple.",
-            "Bytes can be put into a set: {picture.numpy().tobytes() for picture in first}.",
-        ),
-        mistakes=(
-            (_same_position, "Pictures may stand in another order."),
-            (_pairs, "Count each picture once, however often it occurs."),
-            (_first_repeated, "Count each picture once, however often it occurs in the first."),
-            (_second_repeated, "Count each picture once, however often it occurs in the second."),
-            (
-                _by_object,
-                "Tensors in a set are told apart by which object they are, not by their pixels.",
-            ),
-            (_by_text, "PyTorch shortens the text of a long tensor: different ones look alike."),
-            (_by_sum, "Two different pictures may have the same sum of pixels."),
-            (
-                _by_number,
-                "Numbers are given anew in each split: number 3 is another picture there.",
-            ),
-        ),
-    ),
     "01.8": Exercise(
-        "The loss of a blind model",
-        5,
+        "Exchange the pictures",
+        6,
         2,
-        loss_without_picture,
-        _test_loss,
+        exchange,
+        _test_exchange,
         (
-            "What remains open after the question is H(Y|Q), in bits. PyTorch's loss uses the "
-            "natural logarithm.",
-            "log(p) = log2(p) * log(2), with log the natural logarithm.",
+            "A random order often leaves some picture in its place. A fixed rule can avoid that.",
+            "Let every picture take the number of the next one. What does the last one take?",
         ),
         mistakes=(
-            (lambda bits: bits, "PyTorch's cross-entropy isn't in bits: it uses log, not log2."),
-            (lambda bits: bits / math.log(2), "One bit is less than one nat, not more."),
-            (lambda bits: 2**bits, "That is the number of equally likely answers, not the loss."),
+            (_in_random_order, "A random order leaves a picture in its place now and then."),
+            (_without_modulo, "The last picture has no next one: go on with 0 there, by %."),
+            (_modulo_questions, "Count round by the number of pictures, not of questions."),
+            (_reversed, "With an odd number of pictures the one in the middle stays."),
+            (_rolled, "That shifts the questions, not the pictures' numbers."),
+            (_questions_shuffled, "That mixes the questions. Give each picture a new number."),
+            (_picture_0, "The questions about picture 0 keep it, and all others share it."),
         ),
     ),
 }

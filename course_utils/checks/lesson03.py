@@ -5,7 +5,7 @@ import torch
 from course_utils.checks.feedback import Exercise, Feedback, call, choice, compare, prediction
 from course_utils.objectives.language import next_token_loss
 
-# 03.8 WordPiece
+# 03.7 WordPiece
 
 VOCABULARY = {
     "a",
@@ -224,7 +224,7 @@ def _test_next_token_loss(function):
         compare(gradient, torch.autograd.grad(want, leaf)[0], f"the gradient of {what}")
 
 
-# 03.3 perplexity
+# 03.8 perplexity
 
 
 def _perplexity(log_p, mask):
@@ -279,7 +279,7 @@ def _test_perplexity(function):
         )
 
 
-# 03.4 the sampling loop
+# 03.3 the sampling loop
 
 
 def _generate(model, x, steps, temperature=1.0, top_k=None, generator=None):
@@ -404,7 +404,7 @@ def _test_generate(function):
         )
 
 
-# 03.6 80/10/10
+# 03.5 80/10/10
 
 
 def _corrupt(x, chosen, draws, others, mask_id):
@@ -547,30 +547,6 @@ EXERCISES = {
         mistakes=(("a", ""), ("c", ""), ("d", "")),
     ),
     "03.3": Exercise(
-        "Perplexity",
-        5,
-        1,
-        _perplexity,
-        _test_perplexity,
-        (
-            "It is the exponential of the mean loss over all tokens. Padding isn't a token.",
-            "log_p[mask] holds the tokens only. Mean, negate, torch.exp.",
-        ),
-        mistakes=(
-            (_mean_with_padding, "Padding was counted as tokens: divide by mask.sum()."),
-            (
-                _of_sentences,
-                "That is the mean over texts of their perplexities. Long texts count "
-                "for more: sum over all tokens first.",
-            ),
-            (_positive, "The sign is missing: a perplexity is at least 1."),
-            (_in_bits, "log_p is in nat, so the base is e."),
-            (_no_exponential, "That is the loss. Its exponential is wanted."),
-            (_times_the_mask, ""),
-            (_mean_of_means, "That gives each text the same weight. Sum over all tokens first."),
-        ),
-    ),
-    "03.4": Exercise(
         "The sampling loop",
         15,
         3,
@@ -608,7 +584,7 @@ EXERCISES = {
             ),
         ),
     ),
-    "03.5": Exercise(
+    "03.4": Exercise(
         "Which temperature?",
         4,
         2,
@@ -629,7 +605,7 @@ EXERCISES = {
         ),
         mistakes=(("a", ""), ("c", ""), ("d", "")),
     ),
-    "03.6": Exercise(
+    "03.5": Exercise(
         "Masking 80/10/10",
         10,
         2,
@@ -654,7 +630,7 @@ EXERCISES = {
             (_none_kept, "A tenth of the chosen tokens stays as it is."),
         ),
     ),
-    "03.7": Exercise(
+    "03.6": Exercise(
         "Predict how many colours it knows",
         2,
         1,
@@ -665,7 +641,7 @@ EXERCISES = {
             "People seldom write that grass is green. What is written about, and what is not?",
         ),
     ),
-    "03.8": Exercise(
+    "03.7": Exercise(
         "WordPiece by longest match",
         15,
         2,
@@ -691,6 +667,30 @@ EXERCISES = {
                 "Inside a word it is the piece with ## that must be in the vocabulary.",
             ),
             (_mark_anywhere, "A piece with ## can't begin a word."),
+        ),
+    ),
+    "03.8": Exercise(
+        "Perplexity",
+        5,
+        1,
+        _perplexity,
+        _test_perplexity,
+        (
+            "It is the exponential of the mean loss over all tokens. Padding isn't a token.",
+            "log_p[mask] holds the tokens only. Mean, negate, torch.exp.",
+        ),
+        mistakes=(
+            (_mean_with_padding, "Padding was counted as tokens: divide by mask.sum()."),
+            (
+                _of_sentences,
+                "That is the mean over texts of their perplexities. Long texts count "
+                "for more: sum over all tokens first.",
+            ),
+            (_positive, "The sign is missing: a perplexity is at least 1."),
+            (_in_bits, "log_p is in nat, so the base is e."),
+            (_no_exponential, "That is the loss. Its exponential is wanted."),
+            (_times_the_mask, ""),
+            (_mean_of_means, "That gives each text the same weight. Sum over all tokens first."),
         ),
     ),
 }

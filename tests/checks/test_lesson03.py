@@ -93,21 +93,21 @@ def corrupt_by_loop(x, chosen, draws, others, mask_id):
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
-        ("03.8", wordpiece_by_library),
-        ("03.8", wordpiece_by_recursion),
+        ("03.7", wordpiece_by_library),
+        ("03.7", wordpiece_by_recursion),
         ("03.1", loss_by_pytorch),
         ("03.1", loss_by_loop),
         ("03.2", "B"),
         ("03.2", " b "),
-        ("03.3", perplexity_by_product),
-        ("03.3", perplexity_by_where),
-        ("03.4", generate_from_the_k_best),
-        ("03.4", generate_by_sums),
-        ("03.5", "B"),
-        ("03.6", corrupt_the_other_tenth),
-        ("03.6", corrupt_by_loop),
-        ("03.7", 0),
-        ("03.7", 17.5),
+        ("03.8", perplexity_by_product),
+        ("03.8", perplexity_by_where),
+        ("03.3", generate_from_the_k_best),
+        ("03.3", generate_by_sums),
+        ("03.4", "B"),
+        ("03.5", corrupt_the_other_tenth),
+        ("03.5", corrupt_by_loop),
+        ("03.6", 0),
+        ("03.6", 17.5),
     ],
 )
 def test_right_answers_written_differently_pass(number, answer):
@@ -116,7 +116,7 @@ def test_right_answers_written_differently_pass(number, answer):
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "03.8": [
+    "03.7": [
         "longest",
         "begins with ##",
         "as a whole",
@@ -139,7 +139,7 @@ NAMED = {
         "first token",
     ],
     "03.2": ["below the entropy", "what this loss asks", "stays a guess"],
-    "03.3": [
+    "03.8": [
         "counted as tokens",
         "over texts",
         "sign is missing",
@@ -148,7 +148,7 @@ NAMED = {
         "0 times infinity",
         "same weight",
     ],
-    "03.4": [
+    "03.3": [
         "you multiplied",
         "their ratios",
         "the last place",
@@ -163,8 +163,8 @@ NAMED = {
         "same generator differ",
         "not an id",
     ],
-    "03.5": ["At 0.3", "At 1.5", "one sentence"],
-    "03.6": [
+    "03.4": ["At 0.3", "At 1.5", "one sentence"],
+    "03.5": [
         "Label 0",
         "must have the label -100",
         "Only chosen",
@@ -187,14 +187,14 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
 
 def test_every_known_mistake_is_tried_above():
     for number, exercise in EXERCISES.items():
-        if number != "03.7":
+        if number != "03.6":
             assert len(exercise.mistakes) == len(NAMED[number]) >= 3
 
 
 @pytest.mark.parametrize("guess", [-1, 41, "few", True])
 def test_a_prediction_must_be_a_possible_number(guess):
     with pytest.raises(Feedback):
-        EXERCISES["03.7"].test(guess)
+        EXERCISES["03.6"].test(guess)
 
 
 def test_the_words_try_every_path():
@@ -206,7 +206,7 @@ def test_a_reply_gives_only_reasons_that_hold(monkeypatch):
     """log p times the mask is right but for 0 times infinity: nothing else may be said of it."""
     monkeypatch.setenv("NBGRADER_EXECUTION", "1")
     with pytest.raises(Feedback) as raised:
-        check("03.3", lambda log_p, mask: (-(log_p * mask).sum() / mask.sum()).exp())
+        check("03.8", lambda log_p, mask: (-(log_p * mask).sum() / mask.sum()).exp())
     assert "Or:" not in str(raised.value) and "weight" not in str(raised.value)
 
 
@@ -214,10 +214,10 @@ def test_answers_of_another_kind_are_named():
     with pytest.raises(Feedback, match="no gradient"):
         EXERCISES["03.1"].test(lambda *inputs: loss_by_pytorch(*inputs).detach())
     with pytest.raises(Feedback, match="two tensors"):
-        EXERCISES["03.6"].test(lambda x, *rest: x)
+        EXERCISES["03.5"].test(lambda x, *rest: x)
     with pytest.raises(Feedback, match="too small"):
-        EXERCISES["03.3"].test(lambda log_p, mask: math.e)
+        EXERCISES["03.8"].test(lambda log_p, mask: math.e)
     with pytest.raises(Feedback, match="expected a function"):
-        EXERCISES["03.4"].test(3)
+        EXERCISES["03.3"].test(3)
     with pytest.raises(Feedback, match="are wrong"):
-        EXERCISES["03.6"].test(lambda x, *rest: (x, x))
+        EXERCISES["03.5"].test(lambda x, *rest: (x, x))

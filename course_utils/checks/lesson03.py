@@ -1,13 +1,11 @@
-"""Lesson 02: language models and the Transformer."""
-
-import math
+"""Lesson 03: language models."""
 
 import torch
 
 from course_utils.checks.feedback import Exercise, Feedback, call, choice, compare, prediction
-from course_utils.models.attention import causal_mask
+from course_utils.objectives.language import next_token_loss
 
-# 03.1 WordPiece
+# 03.7 WordPiece
 
 VOCABULARY = {
     "a",
@@ -105,6 +103,20 @@ def _unknown_at_the_end(word, vocabulary):
     return pieces
 
 
+def _marks_not_looked_up(word, vocabulary):
+    """Looks for the bare letters, so that a piece with ## is never found."""
+    pieces, start = [], 0
+    while start < len(word):
+        for end in range(len(word), start, -1):
+            if word[start:end] in vocabulary:
+                break
+        else:
+            return ["[UNK]"]
+        pieces.append(word[start:end] if start == 0 else "##" + word[start:end])
+        start = end
+    return pieces
+
+
 def _no_unknown(word, vocabulary):
     return _wordpiece(
         word,
@@ -120,183 +132,99 @@ def _test_wordpiece(function):
             got = call(function, word, kind(VOCABULARY))
             if isinstance(got, tuple):
                 got = list(got)
-            compare(got, _wordpiece(word, VOCABULARY), f"the pieces of {word!r}")
+            want = _wordpiece(word, VOCABULARY)
+            if isinstance(got, list) and got != want:
+                raise Feedback(f"the pieces of {word!r}: got {got}.")
+            compare(got, want, f"the pieces of {word!r}")
 
 
-# 03.2 what a divisor does to the weights
+# 03.1 the loss of the next token
 
 
-def _mean_largest_weight(q, k, power):
-    scores = q @ k.T / q.shape[-1] ** power  # (queries, keys)
-    return scores.softmax(-1).max(-1).values.mean()
+def _loss_by(logits, targets, keep):
+    log_p = logits.log_softmax(-1).gather(-1, targets[..., None])[..., 0]  # (batch, places)
+    return -log_p[keep].mean()
 
 
-def _softmax_over_queries(q, k, power):
-    return (q @ k.T / q.shape[-1] ** power).softmax(0).max(-1).values.mean()
+def _no_shift(logits, x, mask):
+    return _loss_by(logits, x, mask)
 
 
-def _multiplied(q, k, power):
-    return (q @ k.T * q.shape[-1] ** power).softmax(-1).max(-1).values.mean()
+def _shifted_back(logits, x, mask):
+    return _loss_by(logits[:, 1:], x[:, :-1], mask[:, 1:])
 
 
-def _by_number_of_keys(q, k, power):
-    return (q @ k.T / k.shape[0] ** power).softmax(-1).max(-1).values.mean()
+def _padding_counted(logits, x, mask):
+    return _loss_by(logits[:, :-1], x[:, 1:], torch.ones_like(mask[:, 1:]))
 
 
-def _queries_throughout(q, k, power):
-    return (q @ k.T / q.shape[-1] ** power).softmax(0).max(0).values.mean()
+def _mask_unshifted(logits, x, mask):
+    return _loss_by(logits[:, :-1], x[:, 1:], mask[:, :-1])
 
 
-def _power_ignored(q, k, power):
-    return (q @ k.T / math.sqrt(q.shape[-1])).softmax(-1).max(-1).values.mean()
+def _loss_positive(logits, x, mask):
+    return -next_token_loss(logits, x, mask)
 
 
-def _undivided(q, k, power):
-    return (q @ k.T).softmax(-1).max(-1).values.mean()
+def _no_softmax(logits, x, mask):
+    log_p = logits[:, :-1].gather(-1, x[:, 1:, None])[..., 0]
+    return -log_p[mask[:, 1:]].mean()
 
 
-def _largest_of_all(q, k, power):
-    return (q @ k.T / q.shape[-1] ** power).softmax(-1).max()
+def _no_log(logits, x, mask):
+    p = logits[:, :-1].softmax(-1).gather(-1, x[:, 1:, None])[..., 0]
+    return -p[mask[:, 1:]].mean()
 
 
-def _test_largest(function):
+def _softmax_over_places(logits, x, mask):
+    log_p = logits[:, :-1].log_softmax(1).gather(-1, x[:, 1:, None])[..., 0]
+    return -log_p[mask[:, 1:]].mean()
+
+
+def _loss_of_texts(logits, x, mask):
+    log_p = logits[:, :-1].log_softmax(-1).gather(-1, x[:, 1:, None])[..., 0]
+    keep = mask[:, 1:]
+    return (-(log_p * keep).sum(1) / keep.sum(1)).mean()
+
+
+def _loss_summed(logits, x, mask):
+    return next_token_loss(logits, x, mask) * mask[:, 1:].sum()
+
+
+def _divided_by_all(logits, x, mask):
+    return _loss_summed(logits, x, mask) / mask.sum()
+
+
+def _test_next_token_loss(function):
     generator = torch.Generator().manual_seed(2)
-    for queries, keys, dim in ((5, 3, 4), (7, 10, 16)):
-        q = torch.randn(queries, dim, generator=generator)  # (queries, dim)
-        k = torch.randn(keys, dim, generator=generator)  # (keys, dim)
-        for power in (0, 0.5, 1):
-            got = call(function, q, k, power)
-            got = got.item() if isinstance(got, torch.Tensor) and got.numel() == 1 else got
-            compare(
-                got,
-                _mean_largest_weight(q, k, power).item(),
-                f"the mean largest weight for dim = {dim}, power = {power}",
+
+    def with_gradient(logits, x, mask):
+        logits.requires_grad_()
+        loss = function(logits, x, mask)
+        if not isinstance(loss, torch.Tensor) or loss.ndim or not loss.requires_grad:
+            return loss, None
+        return loss.detach(), torch.autograd.grad(loss, logits)[0]
+
+    if not callable(function):
+        call(function)
+    for lengths in ([6, 4, 2], [3, 5], [4]):
+        words = max(lengths)
+        logits = torch.randn(len(lengths), words, 7, generator=generator)  # (batch, words, ids)
+        x = torch.randint(7, (len(lengths), words), generator=generator)  # (batch, words)
+        mask = torch.arange(words) < torch.tensor(lengths)[:, None]  # (batch, words)
+        loss, gradient = call(with_gradient, logits, x, mask)
+        leaf = logits.clone().requires_grad_()
+        want = next_token_loss(leaf, x, mask)
+        what = f"the loss of {len(lengths)} texts with {lengths} tokens"
+        compare(loss, want.detach(), what)
+        if gradient is None:
+            raise Feedback(
+                "the loss has no gradient: return the tensor, neither .item() nor float."
             )
+        compare(gradient, torch.autograd.grad(want, leaf)[0], f"the gradient of {what}")
 
 
-# 03.3 causal attention
-
-
-def _causal_attention(q, k, v):
-    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (..., words, words)
-    before = causal_mask(q.shape[-2])  # (words, words)
-    return scores.masked_fill(~before, -torch.inf).softmax(-1) @ v  # (..., words, dim)
-
-
-def _causal_by(mask):
-    def attention(q, k, v):
-        scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
-        return scores.masked_fill(~mask(q.shape[-2]), -torch.inf).softmax(-1) @ v
-
-    return attention
-
-
-def _masked_after_softmax(q, k, v):
-    weights = (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(-1)
-    return weights.tril() @ v
-
-
-def _zero_scores(q, k, v):
-    scores = (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).tril()
-    return scores.softmax(-1) @ v
-
-
-def _causal_undivided(q, k, v):
-    return _causal_attention(q * math.sqrt(q.shape[-1]), k, v)
-
-
-def _all_axes_reversed(q, k, v):
-    scores = q @ k.permute(*reversed(range(k.ndim))) / math.sqrt(q.shape[-1])
-    return scores.masked_fill(~causal_mask(q.shape[-2]), -torch.inf).softmax(-1) @ v
-
-
-def _over_queries(q, k, v):
-    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
-    return scores.masked_fill(~causal_mask(q.shape[-2]), -torch.inf).softmax(-2) @ v
-
-
-def _leaking(q, k, v):
-    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
-    return scores.masked_fill(~causal_mask(q.shape[-2]), -10.0).softmax(-1) @ v
-
-
-_no_future_mask = _causal_by(lambda n: torch.ones(n, n, dtype=torch.bool))
-_future_only = _causal_by(lambda n: torch.ones(n, n, dtype=torch.bool).triu())
-_not_itself = _causal_by(lambda n: torch.ones(n, n, dtype=torch.bool).tril(-1))
-_one_ahead = _causal_by(lambda n: torch.ones(n, n, dtype=torch.bool).tril(1))
-
-
-def _test_causal(function):
-    generator = torch.Generator().manual_seed(3)
-    for shape in ((5, 4), (2, 3, 6, 8)):
-        q, k, v = (torch.randn(shape, generator=generator) for _ in "qkv")  # (..., words, dim)
-        got = call(function, q, k, v)
-        if isinstance(got, torch.Tensor) and got.shape == q.shape and got[..., 0, :].isnan().all():
-            raise Feedback("the first word's state is nan: it reads nothing. It may read itself.")
-        compare(got, _causal_attention(q, k, v), f"the output for tensors of shape {shape}")
-
-
-# 03.4 one mask, three conventions
-
-
-def _masks_for(mask):
-    keep = mask[:, None, None, :]  # (batch, 1, 1, words)
-    added = torch.zeros(keep.shape).masked_fill(~keep, -torch.inf)  # (batch, 1, 1, words)
-    return keep, ~mask, added
-
-
-def _all_the_same_sense(mask):
-    keep, leave_out, added = _masks_for(mask)
-    return keep, ~leave_out, added
-
-
-def _wrong_masks(mask):
-    keep = mask[:, None, None, :]  # (batch, 1, 1, words)
-    return keep, mask, keep.float()
-
-
-def _all_inverted(mask):
-    return _masks_for(~mask)
-
-
-def _ones_added(mask):
-    keep, leave_out, _ = _masks_for(mask)
-    return keep, leave_out, keep.float()
-
-
-def _zero_times_inf(mask):
-    keep, leave_out, _ = _masks_for(mask)
-    return keep, leave_out, (~keep).float() * -torch.inf
-
-
-def _test_masks(function):
-    for mask in (torch.arange(4) < torch.tensor([[4], [2], [1]]), torch.tensor([[True, False]])):
-        got = call(function, mask)
-        if not isinstance(got, (tuple, list)) or len(got) != 3:
-            raise Feedback("expected three masks: for SDPA, for nn.MultiheadAttention, and to add.")
-        if all(isinstance(part, torch.Tensor) for part in got) and got[2].isnan().any():
-            raise Feedback("the mask to add holds nan: 0 times infinity. Fill, don't multiply.")
-        keep, leave_out, added = _masks_for(mask)
-        compare(got[0], keep, "the mask for SDPA")
-        compare(got[1], leave_out, "the mask for nn.MultiheadAttention")
-        compare(_hidden_alike(got[2], keep), added, "the mask to add")
-
-
-def _hidden_alike(add, keep):
-    """The mask to add, with every number so low that it hides taken for -inf."""
-    if not (isinstance(add, torch.Tensor) and add.is_floating_point() and add.shape == keep.shape):
-        return add
-    add = add.masked_fill(add <= -1e4, -torch.inf)  # (batch, 1, 1, words)
-    weak = add[~keep & (add != -torch.inf)]  # (places that aren't hidden,)
-    if len(weak):
-        raise Feedback(
-            "the mask to add: padding is to get -torch.inf, or a number below -10,000, "
-            f"and gets {weak[0]:g}. Words get 0."
-        )
-    return add
-
-
-# 03.5 perplexity
+# 03.8 perplexity
 
 
 def _perplexity(log_p, mask):
@@ -333,7 +261,7 @@ def _no_exponential(log_p, mask):
 
 def _test_perplexity(function):
     generator = torch.Generator().manual_seed(5)
-    for batch, words in ((1, 4), (3, 6), (40, 9)):
+    for batch, words in ((3, 6), (1, 4), (40, 9)):
         log_p = -3 * torch.rand(batch, words, generator=generator)  # (batch, words)
         lengths = torch.randint(1, words + 1, (batch, 1), generator=generator)  # (batch, 1)
         mask = torch.arange(words) < lengths  # (batch, words)
@@ -351,73 +279,369 @@ def _test_perplexity(function):
         )
 
 
-# 03.7 80/10/10
+# 03.3 the sampling loop
 
 
-def _corrupt(x, chosen, lot, random, mask_id):
-    shown = torch.where(chosen & (lot < 0.8), mask_id, x)  # (batch, words)
-    shown = torch.where(chosen & (lot >= 0.8) & (lot < 0.9), random, shown)  # (batch, words)
+def _generate(model, x, steps, temperature=1.0, top_k=None, generator=None):
+    for _ in range(steps):
+        logits = model(x)[:, -1] / temperature  # (batch, ids)
+        if top_k is not None:
+            least = logits.topk(top_k).values[:, -1:]  # (batch, 1)
+            logits = logits.masked_fill(logits < least, -torch.inf)  # (batch, ids)
+        token = torch.multinomial(logits.softmax(-1), 1, generator=generator)  # (batch, 1)
+        x = torch.cat([x, token], dim=1)  # (batch, words + 1)
+    return x
+
+
+def _loop(probabilities, given=lambda x: x, place=-1):
+    """A loop with another way from logits to probabilities, for the mistakes."""
+
+    def generate(model, x, steps, temperature=1.0, top_k=None, generator=None):
+        for _ in range(steps):
+            p = probabilities(model(given(x))[:, place], temperature, top_k)  # (batch, ids)
+            x = torch.cat([x, torch.multinomial(p, 1, generator=generator)], dim=1)
+        return x
+
+    return generate
+
+
+def _best(logits, top_k, fill=-torch.inf, largest=True):
+    if top_k is None:
+        return logits
+    kept = logits.topk(top_k, largest=largest).indices  # (batch, k)
+    hide = torch.ones_like(logits, dtype=torch.bool).scatter(1, kept, False)  # (batch, ids)
+    return logits.masked_fill(hide, fill)
+
+
+_multiplied = _loop(lambda z, t, k: _best(z * t, k).softmax(-1))
+_divided_probabilities = _loop(lambda z, t, k: _best(z, k).softmax(-1) / t)
+_first_place = _loop(lambda z, t, k: _best(z / t, k).softmax(-1), place=0)
+_last_token_only = _loop(lambda z, t, k: _best(z / t, k).softmax(-1), given=lambda x: x[:, -1:])
+_top_k_ignored = _loop(lambda z, t, k: (z / t).softmax(-1))
+_temperature_ignored = _loop(lambda z, t, k: _best(z, k).softmax(-1))
+_filled_with_zero = _loop(lambda z, t, k: _best(z / t, k, fill=0.0).softmax(-1))
+_smallest = _loop(lambda z, t, k: _best(z / t, k, largest=False).softmax(-1))
+_softmax_over_texts = _loop(lambda z, t, k: _best(z / t, k).softmax(0))
+
+
+def _always_the_likeliest(model, x, steps, temperature=1.0, top_k=None, generator=None):
+    return _generate(model, x, steps, temperature, 1, generator)
+
+
+def _only_the_new(model, x, steps, temperature=1.0, top_k=None, generator=None):
+    return _generate(model, x, steps, temperature, top_k, generator)[:, x.shape[1] :]
+
+
+def _without_generator(model, x, steps, temperature=1.0, top_k=None, generator=None):
+    return _generate(model, x, steps, temperature, top_k)
+
+
+def _places_for_ids(model, x, steps, temperature=1.0, top_k=None, generator=None):
+    for _ in range(steps):
+        logits = model(x)[:, -1] / temperature  # (batch, ids)
+        if top_k is not None:
+            logits = logits.topk(top_k).values  # (batch, k)
+        x = torch.cat([x, torch.multinomial(logits.softmax(-1), 1, generator=generator)], dim=1)
+    return x
+
+
+TABLE = torch.tensor(  # logits of five ids, without ties; each row has another best id
+    [
+        [0.1, 1.5, -0.4, 0.9, 0.3],
+        [0.8, -0.6, 0.2, 1.7, 0.5],
+        [-0.9, 0.4, 0.7, 0.1, 1.3],
+        [1.9, 0.6, -0.2, 0.3, 1.1],
+        [0.2, -0.7, 2.0, 1.2, 0.9],
+    ]
+)
+DRAWS = 20_000
+
+
+def _toy(x):
+    """Logits (batch, words, 5) that depend on all tokens up to each place."""
+    return TABLE[x.cumsum(1) % 5]
+
+
+def _seeded(function):
+    """Calls it with a generator of its own, so that two calls can be compared."""
+
+    def run(x, steps, temperature, top_k):
+        generator = torch.Generator().manual_seed(4)
+        return function(_toy, x, steps, temperature, top_k, generator)
+
+    return run
+
+
+def _test_generate(function):
+    if not callable(function):
+        call(function)
+    run = _seeded(function)
+    start = torch.tensor([[2, 0], [1, 1], [4, 3]])  # (batch, words)
+    for steps in (1, 4):
+        got = call(run, start, steps, 1.0, 1)
+        what = f"with top_k = 1, which leaves no choice, and {steps} step{'s' * (steps > 1)}"
+        if not isinstance(got, torch.Tensor):
+            compare(got, start, what)
+        if got.shape == (3, steps):
+            raise Feedback(f"{what}: only the new tokens came back. Return them behind x.")
+        compare(got, _generate(_toy, start, steps, 1.0, 1), what)
+    many = torch.tensor([[3, 4]]).expand(DRAWS, 2).contiguous()  # (draws, 2)
+    for temperature, top_k in ((1.0, None), (0.5, None), (2.0, None), (2.0, 2), (1.0, 3)):
+        got = call(run, many, 1, temperature, top_k)
+        shares = torch.bincount(got[:, -1], minlength=5)[:5] / DRAWS  # (5,)
+        want = _best(TABLE[[2]] / temperature, top_k).softmax(-1)[0]  # (5,)
+        what = f"temperature {temperature:g}, top_k {top_k}"
+        if ((want == 0) & (shares > 0)).any():
+            raise Feedback(f"{what}: a token was drawn that isn't among the {top_k} likeliest.")
+        worst = int((shares - want).abs().argmax())
+        if (shares - want).abs().max() > 0.02:  # more than five standard errors
+            much = "too often" if shares[worst] > want[worst] else "too rarely"
+            raise Feedback(f"{what}: in {DRAWS:,} draws token {worst} comes {much}.")
+    if not torch.equal(call(run, many, 1, 1.0, None), call(run, many, 1, 1.0, None)):
+        raise Feedback(
+            "two runs with the same generator differ: give it to torch.multinomial "
+            "(`generator=generator`)."
+        )
+
+
+# 03.5 80/10/10
+
+
+def _corrupt(x, chosen, draws, others, mask_id):
+    shown = torch.where(chosen & (draws < 0.8), mask_id, x)  # (batch, words)
+    shown = torch.where(chosen & (draws >= 0.8) & (draws < 0.9), others, shown)  # (batch, words)
     return shown, x.masked_fill(~chosen, -100)
 
 
-def _label_zero(x, chosen, lot, random, mask_id):
-    return _corrupt(x, chosen, lot, random, mask_id)[0], x.masked_fill(~chosen, 0)
+def _label_zero(x, chosen, draws, others, mask_id):
+    return _corrupt(x, chosen, draws, others, mask_id)[0], x.masked_fill(~chosen, 0)
 
 
-def _all_labels(x, chosen, lot, random, mask_id):
-    return _corrupt(x, chosen, lot, random, mask_id)[0], x
+def _all_labels(x, chosen, draws, others, mask_id):
+    return _corrupt(x, chosen, draws, others, mask_id)[0], x
 
 
-def _not_only_chosen(x, chosen, lot, random, mask_id):
+def _not_only_chosen(x, chosen, draws, others, mask_id):
     everywhere = torch.ones_like(chosen)
-    return _corrupt(x, everywhere, lot, random, mask_id)[0], x.masked_fill(~chosen, -100)
+    return _corrupt(x, everywhere, draws, others, mask_id)[0], x.masked_fill(~chosen, -100)
 
 
-def _always_mask(x, chosen, lot, random, mask_id):
+def _always_mask(x, chosen, draws, others, mask_id):
     return x.masked_fill(chosen, mask_id), x.masked_fill(~chosen, -100)
 
 
-def _labels_without_kept(x, chosen, lot, random, mask_id):
-    shown, labels = _corrupt(x, chosen, lot, random, mask_id)
+def _labels_without_kept(x, chosen, draws, others, mask_id):
+    shown, labels = _corrupt(x, chosen, draws, others, mask_id)
     return shown, labels.masked_fill(shown == x, -100)
 
 
-def _labels_of_shown(x, chosen, lot, random, mask_id):
-    shown, _ = _corrupt(x, chosen, lot, random, mask_id)
+def _labels_of_shown(x, chosen, draws, others, mask_id):
+    shown, _ = _corrupt(x, chosen, draws, others, mask_id)
     return shown, shown.masked_fill(~chosen, -100)
 
 
-def _random_over_mask(x, chosen, lot, random, mask_id):
-    shown = torch.where(chosen & (lot < 0.8), mask_id, x)
-    return torch.where(chosen & (lot < 0.9), random, shown), x.masked_fill(~chosen, -100)
+def _random_over_mask(x, chosen, draws, others, mask_id):
+    shown = torch.where(chosen & (draws < 0.8), mask_id, x)
+    return torch.where(chosen & (draws < 0.9), others, shown), x.masked_fill(~chosen, -100)
 
 
-def _none_kept(x, chosen, lot, random, mask_id):
-    shown = torch.where(chosen & (lot < 0.8), mask_id, x)
-    return torch.where(chosen & (lot >= 0.8), random, shown), x.masked_fill(~chosen, -100)
+def _none_kept(x, chosen, draws, others, mask_id):
+    shown = torch.where(chosen & (draws < 0.8), mask_id, x)
+    return torch.where(chosen & (draws >= 0.8), others, shown), x.masked_fill(~chosen, -100)
 
 
 def _test_corrupt(function):
     generator = torch.Generator().manual_seed(7)
     x = torch.randint(4, 30, (6, 50), generator=generator)  # (batch, words)
-    random = torch.randint(4, 30, x.shape, generator=generator)  # (batch, words)
+    others = torch.randint(4, 30, x.shape, generator=generator)  # (batch, words)
     chosen = torch.rand(x.shape, generator=generator) < 0.4  # (batch, words)
-    lot = torch.rand(x.shape, generator=generator)  # (batch, words)
-    got = call(function, x, chosen, lot, random, 3)
+    draws = torch.rand(x.shape, generator=generator)  # (batch, words)
+    chosen[0, :2], draws[0, :2] = True, torch.tensor([0.8, 0.9])  # the borders
+    got = call(function, x, chosen, draws, others, 3)
     if not isinstance(got, (tuple, list)) or len(got) != 2:
         raise Feedback("expected two tensors: the tokens to show, and the labels.")
-    want = _corrupt(x, chosen, lot, random, 3)
+    want = _corrupt(x, chosen, draws, others, 3)
     if isinstance(got[0], torch.Tensor) and got[0].shape == x.shape:
-        shown, kept, swapped = got[0], chosen & (lot >= 0.9), chosen & (lot >= 0.8) & (lot < 0.9)
-        # which of the two tenths is random doesn't matter: both are as likely
-        if torch.equal(shown[kept], random[kept]) and torch.equal(shown[swapped], x[swapped]):
-            want = (torch.where(kept, random, torch.where(swapped, x, want[0])), want[1])
-    compare(got[0], want[0], "the tokens to show")
-    compare(got[1], want[1], "the labels")
+        shown, kept, swapped = (
+            got[0],
+            chosen & (draws >= 0.9),
+            chosen & (draws >= 0.8) & (draws < 0.9),
+        )
+        # which of the two tenths is exchanged doesn't matter: both are as likely
+        if torch.equal(shown[kept], others[kept]) and torch.equal(shown[swapped], x[swapped]):
+            want = (torch.where(kept, others, torch.where(swapped, x, want[0])), want[1])
+    _compare_ids(got[0], want[0], "the tokens to show")
+    _compare_ids(got[1], want[1], "the labels")
+
+
+def _compare_ids(got, want, what):
+    """Ids are names: a distance between two of them means nothing."""
+    same_kind = isinstance(got, torch.Tensor) and got.shape == want.shape
+    if same_kind and not got.is_floating_point() and not torch.equal(got, want):
+        wrong = (got != want).nonzero()  # (wrong places, 2)
+        raise Feedback(
+            f"{what}: {len(wrong)} of {want.numel()} are wrong, the first at "
+            f"{tuple(wrong[0].tolist())}."
+        )
+    compare(got, want, what)
 
 
 EXERCISES = {
     "03.1": Exercise(
+        "The loss of the next token",
+        10,
+        2,
+        next_token_loss,
+        _test_next_token_loss,
+        (
+            "Three steps: log_softmax over the ids; the log p of the token that follows; the mean "
+            "over the tokens that are words. Which place has no token after it?",
+            "logits[:, :-1] belongs to x[:, 1:]. `gather(-1, x[:, 1:, None])[..., 0]` picks the "
+            "log p of these tokens; keep those whose mask[:, 1:] is True.",
+        ),
+        mistakes=(
+            (
+                _no_shift,
+                "Each place is asked for the very token that it reads. The logits at t are for the "
+                "token at t + 1.",
+            ),
+            (
+                _shifted_back,
+                "The shift goes the wrong way: each place is asked for the one before.",
+            ),
+            (_padding_counted, "Padding was counted as tokens."),
+            (_mask_unshifted, "The mask belongs to the token that is predicted: mask[:, 1:]."),
+            (_loss_positive, "The loss is minus the mean of log p."),
+            (_no_softmax, "Logits aren't log p yet: log_softmax over the ids first."),
+            (_no_log, "That is minus the mean of p. The logarithm is missing."),
+            (_softmax_over_places, "The softmax runs over the ids, the last axis."),
+            (
+                _loss_of_texts,
+                "That is the mean over texts of their means. Take one mean over all tokens.",
+            ),
+            (_loss_summed, "That is a sum. Divide by the number of predicted tokens."),
+            (_divided_by_all, "The first token of a text is not predicted: don't count it."),
+        ),
+    ),
+    "03.2": Exercise(
+        "Too good to be true",
+        4,
+        1,
+        "b",
+        choice(
+            "b",
+            {
+                "a": "No model has an expected loss below the entropy of what it is judged on, "
+                "however well it has learnt.",
+                "c": "The mask is there, and nothing after a place is needed: look at what this "
+                "loss asks for.",
+                "d": "The sentences are fresh, and knowing a list by heart leaves a loss of more "
+                "than that: the first word of a sentence stays a guess.",
+            },
+        ),
+        (
+            "Write down, for one place t, what the model reads there and what this loss asks for.",
+            "Without the shift the logits at t are compared with x[:, t]. Which tokens has the "
+            "model read at t?",
+        ),
+        mistakes=(("a", ""), ("c", ""), ("d", "")),
+    ),
+    "03.3": Exercise(
+        "The sampling loop",
+        15,
+        3,
+        _generate,
+        _test_generate,
+        (
+            "One round: the model's logits at the last place, divided by the temperature; all but "
+            "the k largest become -inf; softmax; draw; put the token behind x.",
+            "`logits.topk(top_k).values[:, -1:]` is the smallest logit that stays. "
+            "`torch.multinomial(p, 1, generator=generator)` draws one id for each text.",
+        ),
+        mistakes=(
+            (_multiplied, "Divide by the temperature; you multiplied."),
+            (
+                _divided_probabilities,
+                "Dividing all probabilities by one number doesn't change their ratios: divide the "
+                "logits, before the softmax.",
+            ),
+            (_first_place, "The next token's logits are those at the last place: [:, -1]."),
+            (
+                _last_token_only,
+                "The model gets only the last token. It must read the whole text, each time.",
+            ),
+            (_top_k_ignored, "`top_k` isn't used."),
+            (_temperature_ignored, "The temperature isn't used."),
+            (_filled_with_zero, "A logit of 0 is not 'never': exp(0) = 1. It must be -inf."),
+            (_smallest, "These are the k smallest logits."),
+            (_softmax_over_texts, "The softmax runs over the ids, the last axis."),
+            (_always_the_likeliest, "This takes the likeliest token each time. Draw one."),
+            (_only_the_new, ""),
+            (_without_generator, ""),
+            (
+                _places_for_ids,
+                "A place among the k largest logits is not an id: topk also returns the ids.",
+            ),
+        ),
+    ),
+    "03.4": Exercise(
+        "Which temperature?",
+        4,
+        2,
+        "b",
+        choice(
+            "b",
+            {
+                "a": "At 0.3 likely tokens come more often than the model's own probabilities say.",
+                "c": "At 1.5 unlikely tokens come more often than the model's own probabilities "
+                "say.",
+                "d": "The likeliest token each time gives one sentence: there is nothing to count.",
+            },
+        ),
+        (
+            "The shares must be those of the model itself. What does a temperature do to its "
+            "probabilities?",
+            "Dividing the logits by which number leaves the softmax as it is?",
+        ),
+        mistakes=(("a", ""), ("c", ""), ("d", "")),
+    ),
+    "03.5": Exercise(
+        "Masking 80/10/10",
+        10,
+        2,
+        _corrupt,
+        _test_corrupt,
+        (
+            "draws < 0.8 holds for 80 % of the chosen tokens, 0.8 <= draws < 0.9 for 10 %.",
+            "torch.where(chosen & (draws < 0.8), mask_id, x), then once more for the random ones. "
+            "The labels are x.masked_fill(~chosen, -100).",
+        ),
+        mistakes=(
+            (_label_zero, "Label 0 is a token, which would be learnt. What is left out is -100."),
+            (_all_labels, "Tokens that weren't chosen must have the label -100."),
+            (_not_only_chosen, "Only chosen tokens may change."),
+            (_always_mask, "Every chosen token became the mask."),
+            (_labels_without_kept, "The tokens that stay as they are have labels, too."),
+            (_labels_of_shown, "The labels are the words of `x`, not those shown."),
+            (
+                _random_over_mask,
+                "draws < 0.9 also holds where draws < 0.8: the random words overwrite the masks.",
+            ),
+            (_none_kept, "A tenth of the chosen tokens stays as it is."),
+        ),
+    ),
+    "03.6": Exercise(
+        "Predict how many colours it knows",
+        2,
+        1,
+        14,
+        prediction(0, 40, "of 40"),
+        (
+            "Red is right for 7 of the 40: a model that always says red would get these.",
+            "People seldom write that grass is green. What is written about, and what is not?",
+        ),
+    ),
+    "03.7": Exercise(
         "WordPiece by longest match",
         15,
         2,
@@ -438,86 +662,14 @@ EXERCISES = {
                 _goes_back,
                 "WordPiece never goes back: if the longest piece leads nowhere, the word is [UNK].",
             ),
+            (
+                _marks_not_looked_up,
+                "Inside a word it is the piece with ## that must be in the vocabulary.",
+            ),
             (_mark_anywhere, "A piece with ## can't begin a word."),
         ),
     ),
-    "03.2": Exercise(
-        "What the divisor does",
-        10,
-        1,
-        _mean_largest_weight,
-        _test_largest,
-        (
-            "Scores are q @ k.T, divided by q.shape[-1] ** power. Over which axis is the softmax?",
-            "Each query weighs the keys, so the softmax runs over the last axis. Then "
-            ".max(-1).values.mean().",
-        ),
-        mistakes=(
-            (_softmax_over_queries, "The softmax runs over the keys, so that rows add up to 1."),
-            (_multiplied, "Divide by the power of the width; you multiplied."),
-            (_by_number_of_keys, "The width is q.shape[-1], not the number of keys."),
-            (_largest_of_all, "Take the largest weight of each query, then the mean of those."),
-            (_queries_throughout, "Softmax and maximum both run over the keys, the last axis."),
-            (_power_ignored, "`power` isn't used: divide by q.shape[-1] ** power."),
-            (_undivided, "The scores aren't divided: by q.shape[-1] ** power."),
-        ),
-    ),
-    "03.3": Exercise(
-        "Causal attention",
-        10,
-        2,
-        _causal_attention,
-        _test_causal,
-        (
-            "Scores are q @ k.transpose(-2, -1), divided by the root of the width. Row i of the "
-            "mask belongs to the query i; it may look at the columns 0 to i.",
-            "With words = q.shape[-2], torch.ones(words, words, dtype=torch.bool).tril() is that "
-            "mask. Where it is False the score becomes -torch.inf, before the softmax.",
-        ),
-        mistakes=(
-            (_no_future_mask, "Every word still reads those that follow it."),
-            (_future_only, "Each word reads what follows it: the triangle is the wrong one."),
-            (_not_itself, ""),
-            (_one_ahead, "Each word reads one word too far: the very word that it is to predict."),
-            (
-                _masked_after_softmax,
-                "After the softmax it is too late: the rows no longer add up to 1.",
-            ),
-            (_zero_scores, "A score of 0 is not 'no weight': exp(0) = 1. It must be -inf."),
-            (_causal_undivided, "The scores aren't divided by the root of the width."),
-            (
-                _all_axes_reversed,
-                "`.T` turns all axes round. There may be axes in front: k.transpose(-2, -1).",
-            ),
-            (_over_queries, "The softmax runs over the keys, the last axis."),
-            (_leaking, "A finite score leaves a weight: exp(-10) isn't 0. Use -torch.inf."),
-        ),
-    ),
-    "03.4": Exercise(
-        "One mask, three conventions",
-        10,
-        2,
-        _masks_for,
-        _test_masks,
-        (
-            "SDPA's boolean mask has our sense, nn.MultiheadAttention's has the opposite one, and "
-            "a mask of floats is added to the scores.",
-            "Two of the three need nothing but `~` and new axes (`[:, None, None, :]`). For the "
-            "third begin with zeros and fill.",
-        ),
-        mistakes=(
-            (_all_the_same_sense, "In nn.MultiheadAttention True means: leave this one out."),
-            (_all_inverted, "Everything is the wrong way round."),
-            (_ones_added, "Adding 1 to words' scores hardly hides the padding: add 0, and -inf."),
-            (_zero_times_inf, ""),
-            (
-                _wrong_masks,
-                "That is `wrong_masks`: in nn.MultiheadAttention True means leave this "
-                "one out, and a mask to add has 0 for words, -inf for padding.",
-            ),
-        ),
-    ),
-    "03.5": Exercise(
+    "03.8": Exercise(
         "Perplexity",
         5,
         1,
@@ -540,65 +692,5 @@ EXERCISES = {
             (_times_the_mask, ""),
             (_mean_of_means, "That gives each text the same weight. Sum over all tokens first."),
         ),
-    ),
-    "03.6": Exercise(
-        "Predict the loss on 200 sentences",
-        3,
-        1,
-        0.8,
-        prediction(0, 5, "nat"),
-        (
-            "The grammar's entropy is 1.02 nat a token. Does it bound the loss on these 200 "
-            "sentences?",
-            "Imagine a model that knows the list by heart: each sentence then has the probability "
-            "1 / 200. How many nat is that a sentence, and about how many a token, at 8 or 9 "
-            "tokens a sentence?",
-        ),
-    ),
-    "03.7": Exercise(
-        "Masking 80/10/10",
-        10,
-        2,
-        _corrupt,
-        _test_corrupt,
-        (
-            "lot < 0.8 holds for 80 % of the chosen tokens, 0.8 <= lot < 0.9 for 10 %.",
-            "torch.where(chosen & (lot < 0.8), mask_id, x), then once more for the random ones. "
-            "The labels are x.masked_fill(~chosen, -100).",
-        ),
-        mistakes=(
-            (_label_zero, "Label 0 is a token, which would be learnt. What is left out is -100."),
-            (_all_labels, "Tokens that weren't chosen must have the label -100."),
-            (_not_only_chosen, "Only chosen tokens may change."),
-            (_always_mask, "Every chosen token became the mask."),
-            (_labels_without_kept, "The tokens that stay as they are have labels, too."),
-            (_labels_of_shown, "The labels are the words of `x`, not those shown."),
-            (
-                _random_over_mask,
-                "lot < 0.9 also holds where lot < 0.8: the random words overwrite the masks.",
-            ),
-            (_none_kept, "A tenth of the chosen tokens stays as it is."),
-        ),
-    ),
-    "03.8": Exercise(
-        "Which training finds mistakes?",
-        5,
-        2,
-        "b",
-        choice(
-            "b",
-            {
-                "a": "In the third column it is about level with b, but its state of a word tells "
-                "the word far less often: second column.",
-                "c": "It misses several times as many wrong words as b: it has seen only right "
-                "words in the open.",
-            },
-        ),
-        (
-            "Begin with the third column. How large are the differences beside their ±?",
-            "Two rows are about level there. Which of these two tells the word better, in the "
-            "second column?",
-        ),
-        mistakes=(("a", ""), ("c", ""), ("d", "")),
     ),
 }

@@ -1,4 +1,4 @@
-"""Lesson 02's exercises: right answers written in another way pass, wrong ones are told why."""
+"""Lesson 03's exercises: right answers written in another way pass, wrong ones are told why."""
 
 import math
 
@@ -17,49 +17,97 @@ def wordpiece_by_library(word, vocabulary):
     return [token.value for token in models.WordPiece(ids, unk_token="[UNK]").tokenize(word)]
 
 
-def largest_by_loop(q, k, power):
-    rows = [torch.stack([row @ key for key in k]) / len(row) ** power for row in q]
-    return sum(row.softmax(0).max().item() for row in rows) / len(rows)
+def wordpiece_by_recursion(word, vocabulary, mark=""):
+    for end in range(len(word), 0, -1):
+        if mark + word[:end] in vocabulary:
+            rest = wordpiece_by_recursion(word[end:], vocabulary, "##") if word[end:] else ()
+            return ("[UNK]",) if rest == ("[UNK]",) else (mark + word[:end], *rest)
+    return ("[UNK]",)
 
 
-def causal_by_pytorch(q, k, v):
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+def loss_by_pytorch(logits, x, mask):
+    labels = torch.where(mask[:, 1:], x[:, 1:], -100)
+    return F.cross_entropy(logits[:, :-1].transpose(1, 2), labels, ignore_index=-100)
 
 
-def masks_with_large_numbers(mask):
-    keep, leave_out, _ = masks_by_where(mask)
-    return keep, leave_out, (~keep).float() * torch.finfo(torch.float32).min
-
-
-def masks_by_where(mask):
-    keep = mask.view(len(mask), 1, 1, -1)
-    return [keep, mask == 0, torch.where(keep, 0.0, float("-inf"))]
+def loss_by_loop(logits, x, mask):
+    losses = [
+        logits[i, t].logsumexp(0) - logits[i, t, x[i, t + 1]]
+        for i in range(len(x))
+        for t in range(x.shape[1] - 1)
+        if mask[i, t + 1]
+    ]
+    return sum(losses) / len(losses)
 
 
 def perplexity_by_product(log_p, mask):
     return log_p[mask].double().exp().log().mean().neg().exp().item()
 
 
-def corrupt_the_other_tenth(x, chosen, lot, random, mask_id):
+def perplexity_by_where(log_p, mask):
+    return (-torch.where(mask, log_p, 0.0).sum() / mask.sum()).exp()
+
+
+def generate_from_the_k_best(model, x, steps, temperature=1.0, top_k=None, generator=None):
+    for _ in range(steps):
+        logits = model(x)[:, -1]
+        values, ids = logits.topk(top_k or logits.shape[-1])
+        drawn = torch.multinomial((values / temperature).exp(), 1, generator=generator)
+        x = torch.hstack([x, ids.gather(1, drawn)])
+    return x
+
+
+def generate_by_sums(model, x, steps, temperature=1.0, top_k=None, generator=None):
+    texts = list(x.T)
+    for _ in range(steps):
+        p = F.softmax(model(torch.stack(texts, 1))[:, -1] / temperature, -1)
+        if top_k:
+            p = torch.where(p < p.sort(descending=True).values[:, top_k - 1, None], 0, p)
+        sums = p.cumsum(1) / p.sum(1, keepdim=True)
+        u = torch.rand(len(p), 1, generator=generator)
+        texts.append((sums <= u).sum(1).clamp(max=p.shape[1] - 1))
+    return torch.stack(texts, 1)
+
+
+def corrupt_the_other_tenth(x, chosen, draws, others, mask_id):
     shown, labels = x.clone(), torch.full_like(x, -100)
-    shown[chosen & (lot < 0.8)] = mask_id
-    shown[chosen & (lot >= 0.9)] = random[chosen & (lot >= 0.9)]
+    shown[chosen & (draws < 0.8)] = mask_id
+    shown[chosen & (draws >= 0.9)] = others[chosen & (draws >= 0.9)]
     labels[chosen] = x[chosen]
     return shown, labels
+
+
+def corrupt_by_loop(x, chosen, draws, others, mask_id):
+    shown, labels = x.clone(), x.clone()
+    for place in torch.cartesian_prod(*map(torch.arange, x.shape)):
+        at = tuple(place.tolist())
+        if not chosen[at]:
+            labels[at] = -100
+        elif draws[at] < 0.8:
+            shown[at] = mask_id
+        elif draws[at] < 0.9:
+            shown[at] = others[at]
+    return [shown, labels]
 
 
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
-        ("03.1", wordpiece_by_library),
-        ("03.2", largest_by_loop),
-        ("03.3", causal_by_pytorch),
-        ("03.4", masks_by_where),
-        ("03.4", masks_with_large_numbers),
-        ("03.5", perplexity_by_product),
-        ("03.6", 1.02),
-        ("03.7", corrupt_the_other_tenth),
-        ("03.8", "B"),
+        ("03.7", wordpiece_by_library),
+        ("03.7", wordpiece_by_recursion),
+        ("03.1", loss_by_pytorch),
+        ("03.1", loss_by_loop),
+        ("03.2", "B"),
+        ("03.2", " b "),
+        ("03.8", perplexity_by_product),
+        ("03.8", perplexity_by_where),
+        ("03.3", generate_from_the_k_best),
+        ("03.3", generate_by_sums),
+        ("03.4", "B"),
+        ("03.5", corrupt_the_other_tenth),
+        ("03.5", corrupt_by_loop),
+        ("03.6", 0),
+        ("03.6", 17.5),
     ],
 )
 def test_right_answers_written_differently_pass(number, answer):
@@ -68,43 +116,30 @@ def test_right_answers_written_differently_pass(number, answer):
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "03.1": [
+    "03.7": [
         "longest",
         "begins with ##",
         "as a whole",
         "not in the vocabulary",
         "never goes back",
+        "piece with ##",
         "can't begin a word",
     ],
-    "03.2": [
-        "over the keys",
-        "you multiplied",
-        "number of keys",
-        "of each query",
-        "both run over",
-        "isn't used",
-        "aren't divided",
-    ],
-    "03.3": [
-        "those that follow",
-        "triangle",
-        "may read itself",
-        "one word too far",
-        "too late",
-        "exp\\(0\\) = 1",
-        "root of the width",
-        "turns all axes",
+    "03.1": [
+        "that it reads",
+        "wrong way",
+        "Padding was counted",
+        "mask\\[:, 1:\\]",
+        "minus the mean of log p",
+        "aren't log p yet",
+        "logarithm is missing",
         "the last axis",
-        "exp\\(-10\\)",
+        "one mean over all tokens",
+        "a sum",
+        "first token",
     ],
-    "03.4": [
-        "leave this one out",
-        "wrong way round",
-        "hardly hides",
-        "0 times infinity",
-        "That is `wrong_masks`",
-    ],
-    "03.5": [
+    "03.2": ["below the entropy", "what this loss asks", "stays a guess"],
+    "03.8": [
         "counted as tokens",
         "over texts",
         "sign is missing",
@@ -113,7 +148,23 @@ NAMED = {
         "0 times infinity",
         "same weight",
     ],
-    "03.7": [
+    "03.3": [
+        "you multiplied",
+        "their ratios",
+        "the last place",
+        "only the last token",
+        "`top_k` isn't used",
+        "temperature isn't used",
+        "exp\\(0\\) = 1",
+        "k smallest",
+        "the last axis",
+        "Draw one",
+        "only the new tokens",
+        "same generator differ",
+        "not an id",
+    ],
+    "03.4": ["At 0.3", "At 1.5", "one sentence"],
+    "03.5": [
         "Label 0",
         "must have the label -100",
         "Only chosen",
@@ -123,7 +174,6 @@ NAMED = {
         "overwrite",
         "stays as it is",
     ],
-    "03.8": ["second column", "only right words", "expected one of"],
 }
 
 
@@ -141,8 +191,8 @@ def test_every_known_mistake_is_tried_above():
             assert len(exercise.mistakes) == len(NAMED[number]) >= 3
 
 
-@pytest.mark.parametrize("guess", [-0.1, 6, "low", True])
-def test_a_prediction_must_be_a_possible_loss(guess):
+@pytest.mark.parametrize("guess", [-1, 41, "few", True])
+def test_a_prediction_must_be_a_possible_number(guess):
     with pytest.raises(Feedback):
         EXERCISES["03.6"].test(guess)
 
@@ -152,10 +202,22 @@ def test_the_words_try_every_path():
     assert ["[UNK]"] in pieces and any(len(p) > 2 for p in pieces) and ["circle"] in pieces
 
 
+def test_a_reply_gives_only_reasons_that_hold(monkeypatch):
+    """log p times the mask is right but for 0 times infinity: nothing else may be said of it."""
+    monkeypatch.setenv("NBGRADER_EXECUTION", "1")
+    with pytest.raises(Feedback) as raised:
+        check("03.8", lambda log_p, mask: (-(log_p * mask).sum() / mask.sum()).exp())
+    assert "Or:" not in str(raised.value) and "weight" not in str(raised.value)
+
+
 def test_answers_of_another_kind_are_named():
-    with pytest.raises(Feedback, match="three masks"):
-        EXERCISES["03.4"].test(lambda mask: ~mask)
+    with pytest.raises(Feedback, match="no gradient"):
+        EXERCISES["03.1"].test(lambda *inputs: loss_by_pytorch(*inputs).detach())
     with pytest.raises(Feedback, match="two tensors"):
-        EXERCISES["03.7"].test(lambda x, *rest: x)
+        EXERCISES["03.5"].test(lambda x, *rest: x)
     with pytest.raises(Feedback, match="too small"):
-        EXERCISES["03.5"].test(lambda log_p, mask: math.e)
+        EXERCISES["03.8"].test(lambda log_p, mask: math.e)
+    with pytest.raises(Feedback, match="expected a function"):
+        EXERCISES["03.3"].test(3)
+    with pytest.raises(Feedback, match="are wrong"):
+        EXERCISES["03.5"].test(lambda x, *rest: (x, x))

@@ -59,8 +59,7 @@ figure = plots.images_grid(
 plots.show(
     figure,
     alt=(
-        "Four pictures with one coloured shape each, a question and its"
-        " answer."
+        "Four pictures with one coloured shape each, a question and its answer."
     ),
 )
 

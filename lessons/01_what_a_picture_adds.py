@@ -58,7 +58,9 @@ figure = plots.images_grid(
 )
 plots.show(
     figure,
-    alt="Four pictures with one coloured shape each, a question and its answer.",
+    alt=(
+        "Four pictures with one coloured shape each, a question and its answer."
+    ),
 )
 
 # %% [markdown]

@@ -7,336 +7,438 @@
 # ---
 
 # %% [markdown]
-# A **vision-language model** takes a picture and a text, and answers: "what colour is the cross?",
-# "blue". How does a language model learn to see? In twelve lessons of half an hour to three hours
-# you build such a model from its parts, train it, tune it to pictures of your own, and learn to
-# tell whether it really looks. In this first lesson you will
+# A small model is waiting below. It looks at a picture, reads a question, and answers. In this
+# lesson you will
 #
-# - meet the small world in which most lessons take place;
-# - find out whether this machine is ready, and how long the lessons will take on it;
-# - see the map of the course and the notation that all lessons share;
-# - solve the first two exercises, and see what a wrong answer looks like;
-# - learn what `±` and "Claim holds" mean in the outputs.
+# - ask it, change the picture, and find out where it fails;
+# - see in one drawing how it works;
+# - test whether a model really looks at the picture, and write that test yourself;
+# - learn how the lessons work, and what the course holds.
 #
-# You need some Python, a little PyTorch (what a tensor is, and its shape), and from mathematics
-# what a derivative, a matrix product and a probability are. The rest is built from the start.
+# You need Python and a little PyTorch: what a tensor is, its shape, and how it is indexed.
 
 # %% tags=["setup"]
-import json
+from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import torch
-from course_utils import world
 from course_utils.checks import check, hint, progress, quiz
-from course_utils.notebook import lab, machine, plots
+from course_utils.datasets import load_easy_vqa
+from course_utils.datasets.easy_vqa import COLOURS, SHAPES, draw_shape
+from course_utils.datasets.text import encode
+from course_utils.evaluation.evaluate import evaluate
+from course_utils.methods.answering import trained_easy_vqa
+from course_utils.notebook import diagrams, lab, machine, plots, widgets
 
 # %% [markdown]
-# ## 1. What it is about
+# ## 1. A model that sees · core
 #
-# Below is a picture of the **teaching world**: a few shapes on a ground. The course draws such
-# pictures itself, so it knows exactly what is in each of them, and can ask any number of questions
-# with certain answers.
+# Run the cells from top to bottom, each with <kbd>Shift</kbd>+<kbd>Enter</kbd>. We draw a picture
+# and ask the model about it.
 
 # %%
-scene = world.compose(
-    [
-        ("large", "red", "circle", 20, 22),
-        ("small", "blue", "cross", 46, 14),
-        ("large", "yellow", "square", 44, 44),
-    ]
-)
-figure = plots.images_grid(
-    torch.from_numpy(world.draw(scene)), ["three objects"], size=2.8
-)
-plots.show(
-    figure,
-    alt="A large red circle, a small blue cross and a large yellow square.",
-)
-
-# %%
-for question in (
-    "how many objects are there?",
-    "what colour is the cross?",
-    "is the red object above the yellow object?",
-    "is there a green circle?",
-):
-    print(f"{question:45} {world.ask(question, scene, 0)}")
-
-# %% [markdown]
-# A person answers these at a glance. A language model that only reads words can't: nothing in
-# "what colour is the cross?" says *blue*. Or can it, at least often? In pictures drawn at random,
-# "is there a green circle?" is mostly answered by "no", so a model that always says "no" looks
-# clever without eyes. How much is such cleverness worth? Lesson 01 measures that. It is the first
-# thing to know before any model is called good.
-#
-# ## 2. How a lesson works
-#
-# A lesson is a notebook: text, code, outputs. Run the cells from top to bottom, one after the
-# other, with <kbd>Shift</kbd>+<kbd>Enter</kbd>. The outputs that you see before you run anything
-# are reference outputs, made on one CPU core with seed 0.
-#
-# - **Exercises** are cells that say `# Your code here` or `# Your answer here`. The cell after one
-#   checks your answer at once. `check` gives your answer back if it is right, and the course's own
-#   solution if it is missing or wrong. So every notebook runs to its end whatever you have solved.
-#   To try again, change your cell, and run it and the check.
-# - **Hints** come in two steps: `hint("00.2")`, and again for more. Solved notebooks are in the
-#   folder `solutions`, with the reasoning beside the code.
-# - **Predictions** ask for a guess before a measurement. Any honest number is right. You can only
-#   be surprised by what you have predicted.
-# - If something behaves oddly, restart the kernel and run all cells from the top. Cells that were
-#   run in another order are the commonest reason.
-#
-# ## 3. Is this machine ready?
-#
-# The first cell of every lesson chose a device and a seed. What else is here?
-
-# %% tags=["varies"]
-missing = [
-    name for name, version in machine.versions().items() if version == "missing"
-]
-plots.table(list(machine.versions().items()), header=["package", "version"])
-print("missing:", ", ".join(missing) or "nothing")
-threads = torch.get_num_threads()
-print(f"CPU cores: {machine.cores()}, used by PyTorch: {threads}")
-gpu = torch.cuda.is_available()
-print("GPU:", torch.cuda.get_device_name() if gpu else "none (not needed)")
-
-# %% [markdown]
-# How fast is it? Nearly all the time of a neural network goes into products of matrices. The
-# product of two $n \times n$ matrices has $n^2$ entries, each a sum of $n$ products: $n$
-# multiplications and about $n$ additions. That is about $2 n^3$ operations. We time products of
-# two $512 \times 512$ matrices, so $2 \cdot 512^3$ operations each.
-
-# %%
-print(f"operations in one product: {2 * 512**3:,}")
-
-# %% tags=["varies"]
-rate = machine.single_core_rate()
-rates = [
-    ["one CPU thread, 512 x 512", f"{rate:.0f}"],
-    ["all CPU threads in use, 512 x 512", f"{machine.matrix_rate('cpu'):.0f}"],
-]
-if gpu:
-    on_gpu = machine.matrix_rate("cuda", size=4096)
-    rates.append(["GPU, 4096 x 4096", f"{on_gpu:.0f}"])
-plots.table(rates, header=["matrix products", "billion operations a second"])
-
-# %% [markdown]
-# The course keeps the seconds that each lesson took on a reference machine, with the rate of that
-# machine. The ratio of the two rates gives an estimate for yours. It is a rough one: reading
-# data and drawing figures don't scale with matrix products, and a lesson uses all your cores,
-# while the reference used one.
-
-# %% tags=["varies"]
-try:
-    path = lab.data_path("timings.json")
-    timings = json.loads(path.read_text(encoding="utf-8"))
-except FileNotFoundError:
-    timings = {}
-estimates = machine.estimates(timings, rate)
-if estimates:
-    kept = timings["cpu"]
-    print(
-        f"reference: {kept['rate']:.0f} billion operations a second;"
-        f" here: {rate:.0f}"
-    )
-    rows = []
-    for lesson, seconds in estimates.items():
-        here = f"about {max(1, round(seconds))} s"
-        rows.append([lesson, f"{kept['notebooks'][lesson]:.0f} s", here])
-    header = ["lesson", "reference, one core", "here, one core"]
-    plots.table(rows, header=header)
-else:
-    print("No times are kept yet. `make timings` writes them.")
-
-# %% [markdown]
-# If "missing" names a package, install the course again as README says. A GPU isn't needed
-# anywhere. Where there is one, the lessons use it, and choose larger sizes (`profile gpu`).
-#
-# ## 4. The map of the course
-#
-# The arrows show the main path; what a lesson strictly needs stands in its first line. Read by
-# number, nothing is missing. In a hurry: 00, 01, 04, then 05 or 07.
+model = trained_easy_vqa(lab.device)
+picture = draw_shape("triangle", "teal")
+question = "what color is the shape?"
+print(question, "->", model.answer(picture, question))
 
 # %% tags=["figure"]
-LESSONS = {  # number: (column, row, title)
-    "00": (0, 4, "Start here"),
-    "01": (0, 3, "What a\npicture adds"),
-    "02": (1, 4, "Language\nmodels"),
-    "03": (1, 2, "Visual\nfeatures"),
-    "04": (1, 3, "h = Trans-\nformer(x, v)"),
-    "05": (2, 4, "L_vs and\nits collapse"),
-    "06": (2, 2, "Pretraining\non pairs"),
-    "07": (3, 3, "Answering\nquestions"),
-    "08": (3, 2, "Training well"),
-    "09": (3, 1, "Measuring\nhonestly"),
-    "10": (3, 0, "Efficient\ntuning"),
-    "11": (3, -1, "Fewer labels"),
-}
-ARROWS = [
-    ("00", "01"),
-    ("00", "02"),
-    ("01", "04"),
-    ("02", "04"),
-    ("03", "04"),
-    ("04", "05"),
-    ("04", "06"),
-    ("04", "07"),
-    ("06", "10"),
-    ("07", "08"),
-    ("08", "09"),
-    ("09", "10"),
-    ("10", "11"),
+there, shape = "is there a red shape?", "what shape is in the image?"
+corner = draw_shape("triangle", "teal", x=54, y=10)
+cases = [
+    ("a triangle", picture, question),
+    ("the same picture", picture, there),
+    ("moved to a corner", corner, shape),
 ]
-PARTS = (
-    "First steps",
-    "Two inputs, one\nTransformer",
-    "Learning\nwithout labels",
-    "Learning\nthe task",
-)
-WIDTH, HEIGHT, STEP = 2.0, 0.68, 2.7  # of a box; from column to column
-MIDDLE = {"ha": "center", "va": "center", "fontsize": 11}
-
-# %% tags=["figure"]
-figure, axis = plt.subplots(figsize=(9, 5.6))
-for number, (column, row, title) in LESSONS.items():
-    x, text = STEP * column, f"{number}  {title}"
-    corner = (x, row - HEIGHT / 2)
-    axis.add_patch(plt.Rectangle(corner, WIDTH, HEIGHT, facecolor="C0"))
-    axis.text(x + WIDTH / 2, row, text, color="white", **MIDDLE)
-for start, goal in ARROWS:
-    (c1, r1, _), (c2, r2, _) = LESSONS[start], LESSONS[goal]
-    if c1 == c2:  # down or up within a column
-        x, side = STEP * c1 + WIDTH / 2, HEIGHT / 2 if r1 < r2 else -HEIGHT / 2
-        tail, tip = (x, r1 + side), (x, r2 - side)
-    else:
-        tail, tip = (STEP * c1 + WIDTH, r1), (STEP * c2, r2)
-    arrow = {"arrowstyle": "->", "color": "grey"}
-    axis.annotate("", tip, tail, arrowprops=arrow)
-for column, part in enumerate(PARTS):
-    x = STEP * column + WIDTH / 2
-    axis.text(x, 4.85, part, weight="bold", **MIDDLE)
-LATER = (
-    "later: captions and locating, video, knowledge,\nwhy a model answers so,"
-    " serving, applications"
-)
-axis.text(0, -0.5, LATER, va="center", fontsize=11, color="grey")
-axis.set(xlim=(-0.1, 3 * STEP + WIDTH + 0.1), ylim=(-1.4, 5.25))
-axis.axis("off")
 plots.show(
-    figure,
+    widgets.cases_figure(cases, model.probabilities, model.answers),
     alt=(
-        "Map of lessons 00 to 12 in four columns. 00 leads to 01 and 02; 01, 02"
-        " and 03 lead to 04; 05, 06 and 07 follow 04; 08 to 11 follow 07, and"
-        " 10 also 06."
+        "A teal triangle: the model answers teal to what color is the shape,"
+        " and no to is there a red shape. Moved to a corner, it is still"
+        " called a triangle."
     ),
 )
 
 # %% [markdown]
-# What these lessons hold:
+# The number in brackets is the probability that the model gives to its answer.
 #
-# | lesson | the question that it answers |
-# |---|---|
-# | **00** Start here | is everything ready? |
-# | **01** What a picture adds | how much of "visual question answering" needs the picture? |
-# | **02** Language models and the Transformer | how does a machine learn a language from text alone? |
-# | **03** Visual features | how do pixels become features, and what does a network for photographs know? |
-# | **04** The joint representation | how does one Transformer read words and a picture together? |
-# | **05** L_vs: consistency, and how it collapses | can a model learn to see without labels, and when does its loss mislead? |
-# | **06** Pretraining on pairs | what do pictures with texts teach, and how many labels does it save? |
-# | **07** Visual question answering | how does such a model learn to answer, and does it look? |
-# | **08** Training well | which of the many settings of a training matter, and how is it kept safe? |
-# | **09** Measuring honestly | what can an accuracy bear, and what happens on other data? |
-# | **10** Parameter-efficient tuning | how few weights make a pretrained model do a new task? |
-# | **11** Fewer labels, moving data | what can be done with few labels, and when the data change? |
+# Now you: choose a shape and a colour, move it, make it tiny, write your own question. The controls
+# work in JupyterLab and in Colab. On a page without them, go on with the figures.
+
+
+# %% tags=["varies"]
+def ask(picture, question):
+    return model.probabilities(picture, question), None
+
+
+widgets.compose_and_ask(
+    draw_shape,
+    ask,
+    model.answers,
+    choices={
+        "shape": SHAPES,
+        "colour": (*COLOURS, "purple"),
+        "upside_down": (False, True),
+        "covered": (False, True),
+    },
+    sliders={"size": (4, 60, 28), "x": (0, 63, 32), "y": (0, 63, 32)},
+    question=question,
+    questions=(question, shape, there, "is there a purple shape?"),
+)
+
+# %% [markdown]
+# The model knows these eight colours, three shapes, and "yes" and "no": 13 answers. So what will it
+# say about something else? **Guess before you run the next cell:**
 #
-# Where a lesson needs something from one that follows later, it says so and brings what it needs.
+# 1. The circle is *purple*. What color is the shape?
+# 2. The same picture. Is there a purple shape?
+# 3. A triangle stands upside down. What shape is in the image?
+# 4. The picture is covered, so only background is left. What color is the shape?
+
+# %% tags=["figure", "result"]
+purple = draw_shape("circle", "purple")
+cases = [
+    ("1. purple", purple, question),
+    ("2. the same picture", purple, "is there a purple shape?"),
+    ("3. upside down", draw_shape("triangle", "teal", upside_down=True), shape),
+    ("4. covered", draw_shape("circle", "red", covered=True), question),
+]
+plots.show(
+    widgets.cases_figure(cases, model.probabilities, model.answers, columns=2),
+    alt=(
+        "Four cases. A purple circle is called brown, and the question for a"
+        " purple shape is answered no. A triangle upside down is called a"
+        " rectangle. A covered picture is called gray. The model is sure each"
+        " time."
+    ),
+)
+
+# %% [markdown]
+# All four answers are wrong, and the model is sure of each. "Purple" is none of its answers, and in
+# a question it is a word that training never used. All triangles of its training stood upright. And
+# no answer says "I can't see anything". **A model can be sure and wrong**, above all where its input
+# is not like its training.
 #
-# ## 5. Notation
+# ## 2. Exchange the pictures · core
 #
-# A **token** is a word or a piece of one; its *id* is its number in a list of all tokens. The model
-# keeps a vector for each id. A **patch** is one square of the picture, and becomes a vector too. A
-# **Transformer** is a network that reads a row of vectors and gives back a row of as many; here the
-# words' vectors stand first, then the patches':
+# A few pictures prove little. The model comes with a test: questions about 1,000 pictures that it
+# has never seen. The set is called [easy-VQA](https://github.com/vzhou842/easy-VQA). VQA is short
+# for *visual question answering*.
+
+# %%
+test = load_easy_vqa("test", model.tokenizer, model.answers)
+own = evaluate(model.network, test)
+print(f"{len(test.images):,} pictures, {len(test):,} questions")
+print(f"right: {100 * own.accuracy:.1f} %")
+
+# %% [markdown]
+# A perfect score. Does the model *look*, then? Here is a simple test: keep all questions and the
+# expected answers, but show each question another picture of the set.
 #
-# $$\underbrace{\text{what}\;\;\text{colour}\;\;\text{is}\;\;\text{the}\;\;\text{cross}\;\;\text{?}}_{\text{words, from } x}
-#   \;\;\underbrace{\text{patch}_1\;\;\text{patch}_2\;\cdots\;\;\text{patch}_{16}}_{\text{picture, } v}
-#   \;\;\xrightarrow{\;\text{Transformer}\;}\;\; h .$$
-#
-# Five letters are enough to begin with. They mean the same in every lesson, in formulas and in
-# code.
-#
-# | symbol | in code | what it is |
-# |---|---|---|
-# | $x$ | `x` (batch, words) | a question or sentence, as a row of token ids |
-# | $v$ | `v` (batch, patches, dim) | visual features: one vector for each part of a picture |
-# | $h$ | `h` (batch, positions, dim) | joint representation $h = \mathrm{Transformer}(x, v)$: words, then patches |
-# | $y$ | `y` (batch,) | the right answer, as an id |
-# | $\theta$ | `model.parameters()` | all weights of the model $M_\theta$ |
-#
-# Two more things are fixed. A **shape** is written in brackets after each tensor line, as in `#
-# (batch, dim)`. And a **mask** is True where there is something to read, False where a short text
-# was only filled up. (Some libraries mean the opposite. Lesson 05 shows what happens then.)
-#
-# The symbols of later lessons, to look up when they come: $\ell$ is the loss of one example, and
-# $\mathcal{L}(\theta)$ its mean over the training data (the *empirical risk*), smallest at the
-# weights $\theta^*$. $v'$ is $v$ after a small random change of the picture, and $\mathcal{L}_{vs}
-# = \lVert \mathrm{Transformer}(x, v) - \mathrm{Transformer}(x, v') \rVert^2$ is lesson 06's loss.
-# $D_v$ are pictures without text, $D_t$ text without pictures, and $D_s$ pairs of both.
-#
-# > **Exercise 00.1 · predict a shape** · difficulty 1 of 3 · 3 minutes
+# > **Exercise 00.1 · predict a number** · core · difficulty 1 of 3 · 2 minutes
 # >
-# > A batch has 32 questions of 9 tokens each, and one picture for each question. Each picture has
-# > 16 patches, and every vector has 64 numbers. What is the shape of $h$? Write three numbers in
-# > brackets.
+# > How many per cent of its answers will still be right? Write a number, run the cell, then the
+# > next one. Any honest guess is fine.
+
+# %%
+my_guess = None
+### BEGIN SOLUTION
+my_guess = 10.0  # a guess: there are 13 answers, so most would change
+### END SOLUTION
+
+# %%
+my_guess = check("00.1", my_guess)
+
+# %% tags=["result"]
+exchanged = evaluate(model.network, test.shuffle_images(seed=0))
+sheet = draw_shape("circle", "red", covered=True)  # (3, 64, 64)
+hidden = replace(test, images=sheet.expand_as(test.images))
+covered = evaluate(model.network, hidden)
+rows = [
+    ["its own picture", f"{100 * own.accuracy:.1f} %"],
+    ["another picture", f"{100 * exchanged.accuracy:.1f} %"],
+    ["a covered picture", f"{100 * covered.accuracy:.1f} %"],
+]
+plots.table(rows, header=["each question is asked about", "right"])
+print(f"your guess for another picture: {my_guess:.0f} %")
+
+# %% tags=["result"]
+lab.claim(
+    "with another picture the model loses more than 30 points",
+    own.accuracy - exchanged.accuracy > 0.3,
+)
+
+# %% [markdown]
+# With another picture, 58.5 % are still right. The score falls, so the model uses the picture. But
+# why is more than half still right?
+#
+# Most questions are like "is there a red shape?". With eight colours the answer is mostly "no",
+# whatever the picture shows. So the words alone give much away. Even with every picture covered, the
+# model is right in 64.7 % of the cases.
+#
+# How far can one get without looking at all? Lesson 01 measures that. It is the first thing to know
+# before any model is called good.
+#
+# ## 3. How does it do that? · core
+
+# %% tags=["figure"]
+diagrams.flow(
+    {
+        "picture": (0, 0, "picture"),
+        "question": (0, 1, "question"),
+        "v": (1, 0, "v: 16 patches"),
+        "x": (1, 1, "x: token ids"),
+        "transformer": (2, 0.5, "Transformer"),
+        "answer": (3, 0.5, "13 scores"),
+    },
+    [
+        ("picture", "v", "(3, 64, 64)"),
+        ("question", "x", "6 tokens"),
+        ("v", "transformer", "(16, 64)"),
+        ("x", "transformer", "(6, 64)"),
+        ("transformer", "answer", "h: (22, 64)"),
+    ],
+    alt=(
+        "A picture becomes v, 16 patches of 64 numbers. A question becomes x,"
+        " 6 tokens of 64 numbers. The Transformer reads both and gives h, 22"
+        " vectors of 64 numbers, from which 13 scores are made."
+    ),
+)
+
+# %% [markdown]
+# Read the drawing from the left.
+#
+# - **v**: the picture is divided into 4 x 4 squares, the *patches*. Each becomes a *vector*, here a
+#   list of 64 numbers.
+# - **x**: the question is split into *tokens*, here words. Each token is replaced by its number in a
+#   list of known words, its *id*. Every id has a vector of its own, also of 64 numbers.
+# - The **Transformer** reads all these vectors together. It returns one new vector for each vector
+#   that it reads. Into each new one it has mixed what matters from all others: the vector of
+#   "color" can now hold what the patches show.
+# - **h**: these new vectors, words first, then patches.
+#
+# Each of the 13 answers gets a score, computed from the first vector of h. The highest score wins.
+
+# %%
+x, mask = encode(model.tokenizer, [question])  # (1, words) each
+x, mask = x.to(lab.device), mask.to(lab.device)
+image = picture[None].to(lab.device) / 255  # (1, 3, height, width)
+with torch.no_grad():
+    v = model.network.stem(image)  # (1, patches, 64)
+    h = model.network.encoder(x, v, mask)  # (1, words + patches, 64)
+    scores = model.network.head(h)  # (1, answers)
+print("tokens:", model.tokenizer.encode(question).tokens)
+print("x:", x.tolist())
+for name, tensor in {"v": v, "h": h, "scores": scores}.items():
+    print(f"{name}: shape {tuple(tensor.shape)}")
+
+# %% [markdown]
+# The token `[CLS]` is put in front of every question. Its vector in h is the one that the answer is
+# read from. The first dimension, here 1, is the *batch*: how many questions are read at once.
+#
+# > **Exercise 00.2 · predict a shape** · core · difficulty 1 of 3 · 3 minutes
+# >
+# > A batch has 32 questions of 9 tokens each, `[CLS]` included. Each question has a picture of 16
+# > patches. Every vector has 64 numbers. What is the shape of h? Write three numbers in brackets.
 
 # %%
 shape_of_h = None
 ### BEGIN SOLUTION
-# 9 words, then 16 patches, in one row of positions
+# 9 words, then 16 patches, in one sequence
 shape_of_h = (32, 9 + 16, 64)
 ### END SOLUTION
 
 # %%
-shape_of_h = check("00.1", shape_of_h)
+shape_of_h = check("00.2", shape_of_h)
 
 # %% [markdown]
-# ## 6. Your first function, and a wrong answer on purpose
+# Nobody told the model what "teal" looks like. All its calculations use numbers called *weights*.
+# They were random at first. Then the model saw questions with their right answers, again and again,
+# and after each few of them every weight was changed a little, so that the right answers got higher
+# scores. That is **training**. In lesson 08 you do it.
+#
+# ## 4. How would we know that it looks? · core
+#
+# The exchange of pictures tells whether a model looks. But it is easy to get wrong. So here you
+# write it yourself.
+#
+# > **Exercise 00.3 · write it** · core · difficulty 1 of 3 · 5 minutes
+# >
+# > `image_index` says for each question which picture it is about: a tensor of whole numbers, such
+# > as `[0, 0, 0, 1, 1, 2]`. There are `pictures` pictures, numbered from 0. Return a new tensor that
+# > gives each question the *next* picture, and the first one after the last.
+#
+# A first idea: move the whole list by one place. The check tells what is wrong with it.
+
+
+# %%
+def first_idea(image_index, pictures):
+    return image_index.roll(1)  # the last entry comes first
+
+
+attempt = "00.3"
+_ = check(attempt, first_idea)
+
+# %% [markdown]
+# That is how a check answers: what it saw, and the reason where it can tell. It then returns the
+# course's own solution, so every notebook runs to its end, whatever you have solved. To try again,
+# change your cell, run it, and run the check.
+#
+# If you are stuck, ask for a hint. A second call gives a second one. Solved notebooks are in the
+# folder `solutions`.
+
+# %%
+hint("00.3")
+
+
+# %%
+def exchange(image_index, pictures):
+    """The next picture for each question, (questions,) whole numbers."""
+    ### BEGIN SOLUTION
+    # % is the remainder of a division: the last picture + 1 becomes 0
+    return (image_index + 1) % pictures
+    ### END SOLUTION
+
+
+# %%
+exchange = check("00.3", exchange)
+
+# %% [markdown]
+# Now both versions as tests of our model.
+
+# %%
+rows = []
+for name, change in {"first idea": first_idea, "exchange": exchange}.items():
+    index = change(test.image_index, len(test.images))  # (questions,)
+    kept = (index == test.image_index).double().mean().item()
+    right = evaluate(model.network, replace(test, image_index=index)).accuracy
+    rows.append([name, f"{100 * kept:.1f} %", f"{100 * right:.1f} %"])
+plots.table(rows, header=["test", "kept their own picture", "right"])
+
+# %% [markdown]
+# By the first idea, the model would seem hardly to look: 92.8 % right "with other pictures". In
+# truth 89.7 % of the questions kept their own. There was no error message.
+#
+# A test can be wrong like a model can. In this course you check both.
+#
+# What the exchange tells: if the score stays the same, the model doesn't use the picture. If it
+# falls, it does. What in the picture it uses, the test does not tell.
+#
+# ## 5. How the course works · core
+#
+# - Sections and exercises are **core** or **extra**. Extra ones may be skipped; no core part needs
+#   them.
+# - **Predictions** come before measurements. You can only be surprised if you have guessed.
+# - "**Claim holds**" in an output means that a statement was tested right there. If it were false,
+#   the notebook would stop.
+# - Outputs that you see before you run a cell are reference outputs, made on a CPU. Your last digits
+#   may differ, because computers round.
+# - If something behaves oddly, restart the kernel and run all cells from the top.
+#
+# ### What `±` means
+#
+# Much in training is random, and so was our exchange: each order of the pictures gives another
+# score. Five orders, on a part of the test:
+
+# %%
+part = test.select(test.image_index < 200)
+runs = []
+for seed in range(5):
+    result = evaluate(model.network, part.shuffle_images(seed))
+    runs.append(100 * result.accuracy)
+print("five runs:", *[f"{run:.1f}" for run in runs])
+print("in short: ", lab.mean_spread(runs, "%"))
+
+# %% [markdown]
+# The number after `±` is the **standard deviation** of the runs: how far a run typically is from the
+# mean. A *seed* is the number that randomness starts from. If two models differ by no more than such
+# a spread, nobody can tell which is better.
+#
+# ### Where your progress is kept
+#
+# A solved exercise is noted in a small file in your home folder. It stays on your machine.
+
+# %% tags=["varies"]
+progress(["00"])
+file = lab.progress_file()
+print("kept in", str(file).replace(str(file.home()), "~"))
+
+# %% [markdown]
+# ## 6. The map of the course · core
+#
+# An arrow means "needs". If you read the lessons in order, nothing is missing. In a hurry, go from
+# 01 to 05 and 08.
+
+# %% tags=["figure"]
+LESSONS = {  # number: (column, row, title)
+    "00": (0, 0, "00 Start here"),
+    "01": (1, 0, "01 What a\npicture adds"),
+    "02": (0, 1, "02 Attention"),
+    "03": (0, 2, "03 Language\nmodels"),
+    "04": (0, 3, "04 Visual\nfeatures"),
+    "05": (1, 1, "05 Words and\npicture together"),
+    "06": (2, 1, "06 Learning\nwithout labels"),
+    "07": (0, 4, "07 Pretraining\non pairs"),
+    "08": (1, 2, "08 Answering\nquestions"),
+    "09": (1, 5, "09 Training well"),
+    "10": (2, 2, "10 Measuring\nhonestly"),
+    "11": (2, 4, "11 Tuning few\nweights"),
+    "12": (2, 5, "12 Fewer labels"),
+}
+ARROWS = [
+    ("00", "01"),
+    ("01", "02"),
+    ("02", "03"),
+    ("03", "04"),
+    ("01", "05"),
+    ("05", "06"),
+    ("04", "07"),
+    ("05", "07"),
+    ("05", "08"),
+    ("07", "09"),
+    ("08", "09"),
+    ("08", "10"),
+    ("07", "11"),
+    ("08", "11"),
+    ("10", "12"),
+    ("11", "12"),
+]
+diagrams.flow(
+    LESSONS,
+    [(start, goal, "") for start, goal in ARROWS],
+    alt="Map of lessons 00 to 12: "
+    + ", ".join(f"{goal} needs {start}" for start, goal in ARROWS),
+)
+
+# %% [markdown]
+# | lesson | the question that it answers |
+# |---|---|
+# | **00** Start here | does a model that answers also look? |
+# | **01** What a picture adds | how many questions can be answered without the picture? |
+# | **02** Attention and the Transformer | how does each word read all the others? |
+# | **03** Language models | how does a machine learn a language from text alone? |
+# | **04** Visual features | how do pixels become vectors? |
+# | **05** The joint representation | how does one Transformer read words and a picture? |
+# | **06** Consistency, and how it collapses | can a model learn to see without labels? |
+# | **07** Pretraining on pairs | what do pictures with texts teach? |
+# | **08** Visual question answering | how is a model trained to answer? |
+# | **09** Training well | which settings of a training matter? |
+# | **10** Measuring honestly | how much does an accuracy prove? |
+# | **11** Parameter-efficient tuning | how few weights make a model do a new task? |
+# | **12** Fewer labels, moving data | what if labels are few, or the data change? |
+#
+# Lessons 13 to 25 will follow: writing captions, a real language model that learns to see, video,
+# drawing, explaining and serving a model, applications.
+#
+# ## 7. Accuracy in batches · extra
 #
 # Models are evaluated in batches, because the data don't fit into memory at once. The last batch is
 # often smaller than the others.
 #
-# > **Exercise 00.2 · write it** · difficulty 1 of 3 · 5 minutes
+# > **Exercise 00.4 · write it** · extra · difficulty 1 of 3 · 5 minutes
 # >
-# > Write the **accuracy**: the share of questions that were answered right. `batches` is a list of
-# > pairs `(predictions, y)`, two tensors of answer ids of shape (batch,). Batches may differ in
-# > size.
-#
-# A first idea: take the accuracy of each batch, and average. Here is what the check says to it.
-
-
-# %%
-def first_idea(batches):
-    """The mean of the accuracies of the batches."""
-    shares = [
-        (predictions == y).double().mean().item() for predictions, y in batches
-    ]
-    return sum(shares) / len(shares)
-
-
-attempt = "00.2"
-_ = check(attempt, first_idea)
-
-# %% [markdown]
-# Feedback says what was compared, what came out, and where it can tell, why that is wrong. It
-# doesn't show the right value. (To a right answer it says "Exercise 00.2: right.") Stuck? Ask for a hint, and once more for a second one.
-
-# %%
-hint("00.2")
-hint("00.2")
-
-# %% [markdown]
-# Now write it so that each question counts once.
+# > Write the **accuracy**: the share of questions that were answered correctly. `batches` is a list
+# > of pairs `(predictions, y)`, two tensors of answer ids of shape (batch,). `y` holds the right
+# > answers. Batches may differ in size.
 
 
 # %%
@@ -353,155 +455,66 @@ def accuracy(batches):
 
 
 # %%
-accuracy = check("00.2", accuracy)
+accuracy = check("00.4", accuracy)
+
+# %% [markdown]
+# What goes wrong if you average the accuracies of the batches instead? Here is one mistake in 101
+# questions, and it is in the last batch, which holds a single question.
 
 # %%
 y = torch.zeros(101, dtype=torch.long)  # (101,) the right answers
-predictions = y.clone()
-predictions[100] = 1  # one mistake, in the last batch
-# sizes 100 and 1
+predictions = y.clone()  # (101,)
+predictions[100] = 1
 batches = [(predictions[:100], y[:100]), (predictions[100:], y[100:])]
-print(f"one mistake in 101 questions: {100 * accuracy(batches):.1f} % right")
-print(f"the mean over the two batches says {100 * first_idea(batches):.1f} %")
+averaged = sum(accuracy([batch]) for batch in batches) / len(batches)
+print(f"over all questions: {100 * accuracy(batches):.1f} % right")
+print(f"mean of the batches: {100 * averaged:.1f} %")
 
 # %% [markdown]
-# One wrong answer in a hundred, or every second one? Averaging over batches is common, because
-# nobody notices it as long as the batches are equally large.
+# One wrong answer in a hundred, or one in two? The mistake is easy to overlook: as long as all
+# batches are equally large, both numbers agree.
 #
-# ### Where your progress is kept
+# ## 8. Is this machine ready? · extra
 #
-# A solved exercise is noted in a small file in your home folder, so it is still known when you come
-# back. It stays on your machine.
+# All lessons run on a CPU. With a GPU they choose larger sizes, by the same code. If a package is
+# missing below, install the course again as its README says.
 
 # %% tags=["varies"]
-progress()
-file = lab.progress_file()
-print("kept in", str(file).replace(str(file.home()), "~"))
+versions = machine.versions()
+missing = [name for name, version in versions.items() if version == "missing"]
+print("missing packages:", ", ".join(missing) or "none")
+print("CPU cores:", machine.cores(), " device:", lab.device)
 
 # %% [markdown]
-# ## 7. Training, and what `±` means
+# ## 9. What you know now · core
 #
-# **Training** changes a model's weights in small steps. The *loss* says how wrong the model is on
-# a *batch* of examples. Its *gradient* says for each weight which way the loss grows, and an
-# *optimiser* (SGD, Adam) moves the weight a little the other way, by a step whose size the
-# *learning rate* sets. One *pass*, or epoch, is once through all training examples. *Validation*
-# examples are kept out of training, to choose when to stop; *test* examples only to report.
-#
-# Training begins with random weights and takes the data in random order. Another **seed**, the
-# number that all this randomness starts from, gives another model and another accuracy. So a number
-# from a single run says little, and the lessons print `a ± b`. `b` is the **standard deviation**
-# over five runs with different seeds, whose results are $a_1$ to $a_5$ with the mean $\bar a$:
-#
-# $$b = \sqrt{\frac{1}{5 - 1} \sum_{i=1}^{5} (a_i - \bar a)^2} .$$
-#
-# - Usually the lesson makes one run, the others are kept with the course, and `a` is this run's
-#   result.
-# - Where a lesson makes all the runs itself, as below, `a` is their mean. Where it made another
-#   number of runs, it says so.
-#
-# Here is the smallest "training" that there is: a model that guesses yes or no with a coin, tested
-# on 1,000 questions, with five seeds.
-
-
-# %%
-def coin_accuracy(seed, questions=1000):
-    """Accuracy in per cent of guesses with a coin."""
-    generator = torch.Generator().manual_seed(seed)
-    # (questions,) each
-    guesses = torch.randint(0, 2, (questions,), generator=generator)
-    truth = torch.randint(0, 2, (questions,), generator=generator)
-    return 100 * accuracy([(guesses, truth)])
-
-
-runs = [coin_accuracy(seed) for seed in range(5)]
-print("five runs:", *[f"{run:.1f}" for run in runs])
-print("in short: ", lab.mean_spread(runs, "%"))
-
-# %% [markdown]
-# For the coin we can know $b$ beforehand. Each answer is right with probability $p$, independently
-# of the others, so the share of right ones among $n$ questions has the standard deviation
-# $\sqrt{p(1-p)/n}$.
-
-# %%
-print(f"expected spread: {100 * (0.5 * 0.5 / 1000) ** 0.5:.1f} %")
-
-# %% [markdown]
-# Both are right: five runs give $b$ only roughly, to about a third ($1/\sqrt{2(5-1)}$). Read it
-# as an order of magnitude. (A spread smaller than the last printed digit is shown as one of that
-# digit, so it is never 0.)
-#
-# For trained models there is no such formula. Their five runs share the test questions and most of
-# their answers, so $b$ may be far smaller, or larger. And $b$ doesn't include the luck of *which
-# questions* are in the test; the formula for the coin does. Lesson 10 takes the two apart.
-#
-# Two coins differ by a number whose standard deviation is $\sqrt 2$ times that of one. So on 1,000
-# questions they may well differ by three points, and neither is better. A difference between two
-# models that is about as large as the spread says nothing. One that is several times as large does.
-#
-# Whatever a sentence asserts about a result is checked where it stands, by a **claim**. A claim
-# that doesn't hold stops the notebook, so a text can't go on asserting what its own output denies.
-
-# %%
-mean = sum(runs) / len(runs)
-lab.claim(
-    "a coin is right on about half of the yes/no questions", abs(mean - 50) < 2
-)
-
-# %%
-try:
-    lab.claim("a coin is right on 60 % of them", abs(mean - 60) < 2)
-except AssertionError as error:
-    print(error)
-
-# %% [markdown]
-# ### Your last digits will differ
-#
-# Computers round after each operation, so the order of a sum matters. The same three numbers,
-# added in two orders:
-
-# %%
-a, b, c = torch.tensor([1e8, 1.0, -1e8])  # float32, about seven digits each
-print("(a + b) + c =", ((a + b) + c).item())
-print("(a + c) + b =", ((a + c) + b).item())
-
-# %% [markdown]
-# Another processor adds in another order. In a long training run such differences grow. Expect the
-# same picture and the same claims, and other last digits. Outputs that have to differ, such as
-# times, are never compared.
-#
-# On one machine, with the same software and number of threads, the same seed gives the same numbers
-# on the CPU. (Some GPU operations add in an order that changes from run to run.)
-
-# %%
-torch.manual_seed(lab.seed)
-first = torch.rand(3)  # (3,)
-torch.manual_seed(lab.seed)
-second = torch.rand(3)  # (3,)
-lab.claim(
-    "the same seed gives the same random numbers", torch.equal(first, second)
-)
-
-# %% [markdown]
-# ## 8. On a GPU
-#
-# With a GPU, the first cell of each lesson prints `device cuda, profile gpu`. Models and numbers
-# of steps become larger, and sums are taken in yet another order. Nothing else changes: the same
-# code runs. With the environment variable `COURSE_PROFILE=cpu` the sizes stay those of the
-# reference. GPU times of this lesson were not measured.
-#
-# ## 9. What you know now
-#
-# - Check, hint, solution: an exercise answers at once, and says why.
-# - Accuracy is summed over questions and divided once.
-# - `a ± b` is a run and the spread over five seeds; a claim is a sentence that was tested here.
-# - Words are $x$, pictures are $v$, and $h$ holds words, then patches.
+# - A model that answers perfectly may still be sure and wrong about a new kind of picture.
+# - Exchange the pictures: a score that stays says that the model doesn't look.
+# - Some of a score needs no picture at all.
+# - A picture becomes patches v, a question becomes tokens x, a Transformer mixes them to h.
 
 # %%
 quiz(
     [
         (
-            "You skip an exercise. What happens to the rest of the notebook?",
-            "It runs on with the course's own solution.",
+            "A model keeps its accuracy with exchanged pictures. What follows?",
+            "It doesn't use the pictures.",
+        ),
+        (
+            "Why did 58.5 % of the answers stay right with other pictures?",
+            "Most questions have the same answer for most pictures: 'is there"
+            " a red shape?' is mostly 'no'.",
+        ),
+        (
+            "The model calls a purple circle brown, with a probability near"
+            " 100 %. Why doesn't it say purple?",
+            "It can only choose among its 13 answers. How sure it is says"
+            " nothing about what it has never seen.",
+        ),
+        (
+            "A question has 7 tokens and a picture 16 patches. How many"
+            " vectors does h hold?",
+            "23: one for each token and each patch.",
         ),
         (
             "Two models reach 84.2 ± 0.6 % and 84.5 ± 0.7 %. Which one is"
@@ -509,24 +522,8 @@ quiz(
             "Nobody can tell from this: the difference is smaller than either"
             " spread.",
         ),
-        (
-            "A text has 7 tokens and a picture 16 patches. How many positions"
-            " has h?",
-            "23: words and patches stand in one row.",
-        ),
-        (
-            "Your output says 67.04 where the reference says 67.03. Is"
-            " something wrong?",
-            "No. Sums in another order round differently.",
-        ),
-        (
-            "Three batches of 50, 50 and 2 questions have accuracies 0.9, 0.9"
-            " and 0.5. The accuracy?",
-            "(45 + 45 + 1) / 102, about 0.892. The mean of the three, 0.767,"
-            " gives two questions the weight of fifty.",
-        ),
     ]
 )
 
 # %% [markdown]
-# **Next:** lesson 01 asks what a picture adds to a question, and how far a model gets without eyes.
+# **Next:** lesson 01 asks how far a model gets without eyes.

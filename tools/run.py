@@ -166,7 +166,7 @@ def timings(sources: list[Path]) -> bool:
             print(f"    {seconds:6.1f} s  {line[:80]}")
         known = json.loads(TIMINGS.read_text(encoding="utf-8")) if TIMINGS.exists() else {}
         notebooks = known.get("cpu", {}).get("notebooks", {}) | {source.name[:2]: round(total, 1)}
-        rate = round(single_core_rate(), 1)  # lesson 00 scales the times by it
+        rate = round(single_core_rate(), 1)  # of the machine that the times come from
         update(TIMINGS, {"cpu": {"machine": processor(), "notebooks": notebooks, "rate": rate}})
     return True
 

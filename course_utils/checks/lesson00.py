@@ -1,10 +1,10 @@
-"""Lesson 00: how the course works."""
+"""Lesson 00: a model that sees, and how the course works."""
 
 import torch
 
-from course_utils.checks.feedback import Exercise, Feedback, call, compare, kind, number
+from course_utils.checks.feedback import Exercise, Feedback, call, compare, kind, number, prediction
 
-# 00.1 shape of the joint representation
+# 00.2 shape of the joint representation
 
 
 def _test_shape(value):
@@ -14,21 +14,94 @@ def _test_shape(value):
         raise Feedback(f"expected three numbers in brackets, such as (1, 2, 3), got {kind(value)}.")
     value = tuple(value)
     if len(value) != 3:
-        raise Feedback(f"expected three numbers, one a dimension, got {len(value)}.")
+        raise Feedback(f"expected three numbers, one per dimension, got {len(value)}.")
     batch, positions, dim = value
     if batch != 32:
         raise Feedback("the first dimension is the batch: one row for each of the 32 questions.")
     if dim != 64:
-        raise Feedback("the last dimension is dim, the length of each vector.")
+        raise Feedback("the last dimension is the length of each vector.")
     if positions == 9 * 16:
-        raise Feedback("positions: the patches stand behind the words, they are not multiplied.")
+        raise Feedback("positions: the patches come after the words, they are not multiplied.")
     if positions in (9, 16):
         raise Feedback("positions: words and patches are both read, so both count.")
     if positions != 9 + 16:
-        raise Feedback(f"positions: {positions} is not it. There are words, then patches.")
+        raise Feedback(f"positions: {positions} is not right. There are words, then patches.")
 
 
-# 00.2 accuracy over batches of different sizes
+# 00.3 the exchange of pictures
+
+
+def exchange(image_index, pictures):
+    """The next picture for each question, the first one after the last: (questions,) int64."""
+    return (image_index + 1) % pictures
+
+
+def _test_exchange(function):
+    for own, pictures in (
+        (torch.tensor([0, 0, 0, 1, 1, 2, 3, 3]), 4),  # in order, as in easy-VQA
+        (torch.tensor([2, 0, 0, 3, 1, 2]), 4),  # in another order
+        (torch.tensor([1, 0, 1]), 6),  # nothing is asked about the last four
+        (torch.tensor([5, 5, 4]), 6),
+    ):
+        got = call(function, own, pictures)
+        if not isinstance(got, torch.Tensor):
+            raise Feedback(f"expected a tensor of picture numbers, got {kind(got)}.")
+        if got.is_floating_point() or got.dtype == torch.bool:
+            raise Feedback("expected whole numbers, one picture number for each question.")
+        if got.shape != own.shape:
+            raise Feedback(
+                f"expected one picture number for each question, shape {tuple(own.shape)}, got "
+                f"shape {tuple(got.shape)}."
+            )
+        if got.min() < 0 or got.max() >= pictures:
+            raise Feedback(
+                f"with {pictures} pictures the numbers go from 0 to {pictures - 1}, got "
+                f"{int(got.min())} to {int(got.max())}."
+            )
+        kept = int((got == own).sum())
+        if kept:
+            raise Feedback(f"{kept} of {len(own)} questions still have their own picture.")
+        compare(got, exchange(own, pictures), "the picture of each question")
+
+
+def _questions_forward(image_index, pictures):
+    return image_index.roll(1)
+
+
+def _questions_back(image_index, pictures):
+    return image_index.roll(-1)
+
+
+def _backwards(image_index, pictures):
+    return image_index.flip(0)
+
+
+def _no_wrap(image_index, pictures):
+    return image_index + 1
+
+
+def _stops(image_index, pictures):
+    return (image_index + 1).clamp(max=pictures - 1)
+
+
+def _before(image_index, pictures):
+    return (image_index - 1) % pictures
+
+
+def _largest(image_index, pictures):
+    return (image_index + 1) % (image_index.max() + 1)
+
+
+def _by_place(image_index, pictures):
+    return torch.arange(len(image_index)) % pictures
+
+
+SEVERAL = (
+    "That moves the list of questions. Several questions in a row are about one picture, so "
+    "most of them get the picture that they already have."
+)
+
+# 00.4 accuracy over batches of different sizes
 
 
 def accuracy(batches):
@@ -72,18 +145,57 @@ def _per_batch(batches):
 
 EXERCISES = {
     "00.1": Exercise(
+        "Right with other pictures",
+        2,
+        1,
+        10.0,
+        prediction(0, 100, "%"),
+        (
+            "If the model answered from the picture alone, how often would another picture happen "
+            "to give the same answer?",
+            "Think of one question, such as 'is there a red shape?'. How many of all pictures "
+            "give it the same answer as its own?",
+        ),
+    ),
+    "00.2": Exercise(
         "The shape of h",
         3,
         1,
         (32, 25, 64),
         _test_shape,
         (
-            "h has a vector of length dim for every position, and positions are words then "
-            "patches.",
-            "Nine words and sixteen patches stand in one row: how many positions is that?",
+            "h has one vector for every position, and positions are words, then patches.",
+            "Nine words and sixteen patches are one sequence: how many positions is that?",
         ),
     ),
-    "00.2": Exercise(
+    "00.3": Exercise(
+        "Exchange the pictures",
+        5,
+        1,
+        exchange,
+        _test_exchange,
+        (
+            "Don't move entries of the list. Change each number: which picture comes after "
+            "number 4?",
+            "`image_index + 1` is right for every picture but the last. The operator `%` gives "
+            "the remainder of a division: what is 4 % 4?",
+        ),
+        mistakes=(
+            (_questions_forward, SEVERAL),
+            (_questions_back, SEVERAL),
+            (_backwards, "That reverses the list of questions. Change the numbers instead."),
+            (_no_wrap, "After the last picture comes the first, number 0."),
+            (_stops, "The last picture is followed by the first, not by itself."),
+            (_before, "That is the picture before. Take the one after."),
+            (
+                _largest,
+                "The last picture may have no question, so take `pictures`, not the largest "
+                "number in `image_index`.",
+            ),
+            (_by_place, "That counts questions. Which picture does each one have now?"),
+        ),
+    ),
+    "00.4": Exercise(
         "Accuracy over batches",
         5,
         1,
@@ -91,8 +203,8 @@ EXERCISES = {
         _test_accuracy,
         (
             "The last batch is often smaller. Should its questions count more than the others?",
-            "Add up the right answers of all batches, add up the sizes of all batches, and divide "
-            "once, at the end.",
+            "Count over all batches first: right answers, and questions. What do you do with the "
+            "two numbers?",
         ),
         mistakes=(
             (

@@ -11,14 +11,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageColor, ImageDraw, UnidentifiedImageError
 from tokenizers import Tokenizer
+from torch import Tensor
 
 from course_utils.datasets.batch import VQAData
 from course_utils.datasets.text import encode, word_tokenizer
 
 FAMILIES = ("yes/no", "colour", "shape")
 SHAPES = ("circle", "rectangle", "triangle")
+COLOURS = {
+    "red": (255, 0, 0),
+    "green": (0, 255, 0),
+    "blue": (0, 0, 255),
+    "black": (0, 0, 0),
+    "gray": (128, 128, 128),
+    "teal": (0, 128, 128),
+    "brown": (165, 42, 42),
+    "yellow": (255, 255, 0),
+}
+BACKGROUND = (240, 240, 240)  # theirs are alike: each channel is from 230 to 255
 
 
 def easy_vqa_folder() -> Path:
@@ -118,3 +130,61 @@ def load_easy_vqa(
         families=FAMILIES,
         tokenizer=tokenizer,
     )
+
+
+def easy_vqa_words(folder: Path | None = None) -> tuple[Tokenizer, tuple[str, ...]]:
+    """Tokenizer and answers of the training split, as `load_easy_vqa` makes them, without its
+    4,000 pictures.
+
+    Raises:
+        FileNotFoundError: the data are missing.
+        ValueError: the questions can't be read.
+    """
+    rows = _read_questions((folder or easy_vqa_folder()) / "train" / "questions.json")
+    answers = tuple(sorted({answer for _, answer, _ in rows}))
+    return word_tokenizer(question for question, _, _ in rows), answers
+
+
+def draw_shape(
+    shape: str,
+    colour: str,
+    size: int = 28,
+    x: int = 32,
+    y: int = 32,
+    upside_down: bool = False,
+    covered: bool = False,
+) -> Tensor:
+    """A picture like those of easy-VQA: (3, 64, 64) uint8 with one shape around (x, y).
+
+    Args:
+        shape: one of SHAPES.
+        colour: one of COLOURS, or another name that Pillow knows, such as "purple".
+        size: width and height in pixels; 0 for a single point.
+        x, y: the middle, in pixels from the left and from the top; it may lie outside.
+        upside_down: whether a triangle stands on its tip; the other shapes don't change.
+        covered: background only, as if a sheet of paper lay on the picture.
+
+    Raises:
+        ValueError: an unknown shape or colour, or a size below 0.
+    """
+    if shape not in SHAPES:
+        raise ValueError(f"shape: expected one of {', '.join(SHAPES)}, got {shape!r}")
+    if size < 0:
+        raise ValueError(f"size: expected 0 or more, got {size}")
+    fill = COLOURS.get(colour) or ImageColor.getrgb(colour)
+    picture = Image.new("RGB", (64, 64), BACKGROUND)
+    box = (x - size / 2, y - size / 2, x + size / 2, y + size / 2)
+    if not covered:
+        _paint(ImageDraw.Draw(picture), shape, fill, box, upside_down)
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)  # (3, 64, 64)
+
+
+def _paint(pen, shape: str, fill, box: tuple[float, ...], upside_down: bool) -> None:
+    left, top, right, bottom = box
+    if shape == "triangle":
+        tip, base = (bottom, top) if upside_down else (top, bottom)
+        pen.polygon([((left + right) / 2, tip), (left, base), (right, base)], fill=fill)
+    elif shape == "circle":
+        pen.ellipse(box, fill=fill)
+    else:
+        pen.rectangle(box, fill=fill)

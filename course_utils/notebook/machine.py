@@ -1,4 +1,4 @@
-"""What machine is this, and how fast is it? For the first lesson and for time estimates."""
+"""What machine is this, and how fast is it? For the first lesson and for `make timings`."""
 
 import os
 import platform
@@ -66,20 +66,3 @@ def single_core_rate() -> float:
         return matrix_rate()
     finally:
         torch.set_num_threads(threads)
-
-
-def estimates(timings: dict, rate: float) -> dict[str, float]:
-    """Seconds that each lesson may take here on one core: lesson -> seconds, in order.
-
-    Args:
-        timings: what `make timings` wrote: {"cpu": {"notebooks": {...}, "rate": GFLOP/s}}.
-        rate: this machine's `single_core_rate`. Without a rate in `timings` nothing is scaled.
-
-    Raises:
-        ValueError: rate isn't above 0.
-    """
-    if rate <= 0:
-        raise ValueError(f"rate: expected a number above 0, got {rate}")
-    cpu = timings.get("cpu", {})
-    scale = cpu.get("rate", rate) / rate
-    return {lesson: seconds * scale for lesson, seconds in sorted(cpu.get("notebooks", {}).items())}

@@ -18,9 +18,14 @@ from course_utils.notebook import plots
 
 
 def answer_figure(
-    picture: Tensor, question: str, probabilities: Tensor, answers: Sequence[str], attention: Tensor
+    picture: Tensor,
+    question: str,
+    probabilities: Tensor,
+    answers: Sequence[str],
+    attention: Tensor | None = None,
 ) -> Figure:
-    """The picture, the attention (rows, columns) over it, and the five likeliest answers.
+    """The picture, the attention (rows, columns) over it if there is one, and the five likeliest
+    answers.
 
     Raises:
         ValueError: not one probability for each answer.
@@ -30,17 +35,44 @@ def answer_figure(
             f"probabilities: expected ({len(answers)},), one an answer, got "
             f"{tuple(probabilities.shape)}"
         )
-    figure, axes = plt.subplots(1, 3, figsize=(9, 2.8), width_ratios=(1, 1, 1.5))
+    panels = 2 if attention is None else 3
+    figure, axes = plt.subplots(
+        1, panels, figsize=(3 * panels, 2.8), width_ratios=(*[1] * (panels - 1), 1.5)
+    )
     axes[0].imshow(plots.as_picture(picture))
     axes[0].axis("off")
     axes[0].set_title("the picture")
-    plots.heat_over_image(axes[1], picture, attention)
-    axes[1].set_title("attention of [CLS]")
+    if attention is not None:
+        plots.heat_over_image(axes[1], picture, attention)
+        axes[1].set_title("attention of [CLS]")
     names, shares = zip(*likeliest(probabilities, answers))
-    axes[2].barh(names, shares, color=plots.PALETTE[0])
-    axes[2].invert_yaxis()
-    axes[2].set(xlim=(0, 100), xlabel="probability (%)")
-    axes[2].set_title(textwrap.fill(question, 40).replace("$", r"\$"))  # $ would start a formula
+    axes[-1].barh(names, shares, color=plots.PALETTE[0])
+    axes[-1].invert_yaxis()
+    axes[-1].set(xlim=(0, 100), xlabel="probability (%)")
+    axes[-1].set_title(textwrap.fill(question, 40).replace("$", r"\$"))  # $ would start a formula
+    return figure
+
+
+def cases_figure(
+    cases: Sequence[tuple[str, Tensor, str]],
+    probabilities: Callable[[Tensor, str], Tensor],
+    answers: Sequence[str],
+    columns: int = 3,
+) -> Figure:
+    """Pictures side by side, each with its name, a question, and the likeliest answer below.
+
+    Args:
+        cases: (name, picture (3, height, width), question).
+        probabilities: (picture, question) -> (answers,).
+    """
+    pictures = [picture for _, picture, _ in cases]
+    titles = [f"{name}\n{question}".replace("$", r"\$") for name, _, question in cases]
+    figure = plots.images_grid(pictures, titles, columns=columns, size=2.6)
+    for axis, (_, picture, question) in zip(figure.axes, cases):
+        name, share = likeliest(probabilities(picture, question), answers, count=1)[0]
+        said = f"→ {name} ({share:.0f} %)"
+        axis.text(0.5, -0.04, said, transform=axis.transAxes, ha="center", va="top", weight="bold")
+        axis.add_patch(plt.Rectangle((0, 0), 1, 1, transform=axis.transAxes, fill=False, ec="grey"))
     return figure
 
 
@@ -54,7 +86,7 @@ def likeliest(
 
 def compose_and_ask(
     draw: Callable[..., Tensor],
-    ask: Callable[[Tensor, str], tuple[Tensor, Tensor]],
+    ask: Callable[[Tensor, str], tuple[Tensor, Tensor | None]],
     answers: Sequence[str],
     choices: dict[str, Sequence[str]],
     sliders: dict[str, tuple[int, int, int]],
@@ -65,8 +97,8 @@ def compose_and_ask(
 
     Args:
         draw: called with one keyword for each control -> picture (3, height, width).
-        ask: (picture, question) -> probabilities (answers,), attention (rows, columns). A
-            ValueError, for a word that it doesn't know say, is shown to the learner.
+        ask: (picture, question) -> probabilities (answers,), and attention (rows, columns) or
+            None. A ValueError, for a word that it doesn't know say, is shown to the learner.
         choices: name -> options, a drop-down each.
         sliders: name -> (smallest, largest, start), a slider each.
         question: the question at the start.

@@ -50,7 +50,12 @@ cases = [
     ("moved to a corner", corner, shape),
 ]
 plots.show(
-    widgets.cases_figure(cases, model.probabilities, model.answers),
+    widgets.cases_figure(
+        cases,
+        model.probabilities,
+        model.answers,
+        title="One colour, one shape, anywhere: the model is right",
+    ),
     alt=(
         "A teal triangle: the model answers teal to what color is the shape,"
         " and no to is there a red shape. Moved to a corner, it is still"
@@ -103,7 +108,12 @@ cases = [
     ("4. covered", draw_shape("circle", "red", covered=True), question),
 ]
 plots.show(
-    widgets.cases_figure(cases, model.probabilities, model.answers, columns=2),
+    widgets.cases_figure(
+        cases,
+        model.probabilities,
+        model.answers,
+        title="Four times sure, four times wrong",
+    ),
     alt=(
         "Four cases. A purple circle is called brown, and the question for a"
         " purple shape is answered no. A triangle upside down is called a"
@@ -207,6 +217,7 @@ diagrams.flow(
 # %% [markdown]
 # Read the drawing from the left.
 #
+# - The picture is a tensor of 3 colour channels of 64 x 64 pixels.
 # - **v**: the picture is divided into 4 x 4 squares, the *patches*. Each becomes a *vector*, here a
 #   list of 64 numbers.
 # - **x**: the question is split into *tokens*, here words. Each token is replaced by its number in a
@@ -375,14 +386,14 @@ LESSONS = {  # number: (column, row, title)
     "02": (0, 1, "02 Attention"),
     "03": (0, 2, "03 Language\nmodels"),
     "04": (0, 3, "04 Visual\nfeatures"),
-    "05": (1, 1, "05 Words and\npicture together"),
-    "06": (2, 1, "06 Learning\nwithout labels"),
-    "07": (0, 4, "07 Pretraining\non pairs"),
-    "08": (1, 2, "08 Answering\nquestions"),
-    "09": (1, 5, "09 Training well"),
-    "10": (2, 2, "10 Measuring\nhonestly"),
+    "05": (2, 1, "05 Words and\npicture together"),
+    "06": (3, 1, "06 Learning\nwithout labels"),
+    "07": (1, 3, "07 Pretraining\non pairs"),
+    "08": (3, 3, "08 Answering\nquestions"),
+    "09": (2, 3, "09 Training\nwell"),
+    "10": (3, 4, "10 Measuring\nhonestly"),
     "11": (2, 4, "11 Tuning few\nweights"),
-    "12": (2, 5, "12 Fewer labels"),
+    "12": (2, 5, "12 Fewer\nlabels"),
 }
 ARROWS = [
     ("00", "01"),
@@ -407,6 +418,7 @@ diagrams.flow(
     [(start, goal, "") for start, goal in ARROWS],
     alt="Map of lessons 00 to 12: "
     + ", ".join(f"{goal} needs {start}" for start, goal in ARROWS),
+    across=False,
 )
 
 # %% [markdown]

@@ -57,22 +57,33 @@ def cases_figure(
     cases: Sequence[tuple[str, Tensor, str]],
     probabilities: Callable[[Tensor, str], Tensor],
     answers: Sequence[str],
-    columns: int = 3,
+    title: str = "",
+    columns: int = 4,
 ) -> Figure:
-    """Pictures side by side, each with its name, a question, and the likeliest answer below.
+    """Pictures side by side, each with its name and a question above and the likeliest answer
+    below; `title` says how to read them.
 
     Args:
         cases: (name, picture (3, height, width), question).
         probabilities: (picture, question) -> (answers,).
     """
-    pictures = [picture for _, picture, _ in cases]
-    titles = [f"{name}\n{question}".replace("$", r"\$") for name, _, question in cases]
-    figure = plots.images_grid(pictures, titles, columns=columns, size=2.6)
-    for axis, (_, picture, question) in zip(figure.axes, cases):
-        name, share = likeliest(probabilities(picture, question), answers, count=1)[0]
-        said = f"→ {name} ({share:.0f} %)"
-        axis.text(0.5, -0.04, said, transform=axis.transAxes, ha="center", va="top", weight="bold")
-        axis.add_patch(plt.Rectangle((0, 0), 1, 1, transform=axis.transAxes, fill=False, ec="grey"))
+    columns = min(columns, len(cases))
+    rows = -(-len(cases) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(2.6 * columns, 3.2 * rows + 0.3 * bool(title)), squeeze=False
+    )
+    for axis in axes.flat[len(cases) :]:
+        axis.axis("off")
+    for axis, (name, picture, question) in zip(axes.flat, cases):
+        answer, share = likeliest(probabilities(picture, question), answers, count=1)[0]
+        axis.imshow(plots.as_picture(picture))
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set(visible=True, color="grey")
+        asked = textwrap.fill(question, 30).replace("$", r"\$")  # $ would start a formula
+        axis.set_title(f"{name}\n{asked}", fontsize=10)
+        axis.set_xlabel(f"→ {answer} ({share:.0f} %)", fontsize=11, weight="bold")
+    if title:
+        figure.suptitle(title)
     return figure
 
 

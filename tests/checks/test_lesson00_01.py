@@ -124,7 +124,7 @@ WRONG = [
     ("00.2", (32, 9, 64), "words and patches are both read"),
     ("00.2", (32, 144, 64), "not multiplied"),
     ("00.2", (25, 32, 64), "first dimension is the batch"),
-    ("00.2", (32, 25, 16), "last dimension is dim"),
+    ("00.2", (32, 25, 16), "last dimension is the length"),
     ("00.2", (32, 24, 64), "24 is not right"),
     ("00.2", (25, 64), "expected three numbers"),
     ("00.2", 25, "in brackets"),

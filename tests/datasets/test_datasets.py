@@ -8,7 +8,13 @@ import torch
 from PIL import Image
 
 from course_utils.datasets import VQAData, load_easy_vqa, loader
-from course_utils.datasets.easy_vqa import easy_vqa_folder
+from course_utils.datasets.easy_vqa import (
+    BACKGROUND,
+    COLOURS,
+    draw_shape,
+    easy_vqa_folder,
+    easy_vqa_words,
+)
 from course_utils.datasets.text import CLS, PAD, UNKNOWN, encode, word_tokenizer
 
 
@@ -209,3 +215,36 @@ def test_loader_errors(train):
         loader(train.select(torch.zeros(len(train), dtype=torch.bool)), 4)
     with pytest.raises(ValueError, match=r"between 0 and 1, got 1.5"):
         train.split_by_image(1.5)
+
+
+def test_words_and_answers_are_those_of_the_training_split():
+    train = load_easy_vqa("train")
+    tokenizer, answers = easy_vqa_words()
+    assert tokenizer.to_str() == train.tokenizer.to_str() and answers == train.answers
+
+
+def test_drawn_shapes_look_like_those_of_the_benchmark():
+    picture = draw_shape("rectangle", "teal", size=20)
+    assert picture.dtype == torch.uint8 and picture.shape == (3, 64, 64)
+    assert picture[:, 32, 32].tolist() == list(COLOURS["teal"])
+    assert picture[:, 0, 0].tolist() == list(BACKGROUND)
+    tip, base = draw_shape("triangle", "red"), draw_shape("triangle", "red", upside_down=True)
+    assert (tip[1] == 0).sum(1)[20] < 5 < (base[1] == 0).sum(1)[20]
+    assert draw_shape("circle", "purple")[:, 32, 32].tolist() == [128, 0, 128]
+    covered = draw_shape("circle", "red", covered=True)
+    assert all(len(channel.unique()) == 1 for channel in covered)
+    away = draw_shape("circle", "red", x=-40)
+    assert torch.equal(away, covered)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"shape": "star", "colour": "red"}, "circle, rectangle, triangle, got 'star'"),
+        ({"shape": "circle", "colour": "no colour"}, "no colour"),
+        ({"shape": "circle", "colour": "red", "size": -1}, "size: expected 0 or more"),
+    ],
+)
+def test_what_cannot_be_drawn(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        draw_shape(**arguments)

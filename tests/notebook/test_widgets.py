@@ -155,3 +155,25 @@ def test_mistakes_are_browsed_by_family():
     assert place.max == 2 and view.value == first
     with pytest.raises(ValueError, match="at least one mistake"):
         widgets.mistakes({"colour": []})
+
+
+def test_without_attention_there_are_two_panels():
+    p = torch.tensor([0.3, 0.7])
+    assert len(widgets.answer_figure(draw("bar", 9), "dark?", p, ("yes", "no")).axes) == 2
+    box = widgets.compose_and_ask(
+        draw,
+        lambda picture, question: (ask(picture, question)[0], None),
+        ("yes", "no"),
+        choices={"shape": ("square", "bar")},
+        sliders={"size": (4, 60, 10)},
+        question="is it dark?",
+    )
+    assert controls(box)[3].value == "The likeliest answers: no (98 %), yes (2 %)."
+
+
+def test_cases_show_the_likeliest_answer_below_each_picture():
+    cases = [("small", draw("square", 9), "dark?"), ("large", draw("square", 60), "costs it $5?")]
+    figure = widgets.cases_figure(cases, lambda *asked: ask(*asked)[0], ("yes", "no"), "Sizes")
+    assert [axis.get_xlabel() for axis in figure.axes] == ["→ no (98 %)", "→ yes (88 %)"]
+    assert figure.axes[1].get_title() == "large\ncosts it \\$5?"
+    plt.close(figure)

@@ -10,7 +10,7 @@ import pytest
 
 from course_utils import checks
 from lessons import build
-from lessons.heads import ROOT, colab, repository, sources
+from lessons.heads import ROOT, colab, header, repository, sources
 
 LESSONS = sources()
 BUILT = [(folder, source) for source in LESSONS for folder in build.FOLDERS]
@@ -256,3 +256,21 @@ def test_the_map_of_lesson_00_shows_the_lessons_that_are_here():
     numbers = [source.name[:2] for source in LESSONS]
     assert re.findall(r'"(\d\d)": \(', shown) == numbers
     assert re.findall(r"^# \| \*\*(\d\d)\*\* ", text, re.MULTILINE) == numbers
+
+
+def test_the_arrows_of_the_map_are_what_the_lessons_need():
+    """An arrow for each need that doesn't follow from the others, and no other arrow."""
+    text = LESSONS[0].read_text(encoding="utf-8")
+    drawn = text[text.index("ARROWS = [") : text.index("diagrams.flow(\n    LESSONS")]
+    arrows = set(re.findall(r'\("(\d\d)", "(\d\d)"\)', drawn))
+    needs = {source.name[:2]: set(header(source)["needs"]) for source in LESSONS}
+    before: dict[str, set[str]] = {}  # all that a lesson needs, directly or not
+    for number in sorted(needs):
+        before[number] = needs[number].union(*(before.get(need, set()) for need in needs[number]))
+    direct = {
+        (need, number)
+        for number, own in needs.items()
+        for need in own
+        if not any(need in before.get(other, set()) for other in own - {need})
+    }
+    assert arrows == direct, "the map of lesson 00 (ARROWS) and the `needs` of the lessons differ"

@@ -65,7 +65,8 @@ plots.show(
 
 # %% [markdown]
 # The number in brackets is the probability that the model gives to its answer.
-#
+
+# %% [markdown]
 # Now you: choose a shape and a colour, move it, make it tiny, write your own question. The controls
 # work in JupyterLab and in Colab. On a page without them, go on with the figures.
 
@@ -127,7 +128,8 @@ plots.show(
 # a question it is a word that training never used. All triangles of its training stood upright. And
 # no answer says "I can't see anything". **A model can be sure and wrong**, above all where its input
 # is not like its training.
-#
+
+# %% [markdown]
 # ## 2. Exchange the pictures · core
 #
 # A few pictures prove little. The model comes with a test: questions about 1,000 pictures that it
@@ -138,12 +140,15 @@ plots.show(
 test = load_easy_vqa("test", model.tokenizer, model.answers)
 own = evaluate(model.network, test)
 print(f"{len(test.images):,} pictures, {len(test):,} questions")
+asks_yes_no = (test.family == test.families.index("yes/no")).double()
+print(f"yes/no questions: {100 * asks_yes_no.mean():.0f} %")
 print(f"right: {100 * own.accuracy:.1f} %")
 
 # %% [markdown]
 # A perfect score. Does the model *look*, then? Here is a simple test: keep all questions and the
 # expected answers, but show each question another picture of the set.
-#
+
+# %% [markdown]
 # > **Exercise 00.1 · predict a number** · core · difficulty 1 of 3 · 2 minutes
 # >
 # > How many per cent of its answers will still be right? Write a number, run the cell, then the
@@ -180,14 +185,17 @@ lab.claim(
 # %% [markdown]
 # With another picture, 58.5 % are still right. The score falls, so the model uses the picture. But
 # why is more than half still right?
-#
-# Most questions are like "is there a red shape?". With eight colours the answer is mostly "no",
+
+# %% [markdown]
+# Three of four questions want a "yes" or "no", like "is there a red shape?". With eight colours the answer is mostly "no",
 # whatever the picture shows. So the words alone give much away. Even with every picture covered, the
 # model is right in 64.7 % of the cases.
-#
+
+# %% [markdown]
 # How far can one get without looking at all? Lesson 01 measures that. It is the first thing to know
 # before any model is called good.
-#
+
+# %% [markdown]
 # ## 3. How does it do that? · core
 
 # %% tags=["figure"]
@@ -226,7 +234,8 @@ diagrams.flow(
 #   that it reads. Into each new one it has mixed what matters from all others: the vector of
 #   "color" can now hold what the patches show.
 # - **h**: these new vectors, words first, then patches.
-#
+
+# %% [markdown]
 # Each of the 13 answers gets a score, computed from the first vector of h. The highest score wins.
 
 # %%
@@ -245,7 +254,8 @@ for name, tensor in {"v": v, "h": h, "scores": scores}.items():
 # %% [markdown]
 # The token `[CLS]` is put in front of every question. Its vector in h is the one that the answer is
 # read from. The first dimension, here 1, is the *batch*: how many questions are read at once.
-#
+
+# %% [markdown]
 # > **Exercise 00.2 · predict a shape** · core · difficulty 1 of 3 · 3 minutes
 # >
 # > A batch has 32 questions of 9 tokens each, `[CLS]` included. Each question has a picture of 16
@@ -266,18 +276,21 @@ shape_of_h = check("00.2", shape_of_h)
 # They were random at first. Then the model saw questions with their right answers, again and again,
 # and after each few of them every weight was changed a little, so that the right answers got higher
 # scores. That is **training**. In lesson 08 you do it.
-#
+
+# %% [markdown]
 # ## 4. How would we know that it looks? · core
 #
 # The exchange of pictures tells whether a model looks. But it is easy to get wrong. So here you
 # write it yourself.
-#
+
+# %% [markdown]
 # > **Exercise 00.3 · write it** · core · difficulty 1 of 3 · 5 minutes
 # >
 # > `image_index` says for each question which picture it is about: a tensor of whole numbers, such
 # > as `[0, 0, 0, 1, 1, 2]`. There are `pictures` pictures, numbered from 0. Return a new tensor that
 # > gives each question the *next* picture, and the first one after the last.
-#
+
+# %% [markdown]
 # A first idea: move the whole list by one place. The check tells what is wrong with it.
 
 
@@ -293,7 +306,8 @@ _ = check(attempt, first_idea)
 # That is how a check answers: what it saw, and the reason where it can tell. It then returns the
 # course's own solution, so every notebook runs to its end, whatever you have solved. To try again,
 # change your cell, run it, and run the check.
-#
+
+# %% [markdown]
 # If you are stuck, ask for a hint. A second call gives a second one. Solved notebooks are in the
 # folder `solutions`.
 
@@ -326,14 +340,16 @@ for name, change in {"first idea": first_idea, "exchange": exchange}.items():
 plots.table(rows, header=["test", "kept their own picture", "right"])
 
 # %% [markdown]
-# By the first idea, the model would seem hardly to look: 92.8 % right "with other pictures". In
-# truth 89.7 % of the questions kept their own. There was no error message.
-#
-# A test can be wrong like a model can. In this course you check both.
+# With the first idea, the model is right on 92.8 % "with other pictures", as if it barely looked. In
+# truth, 89.7 % of the questions kept their own picture. There was no error message.
+
+# %% [markdown]
+# A test can be wrong, just like a model. In this course you check both.
 #
 # What the exchange tells: if the score stays the same, the model doesn't use the picture. If it
 # falls, it does. What in the picture it uses, the test does not tell.
-#
+
+# %% [markdown]
 # ## 5. How the course works · core
 #
 # - Sections and exercises are **core** or **extra**. Extra ones may be skipped; no core part needs
@@ -344,7 +360,8 @@ plots.table(rows, header=["test", "kept their own picture", "right"])
 # - Outputs that you see before you run a cell are reference outputs, made on a CPU. Your last digits
 #   may differ, because computers round.
 # - If something behaves oddly, restart the kernel and run all cells from the top.
-#
+
+# %% [markdown]
 # ### What `±` means
 #
 # Much in training is random, and so was our exchange: each order of the pictures gives another
@@ -363,7 +380,8 @@ print("in short: ", lab.mean_spread(runs, "%"))
 # The number after `±` is the **standard deviation** of the runs: how far a run typically is from the
 # mean. A *seed* is the number that randomness starts from. If two models differ by no more than such
 # a spread, nobody can tell which is better.
-#
+
+# %% [markdown]
 # ### Where your progress is kept
 #
 # A solved exercise is noted in a small file in your home folder. It stays on your machine.
@@ -425,27 +443,30 @@ diagrams.flow(
 # | lesson | the question that it answers |
 # |---|---|
 # | **00** Start here | does a model that answers also look? |
-# | **01** What a picture adds | how many questions can be answered without the picture? |
-# | **02** Attention and the Transformer | how does each word read all the others? |
-# | **03** Language models | how does a machine learn a language from text alone? |
+# | **01** What a picture adds | how much do words alone answer? |
+# | **02** Attention and the Transformer | how do words read each other? |
+# | **03** Language models | how is a language learnt from text? |
 # | **04** Visual features | how do pixels become vectors? |
-# | **05** The joint representation | how does one Transformer read words and a picture? |
+# | **05** The joint representation | how are words and picture read together? |
 # | **06** Consistency, and how it collapses | can a model learn to see without labels? |
 # | **07** Pretraining on pairs | what do pictures with texts teach? |
 # | **08** Visual question answering | how is a model trained to answer? |
 # | **09** Training well | which settings of a training matter? |
 # | **10** Measuring honestly | how much does an accuracy prove? |
-# | **11** Parameter-efficient tuning | how few weights make a model do a new task? |
+# | **11** Parameter-efficient tuning | how few weights are enough for a new task? |
 # | **12** Fewer labels, moving data | what if labels are few, or the data change? |
-#
+
+# %% [markdown]
 # Lessons 13 to 25 will follow: writing captions, a real language model that learns to see, video,
 # drawing, explaining and serving a model, applications.
-#
+
+# %% [markdown]
 # ## 7. Accuracy in batches · extra
 #
 # Models are evaluated in batches, because the data don't fit into memory at once. The last batch is
 # often smaller than the others.
-#
+
+# %% [markdown]
 # > **Exercise 00.4 · write it** · extra · difficulty 1 of 3 · 5 minutes
 # >
 # > Write the **accuracy**: the share of questions that were answered correctly. `batches` is a list
@@ -485,10 +506,11 @@ print(f"mean of the batches: {100 * averaged:.1f} %")
 # %% [markdown]
 # One wrong answer in a hundred, or one in two? The mistake is easy to overlook: as long as all
 # batches are equally large, both numbers agree.
-#
+
+# %% [markdown]
 # ## 8. Is this machine ready? · extra
 #
-# All lessons run on a CPU. With a GPU they choose larger sizes, by the same code. If a package is
+# All lessons run on a CPU. With a GPU they choose larger sizes. If a package is
 # missing below, install the course again as its README says.
 
 # %% tags=["varies"]

@@ -187,9 +187,9 @@ lab.claim(
 # why is more than half still right?
 
 # %% [markdown]
-# Three of four questions want a "yes" or "no", like "is there a red shape?". With eight colours the answer is mostly "no",
-# whatever the picture shows. So the words alone give much away. Even with every picture covered, the
-# model is right in 64.7 % of the cases.
+# Three of four questions want a "yes" or "no". Take "is there a red shape?": with eight colours the
+# answer is mostly "no", whatever the picture shows. So the words alone give much away. Even with
+# every picture covered, the model is right in 64.7 % of the cases.
 
 # %% [markdown]
 # How far can one get without looking at all? Lesson 01 measures that. It is the first thing to know
@@ -226,8 +226,8 @@ diagrams.flow(
 # Read the drawing from the left.
 #
 # - The picture is a tensor of 3 colour channels of 64 x 64 pixels.
-# - **v**: the picture is divided into 4 x 4 squares, the *patches*. Each becomes a *vector*, here a
-#   list of 64 numbers.
+# - **v**: the picture is divided into 4 x 4 squares, the *patches*. Each square, with what is around
+#   it, becomes a *vector*: here a list of 64 numbers.
 # - **x**: the question is split into *tokens*, here words. Each token is replaced by its number in a
 #   list of known words, its *id*. Every id has a vector of its own, also of 64 numbers.
 # - The **Transformer** reads all these vectors together. It returns one new vector for each vector
@@ -308,11 +308,11 @@ _ = check(attempt, first_idea)
 # change your cell, run it, and run the check.
 
 # %% [markdown]
-# If you are stuck, ask for a hint. A second call gives a second one. Solved notebooks are in the
-# folder `solutions`.
+# If you are stuck, ask for a hint, here for the exercise before this one. A second call gives a
+# second hint. Solved notebooks are in the folder `solutions`.
 
 # %%
-hint("00.3")
+hint("00.2")
 
 
 # %%

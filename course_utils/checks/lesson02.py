@@ -7,7 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_utils.checks.feedback import Exercise, Feedback, call, compare, number, value
+from course_utils.checks.feedback import (
+    Exercise,
+    Feedback,
+    call,
+    compare,
+    number,
+    prediction,
+    value,
+)
 
 # 02.1 attention by hand: exp of the scores is 1, 4, 3, the weights 1/8, 4/8, 3/8
 
@@ -356,7 +364,7 @@ def _norm_of_one_number(dim, mlp_dim):
 
 
 def _test_parameters(function):
-    for dim, mlp_dim in ((2, 3), (64, 128), (384, 1536)):
+    for dim, mlp_dim in ((5, 3), (64, 128), (384, 1536)):
         got = number(call(function, dim, mlp_dim))
         compare(got, _layer_parameters(dim, mlp_dim), f"dim = {dim}, mlp_dim = {mlp_dim}")
 
@@ -524,6 +532,17 @@ EXERCISES = {
             (_no_norms, "The two norms are missing."),
             (_one_norm, "There are two norms, each with a scale and a shift."),
             (_norm_of_one_number, "A norm has a scale and a shift for each entry, dim of each."),
+        ),
+    ),
+    "02.9": Exercise(
+        "Which word does it look at?",
+        2,
+        1,
+        20,
+        prediction(0, 24, "sentences"),
+        (
+            "A head that always prefers the first noun is right in 12 of 24.",
+            "The best of 72 is chosen afterwards, so luck alone gives it more than 12.",
         ),
     ),
 }

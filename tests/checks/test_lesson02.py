@@ -107,6 +107,8 @@ RIGHT = [
     ("02.7", pytorch_layer),
     ("02.7", layer_by_loop),
     ("02.8", parameters_of_modules),
+    ("02.9", 12),
+    ("02.9", 24.0),
     ("02.8", lambda dim, mlp: (4 * dim + 2 * mlp + 9) * dim + mlp),
 ]
 
@@ -178,7 +180,8 @@ def test_a_wrong_answer_is_told_what_is_wrong_and_nothing_else(number, i, monkey
 
 def test_every_known_mistake_is_tried_above():
     for number, exercise in EXERCISES.items():
-        assert len(exercise.mistakes) == len(NAMED[number]) >= 3
+        if number != "02.9":  # a prediction
+            assert len(exercise.mistakes) == len(NAMED[number]) >= 3
 
 
 def test_answers_of_another_kind_are_named():
@@ -201,3 +204,9 @@ def test_the_scores_of_the_hand_example_are_what_the_text_says():
 def test_the_parts_of_a_layer_differ_from_seed_to_seed():
     one, other = (layer_parts(8, 2, 16, seed) for seed in (0, 1))
     assert not torch.equal(one.norm1.weight, other.norm1.weight)
+
+
+@pytest.mark.parametrize("guess", [-1, 25, "most", True])
+def test_a_prediction_must_be_a_possible_count(guess):
+    with pytest.raises(Feedback):
+        EXERCISES["02.9"].test(guess)

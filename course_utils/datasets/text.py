@@ -1,7 +1,7 @@
 """Words to token ids, with the `tokenizers` library.
 
 The world's sentences and easy-VQA use fewer than a hundred different words, so one token a word
-is enough. Lesson 02 opens subword tokenizers (WordPiece, byte-pair encoding).
+is enough. Lesson 03 opens subword tokenizers (WordPiece, byte-pair encoding).
 """
 
 from collections.abc import Iterable, Sequence

@@ -88,7 +88,7 @@ lab.claim(
 # %% [markdown]
 # ## 2. Attention by hand · core
 #
-# Take three words, "red circle left", and rows of two numbers. Each word gets three rows:
+# Take three words, "red circle left". Each gets three rows of two numbers:
 #
 # - a **query** $q$: what the word looks for;
 # - a **key** $k$: what it offers, so that others find it;
@@ -104,7 +104,8 @@ k = torch.tensor([[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]])  # (3, 2) offers
 v = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])  # (3, 2) hands over
 
 # %% [markdown]
-# In the values, the first number means "red" and the second "round".
+# In the values, the first number means "red" and the second "round". (Elsewhere in the course $v$
+# stands for the picture.)
 #
 # **Scores.** How well does a key fit a query? Take their dot product, the sum of the products of
 # their entries. Row $i$ holds the scores of query $i$ with all three keys:
@@ -235,6 +236,7 @@ for axis, (layer, head) in zip(axes[0], heads_shown):
     axis.set_yticks(range(len(tokens)), tokens)
     axis.set(xlabel="is read", title=f"layer {layer}, head {head}")
 axes[0, 0].set_ylabel("this word reads")
+figure.suptitle("Dark: the word of the row reads the word of the column")
 figure.colorbar(image, ax=axes[0], label="weight")
 plots.show(
     figure,
@@ -255,7 +257,8 @@ for text in (sentence, "a circle that is red"):
         print(f"  layer {layer}, head {head}: circle reads red {weight:.2f}")
 
 # %% [markdown]
-# Nobody told the first head to read the word before: that came out of training. In "a red circle"
+# Weights add up to 1, so a head must read something: the second one mostly reads `[CLS]`. Nobody told
+# the first head to read the word before; that came out of training. In "a red circle"
 # this word is the colour. In "a circle that is red" it isn't, and both heads miss the colour. So
 # these two look for a place, and not for a colour.
 
@@ -317,8 +320,7 @@ print("weights")
 show_rows(hidden.softmax(1))
 
 # %% [markdown]
-# "red" comes first and can read only itself. "circle" may read "red" and itself, and the last word
-# may read all. `~` turns True into False, because `masked_fill` writes where *its* mask is True.
+# "red" comes first and can read only itself; the last word may read all. `~` turns True into False, because `masked_fill` writes where *its* mask is True.
 #
 # > **Exercise 02.3 · write it** · core · difficulty 2 of 3 · 6 minutes
 # >
@@ -347,10 +349,10 @@ two_masks = check("02.3", two_masks)
 
 # %%
 padding, causal = two_masks(torch.tensor([3, 2]), 4)
-print("padding\n", padding.int())
-print("causal\n", causal.int())
-# (batch, words, words): both at once, for the second text
-print("both, second text\n", (padding[:, None] & causal)[1].int())
+print("padding\n", padding.int().numpy())
+print("causal\n", causal.int().numpy())
+both = padding[:, None] & causal  # (batch, words, words)
+print("both, second text\n", both[1].int().numpy())
 
 # %% [markdown]
 # A wrong mask raises no error, so mistakes with it are easily overlooked. Here is a function with
@@ -432,7 +434,8 @@ lab.claim(
 # %% [markdown]
 # ## 4. The whole on one drawing · core
 #
-# A Transformer is attention, and little else. Read this from top to bottom.
+# Now attention gets its place in the whole model. Read this from top to bottom. You know attention;
+# section 6 shows the network.
 
 # %% tags=["figure"]
 diagrams.flow(
@@ -470,12 +473,10 @@ diagrams.flow(
 pair = ["a red circle", "Is there a teal triangle?"]
 x, mask = encode_texts(tokenizer, pair)  # (batch, words) each
 print(tokenizer.encode(pair[1]).tokens)
-print("ids\n", x)
-print("mask\n", mask.int())
-with torch.no_grad():
-    first = minilm.token(x)  # (batch, words, dim)
-    last = minilm(x, mask)  # (batch, words, dim)
-print("first states", tuple(first.shape), "last states", tuple(last.shape))
+print("ids\n", x.numpy())
+print("mask\n", mask.int().numpy())
+print("first states", tuple(minilm.token(x).shape))
+print("last states ", tuple(minilm(x, mask).shape))
 
 # %% [markdown]
 # "teal" isn't in MiniLM's list of 30,522 tokens, so it is cut into `tea` and `##l`. How such a list
@@ -531,9 +532,9 @@ lab.claim(
 )
 
 # %% [markdown]
-# Printed is the largest difference from the first sentence. Without places, A and C are the same as
-# the first sentence but for rounding: a circle is red or blue, left or right, and the model can't
-# know. So each place gets a row of its own, which is added to the word's row.
+# Printed are the largest differences from the first sentence. Without places, A and C equal it up to
+# rounding: the model can't know which thing is red, or left. So each place gets a row of its own,
+# which is added to the word's row.
 
 # %% [markdown]
 # ## 5. Queries, keys and values from matrices · core
@@ -591,12 +592,12 @@ split_heads = check("02.6", split_heads)
 
 # %%
 two_words = torch.arange(8).view(1, 2, 4)  # (batch 1, words 2, dim 4)
-print("states\n", two_words[0])
-print("head 1\n", split_heads(two_words, 2)[0, 0])
-print("head 2\n", split_heads(two_words, 2)[0, 1])
+print("states\n", two_words[0].numpy())
+print("head 1\n", split_heads(two_words, 2)[0, 0].numpy())
+print("head 2\n", split_heads(two_words, 2)[0, 1].numpy())
 
 # %% [markdown]
-# Then everything is the attention that you know, with one more axis in front. PyTorch's
+# The rest is the attention that you know, with one more axis. PyTorch's
 # `nn.MultiheadAttention` has the three matrices on top of each other in `in_proj_weight`; `chunk`
 # takes them apart. `linear` is the matrix product plus a **bias**, a number added to each entry.
 
@@ -631,7 +632,7 @@ lab.claim("four heads by hand equal nn.MultiheadAttention", gap < 1e-5)
 circle = torch.tensor([0.0, 1, 0, 0, 1])  # colour, shape, relation, red, round
 w_mix = w_v.T  # (2, 5): from (red, round) back to the five entries
 update = output[1] @ w_mix  # (5,) what circle has read
-print("circle          ", circle)
+print("circle          ", circle.numpy())
 print("what it has read", update.numpy().round(2))
 print("sum             ", (circle + update).numpy().round(2))
 
@@ -774,7 +775,7 @@ for name in list(theirs)[5:9]:
     print(f"  {name}  {tuple(theirs[name].shape)}")
 
 # %% [markdown]
-# The names are others than ours, the shapes are the same. So a small dictionary is enough:
+# The names differ from ours, the shapes don't. So a small dictionary is enough:
 
 # %%
 NAMES = {
@@ -827,22 +828,22 @@ print(f"largest difference from BertModel {gap:.0e}")
 lab.claim("my encoder with MiniLM's weights equals BertModel", gap < 1e-5)
 
 # %% [markdown]
-# The difference is rounding. You have written the model that told the matches apart in section 1.
+# That is rounding. You have written the model that told the matches apart in section 1.
 #
 # ### Padding must change nothing
 #
-# The first sentence has 5 tokens and was padded to the length of the third. Has it the same states
-# alone? We compute in double precision, so that rounding doesn't blur the answer.
+# The first sentence was padded to the length of the third. Has it the same states alone? We compute
+# in double precision, so that rounding doesn't blur the answer.
 
 # %%
 for module in (bert, *layers):
     module.double()
 length = mask[0].sum()  # tokens of the first sentence
-everything = torch.ones_like(mask)  # (3, words)
 with torch.no_grad():
     alone = my_minilm(x[:1, :length], mask[:1, :length])[0]  # (length, 384)
     padded = my_minilm(x, mask)[0, :length]  # (length, 384)
-    dropped = my_minilm(x, everything)[0, :length]  # (length, 384)
+    # (length, 384)
+    dropped = my_minilm(x, mask | True)[0, :length]
 with_mask = (padded - alone).abs().max()
 without_mask = (dropped - alone).abs().max()
 print(f"{(~mask[0]).sum()} padded places, with the mask: {with_mask:.0e}")
@@ -960,28 +961,24 @@ lab.claim("no head is right in 18 of 24 sentences", right.max() < 18)
 quiz(
     [
         (
-            "What do query, key and value of a word stand for?",
-            "What it looks for, what it offers to be found by, and what it "
-            "hands over to a word that reads it.",
+            "What are a word's query, key and value?",
+            "What it looks for, what it offers, and what it hands over.",
         ),
         (
             "Why is a hidden score set to minus infinity, and not to 0?",
-            "exp(0) is 1: a score of 0 gets a weight as any other. Only "
-            "exp of minus infinity is exactly 0.",
+            "exp(0) is 1, so a score of 0 gets a weight like any other.",
         ),
         (
             "What does a Transformer without places know of a sentence?",
-            "Which words occur in it and how often, but not their order.",
+            "Which words occur and how often, but not their order.",
         ),
         (
-            "In a layer, which part lets words read each other, and which "
-            "works on each word alone?",
-            "Attention; the MLP (and the norms).",
+            "In which part of a layer do words read each other?",
+            "Only in attention. The MLP and the norms see one word at a time.",
         ),
         (
             "A batch is padded and the mask is forgotten. What do you see?",
-            "No error. Each sentence gets other states, depending on the "
-            "length of the longest sentence in its batch.",
+            "No error, but states that depend on the longest text.",
         ),
     ]
 )

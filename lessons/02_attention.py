@@ -82,7 +82,7 @@ lab.claim(
 # words: "candle", "goals". **Try it:** write four sentences of your own above, with "bank" or
 # "spring".
 #
-# So here is the question of this lesson. *Which other words should a word look at, and how would it
+# The question of this lesson is: *which other words should a word look at, and how would it
 # know?*
 
 # %% [markdown]
@@ -523,7 +523,7 @@ for name, model in (("with places", minilm), ("without", without)):
     change[name] = (means - means[0]).abs().amax(1)[1:]  # (3,) A, B, C
     print(f"{name:12}", *(f"{value:.0e}" for value in change[name].tolist()))
 
-# %%
+# %% tags=["result"]
 lab.claim(
     "without places the order of words makes no difference, with them it does",
     change["without"][[0, 2]].max() < 1e-5
@@ -623,7 +623,7 @@ lab.claim("four heads by hand equal nn.MultiheadAttention", gap < 1e-5)
 # %% [markdown]
 # ## 6. The layer · core
 #
-# Three more things make a layer of it.
+# Three more things make a layer.
 #
 # **The residual path.** What attention returns doesn't *replace* the state, it is *added* to it. By
 # hand: "circle" was a shape and round. It has read "red". The sum is a shape, round *and* red.

@@ -46,6 +46,7 @@ from torch import nn
 
 # %%
 minilm, tokenizer = load_minilm()
+word = "match"
 sentences = [
     "he lit the candle with a match",
     "the match burned his fingers",
@@ -67,20 +68,18 @@ def state_of(word, sentence):
 # have nothing in common.
 
 # %%
-states = torch.stack([state_of("match", s) for s in sentences])  # (4, 384)
+states = torch.stack([state_of(word, s) for s in sentences])  # (4, 384)
 directions = F.normalize(states, dim=-1)  # (4, 384), each of length 1
 cosines = directions @ directions.T  # (4, 4)
 print(cosines.numpy().round(2))
-lab.claim(
-    "a match is nearer to its own kind than to the other",
-    min(cosines[0, 1], cosines[2, 3]) > cosines[:2, 2:].max(),
-)
+if word == "match":  # with your own words it may be otherwise
+    nearest = min(cosines[0, 1], cosines[2, 3])
+    lab.claim("a match is near its own kind", nearest > cosines[:2, 2:].max())
 
 # %% [markdown]
 # Matches one and two are near each other, and so are three and four. But at the start of the model
 # the word has the *same* row of numbers in all four sentences. The difference comes from the other
-# words: "candle", "goals". **Try it:** write four sentences of your own above, with "bank" or
-# "spring".
+# words: "candle", "goals". **Try it:** write four sentences with "bank" above.
 #
 # The question of this lesson is: *which other words should a word look at, and how would it
 # know?*

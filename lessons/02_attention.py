@@ -247,7 +247,7 @@ plots.show(
 )
 
 # %%
-for text in (sentence, "a circle that is red"):
+for text in ("a red circle left of a blue cross", "a circle that is red"):
     tokens, heads = weights_in(text)
     circle, red = tokens.index("circle"), tokens.index("red")
     print(text)
@@ -509,7 +509,7 @@ without = copy.deepcopy(minilm)
 with torch.no_grad():
     without.position.weight.zero_()
 four = [
-    sentence,
+    "a red circle left of a blue cross",
     "a blue cross left of a red circle",
     "a red circle right of a blue cross",
     "a blue circle left of a red cross",

@@ -258,8 +258,8 @@ for text in ("a red circle left of a blue cross", "a circle that is red"):
 # %% [markdown]
 # Weights add up to 1, so a head must read something: the second one mostly reads `[CLS]`. Nobody told
 # the first head to read the word before; that came out of training. In "a red circle"
-# this word is the colour. In "a circle that is red" it isn't, and both heads miss the colour. So
-# these two look for a place, and not for a colour.
+# this word is the colour. In "a circle that is red" it isn't, and both heads miss the colour. Here
+# these two follow the place, and not the colour.
 
 # %% [markdown]
 # ### Why the square root? · extra

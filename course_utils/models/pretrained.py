@@ -13,6 +13,8 @@ import json
 import os
 import socket
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -234,9 +236,10 @@ def load_transformers(name: str | Path) -> nn.Module:
     try:
         if local and not (Path(name) / "config.json").is_file():
             raise FileNotFoundError("there is no config.json in it")
-        return AutoModel.from_pretrained(
-            name, local_files_only=local, use_safetensors=True, trust_remote_code=False
-        ).eval()
+        with quiet():
+            return AutoModel.from_pretrained(
+                name, local_files_only=local, use_safetensors=True, trust_remote_code=False
+            ).eval()
     except SafetensorError as error:
         raise ValueError(f"expected safetensors in {name}, got: {error}") from None
     except OSError as error:
@@ -244,3 +247,17 @@ def load_transformers(name: str | Path) -> nn.Module:
             f"expected a folder with config.json and model.safetensors, or a name on the hub and a "
             f"network, got {str(name)!r}: {str(error).splitlines()[0]}"
         ) from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars of transformers inside."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -7,8 +7,8 @@ own. They are turned into float32 once and kept in the course's cache.
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,10 @@ from safetensors import SafetensorError
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-from transformers.utils import logging
 
 from course_utils import cache
 from course_utils.models import pretrained
-from course_utils.models.pretrained import Asset, sha256
+from course_utils.models.pretrained import Asset, quiet, sha256
 
 SMOLLM2 = Asset(
     name="SmolLM2-135M-Instruct",
@@ -103,7 +102,7 @@ def convert(path: Path) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
     facts = {name: field.contents() for name, field in reader.fields.items()}
     config = config_from_gguf(facts)
     state = weights_from_gguf(reader.tensors, config)
-    with _quiet():
+    with quiet():
         model = LlamaForCausalLM.from_pretrained(None, config=config, state_dict=state)
     return model.eval(), tokenizer_from_gguf(facts)
 
@@ -201,7 +200,7 @@ def _kept(asset: Asset) -> Path:
 def _keep(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, kept: Path) -> None:
     """Write both to the folder, as a whole or not at all, with the SHA-256 of each file."""
     shutil.rmtree(kept, ignore_errors=True)  # a damaged one
-    with cache.whole_folder(kept) as part, _quiet():
+    with cache.whole_folder(kept) as part, quiet():
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
         sums = {path.name: sha256(path) for path in sorted(part.iterdir())}
@@ -216,21 +215,9 @@ def _read(kept: Path) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast] | None
             return None
     except (OSError, ValueError):
         return None
-    with _quiet():
+    with quiet():
         model = LlamaForCausalLM.from_pretrained(
             kept, dtype=torch.float32, local_files_only=True, use_safetensors=True
         )
         tokenizer = PreTrainedTokenizerFast.from_pretrained(kept, local_files_only=True)
     return model.eval(), tokenizer
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars of transformers inside."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

@@ -147,7 +147,7 @@ lab.claim(
 # share of false alarms among the negatives stay what they are, but precision and $F_1$ fall. Never
 # compare those between test sets with other shares of positives.
 #
-# > **Exercise 11.1 · choose and justify** · difficulty 1 of 3 · 5 minutes
+# > **Exercise 10.1 · choose and justify** · difficulty 1 of 3 · 5 minutes
 # >
 # > The camera is in the flat of somebody who may fall. 95 % of all pictures are normal. A message
 # > is sent when the model's score is above a threshold that the family sets. By what do you choose
@@ -166,7 +166,7 @@ the_metric = "c"
 ### END SOLUTION
 
 # %%
-the_metric = check("11.1", the_metric)
+the_metric = check("10.1", the_metric)
 
 # %% [markdown]
 # ### One number for many classes
@@ -176,7 +176,7 @@ the_metric = check("11.1", the_metric)
 # counts as much, and where every example has one class it is the accuracy. Neither is wrong; they
 # answer different questions. (What is wrong is a mean of the batches' means: exercise 00.2.)
 #
-# > **Exercise 11.2 · write it** · difficulty 2 of 3 · 8 minutes
+# > **Exercise 10.2 · write it** · difficulty 2 of 3 · 8 minutes
 # >
 # > Macro $F_1$ from a confusion matrix: the $F_1$ of each class, then their mean. For one class,
 # > all others together are "not this class".
@@ -194,7 +194,7 @@ def macro_f1(table):
 
 
 # %%
-macro_f1 = check("11.2", macro_f1)
+macro_f1 = check("10.2", macro_f1)
 
 # %%
 for name, said in alarm.items():
@@ -242,7 +242,7 @@ for name, said in alarm.items():
 # the precision at each positive that you meet, and take the mean of these notes. A perfect order
 # gives 1; chance gives about the share of positives, here 0.05.
 #
-# > **Exercise 11.3 · write it** · difficulty 2 of 3 · 12 minutes
+# > **Exercise 10.3 · write it** · difficulty 2 of 3 · 12 minutes
 # >
 # > AUC by either formula. Mind equal scores.
 
@@ -259,7 +259,7 @@ def area_under_roc(scores, positive):
 
 
 # %%
-area_under_roc = check("11.3", area_under_roc)
+area_under_roc = check("10.3", area_under_roc)
 
 # %%
 scores = {
@@ -334,7 +334,7 @@ plots.show(
 # errors holds the true value in about 95 % of all such draws. But our questions come in fours:
 # four about each picture. Is an answer about a picture independent of the others about it?
 #
-# > **Exercise 11.4 · predict** · difficulty 1 of 3 · 3 minutes
+# > **Exercise 10.4 · predict** · difficulty 1 of 3 · 3 minutes
 # >
 # > 500 questions about 125 pictures, 80 % right. Half the width of the 95 % interval, in
 # > percentage points?
@@ -346,7 +346,7 @@ my_width = 3.6
 ### END SOLUTION
 
 # %%
-my_width = check("11.4", my_width)
+my_width = check("10.4", my_width)
 
 # %%
 some = test.image_index < 125  # (questions,)
@@ -389,7 +389,7 @@ print(
 # **bootstrap**: draw from the data, with replacement, as many as there are; compute the statistic;
 # repeat; the middle 95 % of what comes out is the interval.
 #
-# > **Exercise 11.5 · write it** · difficulty 3 of 3 · 15 minutes
+# > **Exercise 10.5 · write it** · difficulty 3 of 3 · 15 minutes
 # >
 # > The bootstrap of the accuracy, by picture. In each of `draws` rounds draw as many pictures as
 # > there are, with replacement and with `generator`. Take all questions of each; a picture that is
@@ -416,7 +416,7 @@ def bootstrap_means(right, picture, draws, generator):
 
 
 # %%
-bootstrap_means = check("11.5", bootstrap_means)
+bootstrap_means = check("10.5", bootstrap_means)
 
 # %%
 # (draws,)
@@ -939,7 +939,7 @@ lab.claim("the model falls in every run", min(fall) > 0)
 #
 # The opposite mistake makes a test too much *like* the training data.
 #
-# > **Exercise 11.6 · write it** · difficulty 2 of 3 · 8 minutes
+# > **Exercise 10.6 · write it** · difficulty 2 of 3 · 8 minutes
 # >
 # > Split questions into training and test so that no picture is on both sides. Exactly
 # > `round(fraction * pictures)` *pictures*, drawn with `generator`, go to the test part. Picture
@@ -959,7 +959,7 @@ def split(picture, fraction, generator):
 
 
 # %%
-split = check("11.6", split)
+split = check("10.6", split)
 
 # %%
 generator = torch.Generator().manual_seed(0)

@@ -2,7 +2,6 @@
 # jupyter:
 #   course:
 #     title: What a picture adds
-#     minutes: 100
 #     needs: [00]
 # ---
 

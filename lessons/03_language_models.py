@@ -2,7 +2,6 @@
 # jupyter:
 #   course:
 #     title: Language models and the Transformer
-#     minutes: 120
 #     needs: ["00", "01"]
 # ---
 

@@ -2,7 +2,6 @@
 # jupyter:
 #   course:
 #     title: The joint representation h = Transformer(x, v)
-#     minutes: 110
 #     needs: ["01"]
 # ---
 

@@ -2,7 +2,6 @@
 # jupyter:
 #   course:
 #     title: Visual question answering and cross-entropy
-#     minutes: 120
 #     needs: ["01", "05"]
 # ---
 

@@ -2,7 +2,6 @@
 # jupyter:
 #   course:
 #     title: Training well
-#     minutes: 150
 #     needs: ["04", "05", "07", "08"]
 # ---
 

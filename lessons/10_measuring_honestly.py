@@ -2,7 +2,6 @@
 # jupyter:
 #   course:
 #     title: Measuring honestly
-#     minutes: 100
 #     needs: ["05", "08"]
 # ---
 

@@ -2,7 +2,6 @@
 # jupyter:
 #   course:
 #     title: Parameter-efficient tuning
-#     minutes: 110
 #     needs: ["05", "07", "08"]
 # ---
 

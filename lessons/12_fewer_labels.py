@@ -2,7 +2,6 @@
 # jupyter:
 #   course:
 #     title: Fewer labels, moving data
-#     minutes: 180
 #     needs: ["07", "10", "11"]
 # ---
 

@@ -11,7 +11,6 @@ LESSON = '''\
 # jupyter:
 #   course:
 #     title: A sample
-#     minutes: 30
 #     needs: [3, "a little Python"]
 # ---
 
@@ -145,7 +144,7 @@ def test_head_names_minutes_needs_and_time_once_measured(course):
         compose(course)["notebooks"]
         .cells[0]
         .source.startswith(
-            "# 07 A sample\n\n**30 minutes** · needs [03](03_other.ipynb), a little Python · "
+            "# 07 A sample\n\n**5 minutes** · needs [03](03_other.ipynb), a little Python · "
             "computing time CPU not measured\n\nIn this lesson"
         )
     )
@@ -160,6 +159,16 @@ def test_head_names_minutes_needs_and_time_once_measured(course):
     assert "computing time 42 s on one CPU core, 9 s on a GPU\n" in head
     assert "42 s on one CPU core, 9 s on a GPU |" in heads.table(course)
     assert "a card, torch 2, 4 lessons at once" in heads.gpu(course)
+
+
+def test_head_and_table_show_the_core_path_and_everything(course):
+    text = LESSON + "\n# %% [markdown]\n# ## 2. More · extra\n# " + "many words" + "\n"
+    text = text.replace("# In this", "# > **Exercise 07.1 · guess** · core · difficulty 1 of 3 · "
+                                     "14 minutes\n# > Guess.\n#\n# In this")  # fmt: skip
+    made = compose(course, text.replace("many words", 200 * "many words "))["notebooks"]
+    assert "**15 minutes** for the core path, 20 with all extras · needs" in made.cells[0].source
+    assert made.metadata.course.minutes == {"core": 15, "everything": 20}
+    assert "| 03, a little Python | 15 / 20 |" in heads.table(course)
 
 
 def test_nbgrader_knows_answers_and_checks(course):
@@ -177,7 +186,7 @@ def test_nbgrader_knows_answers_and_checks(course):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("#     minutes: 30\n", "", "minutes"),
+        ("#     title: A sample\n", "", "title"),
         ("needs: [3,", "needs: 3 #", "needs"),
         ("# %% [markdown]\n# In", "# %%\n# In", "markdown"),
         (
@@ -293,7 +302,7 @@ def test_release_has_no_solutions(course):
     }
     assert not (target / "solutions").exists() and not (target / "lessons").exists()
     assert not any("2 * x" in path.read_text() or "SOLUTION" in path.read_text() for path in files)
-    assert "| 30 |" in (target / "README.md").read_text()
+    assert "| 5 / 5 |" in (target / "README.md").read_text()
     (course / "notebooks" / "07_sample.ipynb").unlink()
     with pytest.raises(FileNotFoundError, match="make lesson N=07"):
         release.main(course)

@@ -1015,7 +1015,7 @@ n = int((rank < rank[mixed[len(mixed) * 2 // 3]]).sum())
 emoji_all = (emoji_v.mean(1), emoji_pixels, group)
 tasks["emoji: group"] = (*(part[mixed] for part in emoji_all), n)
 
-# %%
+# %% tags=["result"]
 rows, scores = [], {}
 for key, (name, (features, pixels, labels, n)) in zip("abc", tasks.items()):
     values, counts = np.unique(labels[:n], return_counts=True)
@@ -1029,7 +1029,7 @@ for key, (name, (features, pixels, labels, n)) in zip("abc", tasks.items()):
 header = ["attribute", "commonest answer", "raw pixels", "frozen features"]
 plots.table(rows, header=header)
 
-# %%
+# %% tags=["result"]
 gap = 100 * (scores["emoji: group"][1] - scores["emoji: group"][0])
 print(
     "emoji: features minus pixels",

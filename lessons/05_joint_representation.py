@@ -215,6 +215,7 @@ print(f"largest difference to PyTorch's: {difference:.0e}")
 # both ends, so for most queries almost no gradient comes through. Dividing by $\sqrt{d}$ keeps the
 # spread at 1, whatever the width is. Measured on 2,000 queries with 16 keys each:
 
+
 # %%
 def saturation(d, divide):
     """Spread of scores, share of queries with a weight above 0.99, and the
@@ -254,6 +255,7 @@ plots.table(rows, header=header)
 # > The derivation assumed a variance of 1. Let the entries of $q$ have standard deviation `sigma_q`
 # > and those of $k$ `sigma_k`. What is the standard deviation of $q \cdot k / \sqrt{d}$? Stuck? Run
 # > `hint("05.1")` in a new cell, and again for a second hint.
+
 
 # %%
 def score_std(dim, sigma_q, sigma_k):
@@ -328,6 +330,7 @@ lab.claim(
 # >
 # > Somebody wrote the function below with *our* kind of mask. It runs. In evaluation it returns
 # > `nan` for sentences without padding, and numbers for others. What is wrong? Write it right.
+
 
 # %%
 def attend_broken(attention, h, mask):
@@ -424,6 +427,7 @@ print(inspect.getsource(ConvStem.forward))
 # comes from BERT. Here it could be left out, because words and patches have tables of their own:
 # type 0 could be added to every row of the token table, and type 1 to $b$.
 
+
 # %%
 class Embedding(nn.Module):
     """Words and patches as one sequence of vectors, words first."""
@@ -451,6 +455,7 @@ class Embedding(nn.Module):
 # >
 # > The words come with a mask (batch, words). Write the mask of the joint sequence,
 # > (batch, words + patches): padding is left out, and every patch may be attended to.
+
 
 # %%
 def joint_mask(mask, patches):
@@ -482,6 +487,7 @@ print(joint_mask(mask_three, 4).int())
 # or MLP). What each part computes is *added* to what came in: a residual connection. We normalise
 # before each part (pre-norm), which trains more easily than after it.
 
+
 # %%
 class Layer(nn.Module):
     """One pre-norm Transformer layer."""
@@ -502,6 +508,7 @@ class Layer(nn.Module):
 
 # %% [markdown]
 # Embedding, layers, one last normalisation: that is the joint encoder.
+
 
 # %%
 class Joint(nn.Module):
@@ -585,6 +592,7 @@ for name, h in (("with the mask", h_batch), ("without", h_unmasked)):
 # > How many parameters has this encoder? Write it as a function of the sizes. Count the tables, the
 # > projection, in each layer the attention, the small network and two normalisations, and the last
 # > normalisation. Linear maps have biases; a normalisation has a scale and a shift.
+
 
 # %%
 def count_weights(
@@ -736,6 +744,7 @@ plots.show(
 # >
 # > Write cross-attention with one head and without biases: words `h` (batch, words, dim) read the
 # > patches `context` (batch, patches, dim). The matrices (dim, dim) are multiplied from the right.
+
 
 # %%
 def cross_attention(h, context, w_q, w_k, w_v):
@@ -1187,7 +1196,7 @@ for run in range(3):
     model.stem = Disorder(model.stem, disorder)
     in_disorder.append(evaluate(model.to(lab.device), test).by_family)
 
-# %%
+# %% tags=["result"]
 in_order = [results["joint", r] for r in range(3)]
 rows = []
 for name, shares in (("in order", in_order), ("in disorder", in_disorder)):
@@ -1197,7 +1206,7 @@ for name, shares in (("in order", in_order), ("in disorder", in_disorder)):
     rows.append([name, *texts])
 plots.table(rows, header=["joint, patches", *families])
 
-# %%
+# %% tags=["result"]
 found = lab.mean_spread([100 * e["exists"] for e in in_disorder], "%")
 print(f"predicted: {my_prediction:.0f} %, measured: {found}")
 worst = max(
@@ -1232,6 +1241,7 @@ lab.claim("disorder costs less than 4 points in each family", worst < 0.04)
 # `[CLS]` reads can matter: what the word "red" reads there reaches nothing. In the first layer
 # `[CLS]` of a joint model cannot know of "red" yet, but the word itself can look. So there are two
 # places: **the word's row in the first layer** and **`[CLS]`'s row in the last one**.
+
 
 # %%
 def pointing_data(part, scenes):
@@ -1545,6 +1555,7 @@ for name in ("joint", "cross"):
 # itself off: what it reads at this position is set to 0, before the output map, and all other heads
 # stay. The comparison is the mean of switching off each of the seven other heads.
 
+
 # %%
 def without_head(model, place, head):
     """Per cent of right shapes when one head reads nothing in one of ROWS."""
@@ -1623,6 +1634,7 @@ lab.claim(
 # Or is the shape not in the features at all? A linear probe tells: logistic regression on the
 # stem's features of the patch in the middle of the object, fitted on the validation pictures.
 
+
 # %%
 def middle_patch(v, data):
     """Of features v (n, 16, dim) those of the patch in the middle of the named
@@ -1660,6 +1672,7 @@ for name in ("joint", "cross"):
 # not there is anything to find. Ask about the red object, in pictures with something red and in
 # pictures without. How much of the weight lies on the patches at all, and how large is the
 # largest?
+
 
 # %%
 @torch.no_grad()

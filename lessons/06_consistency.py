@@ -291,7 +291,7 @@ rank_at_start = indicators.effective_rank(ask_mixed(start, mixed_images))
 # (looks,) each
 shares, ranks = np.array([(share_at_start, rank_at_start), *seen]).T
 
-# %% tags=["figure", "varies"]
+# %% tags=["figure", "varies", "result"]
 figure, axis = plt.subplots(figsize=(6.6, 3.6))
 updates = np.arange(len(shares)) * 20
 smooth = np.convolve(alone_l_vs, np.ones(5) / 5, "valid")
@@ -317,7 +317,7 @@ plots.show(
     ),
 )
 
-# %%
+# %% tags=["result"]
 share_alone = indicators.visual_share(
     ask_each(alone, GRID_QUESTIONS, grid_images)
 )

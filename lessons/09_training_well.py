@@ -200,6 +200,7 @@ lab.claim(
 # 2000$ it is $\eta$ as well. **The first step of Adam is as long as the learning rate, whatever
 # the gradient.**
 
+
 # %%
 def after_one_step(make, scale):
     """How far one step moves a weight of 1 whose gradient is 2 * scale."""
@@ -240,6 +241,7 @@ plots.table(rows, ["moved by one step, gradient:", "2", "20", "2000"])
 # >
 # > One step of AdamW for one tensor. Return new tensors; `t` is 1 in the first step.
 
+
 # %%
 def adamw_step(w, g, m, v, t, lr, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.01):
     """w, g, m, v: tensors of one shape -> (new w, new m, new v)."""
@@ -258,6 +260,7 @@ adamw_step = check("09.1", adamw_step)
 
 # %% [markdown]
 # Now a small network: 200 steps of that function against 200 of `torch.optim.AdamW`.
+
 
 # %%
 def train_on_noise(model, step, count, dtype=torch.float64):
@@ -326,6 +329,7 @@ for dtype, count, bound in (
 # (Nesterov's too), Adam with L2 and AdamW to torch's in the same way. Now decay itself. Two
 # weights of 1, one with gradients of 10 and one with gradients of 0.01, their sign changing in
 # every step, 20 steps:
+
 
 # %%
 def shrunk(make, decay):
@@ -407,6 +411,7 @@ lab.claim(
 # > The names (as `model.named_parameters()` gives them) of the parameters that should decay, as a
 # > set. An embedding is an `nn.Embedding`; a bare `nn.Parameter` of two or more dimensions decays.
 # > Frozen ones belong to no group.
+
 
 # %%
 def decaying(model):
@@ -556,6 +561,7 @@ for kind, i in best_rate.items():
 # > losses divided by the difference of the logarithms of their rates is lowest between two rates;
 # > return the smaller of those two. Rates rise, but not evenly. Ignore everything behind the
 # > lowest loss (which itself still counts, and isn't the first).
+
 
 # %%
 def steepest_rate(rates, losses):
@@ -764,6 +770,7 @@ plots.table(rows, ["dropout", "200 answers to learn from", "1,600"])
 # With 200 answers the network goes on fitting them long after validation has stopped improving. We
 # watch with `fit`: 40 passes, the loss of both parts.
 
+
 # %%
 def few_loader(seed):
     return DataLoader(
@@ -847,6 +854,7 @@ lab.claim(
 # >
 # > Given the validation scores that epochs would have (higher is better), say where training
 # > stops: how many epochs are run, and which was the best, counted from 0.
+
 
 # %%
 def early_stop(scores, patience):
@@ -937,7 +945,7 @@ for kind in small_runs.KINDS:
             [reported - true for reported, true in pairs]
         )
 
-# %% tags=["figure"]
+# %% tags=["figure", "result"]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.3), sharey=True)
 for axis, kind in zip(axes, reversed(small_runs.KINDS)):
     for i, (on_test, name) in enumerate(
@@ -980,7 +988,7 @@ plots.show(
 )
 
 
-# %%
+# %% tags=["result"]
 from scipy.stats import t as student
 
 
@@ -1124,6 +1132,7 @@ lab.claim(
 # %% [markdown]
 # Now time, which depends on the machine, and accuracy: three seeds, each at the learning rate that
 # validation chose (`python -m course_utils.studies freezing`; the two extremes are from lesson 11's runs).
+
 
 # %%
 def seconds(step, times=lab.steps(cpu=8, gpu=8)):
@@ -1273,6 +1282,7 @@ lab.claim(
 # >     return optimizer
 # > ```
 
+
 # %%
 def ready(model):
     """Freezes model.stem, makes the rest ready to train; returns an AdamW of
@@ -1303,6 +1313,7 @@ ready = check("09.6", ready)
 # so each piece's loss is divided by $k$, and gradients are zeroed once per *update*. With pieces of
 # unequal size the right side is another number: a mean of means. (`fit` says in its docstring what
 # it does with a last group that isn't full.)
+
 
 # %%
 def gradient(norm, pieces):
@@ -1365,6 +1376,7 @@ lab.claim(
 # >         optimizer.step()
 # >         schedule.step()
 # > ```
+
 
 # %%
 def train_epoch(model, batches, optimizer, schedule, accumulate):
@@ -1565,6 +1577,7 @@ billions = check("09.8", billions)
 # A training of days will be interrupted. What has to be kept so that it goes on *as if nothing had
 # happened*? We train 60 updates with dropout, AdamW and a schedule; stop after 30, and go on from
 # a copy in which one thing is missing.
+
 
 # %%
 def interrupted(left_out, stop=30, total=60):
@@ -2039,6 +2052,7 @@ print(
 # **`torch.compile`** goes another way: it reads the operations of a model and writes one program
 # for them. That program has to be made first, with a C++ compiler on a CPU. After how many calls
 # has it paid?
+
 
 # %% tags=["varies"]
 def compile_pays():

@@ -184,6 +184,7 @@ the_metric = check("10.1", the_metric)
 # > Macro $F_1$ from a confusion matrix: the $F_1$ of each class, then their mean. For one class,
 # > all others together are "not this class".
 
+
 # %%
 def macro_f1(table):
     """table (classes, classes) counts, row: true, column: said -> a number."""
@@ -252,6 +253,7 @@ for name, said in alarm.items():
 # > **Exercise 10.3 · write it** · core · difficulty 2 of 3 · 12 minutes
 # >
 # > AUC by either formula. Mind equal scores.
+
 
 # %%
 def area_under_roc(scores, positive):
@@ -357,7 +359,7 @@ my_width = 3.6
 # %%
 my_width = check("10.4", my_width)
 
-# %%
+# %% tags=["result"]
 some = test.image_index < 125  # (questions,)
 few, groups = right["world_late_0"][some].double(), test.image_index[some]
 p = few.mean().item()
@@ -407,6 +409,7 @@ print(
 # > drawn twice counts twice. Return the share of right answers of each round. Pictures have
 # > different numbers of questions, in any order, and picture numbers may have gaps.
 
+
 # %%
 def bootstrap_means(right, picture, draws, generator):
     """right (n,) bool, picture (n,) number of each question's picture ->
@@ -441,6 +444,7 @@ print(
 # Does such an interval keep its promise? Only a world in which the truth is known can tell. Forty
 # pictures with ten questions each; each picture has its own ease, drawn between 0 and 1; the true
 # accuracy is 50 %. Two hundred such tests, a 95 % interval for each, by question and by picture:
+
 
 # %%
 def covered(by_picture, tests=200):
@@ -485,6 +489,7 @@ lab.claim(
 #
 # Now the average precision of section 2, which rests on 66 positives:
 
+
 # %%
 def precision_of(column):
     """The average precision of the scores in a column; column 2 is `there`."""
@@ -524,6 +529,7 @@ for name, statistic in (
 # coin. The **p-value** is the probability that a fair coin would fall at least as unevenly as it
 # did: 0.05 means one time in twenty. It is *not* the probability that the models are equal. (It
 # takes questions for independent; the interval by picture doesn't need to.)
+
 
 # %%
 def compare(a, b, rows):
@@ -962,6 +968,7 @@ lab.claim("the model falls in every run", min(fall) > 0)
 # > Split questions into training and test so that no picture is on both sides. Exactly
 # > `round(fraction * pictures)` *pictures*, drawn with `generator`, go to the test part. Picture
 # > numbers may have gaps.
+
 
 # %%
 def split(picture, fraction, generator):

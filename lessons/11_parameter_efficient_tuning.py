@@ -155,7 +155,7 @@ my_prediction = 60
 # %%
 my_prediction = check("11.1", my_prediction)
 
-# %%
+# %% tags=["result"]
 runs = json.loads(lab.data_path("studies/tuning_curve.json").read_text())[
     "runs"
 ]

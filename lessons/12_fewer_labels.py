@@ -257,7 +257,7 @@ def percent_right(answers):
     return 100 * answers.double().mean().item()
 
 
-# %%
+# %% tags=["result"]
 rows = [["0", test.share(in_front[0][0][0]), "", "", ""]]
 for k in range(1, 5):
     # sets x orders
@@ -279,7 +279,7 @@ print(
     " five sets"
 )
 
-# %%
+# %% tags=["result"]
 gap = [
     max(map(percent_right, some)) - min(map(percent_right, some))
     for some in in_front[3]
@@ -396,6 +396,7 @@ print(
 # >
 # > `validation` and `test` are lists of accuracies, one per sentence, in the same order. What may be
 # > reported for "the sentence that we chose"? (If two are equally good, take the first.)
+
 
 # %%
 def accuracy_to_report(validation, test):
@@ -516,6 +517,7 @@ print(
 # > **Exercise 12.3 · write it** · core · difficulty 1 of 3 · 8 minutes
 # >
 # > The mean of each class, one tensor. Every class below `classes` occurs in `y`, in any order.
+
 
 # %%
 def class_means(v, y, classes):
@@ -727,6 +729,7 @@ plots.show(
 # > The loss without answers, from the logits of both views: 0 if nothing is let in. No gradient
 # > may reach `weak`.
 
+
 # %%
 def consistency(weak, strong, threshold):
     """weak, strong: logits (n, answers) -> scalar tensor: the loss."""
@@ -896,6 +899,7 @@ plots.show(
 # > A threshold can be *measured* instead of believed. On validation we know confidences and which
 # > answers are right. Return the lowest confidence $t$ such that, of the answers with confidence
 # > $\ge t$, at least a share `precision` is right; None if there is none.
+
 
 # %%
 def lowest_threshold(confidence, right, precision):
@@ -1072,6 +1076,7 @@ lab.claim(
 # >
 # > Let it choose at most one question of each group (the one with the highest score), and still
 # > `count` in all, the highest score first. There are enough groups.
+
 
 # %%
 def pick(scores, groups, count):
@@ -1405,6 +1410,7 @@ lab.claim(
 # >
 # > Forgetting, Fgt of the formula, from a matrix: a number, which may be negative.
 
+
 # %%
 def forgetting(R):
     """R (stages, families) -> mean fall of all but the last from their best."""
@@ -1476,6 +1482,7 @@ print(
 # > The Fisher diagonal of $z = Wx$, by autograd: for each item and answer the gradient of $\log
 # > p_c$, squared, times $p_c$; summed over answers, a mean over items. (Not by the formula: with
 # > that it is compared below.)
+
 
 # %%
 def fisher(W, items):
@@ -1824,6 +1831,7 @@ lab.claim(
 # We let people answer the questions of 40 pictures of the new kind, 160 answers, and tune on them:
 # with replay of old questions, and without. The learning rate and the number of updates are the
 # same for every change; nothing was chosen here.
+
 
 # %%
 def repaired(change, model, when):

@@ -267,21 +267,71 @@ def test_heads_refuse_a_notebook_that_is_not_built_from_its_source(course):
 def test_copies_are_never_overwritten(course):
     lesson = course / "notebooks" / "07_sample.ipynb"
     mine = course / "my"
-    lesson.write_text("first")
+    lesson.write_text('{"cells": [], "nbformat": 1}')
     assert start.copy_lessons(course) == ["07_sample.ipynb"]
     assert start.copy_lessons(course) == []
     (mine / "07_sample.ipynb").write_text("my work")
     assert start.copy_lessons(course) == []
-    lesson.write_text("second")
+    lesson.write_text('{"cells": [], "nbformat": 2}')
     assert start.copy_lessons(course) == ["07_sample.new.ipynb"]
     assert start.copy_lessons(course) == []
     (mine / "07_sample.new.ipynb").write_text("more of my work")
-    lesson.write_text("third")
+    lesson.write_text('{"cells": [], "nbformat": 3}')
     assert start.copy_lessons(course) == ["07_sample.new2.ipynb"]
     assert (mine / "07_sample.ipynb").read_text() == "my work"
     assert (mine / "07_sample.new.ipynb").read_text() == "more of my work"
     (mine / "07_sample.ipynb").unlink()  # to start again
     assert start.copy_lessons(course) == ["07_sample.ipynb"]
+
+
+PREDICTION = """
+# %% [markdown]
+# > **Exercise 07.3 · predict first** · core · difficulty 1 of 3 · 2 minutes
+# >
+# > How many?
+
+# %%
+how_many = None
+### BEGIN SOLUTION
+how_many = 5
+### END SOLUTION
+
+# %%
+how_many = check("07.3", how_many)
+
+# %%
+print("no secret")
+
+# %% tags=["varies", "result"]
+print("six")
+"""
+
+
+def test_copies_do_not_spoil_a_prediction(course):
+    nb = compose(course, LESSON + PREDICTION)["notebooks"]
+    code = [cell for cell in nb.cells if cell.cell_type == "code"]
+    for number, cell in enumerate(code, start=1):
+        cell.execution_count = number
+        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=f"ü {number}")]
+    nbformat.write(nb, course / "notebooks" / "07_sample.ipynb")
+    before = (course / "notebooks" / "07_sample.ipynb").read_bytes()
+    assert start.copy_lessons(course) == ["07_sample.ipynb"]
+    copy = nbformat.read(course / "my" / "07_sample.ipynb", 4)
+    nbformat.validate(copy)
+    counts = [cell.execution_count for cell in copy.cells if cell.cell_type == "code"]
+    assert counts == [1, 2, 3, 4, 5, None, None, 8, None]  # the guess, its check; the result
+    for kept, cell in zip(nb.cells, copy.cells):
+        assert kept.source == cell.source and kept.metadata == cell.metadata and kept.id == cell.id
+        if cell.cell_type == "code":
+            assert cell.outputs == (kept.outputs if cell.execution_count else [])
+    for cell in code[5:7] + code[8:]:
+        cell.outputs, cell.execution_count = [], None
+    nbformat.write(nb, course / "notebooks" / "07_sample.ipynb")  # nothing else differs, no byte
+    assert (
+        (course / "my" / "07_sample.ipynb").read_bytes()
+        == (course / "notebooks" / "07_sample.ipynb").read_bytes()
+        != before
+    )
 
 
 def test_release_has_no_solutions(course):

@@ -26,6 +26,7 @@ from lessons.heads import ROOT, chosen, facts, head, setup_cell
 from lessons.minutes import collapsed
 
 FOLDERS = ("solutions", "notebooks")
+GLOSSARY = "**Terms** of all lessons: [glossary](../docs/GLOSSARY.md)."
 # one thread, CPU, seed 0
 REFERENCE = {"COURSE_REFERENCE": "1", "OMP_NUM_THREADS": "1"}
 # comments for formatters and linters; a line that is nothing else goes with them
@@ -113,6 +114,8 @@ def compose(
             f"{source.name}: the first cell must be markdown: what it teaches"
         )
     cells[0].source = f"{head(source, root)}\n\n{cells[0].source}"
+    if cells[-1].cell_type == "markdown":
+        cells[-1].source += f"\n\n{GLOSSARY}"
     setup = nbformat.v4.new_code_cell(
         setup_cell(root), metadata={"tags": ["setup"]}
     )

@@ -360,10 +360,15 @@ def test_release_has_no_solutions(course):
 
 def test_readme_needs_its_markers(course):
     (course / "lessons" / "glossary.yaml").write_text("b: two\na: one\n")
-    names = ("repository", "lessons", "gpu", "glossary")
-    text = "\n".join(f"<!-- {n} -->\nold\n<!-- /{n} -->" for n in names)
-    filled = readme.filled(text, course)
-    assert "old" not in filled and "- **a**: one\n- **b**: two\n" in filled
-    assert readme.filled(filled, course) == filled
-    with pytest.raises(ValueError, match="glossary"):
-        readme.filled(text.replace("<!-- /glossary -->", ""), course)
+    (course / "docs").mkdir()
+    for file, parts in readme.PARTS.items():
+        text = "".join(f"before {name}\n<!-- {name} -->\nold\n<!-- /{name} -->\n" for name in parts)
+        (course / file).write_text(text)
+    readme.main(course)
+    text, terms = ((course / file).read_text() for file in readme.PARTS)
+    assert "old" not in text + terms and "before gpu\n" in text
+    assert "- **a**: one\n- **b**: two" in terms and "| lesson |" in text
+    assert readme.filled("README.md", course) == text
+    (course / "docs" / "GLOSSARY.md").write_text(terms.replace("<!-- /glossary -->", ""))
+    with pytest.raises(ValueError, match=r"docs/GLOSSARY.md needs <!-- glossary"):
+        readme.filled("docs/GLOSSARY.md", course)

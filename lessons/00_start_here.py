@@ -2,7 +2,6 @@
 # jupyter:
 #   course:
 #     title: Start here
-#     minutes: 30
 #     needs: []
 # ---
 

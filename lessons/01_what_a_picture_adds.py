@@ -2,7 +2,6 @@
 # jupyter:
 #   course:
 #     title: What a picture adds
-#     minutes: 85
 #     needs: [00]
 # ---
 

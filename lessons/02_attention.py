@@ -2,7 +2,6 @@
 # jupyter:
 #   course:
 #     title: Attention and the Transformer
-#     minutes: 75
 #     needs: ["00", "01"]
 # ---
 

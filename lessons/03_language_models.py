@@ -2,7 +2,6 @@
 # jupyter:
 #   course:
 #     title: Language models
-#     minutes: 100
 #     needs: ["02"]
 # ---
 

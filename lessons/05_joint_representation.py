@@ -2,16 +2,15 @@
 # jupyter:
 #   course:
 #     title: The joint representation h = Transformer(x, v)
-#     minutes: 110
-#     needs: ["01"]
+#     needs: ["01", "02"]
 # ---
 
 # %% [markdown]
 # A Transformer reads a row of vectors. Words can be made into vectors, and so can pieces of a
 # picture. In this lesson you will
 #
-# - do attention by hand, on tensors small enough to print (after lesson 02: read section 2's example
-#   by hand, and go on with section 3);
+# - recall attention by hand, on tensors small enough to print (lesson 02 builds it; what section 2
+#   repeats of it is marked as extra);
 # - cut a picture into patches, and put words and patches into one sequence;
 # - build the encoder $h = \mathrm{Transformer}(x, v)$ and find it equal to the published
 #   VisualBERT;
@@ -57,7 +56,7 @@ from transformers import (
 )
 
 # %% [markdown]
-# ## 1. Two pictures that are one
+# ## 1. Two pictures that are one · core
 #
 # Here is a scene of the teaching world, and the same scene cut into 16 square patches which were
 # then put back in disorder.
@@ -152,8 +151,9 @@ lab.claim(
 # %% [markdown]
 # The difference is rounding. Fed in this way, no training can change that: whatever the parameters
 # are, the two pictures are one to this model. To see why, and how to do better, we take it apart.
-#
-# ## 2. Attention
+
+# %% [markdown]
+# ## 2. Attention · core
 #
 # Attention answers one question for each position of a sequence: *which other positions should I
 # read, and how much of each?* Every position has three vectors:
@@ -162,11 +162,13 @@ lab.claim(
 # - a **key** $k_j$: what it offers to be found by;
 # - a **value** $v_j$: what is read from it. (By custom its letter is $v$ too; everywhere else in the
 #   course $v$ is the picture.)
-#
+
+# %% [markdown]
 # All three are made from the position's own vector $h_i$ by three learnt matrices, the same at
 # every position: $q_i = h_i W_q$, $k_i = h_i W_k$, $v_i = h_i W_v$ (in the code each has a bias
 # too). With the $h_i$ as rows of $H$: $Q = H W_q$, $K = H W_k$, $V = H W_v$.
-#
+
+# %% [markdown]
 # The score of $i$ for $j$ is the dot product $q_i \cdot k_j$. A softmax turns the scores of one
 # query into weights that are positive and add up to 1, and the output is the weighted mean of the
 # values:
@@ -198,7 +200,7 @@ difference = (theirs - weights @ value).abs().max()
 print(f"largest difference to PyTorch's: {difference:.0e}")
 
 # %% [markdown]
-# ### Why divide by the root of d?
+# ### Why divide by the root of d? · extra
 #
 # Let the entries of $q$ and $k$ be independent with mean 0 and variance 1. A product $q_a k_a$ then
 # has mean 0 and variance $E[q_a^2 k_a^2] = E[q_a^2]\,E[k_a^2] = 1$. The score is a sum of $d$ such
@@ -206,10 +208,11 @@ print(f"largest difference to PyTorch's: {difference:.0e}")
 #
 # $$\operatorname{Var}(q \cdot k) = \sum_{a=1}^{d} \operatorname{Var}(q_a k_a) = d,
 #   \qquad \operatorname{std}(q \cdot k) = \sqrt{d} .$$
-#
+
+# %% [markdown]
 # So scores grow with the width. Large scores make the softmax **saturate**: one weight is near 1,
-# the others near 0. The slope of a weight $w$ by its own score is $w (1 - w)$, which is near 0 at
-# both ends, so for most queries hardly any gradient comes through. Dividing by $\sqrt{d}$ keeps the
+# the others near 0. The slope of a weight $w$ with respect to its own score is $w (1 - w)$, which is near 0 at
+# both ends, so for most queries almost no gradient comes through. Dividing by $\sqrt{d}$ keeps the
 # spread at 1, whatever the width is. Measured on 2,000 queries with 16 keys each:
 
 
@@ -245,8 +248,9 @@ plots.table(rows, header=header)
 # %% [markdown]
 # Without the division, most queries of a wide model would attend to one position only, before
 # anything is learnt, and would learn slowly to look elsewhere.
-#
-# > **Exercise 05.1 · predict a number** · difficulty 1 of 3 · 5 minutes
+
+# %% [markdown]
+# > **Exercise 05.1 · predict a number** · extra · difficulty 1 of 3 · 5 minutes
 # >
 # > The derivation assumed a variance of 1. Let the entries of $q$ have standard deviation `sigma_q`
 # > and those of $k$ `sigma_k`. What is the standard deviation of $q \cdot k / \sqrt{d}$? Stuck? Run
@@ -277,8 +281,9 @@ print(
 # %% [markdown]
 # The division takes care of the width, not of the size of the entries. That is one reason why
 # Transformers normalise what goes into each layer.
-#
-# ### Masks and heads
+
+# %% [markdown]
+# ### Masks and heads · extra
 #
 # Sentences have different lengths, and a batch fills the shorter ones up with padding. A padded
 # position must not be read. A **mask** says so: it is True where there is something to attend to.
@@ -321,7 +326,7 @@ lab.claim(
 )
 
 # %% [markdown]
-# > **Exercise 05.2 · mend it** · difficulty 1 of 3 · 5 minutes
+# > **Exercise 05.2 · fix it** · extra · difficulty 1 of 3 · 5 minutes
 # >
 # > Somebody wrote the function below with *our* kind of mask. It runs. In evaluation it returns
 # > `nan` for sentences without padding, and numbers for others. What is wrong? Write it right.
@@ -372,10 +377,11 @@ print(f"broken, in training: {training.isnan().sum()} values are nan")
 # %% [markdown]
 # The `nan` is lucky, because it is seen. In training PyTorch takes another path, in which a query
 # without any key reads 0, and nothing is seen at all. And a sentence with padding reads nothing
-# but its padding either way, so that the model trains on, badly. Which way round a mask is meant
+# but its padding either way, so that the model trains on, badly. What True means in a mask
 # differs between libraries: look it up each time.
-#
-# ## 3. A picture as a row of vectors
+
+# %% [markdown]
+# ## 3. A picture as a row of vectors · core
 #
 # A picture of 64 x 64 pixels is cut into 16 patches of 16 x 16. Each has
 # $3 \cdot 16 \cdot 16 = 768$ numbers. One matrix, the same for all patches, maps them to `dim`
@@ -398,7 +404,7 @@ print(
 
 # %% [markdown]
 # A linear map of pixels is a poor describer: a circle moved by three pixels gets quite other
-# numbers. Large models let many layers mend that. Ours are small, so they start from a
+# numbers. Large models let many layers make up for that. Ours are small, so they start from a
 # **convolutional stem**: four times a 3x3 convolution, normalisation, ReLU and max-pooling, which
 # also end in a 4x4 grid. It is called in the same way:
 
@@ -406,7 +412,7 @@ print(
 print(inspect.getsource(ConvStem.forward))
 
 # %% [markdown]
-# ## 4. One sequence
+# ## 4. One sequence · core
 #
 # Now the joint sequence, words first, then patches. Each word is the sum of three learnt vectors,
 # and so is each patch:
@@ -445,7 +451,7 @@ class Embedding(nn.Module):
 
 
 # %% [markdown]
-# > **Exercise 05.3 · write it** · difficulty 1 of 3 · 5 minutes
+# > **Exercise 05.3 · write it** · core · difficulty 1 of 3 · 5 minutes
 # >
 # > The words come with a mask (batch, words). Write the mask of the joint sequence,
 # > (batch, words + patches): padding is left out, and every patch may be attended to.
@@ -474,7 +480,7 @@ x_three, mask_three = encode(tokenizer, questions)  # (3, words) each
 print(joint_mask(mask_three, 4).int())
 
 # %% [markdown]
-# ## 5. The encoder
+# ## 5. The encoder · core
 #
 # A layer has two parts: attention, in which positions read from each other, and a small network
 # with one hidden layer, which works on each position alone (it is called the feed-forward network,
@@ -581,7 +587,7 @@ for name, h in (("with the mask", h_batch), ("without", h_unmasked)):
     print(f"{name:14} [CLS] changes by {change:.0e}")
 
 # %% [markdown]
-# > **Exercise 05.4 · count** · difficulty 2 of 3 · 15 minutes
+# > **Exercise 05.4 · count** · extra · difficulty 2 of 3 · 15 minutes
 # >
 # > How many parameters has this encoder? Write it as a function of the sizes. Count the tables, the
 # > projection, in each layer the attention, the small network and two normalisations, and the last
@@ -622,7 +628,7 @@ print(
 )
 
 # %% [markdown]
-# ## 6. The same as VisualBERT, and better at one thing
+# ## 6. The same as VisualBERT, and better at one thing · core
 #
 # VisualBERT (Li et al. 2019) is a joint encoder too, with normalisations *after* each part. Our
 # package has both orders, so the parameters of transformers' VisualBERT can be copied over, number
@@ -654,7 +660,8 @@ lab.claim(
 # $$\mathrm{softmax}\!\Big(\frac{P Q\, (P K)^\top}{\sqrt d}\Big) P V
 #   = P\, \mathrm{softmax}\!\Big(\frac{Q K^\top}{\sqrt d}\Big) P^\top P V
 #   = P \,\mathrm{attention}(Q, K, V) .$$
-#
+
+# %% [markdown]
 # The other parts of a
 # layer work on each position alone. So a Transformer is **equivariant**: the outputs move along
 # with the inputs. The output at `[CLS]`, which has not moved, stays as it is.
@@ -689,8 +696,9 @@ lab.claim("with places [CLS] notices the disorder", cls > 1e-3)
 
 # %% [markdown]
 # Section 8 shows what a trained model does when its patches come in disorder.
-#
-# ## 7. Three ways to bring words and picture together
+
+# %% [markdown]
+# ## 7. Three ways to bring words and picture together · core
 #
 # The joint encoder fuses **early**: from the first layer on, every word may read every patch, and
 # every patch every word. Two alternatives are in use:
@@ -701,7 +709,8 @@ lab.claim("with places [CLS] notices the disorder", cls > 1e-3)
 # - **cross-attention** (as in ALBEF and BLIP): the words attend to themselves, then to the patches.
 #   The patches never read the words. (In ALBEF and BLIP a Transformer over the patches comes first.
 #   Ours has none.)
-#
+
+# %% [markdown]
 # Who may read whom is a matter of which squares below are filled. The lighter ones are read in a
 # second attention, after the first:
 
@@ -731,7 +740,7 @@ plots.show(
 )
 
 # %% [markdown]
-# > **Exercise 05.5 · write it** · difficulty 2 of 3 · 15 minutes
+# > **Exercise 05.5 · write it** · core · difficulty 2 of 3 · 15 minutes
 # >
 # > Write cross-attention with one head and without biases: words `h` (batch, words, dim) read the
 # > patches `context` (batch, patches, dim). The matrices (dim, dim) are multiplied from the right.
@@ -770,15 +779,17 @@ for name, fusion in answering.FUSIONS.items():
 # the score; to answer questions, a small network reads $[t, u, t \odot u]$ ($\odot$: entry by
 # entry). It divides its layers between its towers: of two, each gets one. A cross layer has two attentions one after the other, so it has more parameters, and words
 # get two chances to read. Keep this in mind for section 8.
-#
-# ### What a dot product of two towers cannot do
+
+# %% [markdown]
+# ### What a dot product of two towers cannot do · extra
 #
 # A search engine has $n$ texts and $m$ pictures and wants a score for each pair. With two
 # towers it can use $s_{ij} = t_i \cdot u_j$. Write the $t_i$ as rows of $T$ $(n, d)$ and the $u_j$
 # as rows of $U$ $(m, d)$. Then
 #
 # $$S = T\, U^\top \quad\Rightarrow\quad \operatorname{rank} S \le d .$$
-#
+
+# %% [markdown]
 # The **rank** of a matrix is the least number of products "column times row" that add up to it, and
 # $T U^\top$ is a sum of $d$ such products. It is also the number of its **singular values** that are
 # not 0. The bound is exact, for all weights and all training, so untrained encoders will do to see
@@ -864,7 +875,8 @@ lab.claim(
 # towers end in a normalisation, so the entries of $u$ add up to 0, and one direction is not used.)
 # Early fusion of width 4 has no such step, because a nonlinear computation is made for each pair.
 # Its later values are tiny, but they are not rounding, and training can make them larger.
-#
+
+# %% [markdown]
 # What does the limit cost? Take a table of truths: "is there a ...?" and "are there more ... than
 # ...?" for 500 scenes, +1 for yes and -1 for no. The best matrix of rank $d$, in least squares, is
 # the one that keeps the $d$ largest singular values (Eckart and Young). How many entries get the
@@ -889,7 +901,7 @@ for d in (1, 4, 16, 64):
 
 # %% [markdown]
 # The table has full rank, so no two towers of width 64 can produce it. But *deciding* by the sign
-# of the score, they could: with rank 64 hardly a sign is wrong, though one number a vector is no
+# of the score, they could: with rank 64 almost no sign is wrong, though one number per vector is no
 # better than the answer "no" to everything. A limit that is exact need not hurt. The extreme case:
 # a table in which each picture belongs to exactly one text has full rank, but with a threshold
 # *three* numbers per vector are enough, for any size. Put text and picture $i$ at the angle
@@ -920,8 +932,9 @@ lab.claim(
 # lacks in practice has to be measured, which the next section does. The late model there reads $[t,
 # u, t \odot u]$ with a small network, which is stronger than a dot product. So whatever it lacks is
 # not this limit.
-#
-# > **Exercise 05.6 · choose** · difficulty 1 of 3 · 5 minutes
+
+# %% [markdown]
+# > **Exercise 05.6 · choose** · extra · difficulty 1 of 3 · 5 minutes
 # >
 # > You have a million pictures, and a new text comes in every second. You want the best matching
 # > picture for each. Whatever depends on pictures alone was computed before and stored. Which of
@@ -941,8 +954,9 @@ my_choice = check("05.6", my_choice)
 # %% [markdown]
 # Early and cross fusion would need a pass for each pair of the text and a picture. In practice both
 # are used: two towers find the best hundred, and a joint model puts these in order.
-#
-# ## 8. Which fusion is better?
+
+# %% [markdown]
+# ## 8. Which fusion is better? · core
 #
 # Nine models were trained beforehand: three fusions with three seeds each, alike in width (64),
 # layers (2), heads (8, of width 8), data and updates. Each has three parts: the stem (picture to
@@ -972,9 +986,9 @@ print(
 
 # %% [markdown]
 # Three baselines belong beside them. *Chance* picks one of a question's possible answers. *Blind*
-# gives the commonest training answer to each question; the world is balanced, so it should do no
+# gives the most common training answer to each question; the world is balanced, so it should do no
 # better. The third one sees everything but cannot tell which object is meant: asked for a colour or
-# a shape, it names the commonest one of the picture, or one of the commonest. Knowing which colour
+# a shape, it names the most common one of the picture, or one of the most common. Knowing which colour
 # belongs to which shape is called **binding**; this is a good guess without it.
 
 # %%
@@ -1119,7 +1133,8 @@ lab.claim(
 # colour and shape the two are close. Where a scene has several colours, late fusion stays near the
 # guess without binding, and the best joint run is more than ten points above it. The cross models
 # bind; a joint one does in part, on colour.
-#
+
+# %% [markdown]
 # Why? The models differ in more than who reads whom:
 #
 # - In a cross layer the words read each other before they read the picture, so `[CLS]` knows in the
@@ -1128,21 +1143,25 @@ lab.claim(
 # - A cross layer has a softmax for the patches alone, and more parameters.
 # - In a cross layer the patches enter without a layer normalisation.
 # - All models had the same, small number of updates. The joint ones may only be later.
-#
+
+# %% [markdown]
 # This experiment can't tell these causes apart, so the table is no verdict on fusion in general. We
 # go on with the joint encoder, because it is the model of this course's loss (lesson 06), needs no
-# second kind of layer, and answers nearly everything on easy-VQA, with one object a picture (lesson
+# second kind of layer, and answers nearly everything on easy-VQA, with one object per picture (lesson
 # 08). Lesson 10 keeps an eye on binding.
-#
-# *To find out yourself* (some minutes of one core a run): train a joint encoder with a third layer,
+
+# %% [markdown]
+# *To find out yourself* (some minutes of one core per run): train a joint encoder with a third layer,
 # which makes the number of parameters about equal, with a fourth, which makes the number of
 # attentions equal, or for twice the passes. Change `layers` in `answering.world_model` or `epochs`
 # in `recipes.WORLD_FIT` in your copy of the package, then `python -m course_utils.studies.recipes
 # world_joint_0 --out joint3.safetensors`, which leaves the shipped file alone.
-#
+
+# %% [markdown]
 # ### Does a trained model use its places?
-#
-# > **Exercise 05.7 · predict first** · difficulty 1 of 3 · 3 minutes
+
+# %% [markdown]
+# > **Exercise 05.7 · predict first** · core · difficulty 1 of 3 · 3 minutes
 # >
 # > Take the trained joint models, and put the 16 patch features of each picture into disorder
 # > before they enter the encoder, always in the same wrong order. In per cent: how many of the
@@ -1177,7 +1196,7 @@ for run in range(3):
     model.stem = Disorder(model.stem, disorder)
     in_disorder.append(evaluate(model.to(lab.device), test).by_family)
 
-# %%
+# %% tags=["result"]
 in_order = [results["joint", r] for r in range(3)]
 rows = []
 for name, shares in (("in order", in_order), ("in disorder", in_disorder)):
@@ -1187,7 +1206,7 @@ for name, shares in (("in order", in_order), ("in disorder", in_disorder)):
     rows.append([name, *texts])
 plots.table(rows, header=["joint, patches", *families])
 
-# %%
+# %% tags=["result"]
 found = lab.mean_spread([100 * e["exists"] for e in in_disorder], "%")
 print(f"predicted: {my_prediction:.0f} %, measured: {found}")
 worst = max(
@@ -1197,7 +1216,7 @@ worst = max(
 lab.claim("disorder costs less than 4 points in each family", worst < 0.04)
 
 # %% [markdown]
-# Hardly anything happens. The models have places, and section 6 showed that `[CLS]` can notice the
+# Almost nothing happens. The models have places, and section 6 showed that `[CLS]` can notice the
 # disorder. But no question of these four families asks *where* something is, so training had
 # little reason to use places. (Only the order of the features is changed: the stem saw the picture
 # in order, and each feature covers 46 x 46 pixels of it, so neighbours overlap.) A model may be
@@ -1205,8 +1224,9 @@ lab.claim("disorder costs less than 4 points in each family", worst < 0.04)
 # about places. Lesson 04 did, of a Transformer over patches: without a table of places it answered
 # left or right as well as a coin, and with one nearly always. So "is the circle left of the cross?"
 # needs both, the places and questions about them in training.
-#
-# ## 9. Does attention point at what the word names?
+
+# %% [markdown]
+# ## 9. Does attention point at what the word names? · core
 #
 # Three questions, one after the other: does a head point at the named object? Does the answer
 # suffer if the patch is taken away? Does it suffer if the head is switched off?
@@ -1215,7 +1235,8 @@ lab.claim("disorder costs less than 4 points in each family", worst < 0.04)
 # attend to the patches in which it lies? We take pictures with at least two objects, one of which
 # is the only one of its colour, and ask for its shape. A head **points** if its largest weight
 # among the 16 patches falls on a patch that the object's box touches.
-#
+
+# %% [markdown]
 # Whose attention do we look at? The answer is read from `[CLS]`, so in the last layer only what
 # `[CLS]` reads can matter: what the word "red" reads there reaches nothing. In the first layer
 # `[CLS]` of a joint model cannot know of "red" yet, but the word itself can look. So there are two
@@ -1376,7 +1397,8 @@ lab.claim(
 # with a very large spread: one of the three runs nearly always, the others less well. An untrained
 # model does no better than a fixed patch. (± is over three runs. "The largest object" is a strong
 # baseline, since large objects touch more patches.)
-#
+
+# %% [markdown]
 # Move through the heads below; they are those of the joint run whose word points best, and of cross
 # run 0. On a page without a kernel, the figure after it shows two of them. Bright is a large weight;
 # each picture is scaled to its own largest.
@@ -1432,7 +1454,7 @@ plots.show(
 )
 
 # %% [markdown]
-# ### Does the model need what it points at?
+# ### Does the model need what it points at? · extra
 #
 # Attention says what was read, not what was used. A first test is to take the patch away: replace
 # its features by the mean of the picture's other features, and see whether the answer is still
@@ -1601,13 +1623,14 @@ lab.claim(
 
 # %% [markdown]
 # Read the last two columns. In the cross models the head of `[CLS]` that points is used, but not
-# equally: one run loses about half of its answers without it, one a good tenth, and one hardly any
+# equally: one run loses about half of its answers without it, one a good tenth, and one almost none
 # (perhaps other heads stand in for it there; that was not tested). In two joint runs the chosen
-# `[CLS]` head costs several points too. The word's head points as well, and without it hardly
-# anything changes in any run. And in the joint run whose word points best, better than in any cross
-# model, the answers hardly need that head, and many shapes are wrong: what is read at the right
+# `[CLS]` head costs several points too. The word's head points as well, and without it almost
+# nothing changes in any run. And in the joint run whose word points best, better than in any cross
+# model, the answers barely need that head, and many shapes are wrong: what is read at the right
 # place does not reach the answer.
-#
+
+# %% [markdown]
 # Or is the shape not in the features at all? A linear probe tells: logistic regression on the
 # stem's features of the patch in the middle of the object, fitted on the validation pictures.
 
@@ -1641,8 +1664,9 @@ for name in ("joint", "cross"):
 # It is there, in one patch, and gets lost on the way to the answer. Together with the table above
 # this means: a bright patch on the right object is neither an explanation nor a proof of
 # understanding. Ask whether the answer changes without it.
-#
-# ## 10. Where it breaks
+
+# %% [markdown]
+# ## 10. Where it breaks · core
 #
 # **It can't say "nothing".** The weights of a row add up to 1 over everything it may read, whether or
 # not there is anything to find. Ask about the red object, in pictures with something red and in
@@ -1680,9 +1704,10 @@ plots.table(rows, header=[*header, "on the largest: red there", "no red"])
 # (Scenes with something red have a few more objects, so small differences mean little.) The cross
 # models' weights over the patches always add up to 1, and without red they spread out. Of the joint
 # heads, that of the run that points best does the same and moves some of its weight to the words;
-# the two others hardly change. And where a head hardly looks at the patches, as in one joint run,
+# the two others barely change. And where a head barely looks at the patches, as in one joint run,
 # "the largest weight" is a small one: look at the weight, too.
-#
+
+# %% [markdown]
 # **A query without keys.** If all keys of a query are masked, a plain softmax divides 0 by 0, and
 # the `nan` spreads to everything that reads it. PyTorch's fused function and ours give 0 instead,
 # so there is no alarm. (`nn.MultiheadAttention` takes another path, with nan: section 2.) The joint mask cannot run into this, since there is always a picture:
@@ -1707,7 +1732,7 @@ except ValueError as error:
     print("ValueError:", error)
 
 # %% [markdown]
-# ## 11. On a GPU, at full scale
+# ## 11. On a GPU, at full scale · extra
 #
 # ViLT (Kim et al. 2021) is this encoder, larger: linear patches of 32 x 32 pixels, 144 of them for
 # a picture of 384 x 384, and ViLT-B has the size of BERT-base. PyTorch can build a model on the
@@ -1764,12 +1789,13 @@ print(
 # | pictures, patches | 64 x 64, 16 | 384 x 384, 144 |
 # | visual features | small convolutional stem | linear patches |
 # | width, layers, heads | 64, 2, 8 | 768, 12, 12 |
-# | text | one token a word | WordPiece, 30,522 tokens |
+# | text | one token per word | WordPiece, 30,522 tokens |
 # | precision | float32 | bfloat16, as a suggestion |
 #
 # GPU times were not measured for this lesson.
-#
-# ## 12. What you know now
+
+# %% [markdown]
+# ## 12. What you know now · core
 #
 # - Attention is a weighted mean; dividing by $\sqrt d$ keeps the spread of scores at 1.
 # - Words and patches become one sequence by adding where and what kind they are; the mask of the
@@ -1830,5 +1856,6 @@ quiz(
 # the picture's tower in every layer of the text.
 # Dosovitskiy et al. 2020, *ViT* ([2010.11929](https://arxiv.org/abs/2010.11929)): patches as
 # tokens, as good as convolutions given enough pictures.
-#
+
+# %% [markdown]
 # **Next:** lesson 06 trains $h$ without any answers, and lesson 08 with them.

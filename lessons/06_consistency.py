@@ -2,7 +2,6 @@
 # jupyter:
 #   course:
 #     title: "L_vs: consistency, and how it collapses"
-#     minutes: 110
 #     needs: ["01", "05"]
 # ---
 

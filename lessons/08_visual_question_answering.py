@@ -2,7 +2,6 @@
 # jupyter:
 #   course:
 #     title: Visual question answering and cross-entropy
-#     minutes: 120
 #     needs: ["01", "05"]
 # ---
 
@@ -358,7 +357,7 @@ history = fit(
     device=lab.device,
 )
 
-# %%
+# %% tags=["result"]
 blind_yes_no = mode_per_question(train, test).by_family["yes/no"]
 yes_no_test = test.restrict_answers(("no", "yes"))
 yes_no_result = evaluate(yes_no_model, yes_no_test)

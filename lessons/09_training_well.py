@@ -2,7 +2,6 @@
 # jupyter:
 #   course:
 #     title: Training well
-#     minutes: 150
 #     needs: ["04", "05", "07", "08"]
 # ---
 
@@ -64,7 +63,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 # %% [markdown]
-# ## 1. A valley
+# ## 1. A valley · core
 #
 # Near a minimum every smooth loss looks like a bowl, steep in some directions and flat in others.
 # The smallest such bowl has two weights:
@@ -76,7 +75,8 @@ from torch.utils.data import DataLoader, TensorDataset
 # factor:
 #
 # $$w_i \leftarrow w_i - \eta \lambda_i w_i = (1 - \eta \lambda_i)\, w_i .$$
-#
+
+# %% [markdown]
 # It shrinks as long as $|1 - \eta\lambda_i| < 1$, that is, $\eta < 2 / \lambda_i$. The *steepest*
 # direction sets the limit, here $2/25 = 0.08$. The *flattest* direction pays: at $\eta = 0.07$ its
 # weight shrinks by the factor 0.93 only.
@@ -163,31 +163,35 @@ lab.claim(
 # the number of steps that plain gradient descent needs grows like $\kappa$. (The last two of the
 # four ways are the next section's. **SGD**, stochastic gradient descent, takes the gradient of a
 # batch in place of the whole loss.)
-#
-# ## 2. Momentum and Adam
+
+# %% [markdown]
+# ## 2. Momentum and Adam · core
 #
 # **Momentum** keeps a velocity: $u \leftarrow \beta u + g$, $w \leftarrow w - \eta u$. Across the
 # valley gradients change sign and cancel. Along it they agree and add up: for a gradient that
 # stays the same, $u = g\,(1 + \beta + \beta^2 + \dots) = g / (1 - \beta)$. With $\beta = 0.9$ that
 # is ten times the step. (For the same step along the valley the rate may be ten times lower. The
 # steep direction would even bear a higher one: its limit rises to $2 (1 + \beta) / \lambda$.)
-#
+
+# %% [markdown]
 # **Adam** gives each weight a step of its own size: the mean of its gradients divided by the root
 # of their mean square. That is about $\pm 1$ where they agree and near 0 where they cancel; their
 # size drops out. It keeps a running mean of gradients, and one of their squares,
 #
 # $$m_t = \beta_1 m_{t-1} + (1-\beta_1)\, g_t, \qquad
 #   v_t = \beta_2 v_{t-1} + (1-\beta_2)\, g_t^2 .$$
-#
+
+# %% [markdown]
 # Both start at 0, and are too small at first. By how much? Write $m_t$ out:
 # $m_t = (1-\beta_1) \sum_{i=1}^{t} \beta_1^{t-i} g_i$. If all $g_i$ have the same mean $\bar g$,
 # the sum of the powers is $(1 - \beta_1^t)/(1-\beta_1)$, so $m_t$ has the mean
-# $(1-\beta_1^t)\,\bar g$. Dividing by $1-\beta_1^t$ mends it (**bias correction**), and for $v$
+# $(1-\beta_1^t)\,\bar g$. Dividing by $1-\beta_1^t$ corrects it (**bias correction**), and for $v$
 # likewise:
 #
 # $$\hat m = \frac{m_t}{1-\beta_1^t}, \qquad \hat v = \frac{v_t}{1-\beta_2^t}, \qquad
 #   w \leftarrow w - \eta\, \frac{\hat m}{\sqrt{\hat v} + \epsilon} .$$
-#
+
+# %% [markdown]
 # Usual are $\beta_1 = 0.9$, $\beta_2 = 0.999$ and $\epsilon = 10^{-8}$, which only keeps the
 # divisor from 0.
 #
@@ -224,14 +228,16 @@ plots.table(rows, ["moved by one step, gradient:", "2", "20", "2000"])
 # - **L2**: add $\tfrac{\lambda}{2}\lVert w\rVert^2$ to the loss, so $\lambda w$ to the gradient;
 # - **decoupled decay**: multiply the weight by $1 - \eta\lambda$ in each step, and leave the
 #   gradient alone.
-#
+
+# %% [markdown]
 # Under plain SGD they are the same: $w - \eta(g + \lambda w) = (1 - \eta\lambda)\,w - \eta g$.
 # Under Adam they are not. L2's $\lambda w$ goes into $m$ *and* $v$ and is divided by $\sqrt{\hat
-# v}$: a weight with large gradients hardly decays, one with tiny gradients decays the more.
+# v}$: a weight with large gradients barely decays, one with tiny gradients decays the more.
 # **AdamW** (Loshchilov and Hutter) is Adam with decoupled decay: every weight shrinks by the same
 # share.
-#
-# > **Exercise 09.1 · write it** · difficulty 2 of 3 · 15 minutes
+
+# %% [markdown]
+# > **Exercise 09.1 · write it** · core · difficulty 2 of 3 · 15 minutes
 # >
 # > One step of AdamW for one tensor. Return new tensors; `t` is 1 in the first step.
 
@@ -392,14 +398,15 @@ lab.claim(
 )
 
 # %% [markdown]
-# ### What should decay
+# ### What should decay · extra
 #
 # Decay says: without evidence, be 0. For the entry of a matrix that makes sense. For the *scale*
 # of a normalisation 0 would silence the layer; a bias only shifts; and the vector of a rare word
 # would decay in all the steps in which its word doesn't occur, since decoupled decay doesn't ask
 # for a gradient. So matrices and convolutions decay; biases, norms and embeddings don't.
-#
-# > **Exercise 09.2 · write it** · difficulty 2 of 3 · 10 minutes
+
+# %% [markdown]
+# > **Exercise 09.2 · write it** · extra · difficulty 2 of 3 · 10 minutes
 # >
 # > The names (as `model.named_parameters()` gives them) of the parameters that should decay, as a
 # > set. An embedding is an `nn.Embedding`; a bare `nn.Parameter` of two or more dimensions decays.
@@ -450,7 +457,7 @@ lab.claim(
 )
 
 # %% [markdown]
-# ## 3. The learning rate
+# ## 3. The learning rate · core
 #
 # Few numbers matter as much. To see it, a network that trains in a fraction of a second: one
 # hidden layer over what the pretrained model of lesson 07 says about a question and a picture.
@@ -536,17 +543,19 @@ for kind, i in best_rate.items():
 # %% [markdown]
 # Each optimiser has a rate of its own: what is right for AdamW is far too little for SGD here. To
 # compare two optimisers at *one* rate compares nothing. At the best rate of each they differ by
-# far less than a wrong rate costs. (At the smallest rates both lie below the commonest answer:
+# far less than a wrong rate costs. (At the smallest rates both lie below the most common answer:
 # after so few tiny steps they haven't even learnt which answers are common.)
-#
+
+# %% [markdown]
 # ### Finding it with one run
 #
 # A sweep of ten rates costs ten trainings. The **range test** (Smith 2015) costs one short one:
 # raise the rate a little in every update, from far too small to far too large, and write down the
 # loss. It stays, falls, and explodes. By a common rule of thumb (not Smith's own) a good highest
 # rate lies where the loss falls fastest, before its minimum.
-#
-# > **Exercise 09.3 · write it** · difficulty 2 of 3 · 12 minutes
+
+# %% [markdown]
+# > **Exercise 09.3 · write it** · core · difficulty 2 of 3 · 12 minutes
 # >
 # > The rate where the loss falls fastest *per factor of the rate*: the difference of neighbouring
 # > losses divided by the difference of the logarithms of their rates is lowest between two rates;
@@ -627,7 +636,8 @@ lab.claim(
 # It finds the region, not the rate: differences of neighbours are noisy, so the dashed line
 # needn't stand where the eye sees the fastest fall, and it depends on smoothing and on the batch.
 # Then try two or three rates around it.
-#
+
+# %% [markdown]
 # ### Warm-up and cosine
 #
 # At first, Adam's $v$ rests on a few gradients only; so the rate rises slowly (**warm-up**). At
@@ -637,7 +647,8 @@ lab.claim(
 #
 # $$\eta_t = \eta \cdot \begin{cases} (t+1)/W & t < W \\
 #   \tfrac12\left(1 + \cos \pi \frac{t - W}{T - W}\right) & t \ge W \end{cases}$$
-#
+
+# %% [markdown]
 # $t$ counts **updates**. Not epochs, and not batches either, once several batches make one update.
 # What if the schedule is moved on four times an update, as when it stands inside the loop over
 # four pieces of a batch? It is at its end after a quarter of the training:
@@ -682,7 +693,7 @@ lab.claim(
 )
 
 # %% [markdown]
-# The loss falls, nothing complains. Others had to mend the same slip, for example in
+# The loss falls, nothing complains. Others had to fix the same slip, for example in
 # [xformers](https://github.com/facebookresearch/xformers/pull/222) and in
 # [a robot model's trainer](https://github.com/starVLA/starVLA/pull/210).
 #
@@ -718,8 +729,9 @@ lab.claim(
 # them get less far. Compare schedules, like optimisers, each at its own better rate: compared so,
 # the two are equal here, within their spreads. On this small task the schedule brings nothing but
 # a better rate that is three times as high.
-#
-# ## 4. Dropout, and when to stop
+
+# %% [markdown]
+# ## 4. Dropout, and when to stop · core
 #
 # **Dropout** sets each hidden value to 0 with probability $p$ while training, so that no value can
 # rely on another. What stays is divided by $1-p$: with $b = 1$ with probability $1-p$ and 0
@@ -751,7 +763,8 @@ plots.table(rows, ["dropout", "200 answers to learn from", "1,600"])
 # small network on good frozen features, a half changes nothing with 200 answers that could be told
 # from noise. With 1,600 it costs a little (perhaps because the training is short), and
 # 0.8 costs much. Dropout is one thing to try, not a law.
-#
+
+# %% [markdown]
 # ### Early stopping
 #
 # With 200 answers the network goes on fitting them long after validation has stopped improving. We
@@ -835,8 +848,9 @@ lab.claim(
 # So keep the weights of the best epoch, and stop when there was none better for `patience` epochs.
 # Two details: a tie is not better, and patience counts from the *best* epoch, not from the last
 # rise.
-#
-# > **Exercise 09.4 · write it** · difficulty 2 of 3 · 10 minutes
+
+# %% [markdown]
+# > **Exercise 09.4 · write it** · core · difficulty 2 of 3 · 10 minutes
 # >
 # > Given the validation scores that epochs would have (higher is better), say where training
 # > stops: how many epochs are run, and which was the best, counted from 0.
@@ -867,7 +881,7 @@ lab.claim(
 )
 
 # %% [markdown]
-# ## 5. A score that has chosen is no longer a score
+# ## 5. A score that has chosen is no longer a score · core
 #
 # Why measure on validation, and not on the test at once? "I only look, I don't train on it." But
 # choosing is learning too, if only a little.
@@ -878,10 +892,11 @@ lab.claim(
 # in 40 parts of 300. Each part is once the test, and all the others tell the truth. For comparison
 # the choice is also made on validation: the next part of 300 chooses, the test part reports. For
 # fewer than 100 runs to choose from, some are drawn at random, twenty times.
-#
-# > **Exercise 09.5 · predict** · difficulty 1 of 3 · 3 minutes
+
+# %% [markdown]
+# > **Exercise 09.5 · predict** · core · difficulty 1 of 3 · 3 minutes
 # >
-# > By how many percentage points is the reported score of the best of 100 too high, in the mean?
+# > By how many percentage points is the reported score of the best of 100 too high, on average?
 
 # %%
 my_prediction = None
@@ -930,7 +945,7 @@ for kind in small_runs.KINDS:
             [reported - true for reported, true in pairs]
         )
 
-# %% tags=["figure"]
+# %% tags=["figure", "result"]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.3), sharey=True)
 for axis, kind in zip(axes, reversed(small_runs.KINDS)):
     for i, (on_test, name) in enumerate(
@@ -973,7 +988,7 @@ plots.show(
 )
 
 
-# %%
+# %% tags=["result"]
 from scipy.stats import t as student
 
 
@@ -1006,7 +1021,8 @@ print(f"predicted: {my_prediction:.1f} points")
 # better.) Nobody trained on the test. Still the best of 100 runs looks almost three points better
 # than it is. The reason: a score on 300 questions is the true accuracy plus noise, and the largest
 # of 100 noisy numbers is large *because* of its noise.
-#
+
+# %% [markdown]
 # How large? Let true accuracies vary with standard deviation $\sigma$ between runs, and the noise
 # on one test with $s$. All runs answer the *same* questions: that these are easier or harder than
 # others moves every score alike and doesn't change who wins. So $s$ is only the part of the noise
@@ -1047,8 +1063,9 @@ print(
 # seeds, prompts and thresholds are all runs to choose from. More questions make $s$ smaller;
 # choosing on *other* questions makes the flattery 0. So: choose on validation, and open the test
 # once.
-#
-# ## 6. Freezing
+
+# %% [markdown]
+# ## 6. Freezing · core
 #
 # The model of lesson 07 has read captions in two languages and never a question. It is to answer
 # Chinese questions, from 1,600 examples. What has to be trained? The cost of an update is counted:
@@ -1111,7 +1128,8 @@ lab.claim(
 # frozen matrix saves the first. The second is saved too if nothing *below* is trained: then the
 # backward pass ends there, and nothing has to be kept. So freezing from the bottom up saves most.
 # Freezing only the top would save little.
-#
+
+# %% [markdown]
 # Now time, which depends on the machine, and accuracy: three seeds, each at the learning rate that
 # validation chose (`python -m course_utils.studies freezing`; the two extremes are from lesson 11's runs).
 
@@ -1206,7 +1224,8 @@ lab.claim(
 # even be computed once, and kept.) The head alone is cheaper still, but it costs accuracy. The top
 # layer with the head lies between. (Two of the runs with a frozen stem chose the lowest rate that
 # was tried; a lower one might be better still.)
-#
+
+# %% [markdown]
 # ### Frozen is two things
 #
 # `requires_grad=False` keeps an optimiser away from weights. It does not stop **batch
@@ -1247,8 +1266,9 @@ lab.claim(
 # so the statistics drift to nearly the same values. On other pictures, or with batches of two,
 # they wouldn't. A frozen part that changes is a bug even where it costs nothing: nobody can say
 # any more which model was tuned.
-#
-# > **Exercise 09.6 · mend it** · difficulty 2 of 3 · 10 minutes
+
+# %% [markdown]
+# > **Exercise 09.6 · fix it** · core · difficulty 2 of 3 · 10 minutes
 # >
 # > This is to freeze `model.stem` (convolutions, batch normalisation, dropout), make the rest
 # > ready to train, and return the optimiser. It has two defects. `train_mode` and `freeze` of the
@@ -1281,7 +1301,7 @@ def ready(model):
 ready = check("09.6", ready)
 
 # %% [markdown]
-# ## 7. A batch in pieces
+# ## 7. A batch in pieces · core
 #
 # Large batches give quieter gradients, and need memory. **Accumulation** takes a batch in $k$
 # pieces, adds up their gradients, and makes one update. The mean over $B$ examples is the mean
@@ -1290,7 +1310,7 @@ ready = check("09.6", ready)
 # $$\frac1B \sum_{i=1}^{B} g_i = \frac1k \sum_{j=1}^{k} \Bigl( \frac kB \sum_{i \in \text{piece } j}
 #   g_i \Bigr),$$
 #
-# so each piece's loss is divided by $k$, and gradients are zeroed once an *update*. With pieces of
+# so each piece's loss is divided by $k$, and gradients are zeroed once per *update*. With pieces of
 # unequal size the right side is another number: a mean of means. (`fit` says in its docstring what
 # it does with a last group that isn't full.)
 
@@ -1341,8 +1361,9 @@ lab.claim(
 # *piece*. No way of adding up repairs that. (Across processes there is `SyncBatchNorm`, which
 # shares the statistics.) (A contrastive loss, lesson 07, is another exception: its negatives are
 # the rest of the piece.) And dropout draws other numbers, so results are equal in the mean only.
-#
-# > **Exercise 09.7 · mend it** · difficulty 3 of 3 · 15 minutes
+
+# %% [markdown]
+# > **Exercise 09.7 · fix it** · core · difficulty 3 of 3 · 15 minutes
 # >
 # > Accumulation with three mistakes. Batches are equally large, and `accumulate` divides their
 # > number.
@@ -1375,7 +1396,7 @@ def train_epoch(model, batches, optimizer, schedule, accumulate):
 train_epoch = check("09.7", train_epoch)
 
 # %% [markdown]
-# ### Clipping
+# ### Clipping · extra
 #
 # Now and then one batch has a huge gradient, and one step ruins what many have built. **Clipping
 # by the norm** shortens the gradient of *all* weights together to a length of at most $c$: $g
@@ -1400,7 +1421,7 @@ print(
 )
 
 # %% [markdown]
-# ## 8. Several processes
+# ## 8. Several processes · extra
 #
 # With several GPUs one *process*, a running program of its own, works for each. It has a copy of
 # the model and takes a part of the batch, a **shard**. After `backward` the gradients are averaged
@@ -1411,7 +1432,8 @@ print(
 # ```
 # accelerate launch --multi_gpu --num_processes 2 -m course_utils.training.processes --out FILE
 # ```
-#
+
+# %% [markdown]
 # Two processes on a CPU talk through a library called gloo, two GPUs through NCCL. (On a CPU one
 # would write `--cpu` instead of `--multi_gpu`. But in the version used here that starts *one*
 # process, and says nothing. `launch` checks how many there were.) Here it is for real: one update
@@ -1441,11 +1463,12 @@ lab.claim(
 )
 
 # %% [markdown]
-# More processes at the same shard mean a larger batch and fewer updates an epoch. The rate has to
+# More processes at the same shard mean a larger batch and fewer updates per epoch. The rate has to
 # be looked for again; to multiply it by the number of processes, after a warm-up, is a good first
 # guess for SGD (Goyal et al. 2017), not a law.
-#
-# ## 9. Half the bits
+
+# %% [markdown]
+# ## 9. Half the bits · extra
 #
 # A number is stored as $\pm 1.f \cdot 2^e$: the bits of the exponent $e$ set the range, those of
 # the fraction $f$ the spacing. A float32 has 8 for the exponent and 23 for the fraction.
@@ -1483,7 +1506,8 @@ print(
 #   computed in 16 bits. That is **mixed** precision, `FitConfig(precision="bf16")`.
 # - Small gradients are 0 in float16. So its loss is multiplied by a large number before
 #   `backward`, and the gradients divided by it after: **loss scaling**. bfloat16 needs none.
-#
+
+# %% [markdown]
 # Some processors multiply bfloat16 in hardware, others only imitate it. What does this one do? One
 # layer's worth of products, and an update of our model:
 
@@ -1529,8 +1553,9 @@ for on, name in ((False, "float32"), (True, "mixed, bfloat16")):
 # much faster, the update of a small model need not be: each layer converts its inputs first, and
 # these layers are small. What shrinks in any case is what the forward pass keeps. Measure on your
 # machine before you switch it on.
-#
-# > **Exercise 09.8 · work out a number** · difficulty 2 of 3 · 5 minutes
+
+# %% [markdown]
+# > **Exercise 09.8 · work out a number** · extra · difficulty 2 of 3 · 5 minutes
 # >
 # > Mixed precision with AdamW, as large trainings do it. A weight has: itself and its gradient in
 # > 16 bits, and in 32 bits the master weight, $m$ and $v$. (`autocast` above stores no 16-bit
@@ -1547,7 +1572,7 @@ billions = 80 / (2 + 2 + 4 + 4 + 4)
 billions = check("09.8", billions)
 
 # %% [markdown]
-# ## 10. Killed, and none the worse
+# ## 10. Killed, and none the worse · core
 #
 # A training of days will be interrupted. What has to be kept so that it goes on *as if nothing had
 # happened*? We train 60 updates with dropout, AdamW and a schedule; stop after 30, and go on from
@@ -1616,7 +1641,7 @@ lab.claim(
 )
 
 # %% [markdown]
-# > **Exercise 09.9 · choose and justify** · difficulty 2 of 3 · 5 minutes
+# > **Exercise 09.9 · choose and justify** · core · difficulty 2 of 3 · 5 minutes
 # >
 # > Which of these belong into the file? A set of letters, such as `{"a", "b"}`.
 # >
@@ -1643,7 +1668,8 @@ in_the_file = check("09.9", in_the_file)
 # writes *beside* the old file and renames, so a process that dies while it writes leaves the old
 # one whole. And it reads without running code: a pickle from elsewhere could do anything on your
 # machine.
-#
+
+# %% [markdown]
 # Now the real thing: a process of its own trains, and is killed (`SIGKILL`, nothing can be caught
 # or tidied up) in an update that is drawn at random; is started again, killed again, and started
 # again.
@@ -1726,7 +1752,7 @@ lab.claim(
 )
 
 # %% [markdown]
-# ## 11. Watching
+# ## 11. Watching · extra
 #
 # A number at the end says that something went wrong; curves say when. `fit(...,
 # tracker="tensorboard", run_folder=...)` writes loss, rate, norm of the gradient and score. One
@@ -1821,12 +1847,13 @@ plots.show(
 # What to look for: a loss that is level from the start (rate too low, or nothing is trained);
 # jumps that don't heal (too high); a norm that grows and grows; a rate that is 0 too early
 # (section 3); a score that falls while the loss falls (section 4).
-#
-# ## 12. Searching for settings
+
+# %% [markdown]
+# ## 12. Searching for settings · extra
 #
 # Rate, decay, dropout, width, batch: five numbers, no formula. Grids waste trials, because some of
 # the numbers hardly matter and a grid repeats the same few values of those that do (Bergstra and
-# Bengio 2012). **Random search** draws each trial anew. **TPE**, the default of Optuna, looks at
+# Bengio 2012). **Random search** draws each trial independently. **TPE**, the default of Optuna, looks at
 # the trials so far: it estimates one density of settings for the best of them, one for the rest,
 # and tries what is much likelier under the first. It can use what it has learnt only after ten
 # random trials.
@@ -1960,8 +1987,9 @@ print(
 # is smaller again. What costs nothing and helps both is a good range: this one was deliberately
 # wide. And a search *chooses*, here on 300 questions: the score that it reports of its winner is
 # too good, as in section 5.
-#
-# ## 13. Memory against time
+
+# %% [markdown]
+# ## 13. Memory against time · extra
 #
 # The forward pass keeps what the backward pass will need: inputs of layers, attention weights.
 # **Activation checkpointing** keeps only the *input* of each layer, and computes the layer a
@@ -2018,8 +2046,9 @@ print(
 # The second forward pass is one part more where there were three (forward one, backward two), so
 # about a third more work. (While a layer is computed again its own activations are there too, so
 # the peak is higher than what is kept. Chen et al. keep the input of every segment of several
-# layers.) Worth it where memory limits the batch, and not otherwise.
-#
+# layers.) Worth it where memory limits the batch, and only there.
+
+# %% [markdown]
 # **`torch.compile`** goes another way: it reads the operations of a model and writes one program
 # for them. That program has to be made first, with a C++ compiler on a CPU. After how many calls
 # has it paid?
@@ -2071,8 +2100,9 @@ except Exception as error:  # no C++ compiler, for one
 # If it says *never*, there was nothing to win: each of these four layers is one call of a fast
 # library already, and the saving would have to come from joining them. Try it with your own model
 # and batch, and count how often the program will be used.
-#
-# ## 14. On a GPU, at full scale
+
+# %% [markdown]
+# ## 14. On a GPU, at full scale · extra
 #
 # - **Precision** first: `FitConfig(precision="bf16")`. There the hardware multiplies 16-bit
 #   numbers many times as fast as float32.
@@ -2081,13 +2111,15 @@ except Exception as error:  # no C++ compiler, for one
 # - **Processes**: `accelerate launch` with as many as there are GPUs; everything in section 8
 #   holds.
 # - **Resume** always. Machines that may be taken away at any time are cheaper.
-# - Memory: 16 bytes a weight with AdamW, before activations (exercise 09.8). Lesson 11 shows how
+# - Memory: 16 bytes per weight with AdamW, before activations (exercise 09.8). Lesson 11 shows how
 #   to tune without most of that.
-#
+
+# %% [markdown]
 # The lesson's own code runs on a GPU as it stands; its networks are too small to gain by it. Times
 # at scale: not measured here.
-#
-# ## 15. What you know now
+
+# %% [markdown]
+# ## 15. What you know now · core
 #
 # - The steepest direction limits the rate, the flattest one waits. Adam gives each weight its own
 #   step.
@@ -2150,5 +2182,6 @@ quiz(
 # ([1604.06174](https://arxiv.org/abs/1604.06174)). Micikevicius et al. 2017, mixed precision
 # ([1710.03740](https://arxiv.org/abs/1710.03740)). Goyal et al. 2017, large batches with warm-up
 # ([1706.02677](https://arxiv.org/abs/1706.02677)).
-#
+
+# %% [markdown]
 # **Next:** lesson 10 asks what a test score can bear.

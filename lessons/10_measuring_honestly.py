@@ -2,7 +2,6 @@
 # jupyter:
 #   course:
 #     title: Measuring honestly
-#     minutes: 100
 #     needs: ["05", "08"]
 # ---
 
@@ -46,12 +45,13 @@ from sklearn import metrics as sklearn_metrics
 from torchmetrics.classification import MulticlassCalibrationError
 
 # %% [markdown]
-# ## 1. Right in 95 % of the cases
+# ## 1. Right in 95 % of the cases · core
 #
 # A camera looks into a room, and a model answers one question about every picture: *is there ...?*
 # Nearly always there is not. We take the questions *is there a ...* of our world and keep all "no"
 # and so many "yes" that they are 5 %. Two models: one from lesson 05, and one that always says no.
-#
+
+# %% [markdown]
 # The cell loads nine trained models of lesson 05 (joint, late, cross; three seeds each) and asks
 # each of them all test questions once; the whole lesson lives on these answers. Of the nine it
 # takes one for the camera, which says yes where its logit for "yes" is the larger one.
@@ -120,7 +120,8 @@ plots.table(
 # $$P = \frac{TP}{TP + FP}, \qquad R = \frac{TP}{TP + FN},$$
 #
 # $$F_1 = \frac{2PR}{P + R} = \frac{2\,TP}{2\,TP + FP + FN} .$$
-#
+
+# %% [markdown]
 # $F_1$ is the *harmonic* mean: it lies nearer to the smaller of the two. A model that calls
 # everything "yes" has $R = 1$ and $P = 0.05$: the arithmetic mean would be above 0.5, $F_1$ is
 # below 0.1. (Recall at $k$ in lesson 07 asks, search by search, whether anything right was found.
@@ -146,8 +147,9 @@ lab.claim(
 # threshold. And precision isn't the model's alone: if the positives get rarer, recall and the
 # share of false alarms among the negatives stay what they are, but precision and $F_1$ fall. Never
 # compare those between test sets with other shares of positives.
-#
-# > **Exercise 11.1 · choose and justify** · difficulty 1 of 3 · 5 minutes
+
+# %% [markdown]
+# > **Exercise 10.1 · choose and justify** · core · difficulty 1 of 3 · 5 minutes
 # >
 # > The camera is in the flat of somebody who may fall. 95 % of all pictures are normal. A message
 # > is sent when the model's score is above a threshold that the family sets. By what do you choose
@@ -166,7 +168,7 @@ the_metric = "c"
 ### END SOLUTION
 
 # %%
-the_metric = check("11.1", the_metric)
+the_metric = check("10.1", the_metric)
 
 # %% [markdown]
 # ### One number for many classes
@@ -175,8 +177,9 @@ the_metric = check("11.1", the_metric)
 # classes: each class counts as much, however rare. **Micro** sums the counts first: each *example*
 # counts as much, and where every example has one class it is the accuracy. Neither is wrong; they
 # answer different questions. (What is wrong is a mean of the batches' means: exercise 00.2.)
-#
-# > **Exercise 11.2 · write it** · difficulty 2 of 3 · 8 minutes
+
+# %% [markdown]
+# > **Exercise 10.2 · write it** · core · difficulty 2 of 3 · 8 minutes
 # >
 # > Macro $F_1$ from a confusion matrix: the $F_1$ of each class, then their mean. For one class,
 # > all others together are "not this class".
@@ -194,7 +197,7 @@ def macro_f1(table):
 
 
 # %%
-macro_f1 = check("11.2", macro_f1)
+macro_f1 = check("10.2", macro_f1)
 
 # %%
 for name, said in alarm.items():
@@ -212,8 +215,9 @@ for name, said in alarm.items():
 
 # %% [markdown]
 # Macro and micro put the two models in opposite orders.
-#
-# ## 2. Every threshold at once
+
+# %% [markdown]
+# ## 2. Every threshold at once · core
 #
 # The model gives a score; somebody sets the threshold. The **ROC curve** shows all thresholds: how
 # many of the positives are found ($y$) against how many of the negatives are taken for positive
@@ -221,12 +225,14 @@ for name, said in alarm.items():
 #
 # $$\mathrm{AUC} = P(\text{score of a positive} > \text{score of a negative})
 #   + \tfrac12 P(\text{equal}) .$$
-#
+
+# %% [markdown]
 # Why: walk along the curve from the left, lowering the threshold. Let $N_+$ and $N_-$ be the
 # numbers of positives and negatives. Each negative moves the curve one step to the right, by
 # $1/N_-$, at the height that is reached then: the share of positives with a *higher* score. The
 # area is the mean of that share over all negatives, which is the probability above.
-#
+
+# %% [markdown]
 # To count it, sort all scores; the lowest gets rank 1. A positive at rank $r_i$ beats $r_i - 1$
 # others. Over all positives that makes $\sum_i r_i - N_+$ victories. Among themselves the
 # positives have $0 + 1 + \dots + (N_+ - 1) = N_+ (N_+ - 1) / 2$ of these, which don't count. What
@@ -236,13 +242,15 @@ for name, said in alarm.items():
 #
 # where equal scores share the mean of their ranks. So AUC can be computed without a threshold and
 # without drawing the curve.
-#
+
+# %% [markdown]
 # The **precision-recall curve** goes through the same thresholds and draws precision against
 # recall. Its summary is the **average precision**: go down the list from the highest score, note
 # the precision at each positive that you meet, and take the mean of these notes. A perfect order
 # gives 1; chance gives about the share of positives, here 0.05.
-#
-# > **Exercise 11.3 · write it** · difficulty 2 of 3 · 12 minutes
+
+# %% [markdown]
+# > **Exercise 10.3 · write it** · core · difficulty 2 of 3 · 12 minutes
 # >
 # > AUC by either formula. Mind equal scores.
 
@@ -259,7 +267,7 @@ def area_under_roc(scores, positive):
 
 
 # %%
-area_under_roc = check("11.3", area_under_roc)
+area_under_roc = check("10.3", area_under_roc)
 
 # %%
 scores = {
@@ -322,19 +330,22 @@ plots.show(
 # The same scores, two pictures. With 19 negatives for each positive, a false-alarm rate of 5 %
 # looks small on the left. On the right it is 0.95 false alarms for each positive: where all are
 # found, the precision is $1 / 1.95$, about a half. When positives are rare, look at the right one.
-#
+
+# %% [markdown]
 # At its best threshold the model of section 1 does beat the one that never looks, by accuracy too.
 # (That threshold was chosen on the test, so the number is a little too good.) And "1.000" is on
 # these 66 positives, which are few: section 3.
-#
-# ## 3. How sure is a percentage?
+
+# %% [markdown]
+# ## 3. How sure is a percentage? · core
 #
 # Another draw of test questions would have given another number. For $n$ *independent* answers, of
 # which a share $p$ is right, the standard error is $\sqrt{p(1-p)/n}$, and $p \pm 2$ standard
 # errors holds the true value in about 95 % of all such draws. But our questions come in fours:
 # four about each picture. Is an answer about a picture independent of the others about it?
-#
-# > **Exercise 11.4 · predict** · difficulty 1 of 3 · 3 minutes
+
+# %% [markdown]
+# > **Exercise 10.4 · predict** · core · difficulty 1 of 3 · 3 minutes
 # >
 # > 500 questions about 125 pictures, 80 % right. Half the width of the 95 % interval, in
 # > percentage points?
@@ -346,9 +357,9 @@ my_width = 3.6
 ### END SOLUTION
 
 # %%
-my_width = check("11.4", my_width)
+my_width = check("10.4", my_width)
 
-# %%
+# %% tags=["result"]
 some = test.image_index < 125  # (questions,)
 few, groups = right["world_late_0"][some].double(), test.image_index[some]
 p = few.mean().item()
@@ -377,19 +388,21 @@ print(
 # with $G$ pictures, $z_i = 1$ for a right answer and 0 for a wrong one, and $\bar z$ for their
 # mean. If the answers of a picture go together, the inner sums are large: for ten answers that are
 # all alike it is ten times one deviation, its square 100 times, where ten independent ones would
-# give about 10. In between, with $m$ answers a picture whose correlation is $\rho$,
+# give about 10. In between, with $m$ answers per picture whose correlation is $\rho$,
 # $\mathrm{se}^2$ is $1 + (m - 1)\rho$ times that of independent answers. How much that is depends
 # on the data: it can be nothing, and it can be a factor of $\sqrt{10}$ in the width, where ten
 # questions about a picture stand or fall together.
 #
 # (Wilson's interval is for shares near 0 or 1: it stays inside 0 to 100 %, where $p \pm 2$
 # standard errors may not, and where all answers are right it isn't empty.)
-#
+
+# %% [markdown]
 # Formulas exist for means. For anything else (F1, AUC, a difference of medians) there is the
 # **bootstrap**: draw from the data, with replacement, as many as there are; compute the statistic;
 # repeat; the middle 95 % of what comes out is the interval.
-#
-# > **Exercise 11.5 · write it** · difficulty 3 of 3 · 15 minutes
+
+# %% [markdown]
+# > **Exercise 10.5 · write it** · core · difficulty 3 of 3 · 15 minutes
 # >
 # > The bootstrap of the accuracy, by picture. In each of `draws` rounds draw as many pictures as
 # > there are, with replacement and with `generator`. Take all questions of each; a picture that is
@@ -416,7 +429,7 @@ def bootstrap_means(right, picture, draws, generator):
 
 
 # %%
-bootstrap_means = check("11.5", bootstrap_means)
+bootstrap_means = check("10.5", bootstrap_means)
 
 # %%
 # (draws,)
@@ -503,8 +516,9 @@ for name, statistic in (
 # Each of the two is known to about 0.1 only, and the two intervals overlap. The third line draws
 # the same cases for both models and looks at the difference: it doesn't hold 0. Why that can be is
 # the next section.
-#
-# ## 4. Better, or luckier?
+
+# %% [markdown]
+# ## 4. Better, or luckier? · core
 #
 # Two models answered the *same* questions. Each has an interval, and the intervals overlap. That
 # says little: hard questions are hard for both. What counts is the difference *question by
@@ -560,17 +574,19 @@ lab.claim(
 # `world_joint_0` and `world_joint_1` are two trainings of one recipe, with two seeds. On the first
 # 400 questions the first one looks better: the interval leaves 0 out, and with $p$ just below 0.05
 # it would be called significant. On twenty times as many the difference is small at most. The
-# first estimate, 3.8 points, was far too large. That is what a small test does to whoever looks at
+# first estimate, 3.8 points, was far too large. That is what a small test does to anyone who looks at
 # the cases where it "finds" a difference: they are found because they are large, and so they are
 # mostly too large. (By chance alone a 95 % interval leaves the truth out in one case of twenty;
 # whoever compares many pairs meets such cases.)
-#
+
+# %% [markdown]
 # **An interval that holds 0 does not say "no difference".** It says that these questions could not
 # tell.
 #
 # The last line is the reason for pairing. Two separate intervals of ± 0.9 would give the
 # difference $\pm \sqrt{0.9^2 + 0.9^2} \approx 1.3$. Asked question by question it is ± 0.8.
-#
+
+# %% [markdown]
 # And there is a second kind of luck. The two files come from *one* training each. What if one had
 # been trained from another seed?
 
@@ -601,8 +617,9 @@ lab.claim(
 # seeds the mean of "joint" isn't even the higher one. The sentence about the files is true and
 # says nothing about the recipes. More questions would make it ever surer, and still say nothing.
 # This course prints the spread over seeds wherever a sentence is about a recipe.
-#
-# ## 5. Is it as sure as it says?
+
+# %% [markdown]
+# ## 5. Is it as sure as it says? · core
 #
 # A softmax gives probabilities. The **confidence** of an answer is the probability that the model
 # gives it. If a model says 80 % a hundred times, are 80 of these answers right? Then it is
@@ -733,8 +750,9 @@ plots.table(
 # what chance gives, or not far from it. `world_late_0` is a little too sure, and a temperature
 # just above 1 brings it nearer; `world_cross_0` is a little less sure than it could be. Guo et al.
 # found large networks far too sure, and one temperature enough.
-#
-# ## 6. Data that aren't like the training data
+
+# %% [markdown]
+# ## 6. Data that aren't like the training data · core
 #
 # All numbers so far come from test pictures drawn like the training pictures: **iid**, independent
 # and identically distributed. What if they aren't? For the next table the *cross* model of lesson
@@ -743,7 +761,8 @@ plots.table(
 # training picture shows such an object and no training question mentions one. Each shape and each
 # colour is well known from others. Each seed holds out *other* combinations, so ± (the standard
 # deviation over three runs) has both kinds of luck in it.
-#
+
+# %% [markdown]
 # "New" are test questions about a held-out combination, because they name it or because it is the
 # answer; "seen" are those about other combinations. "How many" is about none and is left out.
 #
@@ -871,25 +890,28 @@ lab.claim(
 # always wrong. The table has another guess: it knows only what kind of answer fits, one of two, of
 # eight colours or of four shapes. With 2 or 8 combinations held out the model is well above it in
 # all six runs: something carries over. With 16 it is clearly above it in one run of three.
-#
+
+# %% [markdown]
 # **Why so much?** One explanation, not tested here: two things are new at once. In training, red
 # things are never circles, so "red" is evidence against "circle", and a model that uses it does
 # *better* on data like the training data. That is a prior which no longer holds, as in the next
 # experiment.
-#
+
+# %% [markdown]
 # **Read along a row, not down a column.** Rows differ in more than the number. Pictures without 16
 # of the combinations are pictures with few objects (second column). And "seen" are other questions
 # in each row, with fewer possible answers: see what the blind guess gets. The first row shows what
 # that does: all three trainings on *all* combinations end below those with 2 or 8 held out. That
 # isn't evidence that holding out helps; their training pictures are fuller and their questions
 # have more answers. A table compares everything that differs between its rows.
-#
+
+# %% [markdown]
 # ### A changed prior
 #
 # The second way to be unlike: the pictures are the same, the *answers* are distributed in another
 # way. In the split "prior" each question string has a favourite answer in training. A model can
-# learn that instead of looking. In validation the favourites are the same; in test they are turned
-# round.
+# learn that instead of looking. In validation the favourites are the same; in test they are
+# reversed.
 
 # %%
 rows = []
@@ -932,14 +954,16 @@ lab.claim("the model falls in every run", min(fall) > 0)
 # there. It does look. From the first row alone nobody could have said how much of the 90 % was
 # looking, and how much leaning on what used to be true. (One reading of the fall, not tested:
 # where the model isn't sure, it leans. Rare answers may also simply be learnt worse.) Agrawal et
-# al. split the questions of VQA anew so that each type of question has other frequent answers in
+# al. split the questions of VQA again so that each type of question has other frequent answers in
 # test than in training: published models fell as well.
-#
-# ## 7. A leak
+
+# %% [markdown]
+# ## 7. A leak · core
 #
 # The opposite mistake makes a test too much *like* the training data.
-#
-# > **Exercise 11.6 · write it** · difficulty 2 of 3 · 8 minutes
+
+# %% [markdown]
+# > **Exercise 10.6 · write it** · core · difficulty 2 of 3 · 8 minutes
 # >
 # > Split questions into training and test so that no picture is on both sides. Exactly
 # > `round(fraction * pictures)` *pictures*, drawn with `generator`, go to the test part. Picture
@@ -959,7 +983,7 @@ def split(picture, fraction, generator):
 
 
 # %%
-split = check("11.6", split)
+split = check("10.6", split)
 
 # %%
 generator = torch.Generator().manual_seed(0)
@@ -981,8 +1005,9 @@ for name, part in (
 # same photograph in two sizes, frames of one video, a patient with two scans; features that were
 # normalised with the mean of all data; an answer list that was made from all answers; and the test
 # set itself, when it decided which epoch, which seed or which prompt was kept.
-#
-# ## 8. What does it get wrong?
+
+# %% [markdown]
+# ## 8. What does it get wrong? · extra
 #
 # A single number hides where a model fails. By family, with intervals by picture:
 
@@ -1070,23 +1095,26 @@ plots.show(
 # belongs to *another* object: red is the triangle's, not the small cross's; a black thing is
 # there, and it is a triangle. It is the binding of lesson 05. Six pictures give a guess, no more;
 # the next step would be to count it in all of them.
+
+# %% [markdown]
+# ## 9. A list for the next table that you make or read · core
 #
-# ## 9. A list for the next table that you make or read
-#
-# 1. What does the simplest baseline get? The commonest answer, the question alone?
+# 1. What does the simplest baseline get? The most common answer, the question alone?
 # 2. On which data, split by what? Who chose epoch, seed, prompt or threshold, on which part?
 # 3. How many *independent* things were tested, and how wide is the interval?
 # 4. Is the difference paired, and is it about two files or two recipes? How many seeds?
 # 5. Does the metric measure what the model is for? What does it say about rare cases?
 # 6. What happens on data that are unlike the training data in a known way?
-#
-# ## 10. On a GPU
+
+# %% [markdown]
+# ## 10. On a GPU · extra
 #
 # Nothing here changes but the time: metrics cost next to nothing beside the model's answers. What
 # grows with the model is the price of a second seed, and it is the first thing that is saved. Then
 # a sentence about a recipe can't be had; say "this file".
-#
-# ## 11. What you know now
+
+# %% [markdown]
+# ## 11. What you know now · core
 #
 # - Accuracy rewards silence where positives are rare; precision and recall, over all thresholds,
 #   show what can be found at which price.
@@ -1140,5 +1168,6 @@ quiz(
 # 2017, *CLEVR* ([1612.06890](https://arxiv.org/abs/1612.06890)): pictures with known programs, and
 # a test on new combinations. Efron 1979 gave the bootstrap, McNemar 1947 the paired test, Wilson
 # 1927 the interval of a share, Mann and Whitney 1947 the count of pairs that AUC is.
-#
+
+# %% [markdown]
 # **Next:** lesson 11 tunes a pretrained model with few parameters.

@@ -2,7 +2,6 @@
 # jupyter:
 #   course:
 #     title: Parameter-efficient tuning
-#     minutes: 110
 #     needs: ["05", "07", "08"]
 # ---
 
@@ -156,7 +155,7 @@ my_prediction = 60
 # %%
 my_prediction = check("11.1", my_prediction)
 
-# %%
+# %% tags=["result"]
 runs = json.loads(lab.data_path("studies/tuning_curve.json").read_text())[
     "runs"
 ]

@@ -2,12 +2,11 @@
 # jupyter:
 #   course:
 #     title: Fewer labels, moving data
-#     minutes: 180
 #     needs: ["07", "10", "11"]
 # ---
 
 # %% [markdown]
-# Pictures are cheap and answers are dear: somebody has to give them. And what was true of the data
+# Pictures are cheap and answers are expensive: somebody has to give them. And what was true of the data
 # last month need not be true today. This lesson is about models that get few answers, and about
 # models that have to go on learning.
 #
@@ -63,7 +62,7 @@ from course_utils.studies.runs import read_runs
 from course_utils.world import COLOURS, SHAPES
 
 # %% [markdown]
-# ## 1. A sentence with a blank
+# ## 1. A sentence with a blank · core
 #
 # The joint model of lesson 07 has read captions, with words masked, beside pictures. Nobody has
 # ever asked it a question. But a question can be put as a sentence with a blank: for *what colour
@@ -188,7 +187,8 @@ lab.claim(
 # ever stood in a caption, and half of the right answers are lost. The *question* is worse than
 # most captions, though its words are all known. **To prompt is to find the form in which the model
 # has seen the task.**
-#
+
+# %% [markdown]
 # The blank is not typed as `[MASK]`. The tokenizer drops brackets, and what is left is an unknown
 # word:
 
@@ -203,14 +203,16 @@ print("filled:", [tokenizer.id_to_token(i) for i in mask.tolist()])
 # %% [markdown]
 # Nothing complains about the first. The model answers something, and the experiment is void.
 # Always look at the tokens.
-#
-# ## 2. Examples in front
+
+# %% [markdown]
+# ## 2. Examples in front · extra
 #
 # Large language models learn from examples that stand in front of a question: **in-context
 # learning**. Ours has never been trained on anything like that, and it is small. What happens if
 # captions of other things come first, *a blue square a gray cross a \_\_\_ circle*?
-#
-# > **Exercise 12.1 · predict** · difficulty 1 of 3 · 3 minutes
+
+# %% [markdown]
+# > **Exercise 12.1 · predict** · extra · difficulty 1 of 3 · 3 minutes
 # >
 # > Without an example about nine of ten guesses are right. With **four** examples in front, how
 # > many per cent?
@@ -255,7 +257,7 @@ def percent_right(answers):
     return 100 * answers.double().mean().item()
 
 
-# %%
+# %% tags=["result"]
 rows = [["0", test.share(in_front[0][0][0]), "", "", ""]]
 for k in range(1, 5):
     # sets x orders
@@ -277,7 +279,7 @@ print(
     " five sets"
 )
 
-# %%
+# %% tags=["result"]
 gap = [
     max(map(percent_right, some)) - min(map(percent_right, some))
     for some in in_front[3]
@@ -321,13 +323,15 @@ lab.claim(
 # after the fact; a range of six noisy numbers is never 0, so part of that is luck.) Order matters
 # in large models as well: the same examples can lead GPT-3-like models to nearly the best and to
 # nearly random results ([2104.08786](https://arxiv.org/abs/2104.08786)).
-#
+
+# %% [markdown]
 # The cliff at four is another thing. With four examples the blank stands further from the start
 # than any word of an English caption ever did. (Chinese captions are longer: they count in
 # characters.) An English word has not been learnt at that place. Behind the sentence the same
 # examples leave the blank where it belongs, and the cliff is gone.
-#
-# ## 3. A template for real pictures
+
+# %% [markdown]
+# ## 3. A template for real pictures · core
 #
 # Now the emoji, and two real encoders with the two heads of lesson 07: MiniLM makes a vector of a
 # sentence, EfficientNet-Lite0 one of a picture, the heads bring both into one space. Neither has a
@@ -375,20 +379,22 @@ print(
 # "There is no {}" is nearly as good as the others: a sentence vector says what a sentence is
 # *about*. And the last row: the mean of the vectors of all templates, an **ensemble** ($c = \sum_t
 # c_t / \lVert \sum_t c_t \rVert$), costs nothing at use and needs no choice.
-#
+
+# %% [markdown]
 # ### Choosing honestly
 #
 # With 36 sentences one is the best, also if all are equally good. Reporting its test accuracy is
 # choosing on the test.
-#
-# > **Exercise 12.2 · mend it** · difficulty 1 of 3 · 6 minutes
+
+# %% [markdown]
+# > **Exercise 12.2 · fix it** · core · difficulty 1 of 3 · 6 minutes
 # >
 # > ```python
 # > def accuracy_to_report(validation, test):
 # >     return max(test)
 # > ```
 # >
-# > `validation` and `test` are lists of accuracies, one a sentence, in the same order. What may be
+# > `validation` and `test` are lists of accuracies, one per sentence, in the same order. What may be
 # > reported for "the sentence that we chose"? (If two are equally good, take the first.)
 
 
@@ -438,10 +444,11 @@ print(
 # two parts that can't be told apart here: the luck of the test, and the bad luck of a validation
 # that chose a worse sentence. Choosing on the test earns the first without having it. It grows
 # with the number of sentences tried.
+
+# %% [markdown]
+# ## 4. A prompt that is learned · core
 #
-# ## 4. A prompt that is learned
-#
-# Why stick to words? What the encoder reads are vectors $e_1, e_2, \dots$, one a token, to which
+# Why stick to words? What the encoder reads are vectors $e_1, e_2, \dots$, one per token, to which
 # positions are added. A **soft prompt** puts $m$ *learned* vectors $s_1, \dots, s_m$ in front of
 # the class's name,
 #
@@ -500,13 +507,14 @@ print(
 )
 
 # %% [markdown]
-# ## 5. A few examples
+# ## 5. A few examples · core
 #
 # What must a prompt be compared with? If there are $k$ labelled pictures of each class, the
 # simplest thing is to take the **mean** of each class's vectors and to give a new picture the
 # class whose mean is nearest. No gradient, no rate, nothing to choose.
-#
-# > **Exercise 12.3 · write it** · difficulty 1 of 3 · 8 minutes
+
+# %% [markdown]
+# > **Exercise 12.3 · write it** · core · difficulty 1 of 3 · 8 minutes
 # >
 # > The mean of each class, one tensor. Every class below `classes` occurs in `y`, in any order.
 
@@ -639,7 +647,8 @@ lab.claim(
 #
 # (Linear head and soft prompt had more than the $k$ examples: their penalty and rate were chosen
 # on validation answers.)
-#
+
+# %% [markdown]
 # **The learned prompt doesn't beat the written one here.** From one example of each class it can
 # learn only what these six pictures have by chance. But it knows the names of the classes, and the
 # means don't: with one example it is ahead of the mean in the space, from four on they are level.
@@ -648,7 +657,7 @@ lab.claim(
 # classes are named more plainly than *objects*.
 
 # %% [markdown]
-# ## 6. Many pictures, few answers
+# ## 6. Many pictures, few answers · core
 #
 # Back to training. Of 2,000 pictures of our world with four questions each, one in twenty has
 # answers: 400 questions. What are the other 7,600 good for?
@@ -657,9 +666,10 @@ lab.claim(
 # the *weak* view. Where it is sure, its answer becomes a **pseudo-label**, and it must give the
 # same answer for the picture changed a lot, the *strong* view. Two ideas are in it: what the model
 # is sure of is mostly right; and an answer should survive a change that does not touch it.
-#
+
+# %% [markdown]
 # Which changes do not touch it? That depends on the questions. Mirroring leaves colours, shapes
-# and counts alone, and turns "left of" round. Mixing the colour channels leaves shapes alone, and
+# and counts alone, and turns "left of" into "right of". Mixing the colour channels leaves shapes alone, and
 # makes nonsense of *what colour*. Our weak view mirrors at random and moves by up to two pixels;
 # the strong one may also turn upside down, moves by up to four, changes the brightness and adds
 # noise.
@@ -703,7 +713,8 @@ plots.show(
 # - $\hat y_i$ is a constant. No gradient flows into the weak view.
 # - The sum is divided by $n$, not by the number of questions that were let in. While few are, the
 #   loss is small, and the labelled part leads.
-#
+
+# %% [markdown]
 # With $z_i$ the logits of the strong view, the gradient is that of cross-entropy, switched on or
 # off: $\partial L_u / \partial z_i = \frac{1}{n} [\cdot]\,(q_i - e_{\hat y_i})$, where $e$ has a 1
 # at the pseudo-label.
@@ -711,8 +722,9 @@ plots.show(
 # By hand: two questions, two answers, $\tau = 0.8$. Weak $(0.9, 0.1)$ is let in with the first
 # answer as its label; weak $(0.4, 0.6)$ is not. The strong view of the first is $(0.5, 0.5)$. Then
 # $L_u = \frac12 \log 2$.
-#
-# > **Exercise 12.4 · write it** · difficulty 2 of 3 · 12 minutes
+
+# %% [markdown]
+# > **Exercise 12.4 · write it** · core · difficulty 2 of 3 · 12 minutes
 # >
 # > The loss without answers, from the logits of both views: 0 if nothing is let in. No gradient
 # > may reach `weak`.
@@ -838,13 +850,15 @@ lab.claim(
 # themselves, also without a single pseudo-label: the answers to our questions hang on small
 # things. And of the answers that the model gives with at least `0.95` probability, a far smaller
 # share is right. How far there is to go, the last row tells.
-#
+
+# %% [markdown]
 # That is no verdict on FixMatch: its authors start from random weights and train much longer, on
 # photographs, with views made for them.
+
+# %% [markdown]
+# ### The model is too sure of itself · extra
 #
-# ### The model is too sure of itself
-#
-# The threshold is to let in what is right. It can do so only as far as the model's probabilities
+# The threshold should let in what is right. It can do so only as far as the model's probabilities
 # mean what they say. A model that has been through 400 answers many times has learnt to be sure.
 # How sure depends on the learning rate, too.
 
@@ -880,7 +894,7 @@ plots.show(
 )
 
 # %% [markdown]
-# > **Exercise 12.5 · write it** · difficulty 2 of 3 · 8 minutes
+# > **Exercise 12.5 · write it** · extra · difficulty 2 of 3 · 8 minutes
 # >
 # > A threshold can be *measured* instead of believed. On validation we know confidences and which
 # > answers are right. Return the lowest confidence $t$ such that, of the answers with confidence
@@ -926,7 +940,7 @@ plots.table(
 )
 
 # %% [markdown]
-# ### Confirmation bias
+# ### Confirmation bias · extra
 #
 # A wrong pseudo-label is a wrong lesson that the pupil gives itself again and again. Take the
 # answers on pictures without labels that were wrong after 200 updates. At the end: how many are
@@ -985,14 +999,16 @@ for method in (
 # as they are. So this count shows no confirmation bias here. (At the higher rate more is put
 # right, whatever the method.) Those who showed it trained longer
 # ([1908.02983](https://arxiv.org/abs/1908.02983)).
-#
+
+# %% [markdown]
 # The last lines were to be the counter-example: with mixed colours, the strong view asks for the
 # old colour of a thing that has another one now, and questions for colours should suffer. They do
 # not, beyond the spread. A reason can be read in the first table: with such views far fewer
 # pseudo-labels pass the threshold. The threshold protects from a bad view, at the price of
 # learning little.
-#
-# > **Exercise 12.6 · choose and justify** · difficulty 2 of 3 · 5 minutes
+
+# %% [markdown]
+# > **Exercise 12.6 · choose and justify** · extra · difficulty 2 of 3 · 5 minutes
 # >
 # > Questions are now of one family, *is the red circle left of the blue square?* (left or right
 # > only). Which of these may be used as a strong view? Answer with one letter.
@@ -1012,7 +1028,7 @@ good_view = "b"
 good_view = check("12.6", good_view)
 
 # %% [markdown]
-# ## 7. Which answers to buy
+# ## 7. Which answers to buy · core
 #
 # If only few answers can be paid for, which ones? **Active learning**: train on what there is,
 # look at the pool of questions without answers, buy some, train again. Four ways to choose:
@@ -1022,7 +1038,8 @@ good_view = check("12.6", good_view)
 # - **margin**: where the likeliest and the second answer are closest;
 # - **k-centre**: the question whose $h$ is farthest from all that were bought, again and again. It
 #   asks for variety, and does not care about doubt.
-#
+
+# %% [markdown]
 # By hand, three answers: $p = (0.5, 0.5, 0)$ has entropy $\log 2$ and margin 0; $p = (0.6, 0.2,
 # 0.2)$ has *more* entropy and a clear winner. The two do not agree about which is more doubtful.
 
@@ -1048,8 +1065,9 @@ lab.claim(
 #
 # Neighbours in doubt are doubted alike. A pool is often full of near copies: frames of a film, and
 # many questions about one picture. The highest scores then buy the same answer many times.
-#
-# > **Exercise 12.7 · mend it** · difficulty 2 of 3 · 8 minutes
+
+# %% [markdown]
+# > **Exercise 12.7 · fix it** · core · difficulty 2 of 3 · 8 minutes
 # >
 # > ```python
 # > def pick(scores, groups, count):
@@ -1119,14 +1137,15 @@ for name, rows in (
     )
 
 # %% [markdown]
-# One a picture is not enough for a film: every frame is another picture. Who knows the scene (its
+# One per picture is not enough for a film: every frame is another picture. Who knows the scene (its
 # time, its camera) should count by scene. Who does not can ask for variety in $h$, where copies
 # lie close together: *entropy, then k-centre* takes the 400 most doubtful questions, and of these
 # the 80 that are farthest from one another.
-#
+
+# %% [markdown]
 # ### At an equal budget
 #
-# 80 answers drawn at random, then three rounds of 80. After each round the model is tuned anew
+# 80 answers drawn at random, then three rounds of 80. After each round the model is tuned again
 # from the pretrained weights. The learning rate is the one at which *random* is best on
 # validation, and no test question decides anything. Three seeds.
 
@@ -1278,24 +1297,26 @@ lab.claim(
 # pool has many *is there* questions and few for colours, and random buys what the pool has.
 # Entropy buys colours: a question with eight possible answers can be in more doubt than one with
 # two. So the strategies differ from random in the *families* that they buy. The control *families
-# evenly* buys equally many of each family and otherwise at random, without a look at the model,
+# evenly* buys equally many of each family and apart from that at random, without a look at the model,
 # and gains more than entropy. Doubt by itself gave nothing here that a look at the families would
 # not have given.
-#
+
+# %% [markdown]
 # **Variety gives something more.** k-centre, with or without doubt before it, is ahead of that
 # control as well, by a few points.
 #
 # **In the film variety decides.** We had expected entropy to buy more copies than random does. Not
 # over all rounds: half of the pool is copies, random meets them as often, and after each round the
 # model is no longer in doubt about what it has just learnt. But both spend a quarter and more of
-# their budget on copies. Variety in $h$ finds out by itself what is a copy, and buys hardly any.
-#
+# their budget on copies. Variety in $h$ finds out by itself what is a copy, and buys almost none.
+
+# %% [markdown]
 # A warning: these gains hold for this pool and this model. A sample that was chosen is not like
 # the test, so it must not be used to *measure* anything. The validation questions here were
 # answered as well, and were not counted; whoever has only 80 answers has no such validation.
 
 # %% [markdown]
-# ## 8. One family after the other
+# ## 8. One family after the other · core
 #
 # Data rarely come all at once. First somebody asks *is there ...?*, next month for colours, then
 # for shapes, then for numbers. We tune the pretrained model on each family in turn and, after
@@ -1303,7 +1324,7 @@ lab.claim(
 #
 # $$ R_{ij} = \text{accuracy on family } j \text{ after stage } i . $$
 #
-# One row a stage. What happens to the first column?
+# One row per stage. What happens to the first column?
 
 # %%
 continual_runs = read_runs(lab.data_path("studies/continual.json"))
@@ -1378,12 +1399,14 @@ lab.claim(
 # ACC is what you have in the end. **Backward transfer** compares with how good a family was when
 # it had just been learnt; negative means that later stages harmed it. **Forgetting** compares with
 # the best that it ever was. The last family is left out of both: nothing came after it.
-#
+
+# %% [markdown]
 # By hand: $R = \begin{pmatrix} 0.9 & 0.1 & 0.2 \\ 0.6 & 0.8 & 0.3 \\ 0.7 & 0.5 & 0.9
 # \end{pmatrix}$ gives ACC $= 0.7$, BWT $= \frac12 (-0.2 - 0.3) = -0.25$ and Fgt $= 0.25$. The last
 # two are opposite numbers here, because each family was best just after its own stage.
-#
-# > **Exercise 12.8 · write it** · difficulty 2 of 3 · 10 minutes
+
+# %% [markdown]
+# > **Exercise 12.8 · write it** · core · difficulty 2 of 3 · 10 minutes
 # >
 # > Forgetting, Fgt of the formula, from a matrix: a number, which may be negative.
 
@@ -1422,7 +1445,8 @@ print(
 #
 # with logits $z$. The temperature $\vartheta > 1$ flattens both, so that small probabilities count
 # as well; the gradient shrinks by about $1 / \vartheta^2$, which the factor puts back.
-#
+
+# %% [markdown]
 # **EWC** keeps neither, but for each weight how much it mattered. To see how, ask what a small
 # change $\delta$ of the weights does to the answers, measured by the KL divergence from the old
 # probabilities to the new ones. It is 0 at $\delta = 0$, which is its lowest point, so it begins
@@ -1431,12 +1455,14 @@ print(
 # $$ \mathrm{KL}(p_\theta \,\|\, p_{\theta+\delta}) \approx \tfrac12\, \delta^\top F\, \delta,
 #   \qquad F = \mathbb E_{x}\, \mathbb E_{c \sim p_\theta(\cdot|x)}
 #   \big[ \nabla \log p_\theta(c|x)\; \nabla \log p_\theta(c|x)^\top \big] . $$
-#
+
+# %% [markdown]
 # Why first derivatives where a second one is meant? The matrix of second derivatives of the KL at
 # $\delta = 0$ is $-\mathbb E[\nabla^2 \log p]$, and $\nabla^2 \log p = \nabla^2 p / p - \nabla
 # \log p \, \nabla \log p^\top$. The mean of the first term over $c \sim p$ is $\sum_c \nabla^2
 # p(c) = \nabla^2 1 = 0$. What is left is $F$.
-#
+
+# %% [markdown]
 # $F$ is the **Fisher information**. Nobody can store it for millions of weights. EWC takes its
 # diagonal and adds $\frac\lambda2 \sum_k F_k\, (\theta_k - \theta^{\text{old}}_k)^2$ for each
 # stage that is over: a spring at every weight, stiff where the old answers hang on it.
@@ -1446,10 +1472,12 @@ print(
 # over $c \sim p$ is the variance of a coin, $p_k (1 - p_k)$. So
 #
 # $$ F_{kj} = \mathbb E_x \big[\, p_k (1 - p_k)\, x_j^2 \,\big] . $$
-#
+
+# %% [markdown]
 # By hand, one $x = (1, 2)$ and two answers with $p = (0.5, 0.5)$: $F_{k1} = 0.25$, $F_{k2} = 1$.
-#
-# > **Exercise 12.9 · write it** · difficulty 3 of 3 · 15 minutes
+
+# %% [markdown]
+# > **Exercise 12.9 · write it** · extra · difficulty 3 of 3 · 15 minutes
 # >
 # > The Fisher diagonal of $z = Wx$, by autograd: for each item and answer the gradient of $\log
 # > p_c$, squared, times $p_c$; summed over answers, a mean over items. (Not by the formula: with
@@ -1522,7 +1550,8 @@ lab.claim(
 # The square of the *mean* gradient is another thing. With answers weighted by the model's own $p$
 # it is 0 at any weights, since $\sum_c p_c \nabla \log p_c = \nabla 1 = 0$; with the true answers
 # it is near 0 where training has ended. To square the mean is a common mistake.
-#
+
+# %% [markdown]
 # ### The comparison
 #
 # Equal updates; two settings each, the better one chosen on validation at the first seed, over all
@@ -1589,7 +1618,8 @@ lab.claim(
 # saying anything else. That is not the same as not knowing, so the last column counts again with a
 # gift: the question's own answers only. There the naive model is still poor: it has lost most of
 # what it *knew*, too.
-#
+
+# %% [markdown]
 # **Replay of one picture in twenty comes within ten points of joint training.** It is the simplest
 # of the methods and needs a few kept examples; where data may not be kept, it is not allowed.
 #
@@ -1598,14 +1628,15 @@ lab.claim(
 # taking over. Among their own answers the old families keep more than twice what naive training
 # keeps, though less than with joint training. With a head for each family, as in its paper, that
 # is what one would see.
-#
+
+# %% [markdown]
 # **EWC pays with the new.** It forgets less than naive training, and learns the later families
 # poorly: a spring that holds the old holds against the new. (Of its two strengths validation chose
 # the larger; a still larger one was not tried, nor a higher temperature for distillation.) With a
 # single head it is known to do badly ([1801.10112](https://arxiv.org/abs/1801.10112)).
 
 # %% [markdown]
-# ## 9. When the data move
+# ## 9. When the data move · core
 #
 # A model in use gets no answers, only questions. One day the lamp is changed, or a lens gets
 # dirty, or people ask something new. How would anybody notice? Let us watch a number that needs no
@@ -1616,7 +1647,8 @@ lab.claim(
 #   With each dimension in units of its standard deviation there, $u$, and $n$ pictures in a batch:
 #   $\frac{n}{D} \sum_{d=1}^{D} \bar u_d^{\,2}$. It is 1 on average where nothing has changed, and
 #   grows whichever way $h$ moves.
-#
+
+# %% [markdown]
 # One strange batch is chance. Many in a row aren't. **CUSUM** adds up what exceeds the expected:
 # with $z_t$ the batch mean, standardised on unchanged data, and a slack $k$,
 #
@@ -1699,7 +1731,7 @@ plots.show(
 # Over three models, with thousands of streams each (drawn from the same 600 test pictures, so what
 # counts is three). Two more changes: *another family*, questions such as "is there no red
 # circle?", which the model never learnt; and *another meaning*, the same pictures and questions,
-# answered by somebody who has turned yes and no round. *Nothing* is the control.
+# answered by somebody who has swapped yes and no. *Nothing* is the control.
 
 # %%
 drift_runs = read_runs(lab.data_path("studies/drift.json"))
@@ -1781,17 +1813,20 @@ lab.claim(
 # wrongly. Watching both sides helps, where doubt moves at all. The shift of $h$ asks a wider
 # question, whether anything about the inputs is different, and finds all three changes at once. It
 # pays elsewhere: it rings also for changes that do no harm.
-#
+
+# %% [markdown]
 # **The threshold is only as good as the pictures that it was set on.** One ring in twenty
 # unchanged streams was asked for. 600 validation pictures have another mean than 600 test
 # pictures, and CUSUM adds up exactly such small differences: look how far the measured rates are
 # from what was asked.
-#
+
+# %% [markdown]
 # ***Another meaning* can't be seen** by any detector of this kind: pictures and questions are the
 # same, only who writes the answers has changed their mind about what "yes" is. Whoever buys no
 # answers never learns of it. A small stream of bought answers belongs to every monitor.
-#
-# ### The alarm rings: what now?
+
+# %% [markdown]
+# ### The alarm rings: what now? · extra
 #
 # We let people answer the questions of 40 pictures of the new kind, 160 answers, and tune on them:
 # with replay of old questions, and without. The learning rate and the number of updates are the
@@ -1874,7 +1909,8 @@ lab.claim(
 # old data; for dim light that has, in the mean, a price on the new ones. Whether you want the old
 # data back depends on whether the lamp will be repaired. And a false alarm isn't free. The bought
 # answers can tell: if accuracy on them is as always, don't tune.
-#
+
+# %% [markdown]
 # Put together: accuracy over time, of the model that watches itself. Answering takes people five
 # batches.
 
@@ -1916,7 +1952,7 @@ plots.show(
 )
 
 # %% [markdown]
-# ## 10. On a GPU, at full scale
+# ## 10. On a GPU, at full scale · extra
 #
 # Nothing in the code changes; the pools do. FixMatch was made for a million updates with seven
 # pictures without answers for each one with; here it had 400 updates, one for one. CoOp's prompts
@@ -1926,8 +1962,9 @@ plots.show(
 # a large model is estimated from few items, with answers *drawn* from $p$ (`draws` in
 # `consolidation.fisher_diagonal`), as in section 8. FixMatch's published results use a moving
 # average of the weights. Times at scale: not measured here.
-#
-# ## 11. What you know now
+
+# %% [markdown]
+# ## 11. What you know now · core
 #
 # - A prompt works as far as it has the form of what was trained. Wording, order and place of a
 #   blank move results by as much as methods do: choose on validation, and report what was chosen
@@ -1994,5 +2031,6 @@ quiz(
 # forgetting* ([1606.09282](https://arxiv.org/abs/1606.09282)), with a head for every task.
 # Rabanser et al. 2018 ([1810.11953](https://arxiv.org/abs/1810.11953)): detectors of changed data
 # compared; tests on a classifier's outputs did best.
-#
+
+# %% [markdown]
 # **Next:** part IV, where the model begins to write: captions.

@@ -11,7 +11,6 @@ thread and seed 0. CONTRIBUTING.md says how a source is written.
 """
 
 import argparse
-import ast
 import copy
 import hashlib
 import os
@@ -23,12 +22,13 @@ import nbformat
 from nbclient import NotebookClient
 from nbgrader.preprocessors import ClearSolutions
 
-from lessons.heads import ROOT, chosen, head, header, setup_cell
+from lessons.heads import ROOT, chosen, facts, head, setup_cell
+from lessons.minutes import collapsed
 
 FOLDERS = ("solutions", "notebooks")
+GLOSSARY = "**Terms** of all lessons: [glossary](../docs/GLOSSARY.md)."
 # one thread, CPU, seed 0
 REFERENCE = {"COURSE_REFERENCE": "1", "OMP_NUM_THREADS": "1"}
-COLLAPSED = {"figure", "setup"}  # tags
 # comments for formatters and linters; a line that is nothing else goes with them
 FOR_TOOLS = re.compile(
     r"^[ \t]*# ?(?:fmt|isort|ruff|noqa)\b[^\n]*\n?"
@@ -98,17 +98,6 @@ def mark_for_nbgrader(cells: list) -> None:
             answers = []
 
 
-def only_imports(code: str) -> bool:
-    """Whether a cell does nothing but import; one with magics does more."""
-    try:
-        body = ast.parse(code).body
-    except SyntaxError:
-        return False
-    return bool(body) and all(
-        isinstance(node, ast.Import | ast.ImportFrom) for node in body
-    )
-
-
 def collapse(cell: nbformat.NotebookNode) -> None:
     """Hide a cell's code in JupyterLab (source_hidden) and Colab (a form)."""
     cell.metadata["jupyter"] = {"source_hidden": True}
@@ -125,6 +114,8 @@ def compose(
             f"{source.name}: the first cell must be markdown: what it teaches"
         )
     cells[0].source = f"{head(source, root)}\n\n{cells[0].source}"
+    if cells[-1].cell_type == "markdown":
+        cells[-1].source += f"\n\n{GLOSSARY}"
     setup = nbformat.v4.new_code_cell(
         setup_cell(root), metadata={"tags": ["setup"]}
     )
@@ -133,8 +124,7 @@ def compose(
         cell.metadata.pop("lines_to_next_cell", None)
         if cell.cell_type == "code":
             cell.source = FOR_TOOLS.sub("", cell.source)
-            tags = COLLAPSED & set(cell.metadata.get("tags", []))
-            if tags or only_imports(cell.source):
+            if collapsed(cell):
                 collapse(cell)
         key = f"{position}\n{cell.cell_type}\n{cell.source}"
         cell.id = hashlib.sha256(key.encode()).hexdigest()[:12]
@@ -142,7 +132,7 @@ def compose(
     solved = nbformat.v4.new_notebook(
         cells=cells,
         metadata={
-            "course": header(source),
+            "course": facts(source),
             "kernelspec": {
                 "display_name": "Python 3",
                 "language": "python",

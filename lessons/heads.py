@@ -1,6 +1,6 @@
 """What is said about a lesson in one place and shown in several: its number, title, minutes, needs.
 
-It stands in the source's header, under `course`. From here come the head line and the set-up cell
+Title and needs stand in the source's header, under `course`; the minutes are counted. From here come the head line and the set-up cell
 of the notebooks and the tables in README and in the release.
 """
 
@@ -10,6 +10,8 @@ import tomllib
 from pathlib import Path
 
 import yaml
+
+from lessons.minutes import minutes
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -56,11 +58,11 @@ def repository(root: Path = ROOT) -> str:
 
 
 def header(source: Path) -> dict:
-    """The lesson's `course` header: title, minutes, needs. Raises ValueError if one is missing."""
+    """The lesson's `course` header: title and needs. Raises ValueError if one is missing."""
     lines = source.read_text(encoding="utf-8").split("# ---\n")[1].splitlines()
     known = yaml.safe_load("\n".join(line.removeprefix("# ") for line in lines))
     course = known["jupyter"].get("course", {})
-    for key, kind in {"title": str, "minutes": int, "needs": list}.items():
+    for key, kind in {"title": str, "needs": list}.items():
         if not isinstance(course.get(key), kind):
             raise ValueError(
                 f"{source.name}: the header needs `{key}` ({kind.__name__}) under "
@@ -70,11 +72,12 @@ def header(source: Path) -> dict:
         f"{int(need):02d}" if str(need).isdigit() else str(need)
         for need in course["needs"]
     ]
-    return {
-        "title": course["title"],
-        "minutes": course["minutes"],
-        "needs": needs,
-    }
+    return {"title": course["title"], "needs": needs}
+
+
+def facts(source: Path) -> dict:
+    """What a notebook's metadata keep of its lesson: title, needs and the counted minutes."""
+    return header(source) | {"minutes": dict(minutes(source)._asdict())}
 
 
 def kept(path: Path) -> dict:
@@ -119,15 +122,19 @@ def head(source: Path, root: Path) -> str:
     needs = [
         f"[{n}]({files[n]}.ipynb)" if n in files else n for n in course["needs"]
     ]
-    facts = [
-        f"**{course['minutes']} minutes**",
+    core, everything = minutes(source)
+    time = f"**{core} minutes**"
+    if everything > core:
+        time += f" for the core path, {everything} with all extras"
+    parts = [
+        time,
         f"needs {', '.join(needs)}" if needs else "needs no other lesson",
         f"computing time {computing_time(name[:2], root)}",
     ]
     link = colab(name, root)
     if link:
-        facts.insert(0, f"[Open in Colab]({link})")
-    return f"# {name[:2]} {course['title']}\n\n{' · '.join(facts)}"
+        parts.insert(0, f"[Open in Colab]({link})")
+    return f"# {name[:2]} {course['title']}\n\n{' · '.join(parts)}"
 
 
 def setup_cell(root: Path = ROOT) -> str:
@@ -139,11 +146,11 @@ def setup_cell(root: Path = ROOT) -> str:
 def table(root: Path = ROOT, solved: bool = True) -> str:
     """The table of lessons in Markdown, one row each."""
     rows = [
-        "| lesson | needs | minutes | computing time | Colab |",
+        "| lesson | needs | minutes: core / all | computing time | Colab |",
         "|---|---|--:|---|---|",
     ]
     for source in sources(root):
-        course, name = header(source), source.stem
+        course, name, time = header(source), source.stem, minutes(source)
         link, answers = (
             colab(name, root),
             f" ([solved](solutions/{name}.ipynb))" if solved else "",
@@ -151,7 +158,8 @@ def table(root: Path = ROOT, solved: bool = True) -> str:
         button = f"[open]({link})" if link else "–"
         rows.append(
             f"| [{name[:2]} {course['title']}](notebooks/{name}.ipynb){answers} "
-            f"| {', '.join(course['needs']) or '–'} | {course['minutes']} "
+            f"| {', '.join(course['needs']) or '–'} "
+            f"| {time.core} / {time.everything} "
             f"| {computing_time(name[:2], root)} | {button} |"
         )
     return "\n".join(rows)

@@ -1,8 +1,8 @@
-"""Write the generated parts of README.md: the address, lessons, GPU times, the glossary.
+"""Write the generated parts of README.md (address, lessons, GPU times) and of docs/GLOSSARY.md.
 
     python -m tools.readme
 
-They stand between markers such as `<!-- lessons -->` and `<!-- /lessons -->`; the rest of the
+They stand between markers such as `<!-- lessons -->` and `<!-- /lessons -->`; the rest of a
 file is written by people and stays as it is.
 """
 
@@ -34,24 +34,30 @@ def glossary(root: Path = ROOT) -> str:
     )
 
 
-def filled(text: str, root: Path = ROOT) -> str:
-    """README's text with its generated parts renewed. Raises ValueError if a marker is missing."""
-    parts = {"repository": address, "lessons": table, "gpu": gpu, "glossary": glossary}
-    for name, part in parts.items():
+PARTS = {  # file -> its generated parts
+    "README.md": {"repository": address, "lessons": table, "gpu": gpu},
+    "docs/GLOSSARY.md": {"glossary": glossary},
+}
+
+
+def filled(name: str, root: Path = ROOT) -> str:
+    """A file's text with its generated parts renewed. Raises ValueError if a marker is missing."""
+    file, text = name, (root / name).read_text(encoding="utf-8")
+    for name, part in PARTS[file].items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
         content = part(root)
         text, count = re.subn(
             pattern, lambda m, content=content: f"{m[1]}{content}\n{m[2]}", text, flags=re.DOTALL
         )
         if count != 1:
-            raise ValueError(f"README.md needs <!-- {name} --> and <!-- /{name} --> once each")
+            raise ValueError(f"{file} needs <!-- {name} --> and <!-- /{name} --> once each")
     return text
 
 
 def main(root: Path = ROOT) -> None:
-    path = root / "README.md"
-    path.write_text(filled(path.read_text(encoding="utf-8"), root), encoding="utf-8")
-    print("README.md")
+    for name in PARTS:
+        (root / name).write_text(filled(name, root), encoding="utf-8")
+        print(name)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ FILES = (
     "LICENSE",
     "Makefile",
     "constraints.txt",
+    "docs/GLOSSARY.md",
     "environment.yml",
     "pyproject.toml",
     "tools/__init__.py",

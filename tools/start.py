@@ -2,13 +2,15 @@
 
     python -m tools.start [--copies-only] [options of jupyter lab]
 
-A file in my/ is never overwritten. Where a lesson has changed since it was copied, its new version
-is put beside the learner's as NN_topic.new.ipynb (then .new2, ...).
+In a copy, predictions and their results stand without outputs, so that nobody reads what they are
+to guess. A file in my/ is never overwritten. Where a lesson has changed since it was copied, its
+new version is put beside the learner's as NN_topic.new.ipynb (then .new2, ...).
 """
 
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import webbrowser
@@ -20,6 +22,7 @@ from tools.origin import offer
 ROOT = Path(__file__).resolve().parent.parent
 # Defaults of JupyterLab's settings for the course: it asks no question about news.
 SETTINGS = ROOT / "tools" / "jupyter"
+EXERCISE = re.compile(r"\*\*Exercise (\d\d\.\d+) · ([^*]+)\*\*")
 # No look-up of a server (an answer "no" to that question wouldn't stop all).
 QUIET = (
     "--LabApp.news_url=None",
@@ -50,6 +53,26 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def handed_out_as(lesson: Path) -> bytes:
+    """A lesson as a learner gets it: without the outputs of predictions, up to their check, and of
+    cells with the tag `result`."""
+    nb = json.loads(lesson.read_text(encoding="utf-8"))
+    prediction = ""  # the exercise whose cells come now
+    for cell in nb["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] != "code":
+            exercises = EXERCISE.findall(source)
+            if exercises:
+                number, sort = exercises[-1]
+                prediction = number if sort.startswith("predict") else ""
+            continue
+        if prediction or "result" in cell["metadata"].get("tags", []):
+            cell["outputs"], cell["execution_count"] = [], None
+        if prediction and f'check("{prediction}"' in source:
+            prediction = ""
+    return (json.dumps(nb, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()
+
+
 def copy_lessons(root: Path = ROOT) -> list[str]:
     """Copy to my/ what isn't there in this version yet. Returns the names of the new files."""
     mine = root / "my"
@@ -58,7 +81,8 @@ def copy_lessons(root: Path = ROOT) -> list[str]:
     handed_out = versions_handed_out(ledger, mine)
     written = []
     for lesson in sorted((root / "notebooks").glob("*.ipynb")):
-        version = digest(lesson)
+        copy = handed_out_as(lesson)
+        version = hashlib.sha256(copy).hexdigest()
         versions = handed_out.setdefault(lesson.stem, [])
         first_choice = mine / lesson.name
         if version in versions and first_choice.exists():
@@ -68,7 +92,7 @@ def copy_lessons(root: Path = ROOT) -> list[str]:
         while target.exists():
             target = mine / f"{lesson.stem}.new{number if number > 1 else ''}.ipynb"
             number += 1
-        target.write_bytes(lesson.read_bytes())
+        target.write_bytes(copy)
         versions.append(version)
         written.append(target.name)
     whole = ledger.with_suffix(".part")  # a full disk leaves the old one

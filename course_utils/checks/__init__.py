@@ -63,10 +63,10 @@ __all__ = [
     "value",
 ]
 
-GOES_ON = "The lesson goes on with the course's own."
+GOES_ON = "The lesson continues with the course's solution."
 
 _hints_shown: dict[str, int] = {}
-_handed_out: set[str] = set()  # exercises for which `check` gave the course's own answer back
+_handed_out: set[str] = set()  # exercises for which `check` gave the course's solution back
 
 
 def lessons() -> list[str]:
@@ -96,13 +96,14 @@ def exercise(number: str) -> Exercise:
 def check(number: str, answer: Any) -> Any:
     """Checks an answer and says what is wrong with it.
 
-    Returns the learner's answer if it is right, and the course's own otherwise, so that a notebook
-    runs to its end whatever state its exercises are in. While nbgrader grades (NBGRADER_EXECUTION
-    is set), a wrong or missing answer raises `Feedback` instead.
+    Returns the learner's answer if it is right, and the course's solution if not, so that a
+    notebook runs to its end whatever state its exercises are in. While nbgrader grades
+    (NBGRADER_EXECUTION is set), a wrong or missing answer raises `Feedback` instead.
     """
     this = exercise(number)
     if _is_the_course_s(number, answer):  # the cell was run twice
-        print(f"Exercise {number}: this is the course's own answer. Run the cell with yours first.")
+        again = "this is the course's solution. Run the cell with your answer first."
+        print(f"Exercise {number}: {again}")
         return answer
     grading = bool(os.environ.get("NBGRADER_EXECUTION"))
     message = _verdict(this, answer)

@@ -23,7 +23,7 @@ class Exercise:
     title: str
     minutes: int
     difficulty: int  # 1 to 3
-    reference: Any  # the package's own function or value, which the lesson goes on with
+    reference: Any  # the package's own function or value, with which the lesson continues
     test: Callable[[Any], None]  # raises Feedback where an answer is wrong
     hints: tuple[str, str]  # the second helps more than the first
     mistakes: tuple[tuple[Any, str], ...] = ()  # (a plausible wrong answer, what is wrong with it)
@@ -66,7 +66,7 @@ def _no_numbers(got: Any, want: Any) -> str:
             if not _numeric(entry):
                 return f"entry {i} is {_short(entry)}, expected a number."
     if kind(got) == kind(want):  # an integer beyond what an array can hold, say
-        return f"got {_short(got)}, which is no number that can be compared."
+        return f"got {_short(got)}, which can't be compared as a number."
     return f"expected {kind(want)}, got {kind(got)}."
 
 
@@ -106,7 +106,7 @@ def _compare_objects(got: Any, want: Any, what: str, atol: float) -> None:
     elif isinstance(want, str) and got != want and _plain(got) == _plain(want):
         raise Feedback(f"{what}: got {got!r}. Only capitals or spaces differ.")
     elif got != want:
-        raise Feedback(f"{what}: got {_short(got)}, which is not it.")
+        raise Feedback(f"{what}: got {_short(got)}, which is not right.")
 
 
 def _compare_sets(got: set, want: set, what: str) -> None:
@@ -246,7 +246,7 @@ def choice(right: str, reasons: Mapping[str, str]) -> Callable[[Any], None]:
         if not isinstance(text, str) or text not in known:
             raise Feedback(f"expected one of {', '.join(map(repr, known))}, got {answer!r}.")
         if text != right:
-            raise Feedback(f"{text!r} is not it. {reasons[text]}")
+            raise Feedback(f"{text!r} is not right. {reasons[text]}")
 
     return test
 

@@ -460,7 +460,7 @@ def _test_part(part, picture, fraction, pictures):
 
 
 EXERCISES = {
-    "11.1": Exercise(
+    "10.1": Exercise(
         "Which metric?",
         5,
         1,
@@ -481,7 +481,7 @@ EXERCISES = {
             "Recall and precision say just that. Their curve says it for every threshold.",
         ),
     ),
-    "11.2": Exercise(
+    "10.2": Exercise(
         "Macro F1",
         8,
         2,
@@ -519,7 +519,7 @@ EXERCISES = {
             (_one_each, ""),
         ),
     ),
-    "11.3": Exercise(
+    "10.3": Exercise(
         "AUC by ranks",
         12,
         2,
@@ -545,7 +545,7 @@ EXERCISES = {
             (_never_below_half, "An AUC may be below a half: don't turn it round."),
         ),
     ),
-    "11.4": Exercise(
+    "10.4": Exercise(
         "Predict the interval",
         3,
         1,
@@ -557,7 +557,7 @@ EXERCISES = {
             "come in fours.",
         ),
     ),
-    "11.5": Exercise(
+    "10.5": Exercise(
         "The bootstrap by picture",
         15,
         3,
@@ -583,7 +583,7 @@ EXERCISES = {
             (_per_cent, ""),
         ),
     ),
-    "11.6": Exercise(
+    "10.6": Exercise(
         "A split without a leak",
         8,
         2,

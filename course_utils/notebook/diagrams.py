@@ -129,7 +129,8 @@ class _Grid:
         heads: Sequence[str],
         across: bool | None,
     ):
-        self.boxes, self.arrows = boxes, arrows
+        self.arrows = arrows
+        self.places = {name: (column, row) for name, (column, row, _) in boxes.items()}
         extents = [_extent(text, FONT) for _, _, text in boxes.values()]
         self.width = max(width for width, _ in extents) + 2 * PAD
         self.height = max(max(height for _, height in extents) + 1.2 * PAD, 0.55)
@@ -151,10 +152,10 @@ class _Grid:
         )
 
     def column(self, name: str) -> float:
-        return self.boxes[name][0]
+        return self.places[name][0]
 
     def row(self, name: str) -> float:
-        return self.boxes[name][1]
+        return self.places[name][1]
 
     def x(self, column: float) -> float:
         return self.left + self.width / 2 + (column - self.first) * self.step_x
@@ -163,7 +164,7 @@ class _Grid:
         return self.size[1] - self.above - self.height / 2 - (row - self.top) * self.step_y
 
     def _wide(self) -> bool:
-        columns, rows = ({box[i] for box in self.boxes.values()} for i in (0, 1))
+        columns, rows = ({box[i] for box in self.places.values()} for i in (0, 1))
         return len(columns) >= len(rows)
 
     def kind(self, arrow: Arrow) -> str:
@@ -171,13 +172,13 @@ class _Grid:
         start, end, _ = arrow
         if start == end:
             return "around"
-        (c, r), (d, s) = self.boxes[start][:2], self.boxes[end][:2]
+        (c, r), (d, s) = self.places[start], self.places[end]
         if c != d and r != s:
             return "bend"
         main, low, high = (1, min(r, s), max(r, s)) if c == d else (0, min(c, d), max(c, d))
         between = any(
             box[1 - main] == (c, r)[1 - main] and low < box[main] < high
-            for box in self.boxes.values()
+            for box in self.places.values()
         )
         back = (d < c or s < r) and any(a == end and b == start for a, b, _ in self.arrows)
         if between or back:
@@ -191,7 +192,7 @@ class _Grid:
 
     def sideways(self, arrow: Arrow) -> bool:
         """Whether an arrow leaves its box at the side; over half a column or row it must."""
-        (c, r), (d, s) = (self.boxes[name][:2] for name in arrow[:2])
+        (c, r), (d, s) = self.places[arrow[0]], self.places[arrow[1]]
         if r == s or abs(r - s) < 1:
             return True
         return c != d and self.across and abs(c - d) >= 1
@@ -199,11 +200,11 @@ class _Grid:
     def clear(self, arrow: Arrow, name: str) -> bool:
         """Whether an arrow's way along the row (or column) of the box `name` touches no box."""
         main = 0 if self.sideways(arrow) else 1
-        start, end, at = (self.boxes[key] for key in (*arrow[:2], name))
+        start, end, at = (self.places[key] for key in (arrow[0], arrow[1], name))
         low, high = sorted((start[main], end[main]))
         return not any(
             low < box[main] < high and abs(box[1 - main] - at[1 - main]) < 0.45
-            for box in self.boxes.values()
+            for box in self.places.values()
         )
 
     def _steps(self, heads: Sequence[str]) -> None:
@@ -230,8 +231,8 @@ class _Grid:
         """Inches left, right, above and below all boxes, for labels that hang over the edge."""
         edge = 0.12
         left = right = above = below = edge
-        columns = [box[0] for box in self.boxes.values()]
-        rows = [box[1] for box in self.boxes.values()]
+        columns = [box[0] for box in self.places.values()]
+        rows = [box[1] for box in self.places.values()]
         for arrow in self.arrows:
             width = _extent(arrow[2], SMALL)[0]
             kind, (start, end, label) = self.kind(arrow), arrow
@@ -261,7 +262,7 @@ class _Grid:
 
     def _span(self, arrow: Arrow) -> tuple[bool, float, float, float]:
         """Beside or above, which column or row, and from where to where on it."""
-        (c, r), (d, s) = (self.boxes[name][:2] for name in arrow[:2])
+        (c, r), (d, s) = self.places[arrow[0]], self.places[arrow[1]]
         if self.beside(arrow):
             return True, c, min(r, s), max(r, s)
         return False, r, min(c, d), max(c, d)
@@ -322,7 +323,7 @@ def _arrow(axis: Axes, grid: _Grid, arrow: Arrow) -> None:
         _write(axis, place, label, SMALL, color=INK, zorder=2, bbox=paper, **align)
 
 
-def _curve(grid: _Grid, arrow: Arrow, along: int, a, b):
+def _curve(grid: _Grid, arrow: Arrow, along: int, a, b) -> tuple[list, list]:
     """From a to b (x, y). Over several rows or columns it bends in one of the gaps only: in the
     last where nothing stands in its way before, else in the first."""
     step = (grid.step_x, grid.step_y)[along] * np.sign(b[along] - a[along])
@@ -362,7 +363,7 @@ def _bends(grid: _Grid, start: str) -> bool:
     return any(other[0] == start and grid.kind(other) == "bend" for other in grid.arrows)
 
 
-def _around(grid: _Grid, arrow: Arrow, a, b, half):
+def _around(grid: _Grid, arrow: Arrow, a, b, half) -> tuple[list, list, Point, dict]:
     """The way around the boxes between: on the right of a column, above a row."""
     far, small = grid.lane(arrow), 0.12  # inches: how far out, and the corner's radius
     out = 0 if grid.beside(arrow) else 1  # the axis along which it leaves

@@ -30,7 +30,7 @@ from course_utils.checks import (
 from course_utils.checks.feedback import alike
 from course_utils.notebook import lab
 
-GOES_ON = " The lesson goes on with the course's own.\n"
+GOES_ON = " The lesson continues with the course's solution.\n"
 
 
 def double(x):
@@ -142,7 +142,7 @@ def test_a_check_that_is_run_twice_does_not_count_the_course_s_own_answer(capsys
     given = check("99.1", None)
     assert check("99.1", given) is given
     said = capsys.readouterr().out
-    assert "right" not in said and "this is the course's own answer" in said
+    assert "right" not in said and "this is the course's solution" in said
     assert check("99.1", lambda x: 2 * x) is not given  # an answer of one's own counts
 
 
@@ -154,7 +154,7 @@ def test_a_text_or_a_number_that_was_given_back_is_not_the_learner_s(
     monkeypatch.setattr(checks, "exercise", lambda name: exercises[name])
     given = check(number, wrong)
     capsys.readouterr()
-    assert check(number, given) == right and "the course's own answer" in capsys.readouterr().out
+    assert check(number, given) == right and "the course's solution. Run" in capsys.readouterr().out
     check(number, right)  # typed by the learner, it counts
     assert f"Exercise {number}: right" in capsys.readouterr().out
 
@@ -216,8 +216,8 @@ def test_an_error_is_told_in_one_line_with_the_line_of_the_cell(capsys):
     exec(compile(source, "/tmp/ipykernel_12/345.py", "exec"), names)
     text, _ = said(capsys, names["broken"])
     assert text.removeprefix("Exercise 99.1: not yet. ") == (
-        "It raised ValueError: first line (line 4 of your cell). The lesson goes on with the "
-        "course's own.\n"
+        "It raised ValueError: first line (line 4 of your cell). The lesson continues with "
+        "the course's solution.\n"
     )
 
 
@@ -265,9 +265,9 @@ def test_hints_come_one_after_the_other(capsys):
         ({"a": 1.0}, {"a": 2.0}, "result, 'a': got 1, which is too small"),
         ({"a": 1.0}, {"b": 1.0}, "the keys: 'a' should not be there and 1 missing"),
         ("Red ", "red", "Only capitals or spaces differ"),
-        ("blue", "red", "got 'blue', which is not it"),
+        ("blue", "red", "got 'blue', which is not right"),
         ("x" * 200, "red", r"xxx\.\.\., which"),
-        (False, True, "got False, which is not it"),
+        (False, True, "got False, which is not right"),
         (-0.5, 0.5, "got -0.5, which has the wrong sign"),
         (0.50002, 0.5, "too large. That is close"),
         (["a"], ["a", "b"], "expected 2 entries, got 1"),
@@ -327,7 +327,7 @@ def test_values_choices_and_predictions():
         value(3, "the count")(4)
     which = choice("b", {"a": "It is blind.", "c": "It is slow."})
     which(" B")
-    with pytest.raises(Feedback, match=r"'c' is not it. It is slow."):
+    with pytest.raises(Feedback, match=r"'c' is not right. It is slow."):
         which("c")
     for answer in ("d", 3, ["b"]):
         with pytest.raises(Feedback, match="expected one of 'a', 'b', 'c', got"):

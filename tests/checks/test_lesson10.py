@@ -44,12 +44,12 @@ def split_by_threshold(picture, fraction, generator):
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
-        ("11.1", "c"),
-        ("11.2", macro_f1_by_pairs),
-        ("11.3", auc_by_pairs),
-        ("11.5", bootstrap_by_counts),
-        ("11.4", 2),
-        ("11.6", split_by_threshold),
+        ("10.1", "c"),
+        ("10.2", macro_f1_by_pairs),
+        ("10.3", auc_by_pairs),
+        ("10.5", bootstrap_by_counts),
+        ("10.4", 2),
+        ("10.6", split_by_threshold),
     ],
 )
 def test_right_answers_written_differently_pass(number, answer):
@@ -58,7 +58,7 @@ def test_right_answers_written_differently_pass(number, answer):
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "11.2": [
+    "10.2": [
         "micro F1",
         "mean recall",
         "mean precision",
@@ -69,7 +69,7 @@ NAMED = {
         "last class alone",
         "one number for each class",
     ],
-    "11.3": [
+    "10.3": [
         "not a whole",
         "not nothing",
         "negative one is higher",
@@ -79,7 +79,7 @@ NAMED = {
         "Ranks start at 1",
         "below a half",
     ],
-    "11.5": [
+    "10.5": [
         "no three whole pictures",
         "with replacement",
         "many questions count more",
@@ -92,7 +92,7 @@ NAMED = {
         "with `generator`",
         "not per cent",
     ],
-    "11.6": [
+    "10.6": [
         "a leak",
         "expected 10 of 50|isn't drawn",
         "expected 10 of 50",
@@ -122,24 +122,24 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
 def test_a_wrong_choice_is_told_why(answer, reason, monkeypatch):
     monkeypatch.setenv("NBGRADER_EXECUTION", "1")
     with pytest.raises(Feedback, match=f"(?i){reason}"):
-        check("11.1", answer)
+        check("10.1", answer)
 
 
 def test_every_known_mistake_is_tried_above():
     for number, exercise in EXERCISES.items():
-        if number not in ("11.1", "11.4"):
+        if number not in ("10.1", "10.4"):
             assert len(exercise.mistakes) == len(NAMED[number]) >= 3
 
 
 @pytest.mark.parametrize(
     ("number", "value", "message"),
     [
-        ("11.2", lambda table: None, "None"),
-        ("11.3", lambda s, p: s, "number|shape"),
-        ("11.5", lambda r, p, d, g: 0.5, "one mean a draw"),
-        ("11.4", "wide", "0 to 50"),
-        ("11.4", 0.036, "Did you mean 3.6"),
-        ("11.6", lambda p, f, g: p, "bool tensor"),
+        ("10.2", lambda table: None, "None"),
+        ("10.3", lambda s, p: s, "number|shape"),
+        ("10.5", lambda r, p, d, g: 0.5, "one mean a draw"),
+        ("10.4", "wide", "0 to 50"),
+        ("10.4", 0.036, "Did you mean 3.6"),
+        ("10.6", lambda p, f, g: p, "bool tensor"),
     ],
 )
 def test_answers_of_another_kind_are_told_so(number, value, message):

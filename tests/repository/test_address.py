@@ -131,7 +131,13 @@ def clone(tmp_path_factory):
     after = tmp_path_factory.mktemp("clone")
     for name in ("lessons", "notebooks", "solutions"):
         shutil.copytree(ROOT / name, after / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("README.md", "pyproject.toml", "data/timings.json", "bench/gpu.json"):
+    for name in (
+        "README.md",
+        "docs/GLOSSARY.md",
+        "pyproject.toml",
+        "data/timings.json",
+        "bench/gpu.json",
+    ):
         if (ROOT / name).exists():
             (after / name).parent.mkdir(exist_ok=True)
             shutil.copy2(ROOT / name, after / name)

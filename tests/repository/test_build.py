@@ -11,7 +11,6 @@ LESSON = '''\
 # jupyter:
 #   course:
 #     title: A sample
-#     minutes: 30
 #     needs: [3, "a little Python"]
 # ---
 
@@ -145,7 +144,7 @@ def test_head_names_minutes_needs_and_time_once_measured(course):
         compose(course)["notebooks"]
         .cells[0]
         .source.startswith(
-            "# 07 A sample\n\n**30 minutes** · needs [03](03_other.ipynb), a little Python · "
+            "# 07 A sample\n\n**5 minutes** · needs [03](03_other.ipynb), a little Python · "
             "computing time CPU not measured\n\nIn this lesson"
         )
     )
@@ -160,6 +159,16 @@ def test_head_names_minutes_needs_and_time_once_measured(course):
     assert "computing time 42 s on one CPU core, 9 s on a GPU\n" in head
     assert "42 s on one CPU core, 9 s on a GPU |" in heads.table(course)
     assert "a card, torch 2, 4 lessons at once" in heads.gpu(course)
+
+
+def test_head_and_table_show_the_core_path_and_everything(course):
+    text = LESSON + "\n# %% [markdown]\n# ## 2. More · extra\n# " + "many words" + "\n"
+    text = text.replace("# In this", "# > **Exercise 07.1 · guess** · core · difficulty 1 of 3 · "
+                                     "14 minutes\n# > Guess.\n#\n# In this")  # fmt: skip
+    made = compose(course, text.replace("many words", 200 * "many words "))["notebooks"]
+    assert "**15 minutes** for the core path, 20 with all extras · needs" in made.cells[0].source
+    assert made.metadata.course.minutes == {"core": 15, "everything": 20}
+    assert "| 03, a little Python | 15 / 20 |" in heads.table(course)
 
 
 def test_nbgrader_knows_answers_and_checks(course):
@@ -177,7 +186,7 @@ def test_nbgrader_knows_answers_and_checks(course):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("#     minutes: 30\n", "", "minutes"),
+        ("#     title: A sample\n", "", "title"),
         ("needs: [3,", "needs: 3 #", "needs"),
         ("# %% [markdown]\n# In", "# %%\n# In", "markdown"),
         (
@@ -258,21 +267,71 @@ def test_heads_refuse_a_notebook_that_is_not_built_from_its_source(course):
 def test_copies_are_never_overwritten(course):
     lesson = course / "notebooks" / "07_sample.ipynb"
     mine = course / "my"
-    lesson.write_text("first")
+    lesson.write_text('{"cells": [], "nbformat": 1}')
     assert start.copy_lessons(course) == ["07_sample.ipynb"]
     assert start.copy_lessons(course) == []
     (mine / "07_sample.ipynb").write_text("my work")
     assert start.copy_lessons(course) == []
-    lesson.write_text("second")
+    lesson.write_text('{"cells": [], "nbformat": 2}')
     assert start.copy_lessons(course) == ["07_sample.new.ipynb"]
     assert start.copy_lessons(course) == []
     (mine / "07_sample.new.ipynb").write_text("more of my work")
-    lesson.write_text("third")
+    lesson.write_text('{"cells": [], "nbformat": 3}')
     assert start.copy_lessons(course) == ["07_sample.new2.ipynb"]
     assert (mine / "07_sample.ipynb").read_text() == "my work"
     assert (mine / "07_sample.new.ipynb").read_text() == "more of my work"
     (mine / "07_sample.ipynb").unlink()  # to start again
     assert start.copy_lessons(course) == ["07_sample.ipynb"]
+
+
+PREDICTION = """
+# %% [markdown]
+# > **Exercise 07.3 · predict first** · core · difficulty 1 of 3 · 2 minutes
+# >
+# > How many?
+
+# %%
+how_many = None
+### BEGIN SOLUTION
+how_many = 5
+### END SOLUTION
+
+# %%
+how_many = check("07.3", how_many)
+
+# %%
+print("no secret")
+
+# %% tags=["varies", "result"]
+print("six")
+"""
+
+
+def test_copies_do_not_spoil_a_prediction(course):
+    nb = compose(course, LESSON + PREDICTION)["notebooks"]
+    code = [cell for cell in nb.cells if cell.cell_type == "code"]
+    for number, cell in enumerate(code, start=1):
+        cell.execution_count = number
+        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=f"ü {number}")]
+    nbformat.write(nb, course / "notebooks" / "07_sample.ipynb")
+    before = (course / "notebooks" / "07_sample.ipynb").read_bytes()
+    assert start.copy_lessons(course) == ["07_sample.ipynb"]
+    copy = nbformat.read(course / "my" / "07_sample.ipynb", 4)
+    nbformat.validate(copy)
+    counts = [cell.execution_count for cell in copy.cells if cell.cell_type == "code"]
+    assert counts == [1, 2, 3, 4, 5, None, None, 8, None]  # the guess, its check; the result
+    for kept, cell in zip(nb.cells, copy.cells):
+        assert kept.source == cell.source and kept.metadata == cell.metadata and kept.id == cell.id
+        if cell.cell_type == "code":
+            assert cell.outputs == (kept.outputs if cell.execution_count else [])
+    for cell in code[5:7] + code[8:]:
+        cell.outputs, cell.execution_count = [], None
+    nbformat.write(nb, course / "notebooks" / "07_sample.ipynb")  # nothing else differs, no byte
+    assert (
+        (course / "my" / "07_sample.ipynb").read_bytes()
+        == (course / "notebooks" / "07_sample.ipynb").read_bytes()
+        != before
+    )
 
 
 def test_release_has_no_solutions(course):
@@ -293,7 +352,7 @@ def test_release_has_no_solutions(course):
     }
     assert not (target / "solutions").exists() and not (target / "lessons").exists()
     assert not any("2 * x" in path.read_text() or "SOLUTION" in path.read_text() for path in files)
-    assert "| 30 |" in (target / "README.md").read_text()
+    assert "| 5 / 5 |" in (target / "README.md").read_text()
     (course / "notebooks" / "07_sample.ipynb").unlink()
     with pytest.raises(FileNotFoundError, match="make lesson N=07"):
         release.main(course)
@@ -301,10 +360,15 @@ def test_release_has_no_solutions(course):
 
 def test_readme_needs_its_markers(course):
     (course / "lessons" / "glossary.yaml").write_text("b: two\na: one\n")
-    names = ("repository", "lessons", "gpu", "glossary")
-    text = "\n".join(f"<!-- {n} -->\nold\n<!-- /{n} -->" for n in names)
-    filled = readme.filled(text, course)
-    assert "old" not in filled and "- **a**: one\n- **b**: two\n" in filled
-    assert readme.filled(filled, course) == filled
-    with pytest.raises(ValueError, match="glossary"):
-        readme.filled(text.replace("<!-- /glossary -->", ""), course)
+    (course / "docs").mkdir()
+    for file, parts in readme.PARTS.items():
+        text = "".join(f"before {name}\n<!-- {name} -->\nold\n<!-- /{name} -->\n" for name in parts)
+        (course / file).write_text(text)
+    readme.main(course)
+    text, terms = ((course / file).read_text() for file in readme.PARTS)
+    assert "old" not in text + terms and "before gpu\n" in text
+    assert "- **a**: one\n- **b**: two" in terms and "| lesson |" in text
+    assert readme.filled("README.md", course) == text
+    (course / "docs" / "GLOSSARY.md").write_text(terms.replace("<!-- /glossary -->", ""))
+    with pytest.raises(ValueError, match=r"docs/GLOSSARY.md needs <!-- glossary"):
+        readme.filled("docs/GLOSSARY.md", course)

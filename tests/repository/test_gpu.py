@@ -15,7 +15,6 @@ LESSON = """\
 # jupyter:
 #   course:
 #     title: A sample
-#     minutes: 30
 #     needs: []
 # ---
 

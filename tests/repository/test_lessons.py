@@ -11,6 +11,7 @@ import pytest
 from course_utils import checks
 from lessons import build
 from lessons.heads import ROOT, colab, header, repository, sources
+from tools import start
 
 LESSONS = sources()
 BUILT = [(folder, source) for source in LESSONS for folder in build.FOLDERS]
@@ -148,6 +149,24 @@ def test_collapsed_cells_hold_no_exercise(source):
                 assert taught not in cell.source, (
                     f"lessons/{source.name}: {taught} in a collapsed cell:\n{cell.source}"
                 )
+
+
+@each
+def test_the_result_of_a_prediction_is_not_handed_out(source):
+    """Behind a prediction (from lesson 01 on) comes a cell with the tag `result`, and the copy of a
+    learner shows neither it nor the cell that compares."""
+    path = path_of("notebooks", source)
+    copy = nbformat.reads(start.handed_out_as(path).decode(), as_version=4)
+    waiting = ""
+    for cell in copy.cells:
+        found = re.findall(r"\*\*Exercise (\d\d\.\d+) · predict(?: first)?\*\*", cell.source)
+        if cell.cell_type == "markdown":
+            waiting = found[-1] if found and source.name[:2] != "00" else waiting
+        elif waiting and "result" in cell.metadata.get("tags", []):
+            waiting = ""
+        if cell.cell_type == "code" and "compare_prediction(" in cell.source:
+            assert not cell.outputs, f"tag the cell `result`:\n{cell.source}"
+    assert not waiting, f"lessons/{source.name}: no cell behind {waiting} has the tag `result`"
 
 
 @each

@@ -12,7 +12,6 @@ LESSON = """\
 # jupyter:
 #   course:
 #     title: A sample
-#     minutes: 30
 #     needs: []
 # ---
 

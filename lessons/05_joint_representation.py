@@ -847,6 +847,7 @@ axis.axhline(1e-13, color="grey", linestyle="--", label="rounding")
 axis.set(
     xlabel="number of the singular value",
     ylabel="size, relative to the first",
+    ylim=(3e-14, 3),  # what lies below is rounding, another on each machine
     title="Two towers: after d values there is nothing left",
 )
 axis.legend()

@@ -33,7 +33,6 @@
 
 # %% tags=["setup"]
 import inspect
-import json
 import math
 
 import matplotlib.pyplot as plt
@@ -58,13 +57,12 @@ from course_utils.models.vision import PatchStem
 from course_utils.notebook import lab, plots
 from course_utils.objectives import indicators
 from course_utils.objectives.consistency import (
-    Predictor,
     consistency,
     covariance_penalty,
-    info_nce,
     picture_text_distance,
     vicreg,
 )
+from course_utils.studies.runs import read_runs
 from course_utils.training.fit import warmup_cosine
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -156,15 +154,14 @@ def draw(questions_a_batch, pictures_a_question, generator):
 def pretrain(
     loss_of, questions_a_batch, pictures_a_question, change=perturb, watch=None
 ):
-    """Trains a fresh `Joint` on loss_of(h, h_other, group, predictor).
+    """Trains a fresh `Joint` on loss_of(h, h_other, group).
 
     Returns the model, and L_vs of every update.
     """
     torch.manual_seed(lab.seed)
-    model, predictor = Joint().to(lab.device), Predictor(DIM).to(lab.device)
-    parameters = [*model.parameters(), *predictor.parameters()]
+    model = Joint().to(lab.device)
     optimizer = torch.optim.AdamW(
-        parameters, lr=1e-3, weight_decay=0.01, fused=True
+        model.parameters(), lr=1e-3, weight_decay=0.01, fused=True
     )
     generator = torch.Generator(lab.device).manual_seed(lab.seed)
     l_vs = []
@@ -177,7 +174,7 @@ def pretrain(
         h, h_other = both.chunk(2)  # (batch, dim) each
         l_vs.append(consistency(h.detach(), h_other.detach()).item())
         optimizer.zero_grad()
-        loss_of(h, h_other, group, predictor).backward()
+        loss_of(h, h_other, group).backward()
         optimizer.step()
         if watch is not None and step % 20 == 19:
             watch(model)
@@ -264,7 +261,7 @@ def watch(model):
     )
 
 
-def l_vs_alone(h, h_other, group, predictor):
+def l_vs_alone(h, h_other, group):
     return consistency(h, h_other)
 
 
@@ -642,10 +639,11 @@ lab.claim(
 
 # %%
 models["VICReg"], _ = pretrain(
-    lambda h, h_other, group, p: vicreg(h, h_other), 64, 1
+    lambda h, h_other, group: vicreg(h, h_other), 64, 1
 )
 
 
+# %%
 def diagnose(name, columns=slice(None)):
     """The indicators of a trained model, as texts with their spread."""
     model = models[name]
@@ -738,7 +736,7 @@ variance_hinge_given_words = check("06.5", variance_hinge_given_words)
 
 
 # %%
-def vicreg_given_words(h, h_other, group, predictor):
+def vicreg_given_words(h, h_other, group):
     """VICReg with your variance term, and the covariance around each group."""
     views = (h, h_other)
     invariance = consistency(h, h_other) / h.shape[1]
@@ -748,7 +746,7 @@ def vicreg_given_words(h, h_other, group, predictor):
 
 
 g = torch.arange(4).repeat_interleave(3)  # (12,)
-ours = vicreg_given_words(a[:12], b[:12], g, None)
+ours = vicreg_given_words(a[:12], b[:12], g)
 difference = abs(ours - vicreg(a[:12], b[:12], g))
 print(
     f"difference to the package's vicreg(h, h_other, group): {difference:.0e}"
@@ -764,20 +762,27 @@ found["VICReg given x"], _ = diagnose("VICReg given x")
 # loss.
 
 # %%
-models["VICReg, 4 x 16"], _ = pretrain(
-    lambda h, h_other, group, p: vicreg(h, h_other), 4, 16
-)
-found["VICReg, 4 x 16"], _ = diagnose("VICReg, 4 x 16")
+collapse = read_runs(lab.data_path("studies/collapse.json"))
+
+
+def kept(objective, name):
+    """What five kept runs measured: a list of five numbers."""
+    return [run[name] for run in collapse if run["objective"] == objective]
+
+
+CONTROL = "VICReg, 4 x 16"
+shares = {
+    name: lab.measured(f"06.{name}.share", found[name][6], "%", 3)
+    for name in ("VICReg", "VICReg given x")
+}
+shares[CONTROL] = lab.mean_spread(kept(CONTROL, "share"), "%", 3)
 plots.table(
-    [
-        [name, lab.measured(f"06.{name}.{NAMES[6]}", found[name][6], "%", 3)]
-        for name in ("VICReg", "VICReg, 4 x 16", "VICReg given x")
-    ],
-    header=["", NAMES[6]],
+    [[name, shares[name]] for name in ("VICReg", CONTROL, "VICReg given x")],
+    header=["", "picture's share"],
 )
 lab.claim(
     "with the new batch alone the picture's share stays below 1 %",
-    found["VICReg, 4 x 16"][6] < 1,
+    max(kept(CONTROL, "share")) < 1,
 )
 
 # %% [markdown]
@@ -933,22 +938,6 @@ simsiam_loss = check("06.6", simsiam_loss)
 # exists in two forms as well: against all rows, or against the rows with the same question only.
 # And here too stands the control between them: all rows of a batch with 4 questions.
 
-# %%
-models["SimSiam"], _ = pretrain(
-    lambda h, h_other, group, p: simsiam_loss(h, h_other, p), 64, 1
-)
-
-# %%
-models["InfoNCE"], _ = pretrain(
-    lambda h, h_other, group, p: info_nce(h, h_other), 64, 1
-)
-models["InfoNCE, 4 x 16"], _ = pretrain(
-    lambda h, h_other, group, p: info_nce(h, h_other), 4, 16
-)
-models["InfoNCE given x"], _ = pretrain(
-    lambda h, h_other, group, p: info_nce(h, h_other, group), 4, 16
-)
-
 # %% [markdown]
 # An indicator that needs labels completes the picture: a **probe**. A linear classifier is fitted
 # to $h$ of 1,200 pictures at one fixed question, "what color is the shape?", and tested on
@@ -978,28 +967,40 @@ def probe(name, new_labels=test_colour, scale=True):
 
 # %%
 commonest = (test_colour == probe_colour.mode().values).double().mean().item()
-rows = [
-    ["always the commonest colour", "", "", "", "", f"{100 * commonest:.1f} %"]
-]
-probed = {}
+COLUMNS = {"std": 2, "eff. rank": 0, "std, fixed x": 4, "share": 3}  # digits
 # each control stands between the two that it tells apart
 ORDER = ["start", "L_vs alone", "VICReg", "VICReg, 4 x 16", "VICReg given x"]
 ORDER += ["SimSiam", "InfoNCE", "InfoNCE, 4 x 16", "InfoNCE given x"]
-COLUMNS = [0, 2, 5, 6]  # of NAMES
-for name in ORDER:
-    found[name], texts = diagnose(name)
+
+
+def row_of(name):
+    """A row of the table: a model of this notebook, or five kept runs."""
+    if name not in models:
+        values = [*COLUMNS.items(), ("probe", 1)]
+        return [lab.mean_spread(kept(name, c), "", d) for c, d in values]
     probed[name] = probe(name)
-    text = lab.measured(f"06.{name}.probe", probed[name], "%")
-    rows.append([name, *(texts[1 + i] for i in COLUMNS), text])
-plots.table(rows, header=["", *(NAMES[i] for i in COLUMNS), "colour probe"])
+    return [
+        *(
+            lab.measured(f"06.{name}.{c}", found[name][NAMES.index(c)], "", d)
+            for c, d in COLUMNS.items()
+        ),
+        lab.measured(f"06.{name}.probe", probed[name]),
+    ]
+
+
+probed = {}
+rows = [["always the most common colour", *[""] * 4, f"{100 * commonest:.1f}"]]
+rows += [[name, *row_of(name)] for name in ORDER]
+header = ["", "std", "eff. rank", "std, fixed x", "share, %", "probe, %"]
+plots.table(rows, header=header)
 
 # %%
-cured = min(probed["VICReg given x"], probed["InfoNCE given x"])
-others = [probed[n] for n in ("start", "L_vs alone", "VICReg", "SimSiam")]
+cured = min(probed["VICReg given x"], *kept("InfoNCE given x", "probe"))
+others = [probed[n] for n in ("start", "L_vs alone", "VICReg")]
 lab.claim(
     "with the words held fixed, both cures lead the untrained model, L_vs"
     " alone, VICReg and SimSiam by more than 10 points of the colour probe",
-    cured > 10 + max(others),
+    cured > 10 + max(*others, *kept("SimSiam", "probe")),
 )
 
 # %% [markdown]
@@ -1088,11 +1089,10 @@ harmless = check("06.7", harmless)
 
 # %%
 models["colours mixed"], _ = pretrain(
-    lambda h, h_other, group, p: vicreg(h, h_other, group),
-    4,
-    16,
-    change=perturb_colour,
+    vicreg_given_words, 4, 16, change=perturb_colour
 )
+
+# %%
 found["colours mixed"], _ = diagnose("colours mixed")
 probed["colours mixed"] = probe("colours mixed")
 plots.table(
@@ -1323,42 +1323,28 @@ def tune(labelled, extra=None):
 
 
 # %%
-def weighted_l_vs(h, h_other, group):
-    return 25 * consistency(h, h_other) / DIM
-
-
-right = {
-    "labels only, 96 rows": tune(96),
-    "labels only, 32 rows": tune(32),
-    "32 rows, with L_vs": tune(32, weighted_l_vs),
-    "32 rows, with L_vs and its cure": tune(32, vicreg),
-}
-
-# %%
 blind = mode_per_question(answered, asked).accuracy
-# made by: make spreads N=06
-kept = json.loads(lab.data_path("spreads.json").read_text())
-rows = [
-    ["blind: commonest answer to each question", f"{100 * blind:.1f} %", ""]
-]
-for name, value in right.items():
-    text = lab.measured(f"06.tune.{name}", 100 * value, "%")
-    rows.append([name, text, f"{kept[f'05.tune.{name}']['mean']:.1f} %"])
-header = ["colour questions of the test set, 64 labels", "this run"]
-plots.table(rows, header=[*header, "mean of 5 runs"])
-
-# %%
+right = tune(32, vicreg)
+print("with L_vs and its cure:", lab.measured("06.tune.cure", 100 * right, "%"))
+print(f"blind, the most common answer to each question: {100 * blind:.1f} %")
 lab.claim(
     "with L_vs and its cure, 64 labels lead more than 30 points above blind",
-    right["32 rows, with L_vs and its cure"] > blind + 0.3,
+    right > blind + 0.3,
 )
-for name in list(right)[1:]:
-    gain = 100 * (right[name] - right["labels only, 96 rows"])
-    print(
-        f"{name}, against 96 rows:",
-        lab.measured(f"06.gain.{name}", gain, "points"),
-        f"(mean of 5 runs {kept[f'05.gain.{name}']['mean']:+.1f})",
-    )
+
+# %%
+runs = read_runs(lab.data_path("studies/beside_labels.json"))
+ways = {}  # way -> per cent right in five runs
+for run in runs:
+    ways.setdefault(run["way"], []).append(run["right"])
+reference = np.array(ways["labels only, 96 rows"])  # (seeds,)
+rows = [["blind", f"{100 * blind:.1f} %", ""]]
+for way, values in ways.items():
+    gain = lab.mean_spread(np.array(values) - reference, "points")
+    gain = "" if way == "labels only, 96 rows" else gain
+    rows.append([way, lab.mean_spread(values, "%"), gain])
+header = ["colour questions of the test set, 64 labels", "five runs"]
+plots.table(rows, header=[*header, "gain over 96 rows"])
 
 # %% [markdown]
 # The runs swing widely, and one run can flatter: read the right column, and the $\pm$.

@@ -266,7 +266,7 @@ def _test_hinge(function):
         )
 
 
-# 06.6 a run that collapsed
+# 06.7 a run that collapsed
 
 
 def _no_stop(h, h_other, predictor):
@@ -385,7 +385,7 @@ def _one_number(loss):
         )
 
 
-# 06.7 which perturbation for which question
+# 06.6 which perturbation for which question
 
 ALLOWED = {
     "what colour is the shape?": {"shift", "noise", "mirror"},
@@ -567,7 +567,7 @@ EXERCISES = {
             (_detached, ""),
         ),
     ),
-    "06.6": Exercise(
+    "06.7": Exercise(
         "Repair a run that collapsed",
         10,
         3,
@@ -594,7 +594,7 @@ EXERCISES = {
             (_copies_the_predictor, "The predictor itself must be called, not a copy of it."),
         ),
     ),
-    "06.7": Exercise(
+    "06.6": Exercise(
         "Design v'",
         10,
         1,

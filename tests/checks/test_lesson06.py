@@ -53,8 +53,8 @@ def simsiam_by_hand(h, h_other, predictor):
         ("06.3", share_by_anova),
         ("06.4", fool_with_clusters),
         ("06.5", hinge_by_loop),
-        ("06.6", simsiam_by_hand),
-        ("06.7", {question: sorted(names) for question, names in ALLOWED.items()}),
+        ("06.7", simsiam_by_hand),
+        ("06.6", {question: sorted(names) for question, names in ALLOWED.items()}),
     ],
 )
 def test_right_answers_written_differently_pass(number, answer):
@@ -106,7 +106,7 @@ NAMED = {
         "side by side",
         "no gradient gets back",
     ],
-    "06.6": [
+    "06.7": [
         "target moves",
         "wrong side",
         "only the predictor learns",
@@ -120,7 +120,7 @@ NAMED = {
         "each row: dim=-1",
         "not a copy",
     ],
-    "06.7": ["cut off", "more would leave", "mirror image", "answer itself is changed"],
+    "06.6": ["cut off", "more would leave", "mirror image", "answer itself is changed"],
 }
 
 
@@ -151,31 +151,31 @@ def test_a_prediction_must_be_a_percentage(value):
         ("06.3", lambda h: None, "None"),
         ("06.4", lambda q, p, d: torch.zeros(q, d), "expected a tensor"),
         ("06.4", lambda q, p, d: 0, "got a whole number"),
-        ("06.6", 3, "expected a function"),
+        ("06.7", 3, "expected a function"),
         ("06.4", lambda q, p, d: torch.full((q, p, d), torch.nan), "inf or nan"),
         ("06.4", lambda q, p, d: torch.ones(q, p, d, dtype=torch.complex64), "real numbers"),
-        ("06.6", lambda h, o, p: F.cosine_similarity(p(h), o.detach()), r"shape \(6,\)"),
-        ("06.6", lambda h, o, p: None, "return"),
-        ("06.6", lambda h, o, p: -1.0, "through which gradients flow, got a number"),
-        ("06.6", lambda h, o, p: simsiam_by_hand(h, o.detach_(), p), "leaves its input"),
+        ("06.7", lambda h, o, p: F.cosine_similarity(p(h), o.detach()), r"shape \(6,\)"),
+        ("06.7", lambda h, o, p: None, "return"),
+        ("06.7", lambda h, o, p: -1.0, "through which gradients flow, got a number"),
+        ("06.7", lambda h, o, p: simsiam_by_hand(h, o.detach_(), p), "leaves its input"),
         (
-            "06.6",
+            "06.7",
             lambda h, o, p: simsiam_by_hand(h, o, p.requires_grad_(False)),
             "leaves its input",
         ),
-        ("06.6", lambda h, o, p: EXERCISES["06.6"].reference(h, o, p).detach(), "no gradient"),
-        ("06.7", {"noise"}, "expected a dictionary"),
-        ("06.7", ALLOWED | {"what color is it?": {"noise"}}, "'what color is it.' is none of"),
+        ("06.7", lambda h, o, p: EXERCISES["06.7"].reference(h, o, p).detach(), "no gradient"),
+        ("06.6", {"noise"}, "expected a dictionary"),
+        ("06.6", ALLOWED | {"what color is it?": {"noise"}}, "'what color is it.' is none of"),
         (
-            "06.7",
+            "06.6",
             {k: ALLOWED[k] for k in list(ALLOWED)[1:]},
             "'what colour is the shape.': no entry",
         ),
-        ("06.7", ALLOWED | {"what shape is it?": {"turn"}}, "'turn' is none of"),
-        ("06.7", ALLOWED | {"what shape is it?": [["turn"]]}, "is none of"),
-        ("06.7", ALLOWED | {"what shape is it?": None}, "a set of names, got None"),
-        ("06.7", ALLOWED | {"what shape is it?": {"noise": False}}, "names, got a dictionary"),
-        ("06.7", ALLOWED | {"what shape is it?": "noise"}, "a set of names, got a text"),
+        ("06.6", ALLOWED | {"what shape is it?": {"turn"}}, "'turn' is none of"),
+        ("06.6", ALLOWED | {"what shape is it?": [["turn"]]}, "is none of"),
+        ("06.6", ALLOWED | {"what shape is it?": None}, "a set of names, got None"),
+        ("06.6", ALLOWED | {"what shape is it?": {"noise": False}}, "names, got a dictionary"),
+        ("06.6", ALLOWED | {"what shape is it?": "noise"}, "a set of names, got a text"),
     ],
 )
 def test_answers_of_another_kind_are_told_so(number, value, message):

@@ -568,7 +568,7 @@ EXERCISES = {
         ),
     ),
     "06.7": Exercise(
-        "Repair a run that collapsed",
+        "Repair a loss that is not SimSiam",
         10,
         3,
         simsiam,

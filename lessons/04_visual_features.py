@@ -766,8 +766,9 @@ print(
 )
 
 # %% [markdown]
-# **The first two columns, before training.** The plain network with the default start gets *no*
-# gradient that could move anything. Each layer makes the signal smaller, and after 30 of them two
+# **The first two columns, before training.** The first layers of the plain network with the default
+# start get *no*
+# gradient that could move them. Each layer makes the signal smaller, and after 30 of them two
 # pictures have the same features. He's start repairs that by many orders of magnitude. The residual
 # path alone lets the gradient through. With BN the gradient even *grows* towards the first layer.
 

@@ -29,7 +29,7 @@
 #
 # Here $h$ is the first position only, `[CLS]`, which every head reads. It has $d$ entries (`DIM`
 # in the code). What is disturbed are the pixels, and $v'$ are the features of the disturbed
-# picture. The drawing shows both branches: they share all weights.
+# picture. In code and in papers the word is *perturb*. The drawing shows both branches: they share all weights.
 
 # %% tags=["setup"]
 import inspect
@@ -638,7 +638,7 @@ for name, h in cases.items():
 plots.table(rows, header=["h", *NAMES])
 
 # %% [markdown]
-# Read the table column by column.
+# Read the table row by row.
 #
 # - *Shrunk*: the normalised std, both ranks, uniformity and the share do not see it.
 # - *On one line*: none of the three standard deviations sees it, nor does the share. The share is

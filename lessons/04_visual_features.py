@@ -1156,7 +1156,7 @@ plots.table(rows, header=["model", "left or right?"])
 lab.claim("with positions it is no longer at chance", side_score[1] > 80)
 
 # %% [markdown]
-# The first row is a warning. 0.02 is the usual start, made for wide models and long training. Here
+# The row of 0.02 is a warning. It is the usual start, made for wide models and long training. Here
 # it is small beside the patches, and the positions are not found in these updates. A model with
 # positions that stays at chance looks just like one without: check that by permuting.
 #

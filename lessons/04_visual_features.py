@@ -2,7 +2,6 @@
 # jupyter:
 #   course:
 #     title: Visual features
-#     minutes: 110
 #     needs: ["00", "02"]
 # ---
 

@@ -134,7 +134,7 @@ def test_a_line_that_is_too_wide_is_found():
     assert too_wide(nb) == [over]
 
 
-TAGS = {"figure", "setup", "varies"}
+TAGS = {"figure", "setup", "varies", "result"}
 
 
 @each

@@ -8,10 +8,10 @@ file under the final name.
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 import torch
 from jaxtyping import Float
@@ -72,7 +72,7 @@ def cached_features(
     if found is not None:
         return found
     features = _in_batches(images, model, compute or model, batch)
-    with suppress(OSError):  # a full or read-only disk: the features are there all the same
+    with suppress(OSError, SafetensorError):  # a full or read-only disk: nothing is kept
         _write(path, features, key)
     return features
 
@@ -111,13 +111,12 @@ def _write(path: Path, features: Tensor, key: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent)
     features = features.contiguous()
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    os.close(handle)
+    beside = path.with_name(f"{path.name}.{uuid4().hex}.part")  # each process its own
     try:
-        save_file({"features": features}, temporary, {"key": key, "sha256": _sha256(features)})
-        os.replace(temporary, path)
+        save_file({"features": features}, beside, {"key": key, "sha256": _sha256(features)})
+        os.replace(beside, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise
 
 

@@ -46,9 +46,12 @@ def bag_of_words(train: VQAData, test: VQAData) -> Evaluation:
 def mode_scores(train: VQAData, test: VQAData) -> Int[Tensor, " examples"]:
     """As `mode_per_question`, where each answer has a score: the answer with the largest sum of
     training scores for each question string, (examples, answers) soft targets in both."""
-    overall = train.y.sum(0, dtype=torch.float64)  # (answers,)
-    sums = defaultdict(lambda: torch.zeros_like(overall))
-    for question, y in zip(train.questions, train.y):
-        sums[question] += y
-    best = {question: int(total.argmax()) for question, total in sums.items()}
-    return torch.tensor([best.get(question, int(overall.argmax())) for question in test.questions])
+    overall = int(train.y.sum(0, dtype=torch.float64).argmax())
+    sums = defaultdict(Counter)  # question -> answer -> sum: a dense row each would fill gigabytes
+    for row, answer in train.y.nonzero().tolist():
+        sums[train.questions[row]][answer] += train.y[row, answer].item()
+    best = {  # of equal sums the first answer
+        question: min(total, key=lambda answer: (-total[answer], answer))
+        for question, total in sums.items()
+    }
+    return torch.tensor([best.get(question, overall) for question in test.questions])

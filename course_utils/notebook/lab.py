@@ -15,9 +15,9 @@ import json
 import math
 import os
 import random
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -214,11 +214,10 @@ def mark_done(exercise: str, day: str) -> None:
 def _write_progress(path: Path, done: dict[str, str]) -> None:
     """Writes beside the file and then takes its place, so that a crash leaves the old one whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    beside = path.with_name(f"{path.name}.{uuid4().hex}.part")  # each notebook its own
     try:
-        with open(handle, "w", encoding="utf-8") as file:
-            json.dump(done, file, indent=1, sort_keys=True)
+        beside.write_text(json.dumps(done, indent=1, sort_keys=True), encoding="utf-8")
         os.replace(beside, path)
     except BaseException:
-        os.unlink(beside)
+        beside.unlink(missing_ok=True)
         raise

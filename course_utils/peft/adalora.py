@@ -138,6 +138,16 @@ class RankAllocator:
         self.mean = {p: torch.zeros_like(p) for p in self.parameters}  # of the sensitivity
         self.uncertainty = {p: torch.zeros_like(p) for p in self.parameters}
 
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        """The running means, which `fit` keeps for a run that is taken up again (`stateful`)."""
+        return {"mean": [*self.mean.values()], "uncertainty": [*self.uncertainty.values()]}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
+        for name, kept in state.items():
+            for here, value in zip(getattr(self, name).values(), kept, strict=True):
+                here.copy_(value)
+
     def budget(self, step: int) -> int:
         """Triplets of all matrices together after update `step`: all during the warm-up, then
         down a cubic to the target, equation 12."""

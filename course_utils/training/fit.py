@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast_object_list
 from safetensors.torch import save_model
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -48,10 +49,20 @@ class FitConfig:
     def __post_init__(self) -> None:
         if self.optimizer not in ("adamw", "sgd"):
             raise ValueError(f"optimizer: expected 'adamw' or 'sgd', got {self.optimizer!r}")
-        if self.epochs < 1 or self.lr <= 0 or not 0 <= self.warmup <= 1:
+        if self.epochs < 1 or not 0 < self.lr < math.inf or not 0 <= self.warmup <= 1:
             raise ValueError(
                 "expected epochs >= 1, lr > 0 and 0 <= warmup <= 1, got "
                 f"epochs={self.epochs}, lr={self.lr}, warmup={self.warmup}"
+            )
+        if not (self.weight_decay >= 0 and 0 <= self.momentum < 1 and self.clip >= 0):
+            raise ValueError(
+                "expected weight_decay >= 0, 0 <= momentum < 1 and clip >= 0 (0: no clipping), got "
+                f"weight_decay={self.weight_decay}, momentum={self.momentum}, clip={self.clip}"
+            )
+        if self.patience < 0 or self.max_steps < 0:
+            raise ValueError(
+                "expected patience >= 0 and max_steps >= 0 (0: no limit), got "
+                f"patience={self.patience}, max_steps={self.max_steps}"
             )
         if self.accumulate < 1 or self.save_every < 0:
             raise ValueError(
@@ -125,6 +136,7 @@ def fit(
     tracker: str | None = None,
     run_folder: Path | None = None,
     generators: Sequence[torch.Generator] = (),
+    stateful: Sequence[Any] = (),
 ) -> History:
     """Trains `model` in place and leaves it, in eval mode, with the weights of its best epoch.
 
@@ -133,8 +145,10 @@ def fit(
         train: batches; if its batch sampler has `set_epoch`, that is called before each epoch.
             With `config.accumulate` = k an update has the mean gradient of k batches: that of one
             large batch if they are equally large and no layer mixes examples (batch normalisation
-            does). Each batch counts alike: in a smaller one an example weighs more. What is left
-            at the end of an epoch, fewer than k batches, makes one more update with its own mean.
+            does) and the loss is a mean over examples (a contrastive one, which compares the
+            examples of a batch, isn't). Each batch counts alike: in a smaller one an example weighs
+            more. What is left at the end of an epoch, fewer than k batches, makes one more update
+            with its own mean.
         validate: model -> score, higher is better, measured after each epoch on data that is
             neither trained on nor reported. Without it the last weights are kept.
         checkpoint: where the best weights are saved as safetensors.
@@ -148,14 +162,26 @@ def fit(
             before clipping and validation score go into `run_folder`.
         generators: what the objective draws from, if not from torch's own, so that `resume` keeps
             their states too.
+        stateful: what else changes from update to update and has `state_dict` and
+            `load_state_dict`, such as AdaLoRA's allocator; an objective that has both is kept
+            without being named.
 
     Raises:
-        ValueError: every parameter is frozen; `resume` is damaged or of another run.
-        FloatingPointError: the loss is not finite; names the step. The best weights so far stay
-            in `checkpoint`.
+        ValueError: every parameter is frozen; `train` has no batch; `resume` is damaged or of
+            another run.
+        FloatingPointError: the loss, or after an epoch a weight, is not finite; names the step.
+
+    Whatever ends it, an error or Ctrl-C too, the model is left in eval mode, with the best weights
+    so far where an epoch was validated, and these stay in `checkpoint`.
     """
-    # accelerate remembers the precision of its first use in a process; a notebook compares several
-    AcceleratorState._reset_state(reset_partial_state=False)
+    if len(train) == 0:
+        raise ValueError(
+            "train: expected at least one batch, got none (with drop_last there must be as many "
+            "examples as in a batch)"
+        )
+    # accelerate remembers precision and device of its first use; a notebook compares several
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    own_forward = vars(model).get("forward")  # accelerate puts its own there for mixed precision
     accelerator = Accelerator(
         cpu=device is not None and torch.device(device).type == "cpu",
         mixed_precision=config.precision,
@@ -178,6 +204,7 @@ def fit(
         schedule,
         accelerator,
         [*generators_of(train, batches), *generators],
+        [part for part in (objective, *stateful) if hasattr(part, "load_state_dict")],
         run={"settings": settings, "batches": each, "processes": accelerator.num_processes},
     )
     if resume is not None and Path(resume).exists():
@@ -210,7 +237,10 @@ def fit(
                     state.save(resume)
             if validate is not None:
                 model.eval()
-                history.score.append(validate(model))
+                _refuse_not_finite(model, len(history.loss))
+                score = [validate(model)]
+                broadcast_object_list(score)  # all processes go by the main one's
+                history.score.append(score[0])
                 bar.set_postfix(score=f"{history.score[-1]:.3f}", refresh=False)
                 log.log({"score": history.score[-1]}, len(history.loss) - 1)
                 if _keep_if_best(state, config.patience):
@@ -222,11 +252,14 @@ def fit(
     finally:
         bar.close()
         log.close()
-    if state.best is not None:
-        model.load_state_dict(state.best)
-    else:
+        vars(model).pop("forward", None)
+        if own_forward is not None:
+            model.forward = own_forward
+        if state.best is not None:
+            model.load_state_dict(state.best)
+        model.eval()
+    if state.best is None:
         _save(model, checkpoint, accelerator)
-    model.eval()
     return history
 
 
@@ -286,14 +319,24 @@ def update(
 
 def _keep_if_best(state: TrainingState, patience: int) -> bool:
     """Whether the newest score is the best so far; its weights are kept then. Otherwise the run is
-    finished if no score of the last `patience` epochs was better."""
-    history = state.history
-    if history.best_epoch < 0 or history.score[-1] > history.score[history.best_epoch]:
+    finished if no score of the last `patience` epochs was better. NaN is never the best."""
+    history, score = state.history, state.history.score[-1]
+    first = history.best_epoch < 0 and not math.isnan(score)
+    if first or (history.best_epoch >= 0 and score > history.score[history.best_epoch]):
         history.best_epoch = state.epoch
         state.best = copy.deepcopy(state.model.state_dict())
         return True
     state.finished = bool(patience) and state.epoch - history.best_epoch >= patience
     return False
+
+
+def _refuse_not_finite(model: nn.Module, updates: int) -> None:
+    for name, value in model.named_parameters():
+        if not value.isfinite().all():
+            raise FloatingPointError(
+                f"{name} isn't finite after update {updates}: "
+                "try a smaller learning rate, more warm-up, or clipping"
+            )
 
 
 def _save(model: nn.Module, path: Path | None, accelerator: Accelerator) -> None:
@@ -303,5 +346,6 @@ def _save(model: nn.Module, path: Path | None, accelerator: Accelerator) -> None
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".part")
-    save_model(model, str(beside))
+    bare = getattr(model, "_orig_mod", model)  # without the prefix of torch.compile's names
+    save_model(bare, str(beside))
     os.replace(beside, path)

@@ -19,7 +19,7 @@ from accelerate.utils import gather_object
 from torch import nn
 from torch.utils.data import DataLoader
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass
@@ -41,6 +41,7 @@ class TrainingState:
     schedule: torch.optim.lr_scheduler.LRScheduler
     accelerator: Accelerator
     generators: Sequence[torch.Generator]  # all but the global ones; see `generators_of`
+    parts: Sequence[Any]  # what else has a state: an objective with a loader of its own, say
     run: dict[str, Any]  # what must be equal for the file to fit: settings, number of batches
     history: History = field(default_factory=History)
     best: dict | None = None  # weights of the best epoch
@@ -100,6 +101,7 @@ class TrainingState:
             "schedule": self.schedule.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else None,
             "random": every,
+            "parts": [part.state_dict() for part in self.parts],
             "history": asdict(self.history),
             "best": self.best,
             "place": [self.epoch, self.done, self.finished],
@@ -133,6 +135,8 @@ class TrainingState:
         self.schedule.load_state_dict(values["schedule"])
         if values["scaler"] is not None and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(values["scaler"])
+        for part, kept in zip(self.parts, values["parts"], strict=True):
+            part.load_state_dict(kept)
         self.history.__dict__.update(values["history"])
         self.best = values["best"]
         self.epoch, self.done, self.finished = values["place"]

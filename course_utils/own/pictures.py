@@ -13,15 +13,17 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from course_utils.datasets.batch import Batch, VQAData, loader
 from course_utils.datasets.features import cached_features
 from course_utils.datasets.files import data_path
-from course_utils.datasets.rows import Row, read_picture, soft_targets
+from course_utils.datasets.rows import Row, read_picture, refuse_bad, soft_targets
 from course_utils.evaluation.baselines import mode_scores
 from course_utils.evaluation.evaluate import predict_logits
 from course_utils.evaluation.intervals import Interval, bootstrap
@@ -79,12 +81,32 @@ def picture_features(
     net, parts = load_efficientnet_lite0(), []
     starts = range(0, len(paths), CHUNK)
     for start in tqdm(starts, "pictures", disable=not progress, leave=False):
-        some = [read_picture(path, REAL_SIDE) for path in paths[start : start + CHUNK]]
+        some = _read_pictures(paths[start : start + CHUNK], paths[start + CHUNK :])
         images = torch.stack([torch.from_numpy(image) for image in some])  # (some, 3, side, side)
         parts.append(
             cached_features("own-pictures", images, net, lambda batch: net.grid(batch).half())
         )
     return torch.cat(parts)  # (pictures, 16, 1280)
+
+
+def _read_pictures(some: Sequence[Path], others: Sequence[Path]) -> list[np.ndarray]:
+    """The pictures in `some` files. If one can't be read, `others` are tried too, so that the error
+    names all that are to be mended."""
+    read, bad = [], []
+    for path in some:
+        try:
+            read.append(read_picture(path, REAL_SIDE))  # (3, side, side)
+        except ValueError as error:
+            bad.append(str(error))
+    if not bad:
+        return read
+    for path in others:
+        try:
+            read_picture(path, REAL_SIDE)
+        except ValueError as error:
+            bad.append(str(error))
+    refuse_bad(bad, len(some) + len(others) - len(bad), Path("pictures"))
+    raise AssertionError  # never: there are bad ones
 
 
 def answer_type(row: Row) -> int:
@@ -105,13 +127,7 @@ def questions_data(rows: Sequence[Row], answers: tuple[str, ...], progress: bool
     pictures = list(dict.fromkeys(row.picture for row in rows))
     position = {path: i for i, path in enumerate(pictures)}
     questions = tuple(row.question for row in rows)
-    x, mask = encode_texts(tokenizer, questions, REAL_WORDS + 1)
-    too_long = (mask.sum(1) > REAL_WORDS).nonzero()[:, 0].tolist()
-    if too_long:
-        raise ValueError(
-            f"{len(too_long)} questions are longer than {REAL_WORDS} tokens, the first of them: "
-            f"{questions[too_long[0]]!r}"
-        )
+    x, mask = question_tokens(tokenizer, questions)  # (questions, words) each
     return VQAData(
         images=picture_features(pictures, progress),
         questions=questions,
@@ -124,6 +140,30 @@ def questions_data(rows: Sequence[Row], answers: tuple[str, ...], progress: bool
         families=TYPES,
         tokenizer=tokenizer,
     )
+
+
+def question_tokens(tokenizer: Tokenizer, questions: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Ids and mask (questions, words).
+
+    Raises:
+        ValueError: questions are too long, or mostly of words that the tokenizer doesn't know.
+    """
+    x, mask = encode_texts(tokenizer, questions, REAL_WORDS + 1)  # (questions, words) each
+    unknown = ((x == tokenizer.token_to_id("[UNK]")) & mask).sum(1)  # (questions,)
+    texts = mask.sum(1) - 2  # (questions,) without [CLS] and [SEP]
+    for wrong, what in (
+        (mask.sum(1) > REAL_WORDS, f"are longer than {REAL_WORDS} tokens"),
+        (
+            2 * unknown > texts,
+            "are mostly of signs that the tokenizer doesn't know: ask in English",
+        ),
+    ):
+        if wrong.any():
+            first = questions[int(wrong.nonzero()[0])]
+            raise ValueError(
+                f"{int(wrong.sum())} of {len(questions)} questions {what}; the first: {first!r}"
+            )
+    return x[:, :REAL_WORDS], mask[:, :REAL_WORDS]
 
 
 def real_vqa_model(answers: int, checkpoint: Path | None = None) -> VQAModel:
@@ -204,16 +244,24 @@ def tune(
     seed: int = 0,
     device: str | torch.device | None = None,
     progress: bool = True,
+    seen: list[float] | None = None,
 ) -> History:
     """Trains what isn't frozen in `model`, in place; the epoch is chosen on `validation`.
 
     With `soft`, answers have scores of several people: binary cross-entropy instead of softmax.
+    `seen` gets the validation score of each epoch at once, for who stops it by hand.
     """
+    seen = [] if seen is None else seen
+
+    def validate(model: nn.Module) -> float:
+        seen.append(score(model, validation).all)
+        return seen[-1]
+
     return fit(
         model,
         scores_objective if soft else softmax_objective,
         loader(train, IMAGES_PER_BATCH, seed=seed),
-        validate=lambda m: score(m, validation).all,
+        validate=validate,
         config=config,
         device=device,
         progress=progress,
@@ -267,14 +315,15 @@ def ask(
     score that people would give that answer.
 
     Raises:
-        ValueError: the picture can't be read, or there is no question.
+        ValueError: the picture can't be read, or the question is empty, too long or in a script
+            that the tokenizer doesn't know.
     """
     if not question.strip():
         raise ValueError(f"question: expected some words, got {question!r}")
     _, tokenizer = load_minilm()
     image = torch.from_numpy(read_picture(Path(picture), REAL_SIDE))[None]  # (1, 3, side, side)
     v = load_efficientnet_lite0().grid(image.float() / 255)  # (1, 16, 1280)
-    x, mask = encode_texts(tokenizer, [question], REAL_WORDS)  # (1, words) each
+    x, mask = question_tokens(tokenizer, [question])  # (1, words) each
     model, answers, soft = answerer
     logits = model(v, torch.zeros(1, dtype=torch.long), x, mask)[0]  # (answers,)
     chances = logits.sigmoid() if soft else logits.softmax(-1)  # (answers,)

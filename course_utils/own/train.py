@@ -3,15 +3,19 @@
     course train FOLDER                  pictures and questions.csv in FOLDER
     course train FOLDER --data vqa_v2    the published files of VQA v2 in FOLDER
 
-writes into --out (FOLDER/tuned): tuning.safetensors and answers.json, which `course ask` reads,
-and metrics.json. Choose settings by the validation row; look at the test row once.
+writes into --out (FOLDER/tuned, or tuned-2 where that is taken): tuning.safetensors and
+answers.json, which `course ask` reads, and metrics.json. Ctrl-C ends the training early and keeps
+the best pass so far. Choose settings by the validation row; look at the test row once.
 """
 
 import argparse
+import itertools
 import json
 import os
 import shlex
+import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +39,7 @@ from course_utils.own.pictures import (
     tune,
 )
 from course_utils.peft import count_parameters
+from course_utils.training.fit import FitConfig
 
 FEW = 50  # test pictures below which a bootstrap by picture is itself shaky
 
@@ -43,7 +48,8 @@ def read(options: argparse.Namespace) -> tuple[list[Row], list[Row], list[Row]]:
     """Training, validation and test rows, which share no picture."""
     if options.data == "vqa_v2":
         train = read_vqa_v2(options.folder, "train2014", options.limit)
-        validation, train = by_picture(train, (options.validation,), options.seed)
+        by_name = lambda path: path  # the published pictures aren't searched for copies
+        validation, train = by_picture(train, (options.validation,), options.seed, by_name)
         return train, validation, read_vqa_v2(options.folder, "val2014", options.limit)
     rows = read_rows(options.folder, options.table)
     test, validation, train = by_picture(rows, (options.test, options.validation), options.seed)
@@ -86,13 +92,49 @@ def run(options: argparse.Namespace) -> None:
             "expected shares above 0 whose sum is below 1 for --validation and --test, got "
             f"{options.validation} and {options.test}"
         )
-    tune_and_write(options)
-    PartialState().destroy_process_group()  # or gloo's threads may abort the process as it ends
-
-
-def tune_and_write(options: argparse.Namespace) -> None:
-    soft = options.data == "vqa_v2"
+    config = replace(OWN_FIT, epochs=options.epochs, lr=options.lr, patience=options.patience)
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: expected a GPU that torch can use, but there is none")
+    if not options.folder.is_dir():
+        raise FileNotFoundError(
+            f"expected a folder with pictures, but there is no folder {options.folder}"
+        )
     state = PartialState(cpu=options.device == "cpu")
+    with state.main_process_first():  # before anything is read: nothing is to be lost at the end
+        out, beside = begin(options) if state.is_main_process else (Path(), Path())
+    try:
+        tune_and_write(options, config, state, out, beside)
+    except BaseException:
+        if state.is_main_process and not (beside / "answers.json").exists():
+            shutil.rmtree(beside, ignore_errors=True)
+        raise
+    state.destroy_process_group()  # or gloo's threads may abort the process as it ends
+
+
+def begin(options: argparse.Namespace) -> tuple[Path, Path]:
+    """The folder to write, and a new one beside it that takes its name when all is written.
+
+    Raises:
+        ValueError: --out holds a tuned model already.
+        OSError: it can't be written there.
+    """
+    out = options.out
+    if out is None:
+        names = (f"tuned-{i}" if i > 1 else "tuned" for i in itertools.count(1))
+        out = next(p for p in (Path(options.folder) / name for name in names) if not p.exists())
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"--out: expected a new or empty folder, but {out} holds something")
+    beside = out.with_name(f"{out.name}.part")
+    if beside.exists():  # of a run that was killed
+        shutil.rmtree(beside)
+    beside.mkdir(parents=True)
+    return out, beside
+
+
+def tune_and_write(
+    options: argparse.Namespace, config: FitConfig, state: PartialState, out: Path, beside: Path
+) -> None:
+    soft = options.data == "vqa_v2"
     parts = dict(zip(("training", "validation", "test"), read(options)))
     for name, rows in parts.items():
         if not rows:
@@ -102,41 +144,40 @@ def tune_and_write(options: argparse.Namespace) -> None:
         train, validation, test = (
             questions_data(rows, answers, state.is_main_process) for rows in parts.values()
         )
-    config = replace(OWN_FIT, epochs=options.epochs, lr=options.lr, patience=options.patience)
     torch.manual_seed(options.seed)
     model = tunable(len(answers), options.method)
-    history = tune(
-        model,
-        train,
-        validation,
-        config,
-        soft,
-        options.seed,
-        options.device,
-        progress=state.is_main_process,
-    )
+    seen: list[float] = []  # validation score of each pass
+    shown = state.is_main_process
+    try:
+        tune(model, train, validation, config, soft, options.seed, options.device, shown, seen)
+    except KeyboardInterrupt:
+        if not seen or state.num_processes > 1:
+            raise
+        print(f"stopped by hand after {len(seen)} passes", file=sys.stderr)
     if not state.is_main_process:
         return
+    save_answerer(Answerer(model, answers, soft), beside)
     counts = count_parameters(model)
     scores = {}
     for name, data in (("validation", validation), ("test", test)):
         blind, tuned = blind_score(train, data), score(model, data)
         scores[name] = blind, tuned, gain(tuned, blind, data)
-    print(
-        f"{len(train)} questions to learn from, {len(answers)} answers; "
-        f"{counts.trainable:,} of {counts.total:,} parameters trained; "
-        f"best epoch {history.best_epoch + 1} of {len(history.score)}"
-    )
-    print(table(scores))
-    if (pictures := len(test.images)) < FEW:
-        print(f"only {pictures} test pictures: even the interval is uncertain")
-    out = options.out or Path(options.folder) / "tuned"
-    save_answerer(Answerer(model, answers, soft), out)
     found = {
         name: {"blind": plain(b), "tuned": plain(t), "difference": more and more._asdict()}
         for name, (b, t, more) in scores.items()
     }
-    (out / "metrics.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    (beside / "metrics.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    if out.exists():
+        out.rmdir()  # it is empty
+    os.replace(beside, out)
+    print(
+        f"{len(train)} questions to learn from, {len(answers)} answers; "
+        f"{counts.trainable:,} of {counts.total:,} parameters trained; "
+        f"best epoch {seen.index(max(seen)) + 1} of {len(seen)}"
+    )
+    print(table(scores))
+    if (pictures := len(test.images)) < FEW:
+        print(f"only {pictures} test pictures: even the interval is uncertain")
     print(f'written to {out}; ask it: course ask {quoted(out)} PICTURE "QUESTION"')
 
 

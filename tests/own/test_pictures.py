@@ -543,3 +543,151 @@ def test_the_example_is_balanced_and_whole(tmp_path):
     pictures = [{row.picture for row in group} for group in groups]
     assert [len(p) for p in pictures] == [80, 120, 200]
     assert len(set.union(*pictures)) == 400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epochs", "0"], "epochs=0"),
+        (["--lr", "0"], "lr=0"),
+        (["--patience", "-1"], "patience=-1"),
+        (["--out", "{}/3.png"], "error: --out: expected a new or empty folder"),
+        (["--out", "{}/3.png/deeper"], "error: .*Not a directory"),
+        (["--out", "{}"], "error: --out: expected a new or empty folder"),
+    ],
+)
+def test_what_can_be_known_before_is_told_before_a_picture_is_read(
+    folder, arguments, message, monkeypatch
+):
+    monkeypatch.setattr(train, "read", lambda options: pytest.fail("pictures were read"))
+    before = sorted(folder.iterdir())
+    with pytest.raises(SystemExit, match=message):
+        command.main(["train", str(folder), *(a.format(folder) for a in arguments)])
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_told(folder):
+    with pytest.raises(SystemExit, match="--device cuda: expected a GPU"):
+        command.main(["train", str(folder), "--device", "cuda"])
+
+
+def test_a_second_training_keeps_the_first_and_ctrl_c_keeps_the_best(folder, capsys, monkeypatch):
+    (folder / "tuned").mkdir()  # of an earlier one
+    real = train.tune
+
+    def stopped(*arguments):
+        seen = arguments[-1]
+        real(*arguments)
+        del seen[1:]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "tune", stopped)
+    command.main(["train", str(folder), "--epochs", "1", "--device", "cpu"])
+    assert "stopped by hand after 1 passes" in capsys.readouterr().err
+    assert (folder / "tuned-2/metrics.json").is_file() and not any((folder / "tuned").iterdir())
+    assert not list(folder.glob("*.part"))
+
+
+def test_a_question_that_would_be_cut_or_is_unreadable_is_refused(folder):
+    train_rows = read_rows(folder)
+    answerer = Answerer(tunable(2), ("blue", "red"))
+    with pytest.raises(ValueError, match=r"1 of 1 questions are longer than \d+ tokens"):
+        ask(answerer, train_rows[0].picture, "is it " + "very " * 60 + "red?")
+    with pytest.raises(ValueError, match="signs that the tokenizer doesn't know"):
+        ask(answerer, train_rows[0].picture, "ꕉꖸ ꕮꔷ ꔀꘂ")
+
+
+# Tables and pictures as other programs write them
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_of_spreadsheets(folder, separator, encoding):
+    lines = ["picture,question,answer", '0.png,"how many\ncups, left?",two', "1.png,is it red?,no"]
+    text = "\r\n".join(lines).replace(",", separator).replace(f"cups{separator}", "cups,")
+    (folder / "questions.csv").write_bytes(text.encode(encoding))
+    found = [row.question for row in read_rows(folder)]
+    assert found == ["how many cups, left?", "is it red?"]
+
+
+@pytest.mark.parametrize("gap", ["\n", "\u2028", "\u0085", "\x0b", "\xa0"])
+def test_a_line_break_in_a_cell_parts_words(folder, gap):
+    write(folder, f'{HEADER}0.png,"how many{gap}cups?",dark{gap}red\n'.replace("\ncups", "\ncups"))
+    if gap == "\n":
+        write(folder, f'{HEADER}0.png,"how many\ncups?","dark\nred"\n')
+    (row,) = read_rows(folder)
+    assert row.question == "how many cups?" and row.scores == {"dark red": 1.0}
+
+
+def test_a_repeated_column_is_refused(folder):
+    write(folder, "picture,question,answer,answer\n0.png,what?,red,blue\n")
+    with pytest.raises(ValueError, match="each once, got picture, question, answer, answer"):
+        read_rows(folder)
+
+
+def test_both_forms_of_an_accent_are_one(folder):
+    composed, parted = "caf\u00e9", "cafe\u0301"
+    Image.new("RGB", (8, 8)).save(folder / f"{parted}.png")
+    write(folder, f"{HEADER}{composed}.png,is it a {parted}?,{parted}\n0.png,what?,{composed}\n")
+    one, two = read_rows(folder)
+    assert one.picture.is_file() and one.question == f"is it a {composed}?"
+    assert one.scores == two.scores == {composed: 1.0}
+    write(folder, f"{HEADER}10.pngg,what?,red\n")
+    with pytest.raises(ValueError, match="the nearest name is 10.png"):
+        read_rows(folder)
+
+
+def test_copies_of_a_picture_stay_on_one_side(folder):
+    rows = read_rows(folder)
+    for row in rows:
+        (folder / f"copy of {row.picture.name}").write_bytes(row.picture.read_bytes())
+    twice = rows + [r._replace(picture=folder / f"copy of {r.picture.name}") for r in rows]
+    for seed in range(3):
+        parts = by_picture(twice, (0.25, 0.25), seed)
+        seen = [{row.picture.read_bytes() for row in part} for part in parts]
+        assert not any(a & b for a, b in combinations(seen, 2))
+        assert sorted(len(part) for part in parts) == [6, 6, 12]
+        plain = by_picture(rows, (0.25, 0.25), seed)
+        assert [{r.picture for r in p} for p in plain] == [
+            {r.picture for r in part if not r.picture.name.startswith("copy")} for part in parts
+        ]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bits_of_grey_are_scaled(tmp_path, suffix):
+    grey = np.linspace(0, 65535, 32 * 32).reshape(32, 32).astype(np.uint16)
+    path = tmp_path / f"depth.{suffix}"
+    Image.fromarray(grey).save(path)
+    found = read_picture(path, 32)
+    assert abs(found[0].astype(int) - grey // 257).max() <= 1
+
+
+def test_numbers_without_a_range_are_refused(tmp_path):
+    path = tmp_path / "depth.tif"
+    Image.fromarray(np.ones((8, 8), np.float32)).save(path)
+    with pytest.raises(ValueError, match="mode F"):
+        read_picture(path, 8)
+
+
+def test_all_unreadable_pictures_are_named_at_once(tmp_path, monkeypatch):
+    good = tmp_path / "good.png"
+    Image.new("RGB", (8, 8)).save(good)
+    bad = [tmp_path / f"{i}.heic" for i in range(3)]
+    for path in bad:
+        path.write_bytes(b"not a picture")
+    monkeypatch.setattr(own_pictures, "CHUNK", 2)
+    with pytest.raises(ValueError, match=r"3 of 5 rows can't be used(?s:.*)save it as JPEG"):
+        own_pictures.picture_features([good, bad[0], bad[1], good, bad[2]], False)
+
+
+def test_without_a_home_the_cache_is_somewhere_else(monkeypatch):
+    from course_utils.datasets import features
+
+    monkeypatch.delenv("COURSE_CACHE", raising=False)
+
+    def none():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(features.Path, "home", none)
+    assert features.cache_folder().name == "vision-language-course"

@@ -416,7 +416,7 @@ class Second:
     """An objective with a loader and random numbers of its own, as replay and FixMatch have."""
 
     def __init__(self):
-        self.kept = Endless(loader(load_world("test", 6, 0), 2, seed=1))
+        self.kept = Endless(loader(load_world("iid", "test", 6), 2, seed=1))
         self.generator = torch.Generator().manual_seed(3)
 
     def state_dict(self):

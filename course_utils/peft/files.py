@@ -121,8 +121,9 @@ def load_tuning(model: nn.Module, path: str | Path) -> object:
     _fill(trial, tensors, path)
     add(model, config)
     _fill(model, tensors, path)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in tensors)
+    filled = {id(value) for name, value in _here(model).items() if name in tensors}
+    for parameter in model.parameters():
+        parameter.requires_grad_(id(parameter) in filled)
     model.eval()
     return config
 
@@ -155,13 +156,23 @@ def _plain(name: str, places: list[str]) -> str:
 
 @torch.no_grad()
 def _fill(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
-    here = dict([*model.named_parameters(), *model.named_buffers()])
+    here = _here(model)
     for name, value in tensors.items():
         if here[name].shape != value.shape:
             raise ValueError(
                 f"{path} has {_shape(tensors, name)}, the model has {_shape(here, name)}"
             )
         here[name].copy_(value)
+
+
+def _here(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers under the names that they have in a file, tied ones under each."""
+    places = [name for name, _ in tunings(model)]
+    both = [
+        *model.named_parameters(remove_duplicate=False),
+        *model.named_buffers(remove_duplicate=False),
+    ]
+    return {_plain(name, places): value for name, value in both}
 
 
 def _shape(tensors: Mapping[str, Tensor], name: str) -> str:

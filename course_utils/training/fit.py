@@ -163,8 +163,9 @@ def fit(
         generators: what the objective draws from, if not from torch's own, so that `resume` keeps
             their states too.
         stateful: what else changes from update to update and has `state_dict` and
-            `load_state_dict`, such as AdaLoRA's allocator; an objective that has both is kept
-            without being named.
+            `load_state_dict`. An objective that has both, and an object whose method is
+            `after_update`, such as AdaLoRA's allocator, are kept without being named. What has
+            `expect_updates` is told the number of updates first.
 
     Raises:
         ValueError: every parameter is frozen; `train` has no batch; `resume` is damaged or of
@@ -191,6 +192,11 @@ def fit(
     total = config.epochs * math.ceil(each / config.accumulate)  # updates
     if config.max_steps:
         total = min(total, config.max_steps)
+    own = (objective, getattr(after_update, "__self__", None), *stateful)
+    parts = list({id(p): p for p in own if hasattr(p, "load_state_dict")}.values())  # each once
+    for part in parts:
+        if hasattr(part, "expect_updates"):
+            part.expect_updates(total)
     warmup_steps = round(config.warmup * total)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: warmup_cosine(step, warmup_steps, total)
@@ -204,13 +210,15 @@ def fit(
         schedule,
         accelerator,
         [*generators_of(train, batches), *generators],
-        [part for part in (objective, *stateful) if hasattr(part, "load_state_dict")],
+        parts,
         run={"settings": settings, "batches": each, "processes": accelerator.num_processes},
     )
     if resume is not None and Path(resume).exists():
         state.load(resume)
     history = state.history
     log = Tracker(tracker, run_folder, settings, first_step=len(history.loss))
+    if tracker == "wandb":  # each run has a file of its own: what came before is told again
+        _log_again(log, history, math.ceil(each / config.accumulate))
     bar = tqdm(total=total, initial=len(history.loss), disable=not progress, leave=False)
     try:
         while not state.finished:
@@ -220,15 +228,8 @@ def fit(
                     set_epoch(state.epoch)
             train_mode(model)
             left = state.batches(batches, keep=resume is not None)
-            for step, norm in _updates(state, wrapped, objective, left, each, total, config):
-                log.log(
-                    {
-                        "loss": history.loss[-1],
-                        "learning_rate": history.lr[-1],
-                        "gradient_norm": norm,
-                    },
-                    step,
-                )
+            for step in _updates(state, wrapped, objective, left, each, total, config):
+                log.log(_numbers(history, step), step)
                 if after_update is not None:
                     after_update(step)
                 schedule.step()
@@ -263,6 +264,24 @@ def fit(
     return history
 
 
+def _numbers(history: History, step: int) -> dict[str, float]:
+    """What is logged of an update."""
+    return {
+        "loss": history.loss[step],
+        "learning_rate": history.lr[step],
+        "gradient_norm": history.norm[step],
+    }
+
+
+def _log_again(log: Tracker, history: History, each: int) -> None:
+    """All updates so far, and the score after each `each` of them, an epoch."""
+    for step in range(len(history.loss)):
+        log.log(_numbers(history, step), step)
+        epoch, rest = divmod(step + 1, each)
+        if rest == 0 and epoch <= len(history.score):
+            log.log({"score": history.score[epoch - 1]}, step)
+
+
 def _updates(
     state: TrainingState,
     model: nn.Module,
@@ -271,8 +290,8 @@ def _updates(
     each: int,
     total: int,
     config: FitConfig,
-) -> Iterator[tuple[int, float]]:
-    """The updates of the rest of an epoch, one by one: number, norm of the gradient."""
+) -> Iterator[int]:
+    """The updates of the rest of an epoch, one by one: their numbers."""
     history = state.history
     while state.done < each and len(history.loss) < total:
         size = min(config.accumulate, each - state.done)
@@ -282,13 +301,14 @@ def _updates(
             model, objective, group, size, state.optimizer, state.accelerator, config.clip
         )
         history.loss.append(loss)
+        history.norm.append(norm)
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"the loss became {loss} in update {len(history.loss)}: "
                 "try a smaller learning rate, more warm-up, or clipping"
             )
         state.done += size
-        yield len(history.loss) - 1, norm
+        yield len(history.loss) - 1
 
 
 def update(

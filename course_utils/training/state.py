@@ -19,7 +19,7 @@ from accelerate.utils import gather_object
 from torch import nn
 from torch.utils.data import DataLoader
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass
@@ -28,6 +28,7 @@ class History:
 
     loss: list[float] = field(default_factory=list)  # of each update
     lr: list[float] = field(default_factory=list)  # of each update
+    norm: list[float] = field(default_factory=list)  # of the gradient, before clipping, each update
     score: list[float] = field(default_factory=list)  # validation score after each epoch
     best_epoch: int = -1  # from 0; -1 without validation
 

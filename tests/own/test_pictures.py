@@ -679,15 +679,3 @@ def test_all_unreadable_pictures_are_named_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(own_pictures, "CHUNK", 2)
     with pytest.raises(ValueError, match=r"3 of 5 rows can't be used(?s:.*)save it as JPEG"):
         own_pictures.picture_features([good, bad[0], bad[1], good, bad[2]], False)
-
-
-def test_without_a_home_the_cache_is_somewhere_else(monkeypatch):
-    from course_utils.datasets import features
-
-    monkeypatch.delenv("COURSE_CACHE", raising=False)
-
-    def none():
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.setattr(features.Path, "home", none)
-    assert features.cache_folder().name == "vision-language-course"

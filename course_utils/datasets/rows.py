@@ -14,6 +14,7 @@ import io
 import itertools
 import json
 import random
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ from torch import Tensor
 
 COLUMNS = ("picture", "question", "answer")
 TABLES = ("questions.csv", "questions.json")
+LONGEST = 1000  # signs of a picture's name with its folders
 SHOWN = 5  # bad rows that an error names; it counts the others
 
 
@@ -39,6 +41,12 @@ class Row(NamedTuple):
     picture: Path
     question: str
     scores: dict[str, float]  # answer -> more than 0, at most 1; {"two": 1.0} where one is right
+    kind: str = ""  # of answer, where the source tells it: "yes/no", "number" or "other"
+
+    @property
+    def best(self) -> str:
+        """The answer with the highest score, of several the first; "" where nothing has one."""
+        return max(self.scores, key=self.scores.__getitem__) if self.scores else ""
 
 
 def read_rows(folder: str | Path, table: str | Path | None = None) -> list[Row]:
@@ -64,7 +72,8 @@ def read_rows(folder: str | Path, table: str | Path | None = None) -> list[Row]:
         if wrong:
             bad.append(f"{where}: {wrong}")
         else:
-            question, answer = tidy(record["question"]), tidy(record["answer"]).lower()
+            question = tidy(record["question"])
+            answer = plain_number(tidy(record["answer"]).lower())
             picture = picture_file(folder, str(record["picture"]).strip())
             assert picture is not None  # `_wrong` has looked
             rows.append(Row(picture, question, {answer: 1.0}))
@@ -76,6 +85,12 @@ def tidy(text: object) -> str:
     """One space for each white space, line breaks too, and composed characters (Unicode's NFC), so
     that texts that look alike are equal."""
     return " ".join(unicodedata.normalize("NFC", str(text)).split())
+
+
+def plain_number(answer: str) -> str:
+    """A number in its shortest form, "2" for "2.0" and "02"; any other text as it is."""
+    number = re.fullmatch(r"0*([0-9]+?)(?:(\.[0-9]*[1-9])0*|\.0*)?", answer)
+    return number[1] + (number[2] or "") if number else answer
 
 
 def picture_file(folder: Path, name: str) -> Path | None:
@@ -116,7 +131,7 @@ def frequent_answers(rows: Sequence[Row], at_least: int) -> tuple[str, ...]:
     Raises:
         ValueError: there is none.
     """
-    counts = Counter(max(row.scores, key=row.scores.__getitem__) for row in rows if row.scores)
+    counts = Counter(row.best for row in rows if row.scores)
     kept = tuple(sorted(answer for answer, count in counts.items() if count >= at_least))
     if not kept:
         raise ValueError(
@@ -176,7 +191,7 @@ def _records(path: Path) -> Iterator[tuple[str, dict]]:
     if path.suffix.lower() == ".json":
         try:
             records = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path.name}: expected JSON, got: {error}") from None
         if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
             raise ValueError(
@@ -226,9 +241,16 @@ def _wrong(record: dict, folder: Path) -> str:
         if not isinstance(value, str | int | float):
             return f"{name}: expected text, got {value!r}"
     picture = str(record["picture"]).strip()
-    if not (folder / picture).resolve().is_relative_to(folder.resolve()):
+    if len(picture) > LONGEST or "\0" in picture:
+        return f"picture: expected the name of a file, got {picture[:40]!r} ({len(picture)} signs)"
+    try:
+        inside = (folder / picture).resolve().is_relative_to(folder.resolve())
+        found = picture_file(folder, picture)
+    except OSError as error:  # a part of the name is too long, or may not be read
+        return f"picture: {error.strerror}: {picture}"
+    if not inside:
         return f"picture: expected a file in the folder, got {picture}"
-    if picture_file(folder, picture) is None:
+    if found is None:
         near = get_close_matches(picture, _files(folder), 1)
         hint = f"; the nearest name is {near[0]}" if near else ""
         return f"picture: expected the file {picture}, but there is none{hint}"
@@ -249,11 +271,12 @@ def _eight_bits(picture: Image.Image, kind: str | None) -> Image.Image:
 
 def read_picture(path: Path, side: int) -> UInt8[np.ndarray, "3 side side"]:
     """A picture file of any size as a square: turned as its camera says, made smaller or larger as
-    a whole, on white where it is transparent or no square.
+    a whole, on white where it is transparent or no square. Of an animation it's the first frame.
 
     Raises:
-        ValueError: no picture, a damaged one, one of too many pixels to be opened safely, or one
-            whose numbers have no stated range (32-bit or floating point).
+        ValueError: no picture, a damaged one, one of too many pixels to be opened safely, one whose
+            numbers have no stated range (32-bit or floating point), or one of which nothing is left
+            to see: all transparent, or a strip that would be thinner than a pixel.
     """
     try:
         with Image.open(path) as file:
@@ -264,6 +287,13 @@ def read_picture(path: Path, side: int) -> UInt8[np.ndarray, "3 side side"]:
         apple = path.suffix.lower() in (".heic", ".heif")
         hint = "; HEIC isn't read: save it as JPEG" if apple else ""
         raise ValueError(f"expected a readable picture in {path}, got: {error}{hint}") from None
+    if max(picture.size) > side * min(picture.size):
+        raise ValueError(
+            f"expected a picture in {path}, got a strip of "
+            f"{picture.width} x {picture.height} pixels"
+        )
+    if picture.getchannel("A").getextrema()[1] == 0:
+        raise ValueError(f"expected a picture in {path}, but all of it is transparent")
     small = ImageOps.contain(picture, (side, side), Image.Resampling.BICUBIC)
     square = Image.new("RGBA", (side, side), "white")
     square.alpha_composite(small, ((side - small.width) // 2, (side - small.height) // 2))

@@ -110,8 +110,10 @@ def _read_pictures(some: Sequence[Path], others: Sequence[Path]) -> list[np.ndar
 
 
 def answer_type(row: Row) -> int:
-    """The number in TYPES of the kind of a row's best answer."""
-    best = max(row.scores, key=row.scores.__getitem__) if row.scores else ""
+    """The number in TYPES of the kind of a row's best answer: the source's own, where it tells."""
+    if row.kind in TYPES:
+        return TYPES.index(row.kind)
+    best = row.best
     if best in ("yes", "no"):
         return 0
     return 1 if best.replace(",", "").replace(".", "", 1).isdigit() else 2

@@ -73,6 +73,10 @@ class LowRankLinear(Tuning):
         self.out_dim = base.out_features // 3 if self.parts else base.out_features
         self.in_features, self.out_features = base.in_features, base.out_features
         self.original: Tensor | None = None  # the weight without the change, while merged
+        # what is saved has factors and a weight without them, merged or not: a fresh model that
+        # loads it would have the change twice
+        self.register_state_dict_post_hook(_unmerged_weight)
+        self.register_load_state_dict_pre_hook(_begin_unmerged)
 
     def factors(self) -> tuple[Tensor, Tensor]:
         """down (parts, rank, in) and up (parts, out, rank); one part in an ordinary Linear."""
@@ -132,6 +136,18 @@ class LowRankLinear(Tuning):
             raise ValueError("expected merged factors, but they aren't merged")
         self.base.weight.copy_(self.original)
         self.original = None
+
+
+def _unmerged_weight(module: nn.Module, state: dict, prefix: str, metadata: dict) -> None:
+    assert isinstance(module, LowRankLinear)
+    if module.original is not None:
+        state[f"{prefix}base.weight"] = module.original
+
+
+def _begin_unmerged(module: nn.Module, *arguments: object) -> None:
+    assert isinstance(module, LowRankLinear)
+    if module.merged:
+        module.unmerge()
 
 
 class LoRALinear(LowRankLinear):

@@ -41,9 +41,7 @@ class Tracker:
         folder = Path(folder).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         if kind == "tensorboard":
-            self.inner = TensorBoardTracker(
-                folder.name, folder.parent, purge_step=first_step
-            )
+            self.inner = TensorBoardTracker(folder.name, folder.parent, purge_step=first_step)
             self.inner.start()
             lines = [f"    {name}: {value}" for name, value in settings.items()]  # as Markdown code
             self.inner.log({"settings": "\n".join(lines)}, step=first_step)

@@ -30,8 +30,10 @@ from course_utils.own import command, train
 from course_utils.own import example as own_example
 from course_utils.own import pictures as own_pictures
 from course_utils.own.pictures import (
+    TYPES,
     Answerer,
     Score,
+    answer_type,
     ask,
     blind_score,
     gain,
@@ -311,6 +313,98 @@ def test_vqa_v2_bad_files(tmp_path):
     questions.write_text("[]")
     with pytest.raises(ValueError, match="expected JSON with 'questions'"):
         read_vqa_v2(folder, "train2014")
+
+
+@pytest.mark.parametrize(
+    ("which", "edit", "message"),
+    [
+        (
+            "questions",
+            lambda q: q[3].pop("question_id"),
+            "question_id: expected a whole number, go",
+        ),
+        ("questions", lambda q: q[3].update(question_id="11"), "question_id: .*got '11'"),
+        ("questions", lambda q: q[3].update(question_id=[11]), r"question_id: .*got \[11\]"),
+        ("questions", lambda q: q[3].update(image_id=None), "image_id: expected a whole number"),
+        (
+            "questions",
+            lambda q: q[3].update(question=" "),
+            "question: expected some words, got ' '",
+        ),
+        ("questions", lambda q: q.append(q[3]), "2 of 25 rows.*there 2 times"),
+        ("annotations", lambda a: a.append(a[3]), "question 11: .*there are 2"),
+        ("annotations", lambda a: a[3].pop("question_id"), "question 11: expected an annotation"),
+        ("annotations", lambda a: a[3].update(question_id=[11]), "question 11: expected an annot"),
+        ("annotations", lambda a: a[3].pop("answers"), "expected a list of 10 answers.*got None"),
+        ("annotations", lambda a: a[3].update(answers="yes"), "a list of 10 answers.*got 'yes'"),
+        ("annotations", lambda a: a[3].update(answers=["yes"] * 10), "expected each answer as"),
+        ("annotations", lambda a: a[3].update(answers=[{"answer": 2}] * 10), "each answer as"),
+        ("annotations", lambda a: a[3].update(answer_type=3), "answer_type: expected text, got 3"),
+        ("annotations", lambda a: a[3].update(image_id=5), "another picture, image_id 5"),
+    ],
+)
+def test_each_kind_of_bad_question_of_vqa_v2_is_named(tmp_path, which, edit, message):
+    folder = write_vqa_v2(tmp_path / "v2")
+    (path,) = folder.glob(f"v2_*train2014_{which}.json")
+    change(path, which, edit)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # a mark that some editors write
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        read_vqa_v2(folder, "train2014")
+
+
+def test_json_that_is_too_deep_is_named(tmp_path, folder, monkeypatch):
+    real = json.loads
+
+    def too_deep(text):
+        raise RecursionError("too deep")
+
+    vqa = write_vqa_v2(tmp_path / "v2")
+    (folder / "questions.json").write_text("[]")
+    monkeypatch.setattr(json, "loads", too_deep)
+    for read in (
+        lambda: read_vqa_v2(vqa, "train2014"),
+        lambda: read_rows(folder, folder / "questions.json"),
+    ):
+        with pytest.raises(ValueError, match=r"\.json: expected JSON"):
+            read()
+    monkeypatch.setattr(json, "loads", real)
+
+
+def test_a_limit_counts_the_pictures_that_are_there(tmp_path):
+    folder = write_vqa_v2(tmp_path / "v2")
+    for i in (0, 1, 3):
+        (folder / f"train2014/COCO_train2014_{i:012d}.jpg").unlink()
+    found = {row.picture.name[-6:] for row in read_vqa_v2(folder, "train2014", limit=3)}
+    assert found == {"02.jpg", "04.jpg", "05.jpg"}
+    for path in (folder / "train2014").iterdir():
+        path.unlink()
+    with pytest.raises(ValueError, match="none of the 12 that"):
+        read_vqa_v2(folder, "train2014", limit=3)
+
+
+def test_the_most_frequent_answer_and_the_type_of_the_file_decide(tmp_path):
+    """Four people make a score of 1.0: of two such answers the first that somebody gave isn't the
+    most frequent one."""
+    given = [{"answer": a} for a in ["red"] * 4 + ["2"] * 6]
+    assert list(scores_of(given).items()) == [("2", 1.0), ("red", 1.0)]
+    even = [{"answer": a} for a in ["red"] * 5 + ["2"] * 5]
+    assert [next(iter(scores_of(even, named))) for named in ("", "2", "Red.")] == [
+        "red",
+        "2",
+        "red",
+    ]
+    folder = write_vqa_v2(tmp_path / "v2")
+    (path,) = folder.glob("v2_*train2014_annotations.json")
+
+    def edit(annotations):
+        annotations[0].update(answers=given, answer_type="number")
+        annotations[1].update(answer_type="yes/no", answers=[{"answer": "maybe"}] * 10)
+
+    change(path, "annotations", edit)
+    one, two, *_ = read_vqa_v2(folder, "train2014")
+    assert one.best == "2" and TYPES[answer_type(one)] == "number"
+    assert TYPES[answer_type(two)] == "yes/no"
+    assert frequent_answers([one], 1) == ("2",)
 
 
 # Tuning
@@ -634,7 +728,7 @@ def test_both_forms_of_an_accent_are_one(folder):
     assert one.picture.is_file() and one.question == f"is it a {composed}?"
     assert one.scores == two.scores == {composed: 1.0}
     write(folder, f"{HEADER}10.pngg,what?,red\n")
-    with pytest.raises(ValueError, match="the nearest name is 10.png"):
+    with pytest.raises(ValueError, match=r"the nearest name is 10\.png"):
         read_rows(folder)
 
 
@@ -679,3 +773,32 @@ def test_all_unreadable_pictures_are_named_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(own_pictures, "CHUNK", 2)
     with pytest.raises(ValueError, match=r"3 of 5 rows can't be used(?s:.*)save it as JPEG"):
         own_pictures.picture_features([good, bad[0], bad[1], good, bad[2]], False)
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".png", "iVBORw0K" * 400, "a\0b.png"])
+def test_a_cell_that_is_no_name_of_a_file_is_a_bad_row(folder, name):
+    (folder / "questions.json").write_text(
+        json.dumps([{"picture": name, "question": "what?", "answer": "red"}])
+    )
+    with pytest.raises(ValueError, match=r"1 of 1 rows can't be used:\n  row 1: picture: "):
+        read_rows(folder, folder / "questions.json")
+
+
+def test_a_number_is_one_answer_however_it_is_written(folder):
+    told = {"2": "2", "2.0": "2", "02": "2", "2.": "2", "0": "0", "00": "0", "0.50": "0.5"}
+    told |= {"100": "100", "10:30": "10:30", "1.5.2": "1.5.2", "-2": "-2", "two": "two"}
+    lines = "".join(f"0.png,how many?,{answer}\n" for answer in told)
+    write(folder, HEADER + lines)
+    assert [row.best for row in read_rows(folder)] == list(told.values())
+
+
+def test_pictures_of_which_nothing_is_left_to_see_are_refused(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (5000, 1)).save(path)
+    with pytest.raises(ValueError, match="a strip of 5000 x 1 pixels"):
+        read_picture(path, 64)
+    Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(path)
+    with pytest.raises(ValueError, match="all of it is transparent"):
+        read_picture(path, 64)
+    Image.new("RGB", (64, 1)).save(path)
+    assert (read_picture(path, 64) < 255).any()

@@ -151,6 +151,20 @@ def test_merging_and_unmerging_is_exact_and_refused_twice():
     assert torch.equal(ours.first.base.weight, weight)
 
 
+def test_the_state_of_a_merged_model_fills_a_fresh_one_and_a_merged_one():
+    ours, _ = lora_pair(torch.float32, False)
+    x = torch.randn(3, 10)
+    before = ours(x)
+    merge(ours)
+    state = copy.deepcopy(ours.state_dict())
+    fresh, merged = copy.deepcopy(networks(torch.float32)[0]), copy.deepcopy(ours)
+    add_lora(fresh, LoRAConfig(4, 8.0, ("first", "second")))
+    for other in (fresh, merged):
+        other.load_state_dict(state)
+        assert torch.equal(other(x), before)
+    assert torch.allclose(ours(x), before, atol=1e-5) and ours.first.merged
+
+
 class Tied(nn.Module):
     """A model whose output layer is its table of words."""
 
@@ -182,7 +196,7 @@ def test_merging_into_a_tied_weight_is_refused_and_nothing_is_merged():
 def test_a_grouped_qkv_is_refused(rows):
     """One matrix of 16 queries and fewer keys and values."""
     model = nn.ModuleDict({"qkv": nn.Linear(16, rows)})
-    with pytest.raises(ValueError, match='grouped keys and values.*parts=""'):
+    with pytest.raises(ValueError, match=r'grouped keys and values.*parts=""'):
         add_lora(model, LoRAConfig(2))
     assert isinstance(model["qkv"], nn.Linear)
     add_lora(model, LoRAConfig(2, parts=""))

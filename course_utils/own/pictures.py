@@ -8,7 +8,7 @@ number of new parameters (`course_utils.peft`). `course train` is this as a comm
 import copy
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +24,7 @@ from course_utils.datasets.batch import Batch, VQAData, loader
 from course_utils.datasets.features import cached_features
 from course_utils.datasets.files import data_path
 from course_utils.datasets.rows import Row, read_picture, refuse_bad, soft_targets
-from course_utils.evaluation.baselines import mode_scores
+from course_utils.evaluation.baselines import mode_scores, questions_as_tokens, words_scores
 from course_utils.evaluation.evaluate import predict_logits
 from course_utils.evaluation.intervals import Interval, bootstrap
 from course_utils.methods.pretraining import REAL_SIDE, REAL_WORDS, load_real_pretrained
@@ -211,8 +211,45 @@ def _score(chosen: Tensor, data: VQAData) -> Score:
 
 
 def blind_score(train: VQAData, data: VQAData) -> Score:
-    """That of the best training answer to each question string, without pictures."""
+    """That of the best training answer to each question, without pictures."""
     return _score(mode_scores(train, data), data)
+
+
+def without_pictures(data: VQAData, train: VQAData) -> VQAData:
+    """The same questions, each about the mean of the training pictures' features."""
+    mean = train.images.mean(0, dtype=torch.float32).to(train.images.dtype)  # (16, 1280)
+    return replace(data, images=mean.expand_as(data.images))
+
+
+def best_blind(
+    train: VQAData, validation: VQAData, test: VQAData, model: nn.Module | None = None
+) -> tuple[str, list[Score]]:
+    """Of the ways to answer without pictures the one that is best on validation: its name, and its
+    scores on validation and test.
+
+    Args:
+        model: one that was tuned as the model is with which it is compared, but on training and
+            validation data `without_pictures`.
+    """
+    ways = {
+        "a table of questions": lambda data: mode_scores(train, data),
+        "a bag of words": lambda data: words_scores(train, data),
+    }
+    if model is not None:
+        ways["the model without pictures"] = lambda data: predict_logits(
+            model, without_pictures(data, train)
+        ).argmax(1)
+    found = {
+        name: [_score(way(data), data) for data in (validation, test)] for name, way in ways.items()
+    }
+    best = max(found, key=lambda name: found[name][0].all)  # of equal ones the simplest
+    return best, found[best]
+
+
+def asked_before(train: VQAData, data: VQAData) -> float:
+    """The share of the questions that were asked in training too, with the very same tokens."""
+    known = set(questions_as_tokens(train))
+    return sum(question in known for question in questions_as_tokens(data)) / len(data)
 
 
 def gain(tuned: Score, blind: Score, data: VQAData) -> Interval | None:

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.linear_model import Ridge
+from torch import nn
 
 from course_utils.datasets.rows import (
     Row,
@@ -26,6 +28,7 @@ from course_utils.datasets.rows import (
     soft_targets,
 )
 from course_utils.datasets.vqa_v2 import normalise_answer, read_vqa_v2, scores_of
+from course_utils.evaluation.baselines import words_scores
 from course_utils.own import command, train
 from course_utils.own import example as own_example
 from course_utils.own import pictures as own_pictures
@@ -35,6 +38,8 @@ from course_utils.own.pictures import (
     Score,
     answer_type,
     ask,
+    asked_before,
+    best_blind,
     blind_score,
     gain,
     load_answerer,
@@ -44,6 +49,7 @@ from course_utils.own.pictures import (
     score,
     tunable,
     tune,
+    without_pictures,
 )
 from lessons.heads import ROOT
 
@@ -533,6 +539,8 @@ def test_the_command_tunes_and_the_answer_command_answers(folder, capsys):
     more = found["test"]["difference"]
     assert f"({100 * more['low']:+.1f} to {100 * more['high']:+.1f})" in told
     assert "only 2 test pictures" in told
+    assert "100.0 % of the test questions were asked in training too" in told
+    assert f"blind: {found['blind']}, of the ways" in told
     assert f"written to {out}; ask it: course ask {shlex.quote(str(out))} PICTURE" in told
     command.main(["ask", str(out), str(folder / "3.png"), "which colour is it?"])
     lines = capsys.readouterr().out.splitlines()
@@ -677,10 +685,87 @@ def test_a_second_training_keeps_the_first_and_ctrl_c_keeps_the_best(folder, cap
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train, "tune", stopped)
+    (folder / "tuned-2.part").mkdir()  # of one that was killed when it had a model
+    (folder / "tuned-2.part/answers.json").write_text("{}")
+    with pytest.raises(SystemExit, match=r"tuned-2\.part holds the tuned model"):
+        command.main(["train", str(folder), "--out", str(folder / "tuned-2")])
     command.main(["train", str(folder), "--epochs", "1", "--device", "cpu"])
     assert "stopped by hand after 1 passes" in capsys.readouterr().err
-    assert (folder / "tuned-2/metrics.json").is_file() and not any((folder / "tuned").iterdir())
-    assert not list(folder.glob("*.part"))
+    assert (folder / "tuned-3/metrics.json").is_file() and not any((folder / "tuned").iterdir())
+    assert [path.name for path in folder.glob("*.part")] == ["tuned-2.part"]
+
+
+def test_what_fails_after_the_training_leaves_the_model(folder, capsys, monkeypatch):
+    def fails(*arguments):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(train, "best_blind", fails)
+    with pytest.raises(SystemExit, match="error: no space left"):
+        command.main(["train", str(folder), "--epochs", "1", "--blind", "words", "--device", "cpu"])
+    assert f"the tuned model is kept in {folder / 'tuned.part'}" in capsys.readouterr().err
+    assert load_answerer(folder / "tuned.part").answers == ("blue", "red")
+
+
+@pytest.fixture
+def numbered(folder):
+    """Each question carries the number of its picture, and no picture is needed to answer it."""
+    lines = [
+        f"{i}.png,Picture {i + 1}: is this a {thing}?,{answer}\n"
+        for i in range(12)
+        for thing, answer in (("cat", "no"), ("picture", "yes"))
+    ]
+    write(folder, HEADER + "".join(lines))
+    return folder
+
+
+def test_blind_is_the_best_way_without_pictures(numbered):
+    rows = read_rows(numbered)
+    train_data, validation, test = (
+        questions_data(some, ("no", "yes"), False) for some in (rows[:12], rows[12:18], rows[18:])
+    )
+    assert blind_score(train_data, test).all == 0.5  # a table has none of these questions
+    assert asked_before(train_data, test) == 0.0 and asked_before(test, test) == 1.0
+    name, (chosen, found) = best_blind(train_data, validation, test)
+    assert name == "a bag of words" and chosen.all == found.all == 1.0
+    same = [without_pictures(data, train_data) for data in (train_data, validation)]
+    assert all((data.images == same[0].images[0]).all() for data in same)
+    assert torch.allclose(
+        same[0].images[0].float(), train_data.images.float().mean(0), atol=1e-3, rtol=1e-3
+    )
+
+    class Sees(nn.Module):  # what a model answers that has learnt "cat"
+        def __init__(self):
+            super().__init__()
+            self.one = nn.Parameter(torch.zeros(()))
+
+        def forward(self, images, image_index, x, mask):
+            assert (images == same[0].images[0]).all(), "a picture was shown"
+            cat = (x == test.tokenizer.token_to_id("cat")).any(1)
+            return torch.stack([cat, ~cat], 1).float()
+
+    assert best_blind(train_data, validation, test, Sees())[1][1].all == 1.0
+
+
+def test_the_bag_of_words_is_the_ridge_of_scikit_learn(numbered):
+    rows = read_rows(numbered)
+    rng = random.Random(0)
+    rows = [
+        row._replace(question=" ".join(rng.sample(["red", "cup", "big", "two", "cat", "sky"], 3)))
+        for row in rows
+    ]
+    rows = [row._replace(scores={"no": rng.random(), "yes": rng.random()}) for row in rows]
+    one, two = (questions_data(some, ("no", "yes"), False) for some in (rows[:16], rows[16:]))
+
+    def occurs(data):
+        dense = torch.zeros(len(data), 30_522)
+        for i, (x, mask) in enumerate(zip(data.x, data.mask)):
+            dense[i, x[mask]] = 1
+        return dense.double().numpy()
+
+    ridge = Ridge(alpha=1.0, fit_intercept=False).fit(occurs(one), one.y.numpy())
+    expected = ridge.predict(occurs(two)).argmax(1)
+    assert words_scores(one, two).tolist() == expected.tolist()
+    assert len({*expected.tolist()}) == 2
 
 
 def test_a_question_that_would_be_cut_or_is_unreadable_is_refused(folder):

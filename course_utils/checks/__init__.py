@@ -98,13 +98,13 @@ def check(number: str, answer: Any) -> Any:
 
     Returns the learner's answer if it is right, and the course's own otherwise, so that a notebook
     runs to its end whatever state its exercises are in. While nbgrader grades (NBGRADER_EXECUTION
-    is set), a wrong or missing answer raises `Feedback` instead.
+    is set), or with COURSE_GRADING=1, a wrong or missing answer raises `Feedback` instead.
     """
     this = exercise(number)
     if _is_the_course_s(number, answer):  # the cell was run twice
         print(f"Exercise {number}: this is the course's own answer. Run the cell with yours first.")
         return answer
-    grading = bool(os.environ.get("NBGRADER_EXECUTION"))
+    grading = any(os.environ.get(n) for n in ("NBGRADER_EXECUTION", "COURSE_GRADING"))
     message = _verdict(this, answer)
     if not message:
         print(f"Exercise {number}: {'noted' if hasattr(this.test, 'noted') else 'right'}.")

@@ -15,7 +15,9 @@ import json
 import math
 import os
 import random
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -204,16 +206,35 @@ def mark_done(exercise: str, day: str) -> None:
         return
     try:
         path = progress_file()
-        done = _read_progress(path)
-        if exercise not in done:
-            _write_progress(path, done | {exercise: day})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path):
+            done = _read_progress(path)
+            if exercise not in done:
+                _write_progress(path, done | {exercise: day})
     except (OSError, RuntimeError) as error:
         print(f"Your progress could not be saved: {error}.")
 
 
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Waits while another notebook writes the file, at most five seconds: it may have been killed
+    while it did."""
+    lock = path.with_name(f"{path.name}.lock")
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        try:
+            lock.touch(exist_ok=False)
+            break
+        except FileExistsError:
+            time.sleep(0.02)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
 def _write_progress(path: Path, done: dict[str, str]) -> None:
     """Writes beside the file and then takes its place, so that a crash leaves the old one whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{uuid4().hex}.part")  # each notebook its own
     try:
         beside.write_text(json.dumps(done, indent=1, sort_keys=True), encoding="utf-8")

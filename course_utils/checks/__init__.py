@@ -104,7 +104,7 @@ def check(number: str, answer: Any) -> Any:
     if _is_the_course_s(number, answer):  # the cell was run twice
         print(f"Exercise {number}: this is the course's own answer. Run the cell with yours first.")
         return answer
-    grading = any(os.environ.get(n) for n in ("NBGRADER_EXECUTION", "COURSE_GRADING"))
+    grading = bool(os.environ.get("NBGRADER_EXECUTION")) or os.environ.get("COURSE_GRADING") == "1"
     message = _verdict(this, answer)
     if not message:
         print(f"Exercise {number}: {'noted' if hasattr(this.test, 'noted') else 'right'}.")

@@ -9,6 +9,7 @@ Environment variables, all optional:
     COURSE_DISTURB=3     initial weights that differ by a rounding (see `make disturbed`)
     COURSE_RECORD=FILE   `measured` appends its values there (see `make spreads`)
     COURSE_PROGRESS=FILE where progress is kept
+    COURSE_GRADING=1     a check raises where an answer is wrong or missing
 """
 
 import json

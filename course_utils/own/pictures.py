@@ -196,8 +196,18 @@ def scores_objective(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def score(model: nn.Module, data: VQAData) -> Score:
-    """The mean score of the answer with the largest logit."""
-    return _score(predict_logits(model, data).argmax(1), data)
+    """The mean score of the answer with the largest logit.
+
+    Raises:
+        FloatingPointError: a logit is NaN.
+    """
+    return _score(_refuse_nan(predict_logits(model, data)).argmax(1), data)
+
+
+def _refuse_nan(logits: Tensor) -> Tensor:
+    if logits.isnan().any():  # of which argmax would make the first answer
+        raise FloatingPointError("the model's logits are NaN: its weights are damaged")
+    return logits
 
 
 def _score(chosen: Tensor, data: VQAData) -> Score:
@@ -356,6 +366,7 @@ def ask(
     Raises:
         ValueError: the picture can't be read, or the question is empty, too long or in a script
             that the tokenizer doesn't know.
+        FloatingPointError: a logit is NaN.
     """
     if not question.strip():
         raise ValueError(f"question: expected some words, got {question!r}")
@@ -364,7 +375,7 @@ def ask(
     v = load_efficientnet_lite0().grid(image.float() / 255)  # (1, 16, 1280)
     x, mask = question_tokens(tokenizer, [question])  # (1, words) each
     model, answers, soft = answerer
-    logits = model(v, torch.zeros(1, dtype=torch.long), x, mask)[0]  # (answers,)
+    logits = _refuse_nan(model(v, torch.zeros(1, dtype=torch.long), x, mask)[0])  # (answers,)
     chances = logits.sigmoid() if soft else logits.softmax(-1)  # (answers,)
     best = chances.topk(min(top, len(answers)))
     return [(answers[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist())]

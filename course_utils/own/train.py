@@ -66,7 +66,7 @@ def table(scores: dict[str, tuple[Score, Score, Interval | None]]) -> str:
     """A line for each part: the model beside the best that was found without pictures, and the
     difference, with its 95 % interval by picture."""
     lines = [
-        f"{'':<12}{'questions':>9}{'blind':>9}{'tuned':>9}   {'difference (95 %)':<25}"
+        f"{'':<12}{'questions':>9}{'blind':>9}{'tuned':>9}   {'difference (95 %)':<27}"
         "tuned, by type of answer"
     ]
     for name, (blind, tuned, more) in scores.items():
@@ -78,7 +78,7 @@ def table(scores: dict[str, tuple[Score, Score, Interval | None]]) -> str:
         )
         lines.append(
             f"{name:<12}{tuned.questions:>9}{100 * blind.all:>8.1f}%"
-            f"{100 * tuned.all:>8.1f}%   {told:<25}{types}"
+            f"{100 * tuned.all:>8.1f}%   {told:<27}{types}"
         )
     return "\n".join(lines)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from course_utils.peft.adalora import AdaLoRAConfig, add_adalora
@@ -70,8 +70,19 @@ def save_tuning(model: nn.Module, path: str | Path) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
-    save_file(tensors, beside, metadata=about)
+    beside.write_bytes(_in_order(save(tensors, metadata=about)))
     os.replace(beside, path)  # a process that is killed leaves the old file whole
+
+
+def _in_order(file: bytes) -> bytes:
+    """A safetensors file whose description is sorted: safetensors writes it in a random order, and
+    two equal trainings should give equal files. A header is JSON after its length in 8 bytes."""
+    size = int.from_bytes(file[:8], "little")
+    header = json.loads(file[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + file[8 + size :]
 
 
 def load_tuning(model: nn.Module, path: str | Path) -> object:

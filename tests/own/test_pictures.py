@@ -768,6 +768,17 @@ def test_the_bag_of_words_is_the_ridge_of_scikit_learn(numbered):
     assert len({*expected.tolist()}) == 2
 
 
+def test_a_model_that_answers_nan_is_no_model(folder):
+    rows = read_rows(folder)
+    model = tunable(2)
+    with torch.no_grad():
+        model.head.layers[-1].bias[0] = torch.nan
+    with pytest.raises(FloatingPointError, match="NaN"):
+        score(model, questions_data(rows, ("blue", "red"), False))
+    with pytest.raises(FloatingPointError, match="NaN"):
+        ask(Answerer(model.eval(), ("blue", "red")), rows[0].picture, rows[0].question)
+
+
 def test_a_question_that_would_be_cut_or_is_unreadable_is_refused(folder):
     train_rows = read_rows(folder)
     answerer = Answerer(tunable(2), ("blue", "red"))

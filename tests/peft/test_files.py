@@ -78,6 +78,15 @@ def test_a_file_on_its_base_gives_the_same_outputs(method, tmp_path):
     assert size < 4 * count_parameters(model).trainable + 8000  # the base isn't in it
 
 
+def test_equal_models_give_equal_files(tmp_path):
+    model = tuned()
+    for i in range(4):
+        save_tuning(model, tmp_path / f"{i}.safetensors")
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+    with safe_open(tmp_path / "0.safetensors", "pt") as file:
+        assert list(file.metadata()) and file.metadata()["method"] == "lora"
+
+
 def test_a_folded_prefix_is_saved_folded(tmp_path):
     model = tuned("prefix")
     fold(model)

@@ -37,6 +37,25 @@ def sweep(folder: Path) -> None:
 
 
 @contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """A file to write beside `target`, which takes its place at the end. Each process has its own.
+
+    It gets the mode that files of this user have, which others may read: safetensors (0.8) writes
+    files that only their owner may.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.{uuid4().hex}.part")
+    try:
+        part.touch()
+        mode = part.stat().st_mode
+        yield part
+        part.chmod(mode)
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
     """A new folder to write to, which becomes `target` at the end.
 

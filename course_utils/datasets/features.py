@@ -7,11 +7,9 @@ file under the final name.
 """
 
 import hashlib
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
 
 import torch
 from jaxtyping import Float
@@ -19,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from course_utils.cache import cache_folder, sweep
+from course_utils.cache import cache_folder, sweep, whole_file
 
 
 def fingerprint(images: Tensor, model: nn.Module | None = None, extra: str = "") -> str:
@@ -108,16 +106,10 @@ def _read(path: Path, key: str, count: int) -> Tensor | None:
 
 
 def _write(path: Path, features: Tensor, key: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent)
     features = features.contiguous()
-    beside = path.with_name(f"{path.name}.{uuid4().hex}.part")  # each process its own
-    try:
-        save_file({"features": features}, beside, {"key": key, "sha256": _sha256(features)})
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as part:
+        save_file({"features": features}, part, {"key": key, "sha256": _sha256(features)})
 
 
 def _sha256(features: Tensor) -> str:

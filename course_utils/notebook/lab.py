@@ -20,11 +20,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import torch
 
+from course_utils.cache import whole_file
 from course_utils.datasets.files import data_path
 from course_utils.notebook import plots
 from course_utils.training import disturb
@@ -211,7 +211,9 @@ def mark_done(exercise: str, day: str) -> None:
         with _alone(path):
             done = _read_progress(path)
             if exercise not in done:
-                _write_progress(path, done | {exercise: day})
+                with whole_file(path) as part:  # a crash leaves the old one
+                    text = json.dumps(done | {exercise: day}, indent=1, sort_keys=True)
+                    part.write_text(text, encoding="utf-8")
     except (OSError, RuntimeError) as error:
         print(f"Your progress could not be saved: {error}.")
 
@@ -232,14 +234,3 @@ def _alone(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.unlink(missing_ok=True)
-
-
-def _write_progress(path: Path, done: dict[str, str]) -> None:
-    """Writes beside the file and then takes its place, so that a crash leaves the old one whole."""
-    beside = path.with_name(f"{path.name}.{uuid4().hex}.part")  # each notebook its own
-    try:
-        beside.write_text(json.dumps(done, indent=1, sort_keys=True), encoding="utf-8")
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise

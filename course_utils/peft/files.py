@@ -7,7 +7,6 @@ head. The hash is that of all the rest: load the same base, with any head, and p
 import copy
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from course_utils.cache import whole_file
 from course_utils.peft.adalora import AdaLoRAConfig, add_adalora
 from course_utils.peft.adapter import AdapterConfig, add_adapters
 from course_utils.peft.base import refuse_tuned, tuning_names, tunings
@@ -67,11 +67,8 @@ def save_tuning(model: nn.Module, path: str | Path) -> None:
         "trained": json.dumps(sorted(trained)),
     }
     tensors = {n: t.detach().cpu().contiguous().clone() for n, t in (new | trained).items()}
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(_in_order(save(tensors, metadata=about)))
-    os.replace(beside, path)  # a process that is killed leaves the old file whole
+    with whole_file(Path(path)) as part:
+        part.write_bytes(_in_order(save(tensors, metadata=about)))
 
 
 def _in_order(file: bytes) -> bytes:

@@ -7,7 +7,6 @@ loader of batches. Devices, precision and several processes are accelerate's par
 import copy
 import itertools
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from course_utils.cache import whole_file
 from course_utils.training.state import History, TrainingState, generators_of
 from course_utils.training.tracking import Tracker
 
@@ -360,12 +360,8 @@ def _refuse_not_finite(model: nn.Module, updates: int) -> None:
 
 
 def _save(model: nn.Module, path: Path | None, accelerator: Accelerator) -> None:
-    """Writes beside the target and renames, so that a killed process leaves the old file whole."""
     if path is None or not accelerator.is_main_process:
         return
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".part")
     bare = getattr(model, "_orig_mod", model)  # without the prefix of torch.compile's names
-    save_model(bare, str(beside))
-    os.replace(beside, path)
+    with whole_file(Path(path)) as part:
+        save_model(bare, str(part))

@@ -72,7 +72,7 @@ def test_no_error_leaves_an_old_answer_or_a_figure():
         return ask(picture, question)
 
     box = widgets.compose_and_ask(
-        draw, ask_or_fail, ("yes", "no"), {"shape": ("bar",)}, {}, "is it dark?"
+        draw, ask_or_fail, ("yes", "no"), {"shape": ("bar",), "size": (9,)}, {}, "is it dark?"
     )
     *_, question, message, view = controls(box)
     broken.append(RuntimeError("out of memory"))

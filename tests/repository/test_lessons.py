@@ -129,8 +129,8 @@ def test_code_is_as_narrow_as_a_page(source):
 
 
 def not_python(nb: nbformat.NotebookNode) -> list[str]:
-    """Cells with a magic or a command of the shell: where it is unknown or fails, no error is raised
-    and the notebook counts as right."""
+    """Cells with a magic or a command of the shell: where it is unknown or fails, no error is
+    raised, and the notebook counts as right."""
     found = []
     for cell in code_cells(nb):
         try:

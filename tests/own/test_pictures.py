@@ -162,8 +162,11 @@ def test_pictures_become_squares_on_white(tmp_path):
     assert got.shape == (3, 32, 32)
     assert (got[:, :8] == 255).all() and (got[:, 24:] == 255).all()
     assert (got[0, 8:24] == 255).all() and (got[1:, 8:24] == 0).all()
-    Image.new("RGBA", (9, 9), (0, 0, 0, 0)).save(tmp_path / "clear.png")
-    assert (read_picture(tmp_path / "clear.png", 8) == 255).all()
+    half = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    half.paste((0, 0, 0, 255), (0, 0, 8, 4))
+    half.save(tmp_path / "half.png")
+    got = read_picture(tmp_path / "half.png", 8)
+    assert (got[:, :4] == 0).all() and (got[:, 4:] == 255).all()
 
 
 def test_pictures_are_turned_as_the_camera_says(tmp_path):

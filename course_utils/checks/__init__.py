@@ -98,14 +98,15 @@ def check(number: str, answer: Any) -> Any:
 
     Returns the learner's answer if it is right, and the course's solution if not, so that a
     notebook runs to its end whatever state its exercises are in. While nbgrader grades
-    (NBGRADER_EXECUTION is set), a wrong or missing answer raises `Feedback` instead.
+    (NBGRADER_EXECUTION is set), or with COURSE_GRADING=1, a wrong or missing answer raises
+    `Feedback` instead.
     """
     this = exercise(number)
     if _is_the_course_s(number, answer):  # the cell was run twice
         again = "this is the course's solution. Run the cell with your answer first."
         print(f"Exercise {number}: {again}")
         return answer
-    grading = bool(os.environ.get("NBGRADER_EXECUTION"))
+    grading = bool(os.environ.get("NBGRADER_EXECUTION")) or os.environ.get("COURSE_GRADING") == "1"
     message = _verdict(this, answer)
     if not message:
         print(f"Exercise {number}: {'noted' if hasattr(this.test, 'noted') else 'right'}.")

@@ -220,10 +220,31 @@ def set_epoch(batches: DataLoader, epoch: int) -> None:
         change(epoch)
 
 
-def endless(batches: DataLoader) -> Iterator[Batch]:
-    """Batches for ever, each pass in another order."""
-    epoch = 0
-    while True:
-        set_epoch(batches, epoch)
-        yield from batches
-        epoch += 1
+class Endless:
+    """Batches for ever, each pass in another order. With its state it goes on where another one
+    was, if the order hangs on the pass alone, as that of `loader` does."""
+
+    def __init__(self, batches: DataLoader):
+        self.batches, self.drawn, self.left = batches, 0, iter(())
+
+    def __next__(self) -> Batch:
+        epoch, place = divmod(self.drawn, len(self.batches))
+        if place == 0:
+            self._begin(epoch)
+        self.drawn += 1
+        return next(self.left)
+
+    def _begin(self, epoch: int) -> None:
+        set_epoch(self.batches, epoch)
+        self.left = iter(self.batches)
+
+    def state_dict(self) -> dict[str, int]:
+        return {"drawn": self.drawn}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.drawn = state["drawn"]
+        epoch, place = divmod(self.drawn, len(self.batches))
+        if place:
+            self._begin(epoch)
+        for _ in range(place):
+            next(self.left)

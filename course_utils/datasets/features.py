@@ -7,8 +7,6 @@ file under the final name.
 """
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from course_utils.cache import cache_folder, sweep
+from course_utils.cache import cache_folder, sweep, whole_file
 
 
 def fingerprint(images: Tensor, model: nn.Module | None = None, extra: str = "") -> str:
@@ -72,7 +70,7 @@ def cached_features(
     if found is not None:
         return found
     features = _in_batches(images, model, compute or model, batch)
-    with suppress(OSError):  # a full or read-only disk: the features are there all the same
+    with suppress(OSError, SafetensorError):  # a full or read-only disk: nothing is kept
         _write(path, features, key)
     return features
 
@@ -108,17 +106,10 @@ def _read(path: Path, key: str, count: int) -> Tensor | None:
 
 
 def _write(path: Path, features: Tensor, key: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent)
     features = features.contiguous()
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    os.close(handle)
-    try:
-        save_file({"features": features}, temporary, {"key": key, "sha256": _sha256(features)})
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as part:
+        save_file({"features": features}, part, {"key": key, "sha256": _sha256(features)})
 
 
 def _sha256(features: Tensor) -> str:

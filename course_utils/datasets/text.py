@@ -42,7 +42,8 @@ def word_tokenizer(texts: Iterable[str], masks: bool = False) -> Tokenizer:
     apart = normalizers.BertNormalizer(  # spaces around Chinese characters
         clean_text=False, handle_chinese_chars=True, strip_accents=False, lowercase=True
     )
-    normalizer = normalizers.Sequence([apart, normalizers.Replace(Regex(r"[^\w\s']"), " ")])
+    same = [normalizers.NFC(), normalizers.Replace("\u2019", "'")]  # é is one sign, ’ is '
+    normalizer = normalizers.Sequence([*same, apart, normalizers.Replace(Regex(r"[^\w\s']"), " ")])
     splitter = pre_tokenizers.WhitespaceSplit()
     words = {
         word

@@ -14,9 +14,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from course_utils.datasets.rows import Row, refuse_bad
+from course_utils.datasets.rows import Row, refuse_bad, tidy
 
 PARTS = ("train2014", "val2014")
 ANNOTATORS = 10
@@ -129,16 +128,18 @@ def normalise_answer(answer: str) -> str:
 
 
 def read_vqa_v2(folder: str | Path, part: str, limit: int = 0) -> list[Row]:
-    """The questions of one part with the official score of each answer.
+    """The questions of one part with the official score of each answer and its type.
 
     Args:
         part: "train2014" or "val2014".
-        limit: only the questions of so many pictures, the first ones; 0 for all.
+        limit: only the questions of so many pictures, the first whose files are there; 0 for all,
+            and then a picture that is missing is an error.
 
     Raises:
         FileNotFoundError: no such folder or file.
-        ValueError: unknown part, a file in another format, or bad questions: no annotation, not ten
-            answers, no picture. All are counted, the first ones named.
+        ValueError: unknown part, a file in another format, or bad questions: an id that is missing
+            or there twice, no annotation, not ten answers, no picture. All are counted, the first
+            ones named.
     """
     if part not in PARTS:
         raise ValueError(f"part: expected one of {', '.join(PARTS)}, got {part!r}")
@@ -146,64 +147,107 @@ def read_vqa_v2(folder: str | Path, part: str, limit: int = 0) -> list[Row]:
     path = folder / f"v2_OpenEnded_mscoco_{part}_questions.json"
     questions = _load(path, "questions")
     annotations = _load(folder / f"v2_mscoco_{part}_annotations.json", "annotations")
-    answers: dict[Any, Any] = {
-        record.get("question_id"): record.get("answers") for record in annotations
-    }
-    if limit:
-        first = set(list(dict.fromkeys(q.get("image_id") for q in questions))[:limit])
-        questions = [q for q in questions if q.get("image_id") in first]
     there = {file.name for file in (folder / part).glob("*.jpg")}
+    if limit:
+        listed = dict.fromkeys(_picture(q, part) for q in questions)
+        first = set([name for name in listed if name in there][:limit])
+        questions = [q for q in questions if _picture(q, part) in first]
+        if not first:
+            raise ValueError(
+                f"expected pictures in {folder / part}, but none of the {len(listed)} that "
+                f"{path.name} names is there"
+            )
+    asked = Counter(_id(q) for q in questions)
+    known = Counter(_id(a) for a in annotations)
+    answers = {_id(a): a for a in annotations}
     rows, bad = [], []
     for record in questions:
-        wrong = _wrong(record, answers, part, there)
+        key = _id(record)
+        wrong = _wrong_question(record, asked[key], part, there)
+        wrong = wrong or _wrong_answers(answers.get(key), known[key], record)
         if wrong:
             bad.append(f"question {record.get('question_id')}: {wrong}")
         else:
-            rows.append(
-                Row(
-                    folder / part / _name(part, record["image_id"]),
-                    record["question"],
-                    scores_of(answers[record["question_id"]]),
-                )
-            )
+            picture, given = folder / part / str(_picture(record, part)), answers[key]
+            kind = given.get("answer_type", "")
+            scores = scores_of(given["answers"], given.get("multiple_choice_answer", ""))
+            rows.append(Row(picture, tidy(record["question"]), scores, kind))
     refuse_bad(bad, len(rows), path)
     return rows
 
 
-def scores_of(answers: Sequence[dict]) -> dict[str, float]:
+def scores_of(answers: Sequence[dict], named: str = "") -> dict[str, float]:
     """Score of each normalised answer that somebody gave: the mean over all ways to leave one
-    person out of min(agreeing / 3, 1), exact to the tenth."""
+    person out of min(agreeing / 3, 1), exact to the tenth. The most frequent answer is the first;
+    of equally frequent ones the one `named`, which the file names as the most frequent."""
     counts = Counter(normalise_answer(record["answer"]) for record in answers)
-    return {answer: min(3 * count, 10) / 10 for answer, count in counts.items() if answer}
+    first = normalise_answer(named)
+    ordered = sorted(counts, key=lambda answer: (-counts[answer], answer != first))
+    return {answer: min(3 * counts[answer], 10) / 10 for answer in ordered if answer}
 
 
 def _load(path: Path, key: str) -> list[dict]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
         records = content[key]
     except FileNotFoundError:
         raise FileNotFoundError(f"expected {path}, but there is no such file") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path.name}: expected JSON with {key!r}, got: {error!r}") from None
     if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
         raise ValueError(f"{path.name}: {key}: expected a list of objects")
     return records
 
 
-def _name(part: str, image_id: int) -> str:
-    return f"COCO_{part}_{image_id:012d}.jpg"
+def _id(record: dict) -> int | None:
+    """The number of a question; None where there is none."""
+    found = record.get("question_id")
+    return found if _whole(found) else None
 
 
-def _wrong(record: dict, answers: dict, part: str, there: set[str]) -> str:
-    """What is wrong with a question; empty where nothing is."""
-    if not isinstance(record.get("image_id"), int) or not isinstance(record.get("question"), str):
-        return "expected image_id, question_id and question"
-    if not record["question"].strip():
-        return "expected a question, got nothing"
-    given = answers.get(record.get("question_id"))
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _picture(record: dict, part: str) -> str | None:
+    """The name of a question's picture; None where it has none."""
+    found = record.get("image_id")
+    return f"COCO_{part}_{found:012d}.jpg" if _whole(found) else None
+
+
+def _wrong_question(record: dict, count: int, part: str, there: set[str]) -> str:
+    """What is wrong with a question that is there `count` times; empty where nothing is."""
+    for name in ("question_id", "image_id"):
+        if not _whole(record.get(name)):
+            return f"{name}: expected a whole number, got {record.get(name)!r}"
+    question = record.get("question")
+    if not isinstance(question, str) or not question.strip():
+        return f"question: expected some words, got {question!r}"
+    if count > 1:
+        return f"expected this question_id once, but it is there {count} times"
+    name = _picture(record, part)
+    return "" if name in there else f"expected the picture {part}/{name}, but there is none"
+
+
+def _wrong_answers(given: dict | None, count: int, record: dict) -> str:
+    """What is wrong with the annotation of a question, which is there `count` times."""
     if given is None:
         return "expected an annotation with this question_id, but there is none"
-    if len(given) != ANNOTATORS or not all(isinstance(g.get("answer"), str) for g in given):
-        return f"expected {ANNOTATORS} answers, got {len(given)}"
-    name = _name(part, record["image_id"])
-    return "" if name in there else f"expected the picture {part}/{name}, but there is none"
+    if count > 1:
+        return f"expected one annotation with this question_id, but there are {count}"
+    if given.get("image_id", record["image_id"]) != record["image_id"]:
+        return f"its annotation has another picture, image_id {given['image_id']!r}"
+    answers = given.get("answers")
+    if not isinstance(answers, list):
+        return (
+            f"expected a list of {ANNOTATORS} answers in its annotation, got {answers!r:.60} (the "
+            "test questions of VQA v2 are published without answers)"
+        )
+    if not all(isinstance(a, dict) and isinstance(a.get("answer"), str) for a in answers):
+        return f'expected each answer as {{"answer": "yes"}}, got {answers!r:.60}'
+    if len(answers) != ANNOTATORS:
+        return f"expected {ANNOTATORS} answers, got {len(answers)}"
+    for name in ("answer_type", "multiple_choice_answer"):
+        if not isinstance(given.get(name, ""), str):
+            return f"{name}: expected text, got {given[name]!r:.60}"
+    return ""

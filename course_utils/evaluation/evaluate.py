@@ -15,7 +15,7 @@ class Evaluation:
     """Predictions of a model on a dataset, with what follows from them. Shares lie in [0, 1]."""
 
     predictions: Int[Tensor, " examples"]
-    y: Int[Tensor, " examples"]
+    y: Int[Tensor, " examples"]  # -1: the true answer is none that the model can give
     family: Int[Tensor, " examples"]
     answers: tuple[str, ...]
     families: tuple[str, ...]
@@ -41,9 +41,10 @@ class Evaluation:
 
     @property
     def confusion(self) -> Int[Tensor, "answers answers"]:
-        """Counts; row: the true answer, column: the predicted one."""
-        size = len(self.answers)
-        pairs = self.y * size + self.predictions  # (examples,)
+        """Counts; row: the true answer, column: the predicted one. Examples whose answer the model
+        can't give are left out."""
+        size, known = len(self.answers), self.y >= 0
+        pairs = (self.y.long() * size + self.predictions)[known]  # (known examples,)
         return torch.bincount(pairs, minlength=size * size).view(size, size)
 
     def select(self, rows: Tensor) -> "Evaluation":
@@ -78,10 +79,16 @@ def evaluate(model: nn.Module, data: VQAData, images_per_batch: int = 64) -> Eva
     """Predicts every answer of `data`: the largest logit, or, for a model with a single logit,
     "yes" where it is above 0 (`answers` must then be ("no", "yes")).
 
+    Soft targets (examples, answers): right is an answer with the highest score, each of them where
+    several have it; where all scores are 0 no answer is right, and `y` is -1.
+
     Raises:
         ValueError: the model's number of logits doesn't fit the answers.
+        FloatingPointError: a logit is NaN.
     """
     logits = predict_logits(model, data, images_per_batch)
+    if (bad := logits.isnan().any(1)).any():
+        raise FloatingPointError(f"the model's logits are NaN for {int(bad.sum())} of {len(bad)}")
     if logits.shape[1] == 1 and len(data.answers) == 2:
         predictions = (logits[:, 0] > 0).long()  # (examples,)
     elif logits.shape[1] == len(data.answers):
@@ -91,8 +98,18 @@ def evaluate(model: nn.Module, data: VQAData, images_per_batch: int = 64) -> Eva
             f"expected {len(data.answers)} logits ({', '.join(data.answers)}), "
             f"got {logits.shape[1]}"
         )
-    y = data.y if data.y.ndim == 1 else data.y.argmax(1)  # (examples,)
+    y = data.y if data.y.ndim == 1 else _truths(data.y, predictions)  # (examples,)
     return Evaluation(predictions, y, data.family, data.answers, data.families)
+
+
+def _truths(
+    targets: Float[Tensor, "examples answers"], predictions: Int[Tensor, " examples"]
+) -> Int[Tensor, " examples"]:
+    """One right answer for each row of soft targets: the predicted one where it is among the best,
+    otherwise the first of these; -1 where no answer has any score."""
+    best, first = targets.max(1)  # (examples,), (examples,)
+    reached = targets.gather(1, predictions[:, None])[:, 0] == best  # (examples,)
+    return torch.where(reached, predictions, first).masked_fill(best <= 0, -1)
 
 
 @torch.no_grad()

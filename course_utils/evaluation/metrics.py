@@ -49,7 +49,8 @@ def confusion_matrix(
             f"expected ids from 0 to {classes - 1}, got predictions up to {int(predictions.max())} "
             f"and truths up to {int(y.max())}"
         )
-    return torch.bincount(y * classes + predictions, minlength=classes**2).view(classes, classes)
+    cells = y.long() * classes + predictions.long()  # (n,) a small integer type would overflow
+    return torch.bincount(cells, minlength=classes**2).view(classes, classes)
 
 
 def accuracy(predictions: Int[Tensor, " n"], y: Int[Tensor, " n"]) -> float:
@@ -94,7 +95,7 @@ def auc(scores: Float[Tensor, " n"], positive: Bool[Tensor, " n"]) -> float:
     negative one, where a tie counts half. By ranks, as Mann and Whitney's U.
 
     Raises:
-        ValueError: shapes differ, or one of the two kinds is missing.
+        ValueError: shapes differ, a score is NaN, or one of the two kinds is missing.
     """
     _both_kinds(scores, positive)
     ranks = mid_ranks(scores)  # (n,)
@@ -138,16 +139,19 @@ def calibration(
     """Mean confidence and accuracy in bins of equal width over [0, 1], each closed on the right.
 
     Raises:
-        ValueError: shapes differ, or a confidence lies outside of [0, 1].
+        ValueError: shapes differ, or a confidence lies outside of [0, 1] or is NaN.
     """
     _check(confidence, right)
+    _numbers(confidence, "confidence")
     if confidence.min() < 0 or confidence.max() > 1:
         raise ValueError(
             f"confidence: expected values in [0, 1], got {confidence.min():.3g} to "
             f"{confidence.max():.3g}; logits need a softmax first"
         )
+    inner = torch.arange(1, bins, dtype=torch.float64) / bins  # (bins - 1,)
+    edges = inner.to(confidence)  # in the type of the confidence, so that 0.2 lies on 0.2
+    place = torch.bucketize(confidence, edges)  # (n,) bin of each
     confidence = confidence.double()
-    place = (confidence * bins).ceil().long().clamp(1, bins) - 1  # (n,) bin of each
     count = torch.bincount(place, minlength=bins)  # (bins,)
     sums = [
         torch.zeros(bins, dtype=torch.float64).index_add_(0, place, v)
@@ -188,10 +192,19 @@ def _check(a: Tensor, b: Tensor) -> None:
         raise ValueError("expected at least one example, got none")
 
 
+def _numbers(values: Tensor, name: str) -> None:
+    """A NaN is neither above nor below any other score: every metric of it would be accident."""
+    if (bad := values.isnan()).any():
+        raise ValueError(
+            f"{name}: expected numbers, got NaN for {int(bad.sum())} of {len(values)} examples"
+        )
+
+
 def _both_kinds(scores: Tensor, positive: Tensor) -> None:
     _check(scores, positive)
     if positive.dtype != torch.bool:
         raise ValueError(f"positive: expected bool, got {positive.dtype}")
+    _numbers(scores, "scores")
     if positive.all() or not positive.any():
         raise ValueError(
             f"expected positive and negative examples, got {int(positive.sum())} positive ones of "

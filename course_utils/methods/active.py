@@ -16,8 +16,7 @@ from course_utils.models.vqa import VQAModel
 
 def entropy(logits: Float[Tensor, "n answers"]) -> Float[Tensor, " n"]:
     """-sum p log p, in nat: how much of the answer is open to the model."""
-    logp = logits.log_softmax(-1)  # (n, answers)
-    return -(logp.exp() * logp).sum(-1)
+    return torch.special.entr(logits.softmax(-1)).sum(-1)  # an answer that is ruled out adds 0
 
 
 def margin(logits: Float[Tensor, "n answers"]) -> Float[Tensor, " n"]:

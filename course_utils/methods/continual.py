@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from course_utils.datasets import Batch, VQAData, loader
-from course_utils.datasets.batch import endless
+from course_utils.datasets.batch import Endless
 from course_utils.methods.consolidation import (
     Anchor,
     anchor,
@@ -63,14 +63,16 @@ def own_answers(data: VQAData, families: Sequence[str]) -> dict[str, Tensor]:
     return {name: of_family(data, name).y.unique() for name in families}
 
 
-def with_memory(memory: VQAData, images: int, seed: int) -> Callable[[nn.Module, Batch], Tensor]:
+class WithMemory:
     """(model, batch) -> loss of the batch, plus that of the questions of `images` kept pictures."""
-    kept = endless(loader(memory, images, seed))
 
-    def objective(model: nn.Module, batch: Batch) -> Tensor:
-        return answer_objective(model, batch) + answer_objective(model, next(kept))
+    def __init__(self, memory: VQAData, images: int, seed: int):
+        self.kept = Endless(loader(memory, images, seed))
+        self.state_dict = self.kept.state_dict
+        self.load_state_dict = self.kept.load_state_dict
 
-    return objective
+    def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
+        return answer_objective(model, batch) + answer_objective(model, next(self.kept))
 
 
 class Learner:
@@ -85,7 +87,7 @@ class Learner:
 
     def objective(self, data: VQAData) -> Callable[[nn.Module, Batch], Tensor]:
         if self.config.method == "replay" and self.memory:
-            return with_memory(data.select(torch.cat(self.memory)), self.config.images, self.seed)
+            return WithMemory(data.select(torch.cat(self.memory)), self.config.images, self.seed)
 
         def loss(model: nn.Module, batch: Batch) -> Tensor:
             logits = answer_logits(model, batch)  # (batch, answers)

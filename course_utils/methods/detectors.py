@@ -12,7 +12,8 @@ RINGS = 0.05  # share of unchanged streams in which a detector may ring
 
 def cusum(z: Float[Tensor, "streams batches"], slack: float) -> Float[Tensor, "streams batches"]:
     """S_t = max(0, S_(t-1) + z_t - slack), S_0 = 0: how much more than `slack` above its mean z has
-    been, summed since it was last at 0 (Page 1954).
+    been, summed since it was last at 0 (Page 1954). A batch of NaN is infinitely suspicious, and
+    leaves the sum of the others as it was.
 
     Args:
         z: what is watched, standardised on unchanged data; larger is more suspicious.
@@ -24,8 +25,9 @@ def cusum(z: Float[Tensor, "streams batches"], slack: float) -> Float[Tensor, "s
         raise ValueError(f"z: expected (streams, batches), got {tuple(z.shape)}")
     total, found = z.new_zeros(len(z)), []
     for column in z.T:  # (streams,)
-        total = (total + column - slack).clamp(min=0)
-        found.append(total)
+        level = total + column - slack  # (streams,)
+        found.append(torch.where(level.isnan(), torch.inf, level.clamp(min=0)))
+        total = torch.where(level.isnan(), total, found[-1])
     return torch.stack(found, dim=1)  # (streams, batches)
 
 

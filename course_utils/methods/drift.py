@@ -10,7 +10,7 @@ from torch import Tensor
 
 from course_utils.datasets import VQAData, loader
 from course_utils.evaluation.evaluate import predict_logits, representations
-from course_utils.methods.continual import with_memory
+from course_utils.methods.continual import WithMemory
 from course_utils.methods.detectors import Detector, calibrate, draw_batches, mean_doubt, shift
 from course_utils.models.vqa import VQAModel
 from course_utils.training.fit import FitConfig, fit
@@ -36,8 +36,10 @@ def doubt(model: VQAModel, data: VQAData) -> Float[Tensor, "pictures 1"]:
 
 
 def standardised_by(values: Float[Tensor, "pictures dim"]) -> Callable[[Tensor], Tensor]:
-    """Takes from each dimension the mean that it has in `values`, in units of its deviation."""
-    mean, std = values.mean(0), values.std(0)  # (dim,)
+    """Takes from each dimension the mean that it has in `values`, in units of its deviation. One
+    that is constant in `values` stays 0 where it doesn't move, and is very large where it does."""
+    mean = values.mean(0)  # (dim,)
+    std = values.std(0).clamp(min=1e-6 * mean.abs().clamp(min=1))  # (dim,) never below rounding
     return lambda other: (other - mean) / std
 
 
@@ -87,7 +89,7 @@ def retune(
     pictures of each an update."""
     tuned, batches = copy.deepcopy(model), loader(bought, images, seed)
     freeze_statistics(tuned)
-    objective = answer_objective if memory is None else with_memory(memory, images, seed)
+    objective = answer_objective if memory is None else WithMemory(memory, images, seed)
     config = FitConfig(epochs=-(-updates // len(batches)), lr=rate, max_steps=updates)
     fit(tuned, objective, batches, config=config, device="cpu", progress=False)
     return tuned

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from course_utils.datasets import Batch, perturb
-from course_utils.datasets.batch import endless
+from course_utils.datasets.batch import Endless
 from course_utils.training.objective import answer_objective
 
 Pictures = Float[Tensor, "images 3 height width"]
@@ -112,9 +112,22 @@ class FixMatch:
     with answers too. The answers of the first batch are never read."""
 
     def __init__(self, labelled: DataLoader, config: FixMatchConfig, seed: int):
-        self.labelled, self.config = endless(labelled), config
+        self.labelled, self.config = Endless(labelled), config
         self.generator = torch.Generator().manual_seed(seed)
         self.accepted: list[float] = []  # share of the pseudo-labels that were let in, each update
+
+    def state_dict(self) -> dict:
+        """What `fit` keeps for a run that is taken up again."""
+        return {
+            "labelled": self.labelled.state_dict(),
+            "generator": self.generator.get_state(),
+            "accepted": self.accepted,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self.labelled.load_state_dict(state["labelled"])
+        self.generator.set_state(state["generator"])
+        self.accepted = list(state["accepted"])
 
     def __call__(self, model: nn.Module, unlabelled: Batch) -> Tensor:
         batch, view = next(self.labelled), self.config.labelled_view

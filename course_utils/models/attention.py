@@ -28,6 +28,12 @@ def attention_weights(
     return scores.masked_fill(~mask, lowest).softmax(dim=-1).masked_fill(~mask, 0.0)
 
 
+def refuse_numbers(mask: Tensor) -> None:
+    """PyTorch's kernel would add numbers to the scores: with 0 and 1 nothing is masked."""
+    if mask.dtype != torch.bool:
+        raise ValueError(f"mask: expected bool, True where there is something, got {mask.dtype}")
+
+
 def causal_mask(words: int, device=None) -> Bool[Tensor, "words words"]:
     """True where a position (row) may look: at itself and at what comes before it."""
     return torch.ones(words, words, dtype=torch.bool, device=device).tril()  # (words, words)
@@ -63,6 +69,7 @@ class MultiHeadAttention(nn.Module):
         batch, queries, dim = h.shape
         q, k, v = self._project(h, context)  # each (batch, heads, positions, dim / heads)
         if mask is not None:
+            refuse_numbers(mask)
             mask = mask[:, None, None, :]  # (batch, 1, 1, keys): the same for heads and queries
         if self.causal and (need_weights or mask is not None):
             before = causal_mask(queries, h.device)  # (queries, keys)

@@ -1,5 +1,6 @@
 """Trained weights from a safetensors file."""
 
+import textwrap
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +26,6 @@ def load_weights(model: Model, path: Path) -> Model:
     try:
         load_model(model, str(path))
     except Exception as error:  # safetensors and torch raise several kinds
-        reason = str(error).strip().splitlines()[0]
+        reason = textwrap.shorten(str(error), 300, placeholder=" ...")  # names the first tensors
         raise ValueError(f"expected the weights of this model in {path.name}: {reason}") from None
     return model.eval()

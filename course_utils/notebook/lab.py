@@ -9,19 +9,22 @@ Environment variables, all optional:
     COURSE_DISTURB=3     initial weights that differ by a rounding (see `make disturbed`)
     COURSE_RECORD=FILE   `measured` appends its values there (see `make spreads`)
     COURSE_PROGRESS=FILE where progress is kept
+    COURSE_GRADING=1     a check raises where an answer is wrong or missing
 """
 
 import json
 import math
 import os
 import random
-import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from course_utils.cache import whole_file
 from course_utils.datasets.files import data_path
 from course_utils.notebook import plots
 from course_utils.training import disturb
@@ -204,21 +207,30 @@ def mark_done(exercise: str, day: str) -> None:
         return
     try:
         path = progress_file()
-        done = _read_progress(path)
-        if exercise not in done:
-            _write_progress(path, done | {exercise: day})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path):
+            done = _read_progress(path)
+            if exercise not in done:
+                with whole_file(path) as part:  # a crash leaves the old one
+                    text = json.dumps(done | {exercise: day}, indent=1, sort_keys=True)
+                    part.write_text(text, encoding="utf-8")
     except (OSError, RuntimeError) as error:
         print(f"Your progress could not be saved: {error}.")
 
 
-def _write_progress(path: Path, done: dict[str, str]) -> None:
-    """Writes beside the file and then takes its place, so that a crash leaves the old one whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, suffix=".part")
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Waits while another notebook writes the file, at most five seconds: it may have been killed
+    while it did."""
+    lock = path.with_name(f"{path.name}.lock")
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        try:
+            lock.touch(exist_ok=False)
+            break
+        except FileExistsError:
+            time.sleep(0.02)
     try:
-        with open(handle, "w", encoding="utf-8") as file:
-            json.dump(done, file, indent=1, sort_keys=True)
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
+        yield
+    finally:
+        lock.unlink(missing_ok=True)

@@ -2,7 +2,8 @@
 
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -62,6 +63,23 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def plain(text: object) -> str:
+    """A text that is drawn as it is: two $ would make a formula of what is between them."""
+    return str(text).replace("$", r"\$")
+
+
+@contextmanager
+def closed_on_error() -> Iterator[None]:
+    """Closes what was drawn where an error comes before it is shown; it would stay in memory."""
+    before = set(plt.get_fignums())
+    try:
+        yield
+    except BaseException:
+        for number in set(plt.get_fignums()) - before:
+            plt.close(number)
+        raise
+
+
 def as_picture(image: Tensor | np.ndarray) -> np.ndarray:
     """(3, height, width), uint8 or in [0, 1] -> (height, width, 3) for matplotlib.
 
@@ -80,6 +98,7 @@ def as_picture(image: Tensor | np.ndarray) -> np.ndarray:
     return image.permute(1, 2, 0).cpu().numpy()  # (height, width, 3)
 
 
+@closed_on_error()
 def images_grid(
     images: Sequence[Tensor],
     titles: Sequence[str] | None = None,
@@ -105,7 +124,7 @@ def images_grid(
     for i, (axis, image) in enumerate(zip(axes.flat, images)):
         axis.imshow(as_picture(image))
         if titles is not None:
-            axis.set_title(titles[i], fontsize=9)
+            axis.set_title(plain(titles[i]), fontsize=9)
     return figure
 
 
@@ -136,6 +155,7 @@ def heat_over_image(axis: Axes, image: Tensor, weights: Tensor) -> None:
     axis.axis("off")
 
 
+@closed_on_error()
 def confusion(matrix: Tensor, names: Sequence[str]) -> Figure:
     """Counts (answers, answers): row the true answer, column the predicted one; shaded by the
     share of the row.
@@ -163,12 +183,14 @@ def confusion(matrix: Tensor, names: Sequence[str]) -> Figure:
             fontsize=8,
             color="white" if shares[i, j] > 0.5 else "black",
         )
-    axis.set_xticks(range(len(names)), names, rotation=60, ha="right")
-    axis.set_yticks(range(len(names)), names)
+    drawn = [plain(name) for name in names]
+    axis.set_xticks(range(len(names)), drawn, rotation=60, ha="right")
+    axis.set_yticks(range(len(names)), drawn)
     axis.set(xlabel="predicted", ylabel="true")
     return figure
 
 
+@closed_on_error()
 def curves(
     series: Mapping[str, Sequence[float] | tuple[Sequence[float], Sequence[float]]],
     xlabel: str,
@@ -198,9 +220,11 @@ def curves(
         xs, ys = curve
         if len(xs) != len(ys):
             raise ValueError(f"{name}: expected as many xs as ys, got {len(xs)} and {len(ys)}")
-        axis.plot(xs, ys, DASHES[i % len(DASHES)], color=PALETTE[i % len(PALETTE)], label=name)
+        axis.plot(
+            xs, ys, DASHES[i % len(DASHES)], color=PALETTE[i % len(PALETTE)], label=plain(name)
+        )
     if baseline is not None:
-        axis.axhline(baseline[1], linestyle=":", color="grey", label=baseline[0])
+        axis.axhline(baseline[1], linestyle=":", color="grey", label=plain(baseline[0]))
     axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
     if len(series) + (baseline is not None) > 1:
         axis.legend()
@@ -224,7 +248,7 @@ def bars_with_interval(
         )
     place = np.arange(len(names))
     axis.barh(place, means, xerr=spreads, color=PALETTE[0], alpha=0.8, capsize=3)
-    axis.set_yticks(place, names)
+    axis.set_yticks(place, [plain(name) for name in names])
     axis.invert_yaxis()
 
 

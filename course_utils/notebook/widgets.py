@@ -6,7 +6,8 @@ same: `answer_figure` for some cases beside `compose_and_ask`, all figures besid
 
 import html
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import ipywidgets as ipw
@@ -17,6 +18,7 @@ from torch import Tensor
 from course_utils.notebook import plots
 
 
+@plots.closed_on_error()
 def answer_figure(
     picture: Tensor,
     question: str,
@@ -46,13 +48,14 @@ def answer_figure(
         plots.heat_over_image(axes[1], picture, attention)
         axes[1].set_title("attention of [CLS]")
     names, shares = zip(*likeliest(probabilities, answers))
-    axes[-1].barh(names, shares, color=plots.PALETTE[0])
+    axes[-1].barh([plots.plain(name) for name in names], shares, color=plots.PALETTE[0])
     axes[-1].invert_yaxis()
     axes[-1].set(xlim=(0, 100), xlabel="probability (%)")
-    axes[-1].set_title(textwrap.fill(question, 40).replace("$", r"\$"))  # $ would start a formula
+    axes[-1].set_title(plots.plain(textwrap.fill(question, 40)))
     return figure
 
 
+@plots.closed_on_error()
 def cases_figure(
     cases: Sequence[tuple[str, Tensor, str]],
     probabilities: Callable[[Tensor, str], Tensor],
@@ -79,7 +82,7 @@ def cases_figure(
         axis.imshow(plots.as_picture(picture))
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set(visible=True, color="grey")
-        asked = textwrap.fill(question, 30).replace("$", r"\$")  # $ would start a formula
+        asked = plots.plain(textwrap.fill(question, 30))
         axis.set_title(f"{name}\n{asked}", fontsize=10)
         axis.set_xlabel(f"→ {answer} ({share:.0f} %)", fontsize=11, weight="bold")
     if title:
@@ -93,6 +96,22 @@ def likeliest(
     """The `count` likeliest answers with their probabilities (answers,) in per cent."""
     top = probabilities.detach().cpu().topk(min(count, len(answers)))
     return [(answers[int(i)], 100 * float(p)) for i, p in zip(top.indices, top.values)]
+
+
+@contextmanager
+def _anew(view: ipw.Image, message: ipw.HTML | None = None) -> Iterator[None]:
+    """An old answer must not stand under a new question: the view is hidden until there is a new
+    one. An error is told in `message`; one that isn't a ValueError is raised too."""
+    view.layout.display = "none"
+    try:
+        with plots.closed_on_error():
+            yield
+        view.layout.display = None
+    except Exception as error:
+        if message is not None:
+            message.value = f"<b>{html.escape(str(error) or type(error).__name__)}</b>"
+        if message is None or not isinstance(error, ValueError):
+            raise
 
 
 def compose_and_ask(
@@ -131,7 +150,7 @@ def compose_and_ask(
     view, message = ipw.Image(format="png"), ipw.HTML()
 
     def refresh(_=None):
-        try:
+        with _anew(view, message):
             picture = draw(**{name: control.value for name, control in controls.items()})
             probabilities, attention = ask(picture, text.value)
             view.value = plots.png(
@@ -139,10 +158,6 @@ def compose_and_ask(
             )
             said = [f"{name} ({p:.0f} %)" for name, p in likeliest(probabilities, answers)]
             message.value = html.escape(f"The likeliest answers: {', '.join(said)}.")
-            view.layout.display = None
-        except ValueError as error:
-            view.layout.display = "none"  # an old answer must not stand under a new question
-            message.value = f"<b>{html.escape(str(error))}</b>"
 
     for control in (*controls.values(), text):
         control.observe(refresh, names="value")
@@ -168,9 +183,10 @@ def switcher(figures: Callable[[int], Figure], labels: Sequence[str], descriptio
 
     def refresh(_=None):
         i = slider.value
-        if i not in drawn:
-            drawn[i] = plots.png(figures(i))
-        view.value = drawn[i]
+        with _anew(view):
+            if i not in drawn:
+                drawn[i] = plots.png(figures(i))
+            view.value = drawn[i]
 
     slider.observe(refresh, names="value")
     refresh()
@@ -198,14 +214,11 @@ def explorer(
     found, message = ipw.Image(format="png"), ipw.HTML()
 
     def search(_=None):
-        try:
+        with _anew(found, message):
             shown, titles = find_pictures(text.value)
-            titles = [textwrap.fill(title.replace("$", r"\$"), 18) for title in titles]
+            titles = [textwrap.fill(title, 18) for title in titles]
             found.value = plots.png(plots.images_grid(shown, titles, columns=6, size=1.5))
-            message.value, found.layout.display = "", None
-        except ValueError as error:
-            found.layout.display = "none"  # old pictures must not stand under new words
-            message.value = f"<b>{html.escape(str(error))}</b>"
+            message.value = ""
 
     which: Any = ipw.Dropdown(
         options=[(name, i) for i, name in enumerate(names)], description="picture"
@@ -213,11 +226,13 @@ def explorer(
     picture, words = ipw.Image(format="png"), ipw.HTML()
 
     def name_it(_=None):
-        picture.value = plots.png(plots.images_grid([pictures[which.value]], size=1.5))
-        rows = [
-            f"<li>{html.escape(name)} ({score:.2f})</li>" for name, score in find_words(which.value)
-        ]
-        words.value = "The nearest names, with their cosine:<ol>" + "".join(rows) + "</ol>"
+        with _anew(picture, words):
+            picture.value = plots.png(plots.images_grid([pictures[which.value]], size=1.5))
+            rows = [
+                f"<li>{html.escape(name)} ({score:.2f})</li>"
+                for name, score in find_words(which.value)
+            ]
+            words.value = "The nearest names, with their cosine:<ol>" + "".join(rows) + "</ol>"
 
     text.observe(search, names="value")
     which.observe(name_it, names="value")
@@ -229,12 +244,13 @@ def explorer(
     )
 
 
+@plots.closed_on_error()
 def mistake_figure(picture: Tensor, caption: str) -> Figure:
     """One picture with what was asked, answered and right."""
     figure, axis = plt.subplots(figsize=(4.2, 3.6))
     axis.imshow(plots.as_picture(picture))
     axis.axis("off")
-    axis.set_title(caption.replace("$", r"\$"), fontsize=10)  # $ would start a formula
+    axis.set_title(plots.plain(caption), fontsize=10)
     return figure
 
 
@@ -261,7 +277,8 @@ def mistakes(found: dict[str, Sequence[tuple[Tensor, str]]]) -> ipw.VBox:
             place.value = 1  # which calls this again
             return
         place.max = len(pairs)
-        view.value = plots.png(mistake_figure(*pairs[place.value - 1]))
+        with _anew(view):
+            view.value = plots.png(mistake_figure(*pairs[place.value - 1]))
 
     for control in (family, place):
         control.observe(refresh, names="value")

@@ -60,7 +60,8 @@ def contrastive_loss(scores: Scores, right: Right | None = None) -> Float[Tensor
 
 def _find(scores: Tensor, right: Tensor) -> Tensor:
     target = right / right.sum(1, keepdim=True)  # (queries, choices), rows sum to 1
-    return -(target * scores.log_softmax(dim=1)).sum(1).mean()
+    log_p = scores.log_softmax(dim=1).masked_fill(~right, 0.0)  # an excluded pair has -inf
+    return -(target * log_p).sum(1).mean()
 
 
 def sigmoid_loss(scores: Scores, right: Right | None = None) -> Float[Tensor, ""]:

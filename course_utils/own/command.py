@@ -8,6 +8,7 @@ With several processes: accelerate launch --num_processes 2 -m course_utils.own.
 """
 
 import argparse
+import io
 import sys
 
 from course_utils.own import ask, example, train
@@ -32,10 +33,14 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> None:
     """What is wrong with the input is told in a line that begins with "error: "."""
     options = parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may not know each sign of an answer
+        sys.stdout.reconfigure(errors="replace")
     try:
         options.run(options)
-    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped by hand")
 
 
 if __name__ == "__main__":

@@ -8,21 +8,23 @@ number of new parameters (`course_utils.peft`). `course train` is this as a comm
 import copy
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from course_utils.datasets.batch import Batch, VQAData, loader
 from course_utils.datasets.features import cached_features
 from course_utils.datasets.files import data_path
-from course_utils.datasets.rows import Row, read_picture, soft_targets
-from course_utils.evaluation.baselines import mode_scores
+from course_utils.datasets.rows import Row, read_picture, refuse_bad, soft_targets
+from course_utils.evaluation.baselines import mode_scores, questions_as_tokens, words_scores
 from course_utils.evaluation.evaluate import predict_logits
 from course_utils.evaluation.intervals import Interval, bootstrap
 from course_utils.methods.pretraining import REAL_SIDE, REAL_WORDS, load_real_pretrained
@@ -79,7 +81,7 @@ def picture_features(
     net, parts = load_efficientnet_lite0(), []
     starts = range(0, len(paths), CHUNK)
     for start in tqdm(starts, "pictures", disable=not progress, leave=False):
-        some = [read_picture(path, REAL_SIDE) for path in paths[start : start + CHUNK]]
+        some = _read_pictures(paths[start : start + CHUNK], paths[start + CHUNK :])
         images = torch.stack([torch.from_numpy(image) for image in some])  # (some, 3, side, side)
         parts.append(
             cached_features("own-pictures", images, net, lambda batch: net.grid(batch).half())
@@ -87,9 +89,31 @@ def picture_features(
     return torch.cat(parts)  # (pictures, 16, 1280)
 
 
+def _read_pictures(some: Sequence[Path], others: Sequence[Path]) -> list[np.ndarray]:
+    """The pictures in `some` files. If one can't be read, `others` are tried too, so that the error
+    names all that are to be mended."""
+    read, bad = [], []
+    for path in some:
+        try:
+            read.append(read_picture(path, REAL_SIDE))  # (3, side, side)
+        except ValueError as error:
+            bad.append(str(error))
+    if not bad:
+        return read
+    for path in others:
+        try:
+            read_picture(path, REAL_SIDE)
+        except ValueError as error:
+            bad.append(str(error))
+    refuse_bad(bad, len(some) + len(others) - len(bad), Path("pictures"))
+    raise AssertionError  # never: there are bad ones
+
+
 def answer_type(row: Row) -> int:
-    """The number in TYPES of the kind of a row's best answer."""
-    best = max(row.scores, key=row.scores.__getitem__) if row.scores else ""
+    """The number in TYPES of the kind of a row's best answer: the source's own, where it tells."""
+    if row.kind in TYPES:
+        return TYPES.index(row.kind)
+    best = row.best
     if best in ("yes", "no"):
         return 0
     return 1 if best.replace(",", "").replace(".", "", 1).isdigit() else 2
@@ -105,13 +129,7 @@ def questions_data(rows: Sequence[Row], answers: tuple[str, ...], progress: bool
     pictures = list(dict.fromkeys(row.picture for row in rows))
     position = {path: i for i, path in enumerate(pictures)}
     questions = tuple(row.question for row in rows)
-    x, mask = encode_texts(tokenizer, questions, REAL_WORDS + 1)
-    too_long = (mask.sum(1) > REAL_WORDS).nonzero()[:, 0].tolist()
-    if too_long:
-        raise ValueError(
-            f"{len(too_long)} questions are longer than {REAL_WORDS} tokens, the first of them: "
-            f"{questions[too_long[0]]!r}"
-        )
+    x, mask = question_tokens(tokenizer, questions)  # (questions, words) each
     return VQAData(
         images=picture_features(pictures, progress),
         questions=questions,
@@ -124,6 +142,30 @@ def questions_data(rows: Sequence[Row], answers: tuple[str, ...], progress: bool
         families=TYPES,
         tokenizer=tokenizer,
     )
+
+
+def question_tokens(tokenizer: Tokenizer, questions: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Ids and mask (questions, words).
+
+    Raises:
+        ValueError: questions are too long, or mostly of words that the tokenizer doesn't know.
+    """
+    x, mask = encode_texts(tokenizer, questions, REAL_WORDS + 1)  # (questions, words) each
+    unknown = ((x == tokenizer.token_to_id("[UNK]")) & mask).sum(1)  # (questions,)
+    texts = mask.sum(1) - 2  # (questions,) without [CLS] and [SEP]
+    for wrong, what in (
+        (mask.sum(1) > REAL_WORDS, f"are longer than {REAL_WORDS} tokens"),
+        (
+            2 * unknown > texts,
+            "are mostly of signs that the tokenizer doesn't know: ask in English",
+        ),
+    ):
+        if wrong.any():
+            first = questions[int(wrong.nonzero()[0])]
+            raise ValueError(
+                f"{int(wrong.sum())} of {len(questions)} questions {what}; the first: {first!r}"
+            )
+    return x[:, :REAL_WORDS], mask[:, :REAL_WORDS]
 
 
 def real_vqa_model(answers: int, checkpoint: Path | None = None) -> VQAModel:
@@ -154,8 +196,18 @@ def scores_objective(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def score(model: nn.Module, data: VQAData) -> Score:
-    """The mean score of the answer with the largest logit."""
-    return _score(predict_logits(model, data).argmax(1), data)
+    """The mean score of the answer with the largest logit.
+
+    Raises:
+        FloatingPointError: a logit is NaN.
+    """
+    return _score(_refuse_nan(predict_logits(model, data)).argmax(1), data)
+
+
+def _refuse_nan(logits: Tensor) -> Tensor:
+    if logits.isnan().any():  # of which argmax would make the first answer
+        raise FloatingPointError("the model's logits are NaN: its weights are damaged")
+    return logits
 
 
 def _score(chosen: Tensor, data: VQAData) -> Score:
@@ -169,8 +221,45 @@ def _score(chosen: Tensor, data: VQAData) -> Score:
 
 
 def blind_score(train: VQAData, data: VQAData) -> Score:
-    """That of the best training answer to each question string, without pictures."""
+    """That of the best training answer to each question, without pictures."""
     return _score(mode_scores(train, data), data)
+
+
+def without_pictures(data: VQAData, train: VQAData) -> VQAData:
+    """The same questions, each about the mean of the training pictures' features."""
+    mean = train.images.mean(0, dtype=torch.float32).to(train.images.dtype)  # (16, 1280)
+    return replace(data, images=mean.expand_as(data.images))
+
+
+def best_blind(
+    train: VQAData, validation: VQAData, test: VQAData, model: nn.Module | None = None
+) -> tuple[str, list[Score]]:
+    """Of the ways to answer without pictures the one that is best on validation: its name, and its
+    scores on validation and test.
+
+    Args:
+        model: one that was tuned as the model is with which it is compared, but on training and
+            validation data `without_pictures`.
+    """
+    ways = {
+        "a table of questions": lambda data: mode_scores(train, data),
+        "a bag of words": lambda data: words_scores(train, data),
+    }
+    if model is not None:
+        ways["the model without pictures"] = lambda data: predict_logits(
+            model, without_pictures(data, train)
+        ).argmax(1)
+    found = {
+        name: [_score(way(data), data) for data in (validation, test)] for name, way in ways.items()
+    }
+    best = max(found, key=lambda name: found[name][0].all)  # of equal ones the simplest
+    return best, found[best]
+
+
+def asked_before(train: VQAData, data: VQAData) -> float:
+    """The share of the questions that were asked in training too, with the very same tokens."""
+    known = set(questions_as_tokens(train))
+    return sum(question in known for question in questions_as_tokens(data)) / len(data)
 
 
 def gain(tuned: Score, blind: Score, data: VQAData) -> Interval | None:
@@ -204,16 +293,24 @@ def tune(
     seed: int = 0,
     device: str | torch.device | None = None,
     progress: bool = True,
+    seen: list[float] | None = None,
 ) -> History:
     """Trains what isn't frozen in `model`, in place; the epoch is chosen on `validation`.
 
     With `soft`, answers have scores of several people: binary cross-entropy instead of softmax.
+    `seen` gets the validation score of each epoch at once, for who stops it by hand.
     """
+    seen = [] if seen is None else seen
+
+    def validate(model: nn.Module) -> float:
+        seen.append(score(model, validation).all)
+        return seen[-1]
+
     return fit(
         model,
         scores_objective if soft else softmax_objective,
         loader(train, IMAGES_PER_BATCH, seed=seed),
-        validate=lambda m: score(m, validation).all,
+        validate=validate,
         config=config,
         device=device,
         progress=progress,
@@ -267,16 +364,18 @@ def ask(
     score that people would give that answer.
 
     Raises:
-        ValueError: the picture can't be read, or there is no question.
+        ValueError: the picture can't be read, or the question is empty, too long or in a script
+            that the tokenizer doesn't know.
+        FloatingPointError: a logit is NaN.
     """
     if not question.strip():
         raise ValueError(f"question: expected some words, got {question!r}")
     _, tokenizer = load_minilm()
     image = torch.from_numpy(read_picture(Path(picture), REAL_SIDE))[None]  # (1, 3, side, side)
     v = load_efficientnet_lite0().grid(image.float() / 255)  # (1, 16, 1280)
-    x, mask = encode_texts(tokenizer, [question], REAL_WORDS)  # (1, words) each
+    x, mask = question_tokens(tokenizer, [question])  # (1, words) each
     model, answers, soft = answerer
-    logits = model(v, torch.zeros(1, dtype=torch.long), x, mask)[0]  # (answers,)
+    logits = _refuse_nan(model(v, torch.zeros(1, dtype=torch.long), x, mask)[0])  # (answers,)
     chances = logits.sigmoid() if soft else logits.softmax(-1)  # (answers,)
     best = chances.topk(min(top, len(answers)))
     return [(answers[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist())]

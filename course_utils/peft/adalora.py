@@ -20,7 +20,7 @@ class AdaLoRAConfig:
 
     initial_rank: int = 12  # triplets of every matrix at the start
     target_rank: int = 8  # of a matrix at the end, on average
-    total_steps: int = 1000  # updates of the whole training
+    total_steps: int = 1000  # updates of the whole training; a shorter one misses the target
     warmup: int = 100  # updates before the first triplet goes
     final: int = 300  # updates at the end, with the triplets that were kept
     every: int = 1  # updates between two allocations
@@ -137,6 +137,29 @@ class RankAllocator:
         self.parameters = [p for m in self.modules for p in (m.P, m.lam, m.Q)]
         self.mean = {p: torch.zeros_like(p) for p in self.parameters}  # of the sensitivity
         self.uncertainty = {p: torch.zeros_like(p) for p in self.parameters}
+
+    def expect_updates(self, total: int) -> None:
+        """`fit` calls this (`stateful`) with the number of its updates, before the first one.
+
+        Raises:
+            ValueError: so few never reach the target rank.
+        """
+        end = self.config.total_steps - self.config.final
+        if total <= end:
+            raise ValueError(
+                f"total_steps={self.config.total_steps}, final={self.config.final}: the target "
+                f"rank is reached in update {end + 1}, but the training has {total}"
+            )
+
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        """The running means, which `fit` keeps for a run that is taken up again (`stateful`)."""
+        return {"mean": [*self.mean.values()], "uncertainty": [*self.uncertainty.values()]}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
+        for name, kept in state.items():
+            for here, value in zip(getattr(self, name).values(), kept, strict=True):
+                here.copy_(value)
 
     def budget(self, step: int) -> int:
         """Triplets of all matrices together after update `step`: all during the warm-up, then

@@ -7,16 +7,16 @@ head. The hash is that of all the rest: load the same base, with any head, and p
 import copy
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
+from course_utils.cache import whole_file
 from course_utils.peft.adalora import AdaLoRAConfig, add_adalora
 from course_utils.peft.adapter import AdapterConfig, add_adapters
 from course_utils.peft.base import refuse_tuned, tuning_names, tunings
@@ -67,11 +67,19 @@ def save_tuning(model: nn.Module, path: str | Path) -> None:
         "trained": json.dumps(sorted(trained)),
     }
     tensors = {n: t.detach().cpu().contiguous().clone() for n, t in (new | trained).items()}
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    save_file(tensors, beside, metadata=about)
-    os.replace(beside, path)  # a process that is killed leaves the old file whole
+    with whole_file(Path(path)) as part:
+        part.write_bytes(_in_order(save(tensors, metadata=about)))
+
+
+def _in_order(file: bytes) -> bytes:
+    """A safetensors file whose description is sorted: safetensors writes it in a random order, and
+    two equal trainings should give equal files. A header is JSON after its length in 8 bytes."""
+    size = int.from_bytes(file[:8], "little")
+    header = json.loads(file[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + file[8 + size :]
 
 
 def load_tuning(model: nn.Module, path: str | Path) -> object:
@@ -121,8 +129,9 @@ def load_tuning(model: nn.Module, path: str | Path) -> object:
     _fill(trial, tensors, path)
     add(model, config)
     _fill(model, tensors, path)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in tensors)
+    filled = {id(value) for name, value in _here(model).items() if name in tensors}
+    for parameter in model.parameters():
+        parameter.requires_grad_(id(parameter) in filled)
     model.eval()
     return config
 
@@ -155,13 +164,23 @@ def _plain(name: str, places: list[str]) -> str:
 
 @torch.no_grad()
 def _fill(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
-    here = dict([*model.named_parameters(), *model.named_buffers()])
+    here = _here(model)
     for name, value in tensors.items():
         if here[name].shape != value.shape:
             raise ValueError(
                 f"{path} has {_shape(tensors, name)}, the model has {_shape(here, name)}"
             )
         here[name].copy_(value)
+
+
+def _here(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers under the names that they have in a file, tied ones under each."""
+    places = [name for name, _ in tunings(model)]
+    both = [
+        *model.named_parameters(remove_duplicate=False),
+        *model.named_buffers(remove_duplicate=False),
+    ]
+    return {_plain(name, places): value for name, value in both}
 
 
 def _shape(tensors: Mapping[str, Tensor], name: str) -> str:

@@ -63,10 +63,20 @@ class LowRankLinear(Tuning):
                 f"got {rank}"
             )
         # In a stacked qkv the rows of queries, keys and values are matrices of their own.
+        if stacked and parts and base.out_features != 3 * base.in_features:
+            raise ValueError(
+                f"parts: expected a qkv of three equal square matrices, got ({base.out_features}, "
+                f"{base.in_features}), where it isn't known which rows are whose (grouped keys and "
+                'values?); parts="" puts one pair of factors over all'
+            )
         self.parts = "".join(p for p in "qkv" if p in parts) if stacked else ""
         self.out_dim = base.out_features // 3 if self.parts else base.out_features
         self.in_features, self.out_features = base.in_features, base.out_features
         self.original: Tensor | None = None  # the weight without the change, while merged
+        # what is saved has factors and a weight without them, merged or not: a fresh model that
+        # loads it would have the change twice
+        self.register_state_dict_post_hook(_unmerged_weight)
+        self.register_load_state_dict_pre_hook(_begin_unmerged)
 
     def factors(self) -> tuple[Tensor, Tensor]:
         """down (parts, rank, in) and up (parts, out, rank); one part in an ordinary Linear."""
@@ -128,6 +138,18 @@ class LowRankLinear(Tuning):
         self.original = None
 
 
+def _unmerged_weight(module: nn.Module, state: dict, prefix: str, metadata: dict) -> None:
+    assert isinstance(module, LowRankLinear)
+    if module.original is not None:
+        state[f"{prefix}base.weight"] = module.original
+
+
+def _begin_unmerged(module: nn.Module, *arguments: object) -> None:
+    assert isinstance(module, LowRankLinear)
+    if module.merged:
+        module.unmerge()
+
+
 class LoRALinear(LowRankLinear):
     """A frozen Linear with s B A beside it. A starts random and B at 0: no change at first, and a
     gradient for B. (Both at 0: no gradient for either, for ever.)"""
@@ -181,9 +203,22 @@ def merge(model: nn.Module) -> None:
     """Adds all changes to the weights of the base.
 
     Raises:
-        ValueError: there are none, or they are merged already.
+        ValueError: there are none, they are merged already, or a weight is tied to another module,
+            which would get the change too. Nothing is merged then.
     """
-    for module in low_rank_modules(model).values():
+    found = low_rank_modules(model)
+    holders = [(n, p) for n, m in model.named_modules() for p in m.parameters(recurse=False)]
+    for name, module in found.items():
+        if module.merged:
+            raise ValueError(f"expected factors that aren't merged, but those of {name} are")
+        for other, weight in holders:
+            if weight is module.base.weight and other != f"{name}.base":
+                raise ValueError(
+                    f"{name} and {other} share one weight, and both would get the change: first "
+                    f"give {name} a copy, module.base.weight = "
+                    "nn.Parameter(module.base.weight.detach().clone())"
+                )
+    for module in found.values():
         module.merge()
 
 

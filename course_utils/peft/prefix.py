@@ -14,7 +14,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from course_utils.models.attention import MultiHeadAttention, attention_weights, causal_mask
+from course_utils.models.attention import (
+    MultiHeadAttention,
+    attention_weights,
+    causal_mask,
+    refuse_numbers,
+)
 from course_utils.peft.base import Tuning, refuse_tuned, replace, tunings
 
 
@@ -94,6 +99,7 @@ class PrefixAttention(Tuning):
         k = torch.cat([first[0], k], dim=2)  # (batch, heads, length + keys, dim / heads)
         v = torch.cat([first[1], v], dim=2)  # (batch, heads, length + keys, dim / heads)
         if mask is not None:
+            refuse_numbers(mask)
             mask = F.pad(mask, (length, 0), value=True)[:, None, None]  # (batch, 1, 1, ...)
         if base.causal:  # every position sees the whole prefix
             before = F.pad(causal_mask(queries, h.device), (length, 0), value=True)

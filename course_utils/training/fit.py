@@ -7,7 +7,6 @@ loader of batches. Devices, precision and several processes are accelerate's par
 import copy
 import itertools
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -17,11 +16,13 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast_object_list
 from safetensors.torch import save_model
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from course_utils.cache import whole_file
 from course_utils.training.state import History, TrainingState, generators_of
 from course_utils.training.tracking import Tracker
 
@@ -48,10 +49,20 @@ class FitConfig:
     def __post_init__(self) -> None:
         if self.optimizer not in ("adamw", "sgd"):
             raise ValueError(f"optimizer: expected 'adamw' or 'sgd', got {self.optimizer!r}")
-        if self.epochs < 1 or self.lr <= 0 or not 0 <= self.warmup <= 1:
+        if self.epochs < 1 or not 0 < self.lr < math.inf or not 0 <= self.warmup <= 1:
             raise ValueError(
                 "expected epochs >= 1, lr > 0 and 0 <= warmup <= 1, got "
                 f"epochs={self.epochs}, lr={self.lr}, warmup={self.warmup}"
+            )
+        if not (self.weight_decay >= 0 and 0 <= self.momentum < 1 and self.clip >= 0):
+            raise ValueError(
+                "expected weight_decay >= 0, 0 <= momentum < 1 and clip >= 0 (0: no clipping), got "
+                f"weight_decay={self.weight_decay}, momentum={self.momentum}, clip={self.clip}"
+            )
+        if self.patience < 0 or self.max_steps < 0:
+            raise ValueError(
+                "expected patience >= 0 and max_steps >= 0 (0: no limit), got "
+                f"patience={self.patience}, max_steps={self.max_steps}"
             )
         if self.accumulate < 1 or self.save_every < 0:
             raise ValueError(
@@ -125,6 +136,7 @@ def fit(
     tracker: str | None = None,
     run_folder: Path | None = None,
     generators: Sequence[torch.Generator] = (),
+    stateful: Sequence[Any] = (),
 ) -> History:
     """Trains `model` in place and leaves it, in eval mode, with the weights of its best epoch.
 
@@ -133,8 +145,10 @@ def fit(
         train: batches; if its batch sampler has `set_epoch`, that is called before each epoch.
             With `config.accumulate` = k an update has the mean gradient of k batches: that of one
             large batch if they are equally large and no layer mixes examples (batch normalisation
-            does). Each batch counts alike: in a smaller one an example weighs more. What is left
-            at the end of an epoch, fewer than k batches, makes one more update with its own mean.
+            does) and the loss is a mean over examples (a contrastive one, which compares the
+            examples of a batch, isn't). Each batch counts alike: in a smaller one an example weighs
+            more. What is left at the end of an epoch, fewer than k batches, makes one more update
+            with its own mean.
         validate: model -> score, higher is better, measured after each epoch on data that is
             neither trained on nor reported. Without it the last weights are kept.
         checkpoint: where the best weights are saved as safetensors.
@@ -148,14 +162,27 @@ def fit(
             before clipping and validation score go into `run_folder`.
         generators: what the objective draws from, if not from torch's own, so that `resume` keeps
             their states too.
+        stateful: what else changes from update to update and has `state_dict` and
+            `load_state_dict`. An objective that has both, and an object whose method is
+            `after_update`, such as AdaLoRA's allocator, are kept without being named. What has
+            `expect_updates` is told the number of updates first.
 
     Raises:
-        ValueError: every parameter is frozen; `resume` is damaged or of another run.
-        FloatingPointError: the loss is not finite; names the step. The best weights so far stay
-            in `checkpoint`.
+        ValueError: every parameter is frozen; `train` has no batch; `resume` is damaged or of
+            another run.
+        FloatingPointError: the loss, or after an epoch a weight, is not finite; names the step.
+
+    Whatever ends it, an error or Ctrl-C too, the model is left in eval mode, with the best weights
+    so far where an epoch was validated, and these stay in `checkpoint`.
     """
-    # accelerate remembers the precision of its first use in a process; a notebook compares several
-    AcceleratorState._reset_state(reset_partial_state=False)
+    if len(train) == 0:
+        raise ValueError(
+            "train: expected at least one batch, got none (with drop_last there must be as many "
+            "examples as in a batch)"
+        )
+    # accelerate remembers precision and device of its first use; a notebook compares several
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    own_forward = vars(model).get("forward")  # accelerate puts its own there for mixed precision
     accelerator = Accelerator(
         cpu=device is not None and torch.device(device).type == "cpu",
         mixed_precision=config.precision,
@@ -165,6 +192,11 @@ def fit(
     total = config.epochs * math.ceil(each / config.accumulate)  # updates
     if config.max_steps:
         total = min(total, config.max_steps)
+    own = (objective, getattr(after_update, "__self__", None), *stateful)
+    parts = list({id(p): p for p in own if hasattr(p, "load_state_dict")}.values())  # each once
+    for part in parts:
+        if hasattr(part, "expect_updates"):
+            part.expect_updates(total)
     warmup_steps = round(config.warmup * total)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: warmup_cosine(step, warmup_steps, total)
@@ -178,12 +210,15 @@ def fit(
         schedule,
         accelerator,
         [*generators_of(train, batches), *generators],
+        parts,
         run={"settings": settings, "batches": each, "processes": accelerator.num_processes},
     )
     if resume is not None and Path(resume).exists():
         state.load(resume)
     history = state.history
     log = Tracker(tracker, run_folder, settings, first_step=len(history.loss))
+    if tracker == "wandb":  # each run has a file of its own: what came before is told again
+        _log_again(log, history, math.ceil(each / config.accumulate))
     bar = tqdm(total=total, initial=len(history.loss), disable=not progress, leave=False)
     try:
         while not state.finished:
@@ -193,15 +228,8 @@ def fit(
                     set_epoch(state.epoch)
             train_mode(model)
             left = state.batches(batches, keep=resume is not None)
-            for step, norm in _updates(state, wrapped, objective, left, each, total, config):
-                log.log(
-                    {
-                        "loss": history.loss[-1],
-                        "learning_rate": history.lr[-1],
-                        "gradient_norm": norm,
-                    },
-                    step,
-                )
+            for step in _updates(state, wrapped, objective, left, each, total, config):
+                log.log(_numbers(history, step), step)
                 if after_update is not None:
                     after_update(step)
                 schedule.step()
@@ -210,7 +238,10 @@ def fit(
                     state.save(resume)
             if validate is not None:
                 model.eval()
-                history.score.append(validate(model))
+                _refuse_not_finite(model, len(history.loss))
+                score = [validate(model)]
+                broadcast_object_list(score)  # all processes go by the main one's
+                history.score.append(score[0])
                 bar.set_postfix(score=f"{history.score[-1]:.3f}", refresh=False)
                 log.log({"score": history.score[-1]}, len(history.loss) - 1)
                 if _keep_if_best(state, config.patience):
@@ -222,12 +253,33 @@ def fit(
     finally:
         bar.close()
         log.close()
-    if state.best is not None:
-        model.load_state_dict(state.best)
-    else:
+        vars(model).pop("forward", None)
+        if own_forward is not None:
+            model.forward = own_forward
+        if state.best is not None:
+            model.load_state_dict(state.best)
+        model.eval()
+    if state.best is None:
         _save(model, checkpoint, accelerator)
-    model.eval()
     return history
+
+
+def _numbers(history: History, step: int) -> dict[str, float]:
+    """What is logged of an update."""
+    return {
+        "loss": history.loss[step],
+        "learning_rate": history.lr[step],
+        "gradient_norm": history.norm[step],
+    }
+
+
+def _log_again(log: Tracker, history: History, each: int) -> None:
+    """All updates so far, and the score after each `each` of them, an epoch."""
+    for step in range(len(history.loss)):
+        log.log(_numbers(history, step), step)
+        epoch, rest = divmod(step + 1, each)
+        if rest == 0 and epoch <= len(history.score):
+            log.log({"score": history.score[epoch - 1]}, step)
 
 
 def _updates(
@@ -238,8 +290,8 @@ def _updates(
     each: int,
     total: int,
     config: FitConfig,
-) -> Iterator[tuple[int, float]]:
-    """The updates of the rest of an epoch, one by one: number, norm of the gradient."""
+) -> Iterator[int]:
+    """The updates of the rest of an epoch, one by one: their numbers."""
     history = state.history
     while state.done < each and len(history.loss) < total:
         size = min(config.accumulate, each - state.done)
@@ -249,13 +301,14 @@ def _updates(
             model, objective, group, size, state.optimizer, state.accelerator, config.clip
         )
         history.loss.append(loss)
+        history.norm.append(norm)
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"the loss became {loss} in update {len(history.loss)}: "
                 "try a smaller learning rate, more warm-up, or clipping"
             )
         state.done += size
-        yield len(history.loss) - 1, norm
+        yield len(history.loss) - 1
 
 
 def update(
@@ -286,9 +339,10 @@ def update(
 
 def _keep_if_best(state: TrainingState, patience: int) -> bool:
     """Whether the newest score is the best so far; its weights are kept then. Otherwise the run is
-    finished if no score of the last `patience` epochs was better."""
-    history = state.history
-    if history.best_epoch < 0 or history.score[-1] > history.score[history.best_epoch]:
+    finished if no score of the last `patience` epochs was better. NaN is never the best."""
+    history, score = state.history, state.history.score[-1]
+    first = history.best_epoch < 0 and not math.isnan(score)
+    if first or (history.best_epoch >= 0 and score > history.score[history.best_epoch]):
         history.best_epoch = state.epoch
         state.best = copy.deepcopy(state.model.state_dict())
         return True
@@ -296,12 +350,18 @@ def _keep_if_best(state: TrainingState, patience: int) -> bool:
     return False
 
 
+def _refuse_not_finite(model: nn.Module, updates: int) -> None:
+    for name, value in model.named_parameters():
+        if not value.isfinite().all():
+            raise FloatingPointError(
+                f"{name} isn't finite after update {updates}: "
+                "try a smaller learning rate, more warm-up, or clipping"
+            )
+
+
 def _save(model: nn.Module, path: Path | None, accelerator: Accelerator) -> None:
-    """Writes beside the target and renames, so that a killed process leaves the old file whole."""
     if path is None or not accelerator.is_main_process:
         return
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".part")
-    save_model(model, str(beside))
-    os.replace(beside, path)
+    bare = getattr(model, "_orig_mod", model)  # without the prefix of torch.compile's names
+    with whole_file(Path(path)) as part:
+        save_model(bare, str(part))

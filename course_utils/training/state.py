@@ -19,7 +19,7 @@ from accelerate.utils import gather_object
 from torch import nn
 from torch.utils.data import DataLoader
 
-VERSION = 1
+VERSION = 3
 
 
 @dataclass
@@ -28,6 +28,7 @@ class History:
 
     loss: list[float] = field(default_factory=list)  # of each update
     lr: list[float] = field(default_factory=list)  # of each update
+    norm: list[float] = field(default_factory=list)  # of the gradient, before clipping, each update
     score: list[float] = field(default_factory=list)  # validation score after each epoch
     best_epoch: int = -1  # from 0; -1 without validation
 
@@ -41,6 +42,7 @@ class TrainingState:
     schedule: torch.optim.lr_scheduler.LRScheduler
     accelerator: Accelerator
     generators: Sequence[torch.Generator]  # all but the global ones; see `generators_of`
+    parts: Sequence[Any]  # what else has a state: an objective with a loader of its own, say
     run: dict[str, Any]  # what must be equal for the file to fit: settings, number of batches
     history: History = field(default_factory=History)
     best: dict | None = None  # weights of the best epoch
@@ -100,6 +102,7 @@ class TrainingState:
             "schedule": self.schedule.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else None,
             "random": every,
+            "parts": [part.state_dict() for part in self.parts],
             "history": asdict(self.history),
             "best": self.best,
             "place": [self.epoch, self.done, self.finished],
@@ -133,6 +136,8 @@ class TrainingState:
         self.schedule.load_state_dict(values["schedule"])
         if values["scaler"] is not None and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(values["scaler"])
+        for part, kept in zip(self.parts, values["parts"], strict=True):
+            part.load_state_dict(kept)
         self.history.__dict__.update(values["history"])
         self.best = values["best"]
         self.epoch, self.done, self.finished = values["place"]

@@ -21,7 +21,8 @@ class Tracker:
     Args:
         kind: "tensorboard", "wandb" or None.
         settings: how the run was made, kept with it.
-        first_step: of a run that goes on; TensorBoard drops what was logged from there on.
+        first_step: of a run that goes on; TensorBoard drops what was logged from there on. With 0
+            it shows the new run alone; the files of an older one stay in the folder.
 
     Raises:
         ValueError: an unknown kind, or no folder.
@@ -40,9 +41,7 @@ class Tracker:
         folder = Path(folder).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         if kind == "tensorboard":
-            self.inner = TensorBoardTracker(
-                folder.name, folder.parent, purge_step=first_step or None
-            )
+            self.inner = TensorBoardTracker(folder.name, folder.parent, purge_step=first_step)
             self.inner.start()
             lines = [f"    {name}: {value}" for name, value in settings.items()]  # as Markdown code
             self.inner.log({"settings": "\n".join(lines)}, step=first_step)

@@ -63,6 +63,7 @@ def sample(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_REFERENCE", "0")
     monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "home" / "progress.json"))
     monkeypatch.delenv("NBGRADER_EXECUTION", raising=False)
+    monkeypatch.delenv("COURSE_GRADING", raising=False)
     monkeypatch.setattr(checks, "_hints_shown", {})
     return tmp_path / "home" / "progress.json"
 
@@ -80,10 +81,16 @@ def test_a_right_answer_is_returned_and_noted(capsys, sample):
 
 
 def test_what_is_graded_or_compared_is_not_noted(monkeypatch, capsys, sample):
-    for name, setting in (("NBGRADER_EXECUTION", "autograde"), ("COURSE_REFERENCE", "1")):
+    for name, setting in (
+        ("NBGRADER_EXECUTION", "autograde"),
+        ("COURSE_GRADING", "1"),
+        ("COURSE_REFERENCE", "1"),
+    ):
+        monkeypatch.setenv("COURSE_REFERENCE", "0")
         monkeypatch.setenv(name, setting)
         assert said(capsys, double)[0] == "Exercise 99.1: right.\n"
         assert not sample.exists()
+        monkeypatch.delenv(name)
 
 
 def raises(x):
@@ -131,9 +138,10 @@ def test_feedback_says_what_is_wrong(capsys, answer, expected):
     assert returned is double
 
 
+@pytest.mark.parametrize("name", ["NBGRADER_EXECUTION", "COURSE_GRADING"])
 @pytest.mark.parametrize("answer", [None, not_attempted, lambda x: x])
-def test_grading_raises_where_it_is_not_right(monkeypatch, answer):
-    monkeypatch.setenv("NBGRADER_EXECUTION", "validate")
+def test_grading_raises_where_it_is_not_right(monkeypatch, answer, name):
+    monkeypatch.setenv(name, "1")
     with pytest.raises(Feedback, match=r"99.1"):
         check("99.1", answer)
 

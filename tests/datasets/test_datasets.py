@@ -46,6 +46,13 @@ def test_encoding_pads_on_the_right_and_marks_unknown_words():
     assert mask.tolist() == [[True] * 3 + [False] * 2, [True] * 5]
 
 
+def test_texts_that_look_alike_are_equal():
+    """An apostrophe as a telephone types it, and an accent in two of Unicode's forms."""
+    tokenizer = word_tokenizer(["what's this caf\u00e9?"])
+    x, _ = encode(tokenizer, ["what\u2019s this cafe\u0301?", "what's this caf\u00e9?"])
+    assert torch.equal(x[0], x[1]) and tokenizer.token_to_id(UNKNOWN) not in x
+
+
 def test_text_errors():
     with pytest.raises(ValueError, match="at least one word"):
         word_tokenizer(["?!"])

@@ -2,15 +2,18 @@
 
 import os
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
 import torch
 from torch import nn
 
-from course_utils.datasets.features import cache_folder, cached_features, fingerprint
+from course_utils.cache import cache_folder, whole_folder
+from course_utils.datasets.features import cached_features, fingerprint
 from course_utils.models.vision import PatchStem
 
 
@@ -169,6 +172,28 @@ def test_the_folder(images, tmp_path, monkeypatch):
     monkeypatch.delenv("COURSE_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "vision-language-course"
+
+
+def test_without_a_home_the_cache_is_a_temporary_folder(monkeypatch):
+    def none():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("COURSE_CACHE", raising=False)
+    monkeypatch.setattr("pathlib.Path.home", none)
+    assert cache_folder().is_relative_to(tempfile.gettempdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_what_is_kept_has_the_mode_that_the_user_asked_for(images, tmp_path):
+    before = os.umask(0o022)
+    try:
+        cached_features("f", images, Counting(), folder=tmp_path / "new")
+        with whole_folder(tmp_path / "new/folder") as part:
+            (part / "file").touch()
+    finally:
+        os.umask(before)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").rglob("*")}
+    assert modes == {0o644, 0o755}
 
 
 def test_without_a_writable_folder_features_come_all_the_same(images, tmp_path):

@@ -1,6 +1,8 @@
 """Evaluation against scikit-learn, baselines against counting by hand."""
 
+import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -83,3 +85,41 @@ def test_baselines(data):
     best = mode_per_question(data, data).accuracy
     assert best == pytest.approx(sum(by_question.values()) / 600)
     assert bag_of_words(data, data).accuracy <= best
+
+
+class Fixed(nn.Module):
+    """Gives the same logits to every question."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = nn.Parameter(torch.tensor(logits))
+
+    def forward(self, images, image_index, x, mask):
+        return self.logits.expand(len(x), -1)
+
+
+def soft(data, rows):
+    targets = torch.zeros(3, len(data.answers))
+    for row, scores in zip(targets, rows):
+        for answer, score in scores.items():
+            row[answer] = score
+    return replace(data.select(torch.arange(3)), y=targets)
+
+
+def test_an_answer_that_is_unknown_is_no_answer(data):
+    logits = [1.0] + [0.0] * (len(data.answers) - 1)
+    found = evaluate(Fixed(logits), soft(data, [{0: 1.0}, {}, {1: 0.3}]))
+    assert found.y.tolist() == [0, -1, 1] and found.accuracy == pytest.approx(1 / 3)
+    assert found.confusion.sum() == 2 and sum(found.by_family.values()) <= len(found.by_family)
+
+
+def test_each_of_equally_good_answers_is_right(data):
+    logits = [0.0] * len(data.answers)
+    logits[2] = 1.0
+    found = evaluate(Fixed(logits), soft(data, [{0: 0.6, 2: 0.6}, {0: 0.9, 2: 0.6}, {2: 1.0}]))
+    assert found.y.tolist() == [2, 0, 2] and found.right.tolist() == [True, False, True]
+
+
+def test_a_model_that_answers_nan_is_not_measured(data):
+    with pytest.raises(FloatingPointError, match="NaN for 3 of 3"):
+        evaluate(Fixed([math.nan] + [0.0] * (len(data.answers) - 1)), soft(data, [{}, {}, {}]))

@@ -185,3 +185,33 @@ def test_paired_difference_and_mcnemar():
 def test_bad_intervals_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int8, torch.int16, torch.int32])
+def test_small_integer_types_do_not_overflow(kind):
+    predictions, y = torch.tensor([16, 0, 16]), torch.tensor([16, 16, 0])
+    wide = metrics.confusion_matrix(predictions, y, 17)
+    assert torch.equal(metrics.confusion_matrix(predictions.to(kind), y.to(kind), 17), wide)
+    narrow = metrics.precision_recall(predictions.to(kind), y.to(kind), 17)
+    assert narrow.f1[16] == 0.5
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_confidence_on_the_edge_of_a_bin_belongs_below_it(kind):
+    right = torch.tensor([True, False, False, False, False])
+    found = metrics.calibration(torch.full((5,), 0.2, dtype=kind), right, bins=5)
+    assert found.count.tolist() == [5]
+    mixed = torch.tensor([0.2, 0.4, 0.6, 0.8, 1.0], dtype=kind)
+    assert metrics.calibration(mixed, right, bins=5).count.tolist() == [1] * 5
+
+
+def test_scores_that_are_no_numbers_are_refused():
+    scores, positive = torch.tensor([0.1, float("nan"), 0.3]), torch.tensor([True, False, True])
+    for metric in (
+        metrics.auc,
+        metrics.roc_curve,
+        metrics.average_precision,
+        metrics.expected_calibration_error,
+    ):
+        with pytest.raises(ValueError, match="NaN for 1 of 3"):
+            metric(scores, positive)

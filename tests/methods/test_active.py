@@ -109,3 +109,10 @@ def test_distance_chooses_among_the_candidates_only():
     assert set(rows.tolist()) < set(by_doubt.tolist())
     same = active.entropy_then_distance(model, pool, bought, 6, None, candidates=1)
     assert set(same.tolist()) == set(by_doubt.tolist())
+
+
+def test_an_answer_that_is_ruled_out_adds_no_doubt():
+    logits = torch.tensor([[0.0, 0.0, -torch.inf], [5.0, 1.0, 0.0]])
+    found = active.entropy(logits)
+    assert found[0].item() == pytest.approx(math.log(2)) and found[1].isfinite()
+    assert active.highest(found, torch.tensor([True, True]), 1).tolist() == [0]

@@ -234,7 +234,7 @@ def test_replay_adds_the_loss_of_kept_questions(data):
         F.cross_entropy(answer_logits(model, b), b.y)
         for b in (batch, memory.__getitems__(list(range(10))))
     )
-    torch.testing.assert_close(c.with_memory(memory, 99, 0)(model, batch), plain + kept)
+    torch.testing.assert_close(c.WithMemory(memory, 99, 0)(model, batch), plain + kept)
 
 
 @pytest.mark.parametrize("method", c.METHODS)

@@ -171,3 +171,22 @@ def test_retuning_leaves_the_deployed_model_as_it_was(model, data):
         (a, b) for a, b in zip(model.modules(), tuned.modules()) if isinstance(a, nn.BatchNorm2d)
     ]
     assert norms and all(torch.equal(a.running_mean, b.running_mean) for a, b in norms)
+
+
+def test_a_batch_of_nan_rings_and_the_detector_goes_on():
+    detector = t.Detector(mean=0.0, std=1.0, threshold=3.0, both=True)
+    nan = float("nan")
+    quiet = torch.tensor([[0.0, nan, 0.0, 0.0]])
+    assert detector(quiet).tolist() == [[False, True, False, False]]
+    loud = torch.tensor([[2.0, nan, 2.0, 2.0]])
+    assert detector(loud).tolist() == [[False, True, False, True]]  # 1.5, then 3.0, then 4.5
+    with pytest.raises(ValueError, match="numbers that differ"):
+        t.calibrate(quiet)
+
+
+def test_a_dimension_that_never_moved_is_no_division_by_zero():
+    values = torch.tensor([[0.1, 1.0], [0.1, 3.0], [0.1, 2.0]])
+    scale = d.standardised_by(values)
+    assert scale(values)[:, 0].abs().max() < 1
+    moved = scale(torch.tensor([[0.2, 2.0]]))
+    assert moved[0, 0] > 1000 and moved.isfinite().all()

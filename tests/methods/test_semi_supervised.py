@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_utils.datasets import loader
-from course_utils.datasets.batch import endless
+from course_utils.datasets.batch import Endless
 from course_utils.datasets.files import data_path
 from course_utils.datasets.world_vqa import answered
 from course_utils.methods import semi_supervised as semi
@@ -148,7 +148,7 @@ def test_the_hidden_answers_are_never_read(data):
 
 
 def test_endless_batches_come_in_other_orders(data):
-    batches = endless(loader(data, 40, seed=3))
+    batches = Endless(loader(data, 40, seed=3))
     one, two = next(batches), next(batches)
     assert one.y.sort().values.tolist() == two.y.sort().values.tolist()
     assert one.x.shape == two.x.shape

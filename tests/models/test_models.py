@@ -246,6 +246,14 @@ def test_patch_order_matters_only_with_places():
         assert same == expected
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.long])
+def test_a_mask_of_numbers_is_refused(kind):
+    attention, h = MultiHeadAttention(8, 2), torch.randn(2, 3, 8)
+    for need_weights in (False, True):
+        with pytest.raises(ValueError, match="mask: expected bool"):
+            attention(h, mask=torch.ones(2, 3, dtype=kind), need_weights=need_weights)
+
+
 def test_attention_weights_of_the_joint_encoder():
     model = randomise(JointEncoder(CONFIG))
     x, v, mask = random_inputs()

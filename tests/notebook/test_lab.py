@@ -1,6 +1,7 @@
 """The notebook's set-up: profiles, seeds, claims, spreads, progress that survives accidents."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -157,10 +158,19 @@ def test_a_crash_while_saving_leaves_the_old_progress_whole(monkeypatch, capsys)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(json, "dump", stop)
+        patch.setattr(json, "dumps", stop)
         with pytest.raises(KeyboardInterrupt):
             lab.mark_done("08.2", "2026-01-01")
     assert lab.load_progress() == {"08.1": "2026-01-01"}
+    assert [p.name for p in lab.progress_file().parent.iterdir()] == ["progress.json"]
+
+
+def test_notebooks_that_note_progress_at_once_lose_nothing(monkeypatch):
+    monkeypatch.setenv("COURSE_REFERENCE", "0")
+    exercises = [f"08.{i}" for i in range(40)]
+    with ThreadPoolExecutor(8) as notebooks:
+        list(notebooks.map(lambda exercise: lab.mark_done(exercise, "2026-01-01"), exercises))
+    assert sorted(lab.load_progress()) == sorted(exercises)
     assert [p.name for p in lab.progress_file().parent.iterdir()] == ["progress.json"]
 
 

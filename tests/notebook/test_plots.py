@@ -145,3 +145,20 @@ def test_single_cells_can_be_the_best(displayed):
     for wrong in (2, [(0, 2)], [(-1, 0)]):
         with pytest.raises(ValueError, match="best: expected cells of 2 rows and 2 columns"):
             plots.table([["a", "1"], ["b", "2"]], header=["model", "right"], best=wrong)
+
+
+def test_names_with_dollars_are_drawn_as_they_are_and_errors_leave_no_figure():
+    names = ["$5 or $6", "a\\b_{", "\\frac$ $"]  # none of them is a formula
+    figure = plots.confusion(torch.eye(3).long(), names)
+    plots.png(figure)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
+        name.replace("$", r"\$") for name in names
+    ]
+    plots.png(plots.curves({name: [1, 2] for name in names}, "x", "y"))
+    plots.png(plots.images_grid([torch.zeros(3, 4, 4)] * 3, names))
+    figure, axis = plt.subplots()
+    plots.bars_with_interval(axis, names, [1, 2, 3], [0, 0, 0])
+    plots.png(figure)
+    with pytest.raises(ValueError, match="image: expected"):
+        plots.images_grid([torch.zeros(3, 4, 4), torch.zeros(4, 4)])
+    assert not plt.get_fignums()

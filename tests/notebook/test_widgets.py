@@ -63,6 +63,43 @@ def test_a_question_that_cannot_be_asked_leaves_no_old_answer():
     assert message.value.startswith("The likeliest") and view.layout.display is None
 
 
+def test_no_error_leaves_an_old_answer_or_a_figure():
+    broken = []
+
+    def ask_or_fail(picture, question):
+        if broken:
+            raise broken[0]
+        return ask(picture, question)
+
+    box = widgets.compose_and_ask(
+        draw, ask_or_fail, ("yes", "no"), {"shape": ("bar",), "size": (9,)}, {}, "is it dark?"
+    )
+    *_, question, message, view = controls(box)
+    broken.append(RuntimeError("out of memory"))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        question.value = "is it light?"
+    assert message.value == "<b>out of memory</b>" and view.layout.display == "none"
+    broken.clear()
+    question.value = "is it dark?"
+    assert message.value.startswith("The likeliest") and view.layout.display is None
+
+    def figure(i):
+        figure, _ = plt.subplots()
+        if i == 1:
+            raise RuntimeError("broken")
+        return figure
+
+    slider, view = controls(widgets.switcher(figure, ["first", "second"], "layer"))
+    with pytest.raises(RuntimeError, match="broken"):
+        slider.index = 1
+    assert view.layout.display == "none" and not plt.get_fignums()
+    slider.index = 0
+    assert view.layout.display is None
+    with pytest.raises(ValueError, match="weights: expected"):
+        widgets.answer_figure(draw("bar", 4), "?", torch.ones(1), ["a"], torch.ones(3))
+    assert not plt.get_fignums()
+
+
 def test_questions_are_suggested_and_others_allowed():
     *_, question, _, _ = controls(compose(questions=["is it light?"]))
     assert question.options == ("is it light?",) and question.value == "is it dark?"

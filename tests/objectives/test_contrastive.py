@@ -338,3 +338,13 @@ def test_a_joint_encoder_with_other_words():
     other.load_state_dict(plain.state_dict())
     x, v = torch.randint(0, 30, (2, 5)), torch.randn(2, 16, 64)
     torch.testing.assert_close(plain(x, v), other(x, v))
+
+
+def test_an_excluded_pair_leaves_the_loss_a_number():
+    scores = torch.tensor([[1.0, -torch.inf], [0.5, 2.0]], requires_grad=True)
+    found = contrastive_loss(scores)
+    rows = [0.0, math.log1p(math.exp(0.5 - 2.0))]
+    columns = [math.log1p(math.exp(0.5 - 1.0)), 0.0]
+    assert found.item() == pytest.approx((sum(rows) + sum(columns)) / 4)
+    found.backward()
+    assert scores.grad is not None and scores.grad.isfinite().all()

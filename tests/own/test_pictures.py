@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.linear_model import Ridge
+from torch import nn
 
 from course_utils.datasets.rows import (
     Row,
@@ -26,13 +28,18 @@ from course_utils.datasets.rows import (
     soft_targets,
 )
 from course_utils.datasets.vqa_v2 import normalise_answer, read_vqa_v2, scores_of
+from course_utils.evaluation.baselines import words_scores
 from course_utils.own import command, train
 from course_utils.own import example as own_example
 from course_utils.own import pictures as own_pictures
 from course_utils.own.pictures import (
+    TYPES,
     Answerer,
     Score,
+    answer_type,
     ask,
+    asked_before,
+    best_blind,
     blind_score,
     gain,
     load_answerer,
@@ -42,6 +49,7 @@ from course_utils.own.pictures import (
     score,
     tunable,
     tune,
+    without_pictures,
 )
 from lessons.heads import ROOT
 
@@ -154,8 +162,11 @@ def test_pictures_become_squares_on_white(tmp_path):
     assert got.shape == (3, 32, 32)
     assert (got[:, :8] == 255).all() and (got[:, 24:] == 255).all()
     assert (got[0, 8:24] == 255).all() and (got[1:, 8:24] == 0).all()
-    Image.new("RGBA", (9, 9), (0, 0, 0, 0)).save(tmp_path / "clear.png")
-    assert (read_picture(tmp_path / "clear.png", 8) == 255).all()
+    half = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    half.paste((0, 0, 0, 255), (0, 0, 8, 4))
+    half.save(tmp_path / "half.png")
+    got = read_picture(tmp_path / "half.png", 8)
+    assert (got[:, :4] == 0).all() and (got[:, 4:] == 255).all()
 
 
 def test_pictures_are_turned_as_the_camera_says(tmp_path):
@@ -313,6 +324,98 @@ def test_vqa_v2_bad_files(tmp_path):
         read_vqa_v2(folder, "train2014")
 
 
+@pytest.mark.parametrize(
+    ("which", "edit", "message"),
+    [
+        (
+            "questions",
+            lambda q: q[3].pop("question_id"),
+            "question_id: expected a whole number, go",
+        ),
+        ("questions", lambda q: q[3].update(question_id="11"), "question_id: .*got '11'"),
+        ("questions", lambda q: q[3].update(question_id=[11]), r"question_id: .*got \[11\]"),
+        ("questions", lambda q: q[3].update(image_id=None), "image_id: expected a whole number"),
+        (
+            "questions",
+            lambda q: q[3].update(question=" "),
+            "question: expected some words, got ' '",
+        ),
+        ("questions", lambda q: q.append(q[3]), "2 of 25 rows.*there 2 times"),
+        ("annotations", lambda a: a.append(a[3]), "question 11: .*there are 2"),
+        ("annotations", lambda a: a[3].pop("question_id"), "question 11: expected an annotation"),
+        ("annotations", lambda a: a[3].update(question_id=[11]), "question 11: expected an annot"),
+        ("annotations", lambda a: a[3].pop("answers"), "expected a list of 10 answers.*got None"),
+        ("annotations", lambda a: a[3].update(answers="yes"), "a list of 10 answers.*got 'yes'"),
+        ("annotations", lambda a: a[3].update(answers=["yes"] * 10), "expected each answer as"),
+        ("annotations", lambda a: a[3].update(answers=[{"answer": 2}] * 10), "each answer as"),
+        ("annotations", lambda a: a[3].update(answer_type=3), "answer_type: expected text, got 3"),
+        ("annotations", lambda a: a[3].update(image_id=5), "another picture, image_id 5"),
+    ],
+)
+def test_each_kind_of_bad_question_of_vqa_v2_is_named(tmp_path, which, edit, message):
+    folder = write_vqa_v2(tmp_path / "v2")
+    (path,) = folder.glob(f"v2_*train2014_{which}.json")
+    change(path, which, edit)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # a mark that some editors write
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        read_vqa_v2(folder, "train2014")
+
+
+def test_json_that_is_too_deep_is_named(tmp_path, folder, monkeypatch):
+    real = json.loads
+
+    def too_deep(text):
+        raise RecursionError("too deep")
+
+    vqa = write_vqa_v2(tmp_path / "v2")
+    (folder / "questions.json").write_text("[]")
+    monkeypatch.setattr(json, "loads", too_deep)
+    for read in (
+        lambda: read_vqa_v2(vqa, "train2014"),
+        lambda: read_rows(folder, folder / "questions.json"),
+    ):
+        with pytest.raises(ValueError, match=r"\.json: expected JSON"):
+            read()
+    monkeypatch.setattr(json, "loads", real)
+
+
+def test_a_limit_counts_the_pictures_that_are_there(tmp_path):
+    folder = write_vqa_v2(tmp_path / "v2")
+    for i in (0, 1, 3):
+        (folder / f"train2014/COCO_train2014_{i:012d}.jpg").unlink()
+    found = {row.picture.name[-6:] for row in read_vqa_v2(folder, "train2014", limit=3)}
+    assert found == {"02.jpg", "04.jpg", "05.jpg"}
+    for path in (folder / "train2014").iterdir():
+        path.unlink()
+    with pytest.raises(ValueError, match="none of the 12 that"):
+        read_vqa_v2(folder, "train2014", limit=3)
+
+
+def test_the_most_frequent_answer_and_the_type_of_the_file_decide(tmp_path):
+    """Four people make a score of 1.0: of two such answers the first that somebody gave isn't the
+    most frequent one."""
+    given = [{"answer": a} for a in ["red"] * 4 + ["2"] * 6]
+    assert list(scores_of(given).items()) == [("2", 1.0), ("red", 1.0)]
+    even = [{"answer": a} for a in ["red"] * 5 + ["2"] * 5]
+    assert [next(iter(scores_of(even, named))) for named in ("", "2", "Red.")] == [
+        "red",
+        "2",
+        "red",
+    ]
+    folder = write_vqa_v2(tmp_path / "v2")
+    (path,) = folder.glob("v2_*train2014_annotations.json")
+
+    def edit(annotations):
+        annotations[0].update(answers=given, answer_type="number")
+        annotations[1].update(answer_type="yes/no", answers=[{"answer": "maybe"}] * 10)
+
+    change(path, "annotations", edit)
+    one, two, *_ = read_vqa_v2(folder, "train2014")
+    assert one.best == "2" and TYPES[answer_type(one)] == "number"
+    assert TYPES[answer_type(two)] == "yes/no"
+    assert frequent_answers([one], 1) == ("2",)
+
+
 # Tuning
 
 
@@ -439,6 +542,8 @@ def test_the_command_tunes_and_the_answer_command_answers(folder, capsys):
     more = found["test"]["difference"]
     assert f"({100 * more['low']:+.1f} to {100 * more['high']:+.1f})" in told
     assert "only 2 test pictures" in told
+    assert "100.0 % of the test questions were asked in training too" in told
+    assert f"blind: {found['blind']}, of the ways" in told
     assert f"written to {out}; ask it: course ask {shlex.quote(str(out))} PICTURE" in told
     command.main(["ask", str(out), str(folder / "3.png"), "which colour is it?"])
     lines = capsys.readouterr().out.splitlines()
@@ -543,3 +648,256 @@ def test_the_example_is_balanced_and_whole(tmp_path):
     pictures = [{row.picture for row in group} for group in groups]
     assert [len(p) for p in pictures] == [80, 120, 200]
     assert len(set.union(*pictures)) == 400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epochs", "0"], "epochs=0"),
+        (["--lr", "0"], "lr=0"),
+        (["--patience", "-1"], "patience=-1"),
+        (["--out", "{}/3.png"], "error: --out: expected a new or empty folder"),
+        (["--out", "{}/3.png/deeper"], "error: .*Not a directory"),
+        (["--out", "{}"], "error: --out: expected a new or empty folder"),
+    ],
+)
+def test_what_can_be_known_before_is_told_before_a_picture_is_read(
+    folder, arguments, message, monkeypatch
+):
+    monkeypatch.setattr(train, "read", lambda options: pytest.fail("pictures were read"))
+    before = sorted(folder.iterdir())
+    with pytest.raises(SystemExit, match=message):
+        command.main(["train", str(folder), *(a.format(folder) for a in arguments)])
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_told(folder):
+    with pytest.raises(SystemExit, match="--device cuda: expected a GPU"):
+        command.main(["train", str(folder), "--device", "cuda"])
+
+
+def test_a_second_training_keeps_the_first_and_ctrl_c_keeps_the_best(folder, capsys, monkeypatch):
+    (folder / "tuned").mkdir()  # of an earlier one
+    real = train.tune
+
+    def stopped(*arguments):
+        seen = arguments[-1]
+        real(*arguments)
+        del seen[1:]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "tune", stopped)
+    (folder / "tuned-2.part").mkdir()  # of one that was killed when it had a model
+    (folder / "tuned-2.part/answers.json").write_text("{}")
+    with pytest.raises(SystemExit, match=r"tuned-2\.part holds the tuned model"):
+        command.main(["train", str(folder), "--out", str(folder / "tuned-2")])
+    command.main(["train", str(folder), "--epochs", "1", "--device", "cpu"])
+    assert "stopped by hand after 1 passes" in capsys.readouterr().err
+    assert (folder / "tuned-3/metrics.json").is_file() and not any((folder / "tuned").iterdir())
+    assert [path.name for path in folder.glob("*.part")] == ["tuned-2.part"]
+
+
+def test_what_fails_after_the_training_leaves_the_model(folder, capsys, monkeypatch):
+    def fails(*arguments):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(train, "best_blind", fails)
+    with pytest.raises(SystemExit, match="error: no space left"):
+        command.main(["train", str(folder), "--epochs", "1", "--blind", "words", "--device", "cpu"])
+    assert f"the tuned model is kept in {folder / 'tuned.part'}" in capsys.readouterr().err
+    assert load_answerer(folder / "tuned.part").answers == ("blue", "red")
+
+
+@pytest.fixture
+def numbered(folder):
+    """Each question carries the number of its picture, and no picture is needed to answer it."""
+    lines = [
+        f"{i}.png,Picture {i + 1}: is this a {thing}?,{answer}\n"
+        for i in range(12)
+        for thing, answer in (("cat", "no"), ("picture", "yes"))
+    ]
+    write(folder, HEADER + "".join(lines))
+    return folder
+
+
+def test_blind_is_the_best_way_without_pictures(numbered):
+    rows = read_rows(numbered)
+    train_data, validation, test = (
+        questions_data(some, ("no", "yes"), False) for some in (rows[:12], rows[12:18], rows[18:])
+    )
+    assert blind_score(train_data, test).all == 0.5  # a table has none of these questions
+    assert asked_before(train_data, test) == 0.0 and asked_before(test, test) == 1.0
+    name, (chosen, found) = best_blind(train_data, validation, test)
+    assert name == "a bag of words" and chosen.all == found.all == 1.0
+    same = [without_pictures(data, train_data) for data in (train_data, validation)]
+    assert all((data.images == same[0].images[0]).all() for data in same)
+    assert torch.allclose(
+        same[0].images[0].float(), train_data.images.float().mean(0), atol=1e-3, rtol=1e-3
+    )
+
+    class Sees(nn.Module):  # what a model answers that has learnt "cat"
+        def __init__(self):
+            super().__init__()
+            self.one = nn.Parameter(torch.zeros(()))
+
+        def forward(self, images, image_index, x, mask):
+            assert (images == same[0].images[0]).all(), "a picture was shown"
+            cat = (x == test.tokenizer.token_to_id("cat")).any(1)
+            return torch.stack([cat, ~cat], 1).float()
+
+    assert best_blind(train_data, validation, test, Sees())[1][1].all == 1.0
+
+
+def test_the_bag_of_words_is_the_ridge_of_scikit_learn(numbered):
+    rows = read_rows(numbered)
+    rng = random.Random(0)
+    rows = [
+        row._replace(question=" ".join(rng.sample(["red", "cup", "big", "two", "cat", "sky"], 3)))
+        for row in rows
+    ]
+    rows = [row._replace(scores={"no": rng.random(), "yes": rng.random()}) for row in rows]
+    one, two = (questions_data(some, ("no", "yes"), False) for some in (rows[:16], rows[16:]))
+
+    def occurs(data):
+        dense = torch.zeros(len(data), 30_522)
+        for i, (x, mask) in enumerate(zip(data.x, data.mask)):
+            dense[i, x[mask]] = 1
+        return dense.double().numpy()
+
+    ridge = Ridge(alpha=1.0, fit_intercept=False).fit(occurs(one), one.y.numpy())
+    expected = ridge.predict(occurs(two)).argmax(1)
+    assert words_scores(one, two).tolist() == expected.tolist()
+    assert len({*expected.tolist()}) == 2
+
+
+def test_a_model_that_answers_nan_is_no_model(folder):
+    rows = read_rows(folder)
+    model = tunable(2)
+    with torch.no_grad():
+        model.head.layers[-1].bias[0] = torch.nan
+    with pytest.raises(FloatingPointError, match="NaN"):
+        score(model, questions_data(rows, ("blue", "red"), False))
+    with pytest.raises(FloatingPointError, match="NaN"):
+        ask(Answerer(model.eval(), ("blue", "red")), rows[0].picture, rows[0].question)
+
+
+def test_a_question_that_would_be_cut_or_is_unreadable_is_refused(folder):
+    train_rows = read_rows(folder)
+    answerer = Answerer(tunable(2), ("blue", "red"))
+    with pytest.raises(ValueError, match=r"1 of 1 questions are longer than \d+ tokens"):
+        ask(answerer, train_rows[0].picture, "is it " + "very " * 60 + "red?")
+    with pytest.raises(ValueError, match="signs that the tokenizer doesn't know"):
+        ask(answerer, train_rows[0].picture, "ꕉꖸ ꕮꔷ ꔀꘂ")
+
+
+# Tables and pictures as other programs write them
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_of_spreadsheets(folder, separator, encoding):
+    lines = ["picture,question,answer", '0.png,"how many\ncups, left?",two', "1.png,is it red?,no"]
+    text = "\r\n".join(lines).replace(",", separator).replace(f"cups{separator}", "cups,")
+    (folder / "questions.csv").write_bytes(text.encode(encoding))
+    found = [row.question for row in read_rows(folder)]
+    assert found == ["how many cups, left?", "is it red?"]
+
+
+@pytest.mark.parametrize("gap", ["\n", "\u2028", "\u0085", "\x0b", "\xa0"])
+def test_a_line_break_in_a_cell_parts_words(folder, gap):
+    write(folder, f'{HEADER}0.png,"how many{gap}cups?",dark{gap}red\n'.replace("\ncups", "\ncups"))
+    if gap == "\n":
+        write(folder, f'{HEADER}0.png,"how many\ncups?","dark\nred"\n')
+    (row,) = read_rows(folder)
+    assert row.question == "how many cups?" and row.scores == {"dark red": 1.0}
+
+
+def test_a_repeated_column_is_refused(folder):
+    write(folder, "picture,question,answer,answer\n0.png,what?,red,blue\n")
+    with pytest.raises(ValueError, match="each once, got picture, question, answer, answer"):
+        read_rows(folder)
+
+
+def test_both_forms_of_an_accent_are_one(folder):
+    composed, parted = "caf\u00e9", "cafe\u0301"
+    Image.new("RGB", (8, 8)).save(folder / f"{parted}.png")
+    write(folder, f"{HEADER}{composed}.png,is it a {parted}?,{parted}\n0.png,what?,{composed}\n")
+    one, two = read_rows(folder)
+    assert one.picture.is_file() and one.question == f"is it a {composed}?"
+    assert one.scores == two.scores == {composed: 1.0}
+    write(folder, f"{HEADER}10.pngg,what?,red\n")
+    with pytest.raises(ValueError, match=r"the nearest name is 10\.png"):
+        read_rows(folder)
+
+
+def test_copies_of_a_picture_stay_on_one_side(folder):
+    rows = read_rows(folder)
+    for row in rows:
+        (folder / f"copy of {row.picture.name}").write_bytes(row.picture.read_bytes())
+    twice = rows + [r._replace(picture=folder / f"copy of {r.picture.name}") for r in rows]
+    for seed in range(3):
+        parts = by_picture(twice, (0.25, 0.25), seed)
+        seen = [{row.picture.read_bytes() for row in part} for part in parts]
+        assert not any(a & b for a, b in combinations(seen, 2))
+        assert sorted(len(part) for part in parts) == [6, 6, 12]
+        plain = by_picture(rows, (0.25, 0.25), seed)
+        assert [{r.picture for r in p} for p in plain] == [
+            {r.picture for r in part if not r.picture.name.startswith("copy")} for part in parts
+        ]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bits_of_grey_are_scaled(tmp_path, suffix):
+    grey = np.linspace(0, 65535, 32 * 32).reshape(32, 32).astype(np.uint16)
+    path = tmp_path / f"depth.{suffix}"
+    Image.fromarray(grey).save(path)
+    found = read_picture(path, 32)
+    assert abs(found[0].astype(int) - grey // 257).max() <= 1
+
+
+def test_numbers_without_a_range_are_refused(tmp_path):
+    path = tmp_path / "depth.tif"
+    Image.fromarray(np.ones((8, 8), np.float32)).save(path)
+    with pytest.raises(ValueError, match="mode F"):
+        read_picture(path, 8)
+
+
+def test_all_unreadable_pictures_are_named_at_once(tmp_path, monkeypatch):
+    good = tmp_path / "good.png"
+    Image.new("RGB", (8, 8)).save(good)
+    bad = [tmp_path / f"{i}.heic" for i in range(3)]
+    for path in bad:
+        path.write_bytes(b"not a picture")
+    monkeypatch.setattr(own_pictures, "CHUNK", 2)
+    with pytest.raises(ValueError, match=r"3 of 5 rows can't be used(?s:.*)save it as JPEG"):
+        own_pictures.picture_features([good, bad[0], bad[1], good, bad[2]], False)
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".png", "iVBORw0K" * 400, "a\0b.png"])
+def test_a_cell_that_is_no_name_of_a_file_is_a_bad_row(folder, name):
+    (folder / "questions.json").write_text(
+        json.dumps([{"picture": name, "question": "what?", "answer": "red"}])
+    )
+    with pytest.raises(ValueError, match=r"1 of 1 rows can't be used:\n  row 1: picture: "):
+        read_rows(folder, folder / "questions.json")
+
+
+def test_a_number_is_one_answer_however_it_is_written(folder):
+    told = {"2": "2", "2.0": "2", "02": "2", "2.": "2", "0": "0", "00": "0", "0.50": "0.5"}
+    told |= {"100": "100", "10:30": "10:30", "1.5.2": "1.5.2", "-2": "-2", "two": "two"}
+    lines = "".join(f"0.png,how many?,{answer}\n" for answer in told)
+    write(folder, HEADER + lines)
+    assert [row.best for row in read_rows(folder)] == list(told.values())
+
+
+def test_pictures_of_which_nothing_is_left_to_see_are_refused(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (5000, 1)).save(path)
+    with pytest.raises(ValueError, match="a strip of 5000 x 1 pixels"):
+        read_picture(path, 64)
+    Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(path)
+    with pytest.raises(ValueError, match="all of it is transparent"):
+        read_picture(path, 64)
+    Image.new("RGB", (64, 1)).save(path)
+    assert (read_picture(path, 64) < 255).any()

@@ -78,6 +78,15 @@ def test_a_file_on_its_base_gives_the_same_outputs(method, tmp_path):
     assert size < 4 * count_parameters(model).trainable + 8000  # the base isn't in it
 
 
+def test_equal_models_give_equal_files(tmp_path):
+    model = tuned()
+    for i in range(4):
+        save_tuning(model, tmp_path / f"{i}.safetensors")
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+    with safe_open(tmp_path / "0.safetensors", "pt") as file:
+        assert list(file.metadata()) and file.metadata()["method"] == "lora"
+
+
 def test_a_folded_prefix_is_saved_folded(tmp_path):
     model = tuned("prefix")
     fold(model)
@@ -96,6 +105,33 @@ def test_ranks_that_were_kept_are_saved(tmp_path):
     other = base()
     load_tuning(other, tmp_path / "t.safetensors")
     assert torch.equal(other.encoder.encoder.layers[0].attention.qkv.kept, first.kept)
+
+
+@pytest.mark.parametrize(
+    ("target", "keep"), [("middle", ("out",)), ("out", ()), ("out", ("out",)), ("middle", ())]
+)
+def test_a_head_that_is_tied_to_the_table_of_words(target, keep, tmp_path):
+    def tied():
+        torch.manual_seed(0)
+        model = nn.ModuleDict({"words": nn.Embedding(11, 16), "middle": nn.Linear(16, 16)})
+        model["out"] = nn.Linear(16, 11, bias=False)
+        model["out"].weight = model["words"].weight
+        return model
+
+    def output(model):
+        return model["out"](model["middle"](model["words"](torch.arange(11))))
+
+    model, other = tied(), tied()
+    add_lora(model, LoRAConfig(2, targets=(target,), parts=""))
+    freeze_base(model, keep)
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.requires_grad:
+                p.add_(0.3 * torch.randn_like(p))
+    save_tuning(model, tmp_path / "t.safetensors")
+    load_tuning(other, tmp_path / "t.safetensors")
+    assert torch.equal(output(other), output(model))
+    assert count_parameters(other) == count_parameters(model)
 
 
 def unchanged(model, state):

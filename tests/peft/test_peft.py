@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel
 
 from course_utils.models.convert import from_bert, from_gpt2
@@ -35,6 +36,7 @@ from course_utils.peft import (
     unmerge,
 )
 from course_utils.peft.base import tuning_names, tunings
+from course_utils.training.fit import FitConfig, fit
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 DTYPES = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
@@ -147,6 +149,57 @@ def test_merging_and_unmerging_is_exact_and_refused_twice():
         merge(ours)
     unmerge(ours)
     assert torch.equal(ours.first.base.weight, weight)
+
+
+def test_the_state_of_a_merged_model_fills_a_fresh_one_and_a_merged_one():
+    ours, _ = lora_pair(torch.float32, False)
+    x = torch.randn(3, 10)
+    before = ours(x)
+    merge(ours)
+    state = copy.deepcopy(ours.state_dict())
+    fresh, merged = copy.deepcopy(networks(torch.float32)[0]), copy.deepcopy(ours)
+    add_lora(fresh, LoRAConfig(4, 8.0, ("first", "second")))
+    for other in (fresh, merged):
+        other.load_state_dict(state)
+        assert torch.equal(other(x), before)
+    assert torch.allclose(ours(x), before, atol=1e-5) and ours.first.merged
+
+
+class Tied(nn.Module):
+    """A model whose output layer is its table of words."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.middle = nn.Embedding(11, 16), nn.Linear(16, 16)
+        self.out = nn.Linear(16, 11, bias=False)
+        self.out.weight = self.words.weight
+
+    def forward(self, x):
+        return self.out(self.middle(self.words(x)))
+
+
+def test_merging_into_a_tied_weight_is_refused_and_nothing_is_merged():
+    model, x = Tied(), torch.arange(11)
+    add_lora(model, LoRAConfig(2, targets=("middle", "out"), parts=""))
+    fill(model)
+    before = model(x)
+    with pytest.raises(ValueError, match="out and words share one weight"):
+        merge(model)
+    assert torch.equal(model(x), before)
+    model.out.base.weight = nn.Parameter(model.out.base.weight.detach().clone())
+    merge(model)  # as the message says
+    assert torch.allclose(model(x), before, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [24, 32])  # 24 could be cut into thirds, which mean nothing
+def test_a_grouped_qkv_is_refused(rows):
+    """One matrix of 16 queries and fewer keys and values."""
+    model = nn.ModuleDict({"qkv": nn.Linear(16, rows)})
+    with pytest.raises(ValueError, match=r'grouped keys and values.*parts=""'):
+        add_lora(model, LoRAConfig(2))
+    assert isinstance(model["qkv"], nn.Linear)
+    add_lora(model, LoRAConfig(2, parts=""))
 
 
 def bert_pair(dtype=torch.float64):
@@ -362,6 +415,31 @@ def test_adalora_refuses_a_call_at_the_wrong_time_and_wrong_sizes():
     ]:
         with pytest.raises(ValueError, match=message):
             adalora_config(**changes)
+
+
+def test_fit_refuses_a_training_that_is_too_short_for_the_target_rank():
+    """total_steps=30 with final=8: the last triplets go in update 23."""
+
+    def run(updates):
+        net, _ = networks(torch.float32)
+        add_adalora(net, adalora_config())
+        freeze_base(net, keep=())
+        xs, ys = data(torch.float32, steps=updates)
+        allocator = RankAllocator(net)
+        fit(
+            net,
+            lambda m, batch: F.mse_loss(m(batch[0]), batch[1]),
+            DataLoader(TensorDataset(xs, ys), batch_size=None),
+            config=FitConfig(epochs=1),
+            device="cpu",
+            progress=False,
+            after_update=allocator.update_and_allocate,
+        )
+        return sum(ranks(net).values())
+
+    with pytest.raises(ValueError, match="reached in update 23, but the training has 22"):
+        run(22)
+    assert run(23) == 4
 
 
 def test_a_stacked_matrix_has_a_rank_for_each_part():

@@ -1,9 +1,14 @@
 """How notebooks are made from a source, on a small lesson of its own."""
 
+import re
+import shutil
+import subprocess
+
 import nbformat
 import pytest
 
 from lessons import build, heads
+from lessons.heads import ROOT
 from tools import readme, release, repository, start
 
 LESSON = '''\
@@ -356,6 +361,29 @@ def test_release_has_no_solutions(course):
     (course / "notebooks" / "07_sample.ipynb").unlink()
     with pytest.raises(FileNotFoundError, match="make lesson N=07"):
         release.main(course)
+
+
+def test_the_makefile_of_a_release_has_what_a_release_can_do(tmp_path):
+    text = release.makefile((ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert set(re.findall(r"^([a-z]+):", text, re.M)) == {"help", "environment", "lab"}
+    assert re.findall(r"^\.PHONY: (.*)$", text, re.M) == ["help environment lab"]
+    modules = {f"{name.replace('.', '/')}.py" for name in re.findall(r"-m (tools\.\w+)", text)}
+    assert modules and modules <= set(release.FILES)
+    assert "TESTING" not in text
+    (tmp_path / "Makefile").write_text(text)
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    done = subprocess.run(["make", "-n", "lab"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "tools.start" in done.stdout, done.stderr
+
+
+def test_nbgrader_s_configuration_gives_training_its_time():
+    from nbgrader.preprocessors import Execute
+    from traitlets.config import PyFileConfigLoader
+
+    assert Execute().timeout == 30, "nbgrader's own has changed: is the file still needed?"
+    found = PyFileConfigLoader("nbgrader_config.py", str(ROOT)).load_config()
+    assert Execute(config=found).timeout == 3600
 
 
 def test_readme_needs_its_markers(course):

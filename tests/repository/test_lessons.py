@@ -1,5 +1,6 @@
 """The built notebooks are what their sources say, were executed, and are fit to be read."""
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -126,6 +127,30 @@ def test_code_is_as_narrow_as_a_page(source):
     """Of the source, not of what is built: the set-up cell is not a lesson's own."""
     wide = too_wide(jupytext.read(source, fmt="py:percent"))
     assert not wide, f"lessons/{source.name}: wider than {MOST_COLUMNS}:\n" + "\n".join(wide)
+
+
+def not_python(nb: nbformat.NotebookNode) -> list[str]:
+    """Cells with a magic or a command of the shell: where it is unknown or fails, no error is
+    raised, and the notebook counts as right."""
+    found = []
+    for cell in code_cells(nb):
+        try:
+            ast.parse(cell.source)
+        except SyntaxError:
+            found.append(cell.source)
+    return found
+
+
+@each
+def test_code_is_plain_python(source):
+    """Of the source: what installs the course in Colab isn't a lesson's own."""
+    assert not_python(jupytext.read(source, fmt="py:percent")) == []
+
+
+def test_a_magic_and_a_command_of_the_shell_are_found():
+    v4 = nbformat.v4
+    cells = [v4.new_code_cell(text) for text in ("%nothing\nx = 1", "!exit 3", "x = 1 % 3")]
+    assert not_python(v4.new_notebook(cells=cells)) == ["%nothing\nx = 1", "!exit 3"]
 
 
 def test_a_line_that_is_too_wide_is_found():

@@ -1,5 +1,6 @@
 """The table of lesson 11: complete, chosen on validation, and one run repeated."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,9 @@ def test_a_run_gives_the_stored_accuracy():
     assert abs(again["accuracy"] - told["accuracy"]) < 0.04  # another processor adds differently
 
 
-def test_adalora_allocates_and_its_twin_does_not():
+def test_adalora_allocates_and_its_twin_does_not(monkeypatch):
+    short = replace(tuning_curve.ALLOCATION, total_steps=60, warmup=10, final=10)
+    monkeypatch.setattr(tuning_curve, "ALLOCATION", short)
     train = tuning_curve.questions("train", 40)
     found = {}
     for method in ("AdaLoRA 6 to 4", "AdaLoRA 6, no allocation"):

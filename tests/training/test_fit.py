@@ -258,3 +258,98 @@ def test_steps_and_the_schedule_count_updates():
     expected = [1e-3 * warmup_cosine(step, 2, 5) for step in range(5)]
     assert history.lr == pytest.approx(expected)
     assert len(history.loss) == 5
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"clip": -1.0},
+        {"weight_decay": -0.1},
+        {"momentum": 1.0},
+        {"patience": -1},
+        {"max_steps": -2},
+        {"lr": math.nan},
+        {"lr": math.inf},
+    ],
+)
+def test_settings_that_would_train_wrongly_are_refused(wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))}="):
+        FitConfig(**wrong)
+
+
+def test_a_loader_without_a_batch_is_refused():
+    data = TensorDataset(X[:3], Y[:3])
+    with pytest.raises(ValueError, match="at least one batch"):
+        quiet_fit(nn.Linear(4, 1), train=DataLoader(data, batch_size=4, drop_last=True))
+
+
+def test_a_score_that_is_no_number_is_never_the_best():
+    scores = iter([math.nan, 0.3, math.nan, 0.2])
+    history = quiet_fit(
+        nn.Linear(4, 1), config=FitConfig(epochs=4), validate=lambda _: next(scores)
+    )
+    assert history.best_epoch == 1
+    only_nan = quiet_fit(
+        nn.Linear(4, 1), config=FitConfig(epochs=2), validate=lambda model: math.nan
+    )
+    assert only_nan.best_epoch == -1
+
+
+def test_weights_that_turn_nan_in_the_last_update_are_not_kept(tmp_path):
+    model, kept = nn.Linear(4, 1), tmp_path / "best.safetensors"
+
+    def poison(step):
+        if step == 7:  # the last of the second epoch
+            with torch.no_grad():
+                model.bias.fill_(math.nan)
+
+    with pytest.raises(FloatingPointError, match=r"bias isn't finite after update 8"):
+        quiet_fit(model, validate=lambda _: 1.0, after_update=poison, checkpoint=kept)
+    assert all(p.isfinite().all() for p in model.parameters())  # those of the first epoch
+    assert torch.equal(load_file(kept)["weight"], model.weight.detach())
+    assert not model.training
+
+
+def test_precision_does_not_stay_on_the_model():
+    model = nn.Linear(4, 1)
+    quiet_fit(model, config=FitConfig(epochs=1, precision="bf16"))
+    assert "forward" not in vars(model)
+    fresh = nn.Linear(4, 1)
+    fresh.load_state_dict(model.state_dict())
+    assert torch.equal(model(X), fresh(X)) and model(X).dtype == torch.float32
+
+    def stops(model, batch):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        quiet_fit(model, config=FitConfig(epochs=1, precision="bf16"), objective=stops)
+    assert "forward" not in vars(model) and not model.training
+
+
+def test_a_forward_that_the_model_had_of_its_own_comes_back():
+    model = nn.Linear(4, 1)
+    model.forward = own = lambda x: nn.functional.linear(x, model.weight)
+    quiet_fit(model, config=FitConfig(epochs=1, precision="bf16"))
+    assert model.forward is own
+
+
+def test_a_stop_by_hand_leaves_the_best_weights(tmp_path):
+    model, seen = nn.Linear(4, 1), []
+
+    def validate(model):
+        seen.append({n: p.detach().clone() for n, p in model.named_parameters()})
+        return -len(seen)
+
+    def stop(step):
+        if step == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        quiet_fit(model, validate=validate, after_update=stop)
+    assert len(seen) == 2 and torch.equal(model.weight, seen[0]["weight"])
+
+
+def test_a_compiled_model_is_saved_under_its_own_names(tmp_path):
+    compiled = torch.compile(nn.Linear(4, 1), backend="eager")
+    quiet_fit(compiled, checkpoint=tmp_path / "model.safetensors")
+    assert set(load_file(tmp_path / "model.safetensors")) == {"weight", "bias"}

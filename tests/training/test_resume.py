@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from course_utils.datasets import load_world, loader
+from course_utils.datasets.batch import Endless
 from course_utils.training.fit import FitConfig, fit, freeze
 from course_utils.training.state import random_state, set_random_state
 
@@ -409,3 +410,46 @@ folder = """,
     a, b = (load_file(tmp_path / f / "end.safetensors") for f in ("whole", "killed"))
     assert all(torch.equal(a[k], b[k]) for k in a)
     assert not (tmp_path / "killed/state.pt.part").exists()
+
+
+class Second:
+    """An objective with a loader and random numbers of its own, as replay and FixMatch have."""
+
+    def __init__(self):
+        self.kept = Endless(loader(load_world("iid", "test", 6), 2, seed=1))
+        self.generator = torch.Generator().manual_seed(3)
+
+    def state_dict(self):
+        return {"kept": self.kept.state_dict(), "generator": self.generator.get_state()}
+
+    def load_state_dict(self, state):
+        self.kept.load_state_dict(state["kept"])
+        self.generator.set_state(state["generator"])
+
+    def __call__(self, model, batch):
+        weight = next(self.kept).y.double().mean().item() + torch.rand((), generator=self.generator)
+        return weight * objective(model, batch)
+
+
+def test_an_objective_with_a_loader_of_its_own_goes_on(tmp_path):
+    def run(stop_at=None, **options):
+        model = Net()
+
+        def stopping(step):
+            if step + 1 == stop_at:
+                raise Stop
+
+        history = fit(
+            model, Second(), shuffled(), config=CONFIG, device="cpu", progress=False,
+            after_update=stopping, **options,
+        )  # fmt: skip
+        return history.loss, model.state_dict()
+
+    torch.manual_seed(0)
+    whole, weights = run(resume=tmp_path / "whole.pt")
+    torch.manual_seed(0)
+    with pytest.raises(Stop):
+        run(stop_at=11, resume=tmp_path / "state.pt")
+    torch.manual_seed(99)
+    loss, again = run(resume=tmp_path / "state.pt")
+    assert loss == whole and all(torch.equal(weights[k], again[k]) for k in weights)

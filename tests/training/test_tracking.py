@@ -96,6 +96,33 @@ def test_a_run_that_goes_on_replaces_what_came_after_its_last_state(tmp_path):
     assert [v for _, v in curves["loss"]] == pytest.approx(history.loss)
 
 
+def stop_after(last):
+    def stop(step):
+        if step == last:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def test_a_new_run_in_a_folder_does_not_mix_with_the_one_before(tmp_path):
+    with pytest.raises(KeyboardInterrupt):  # killed before its first state
+        run("tensorboard", tmp_path, FitConfig(epochs=3, lr=0.1), after_update=stop_after(6))
+    history, norms = run("tensorboard", tmp_path)
+    compare(read_tensorboard(tmp_path), history, norms)
+
+
+@pytest.mark.slow
+def test_wandb_tells_again_what_came_before_a_run_that_goes_on(tmp_path):
+    _, norms = run(None, None)
+    places = dict(resume=tmp_path / "state.pt")
+    with pytest.raises(KeyboardInterrupt):
+        run("wandb", tmp_path, after_update=stop_after(9), **places)
+    scores = iter((0.1, 0.3, 0.2))  # `run` begins anew: the last epoch gets the first of them
+    history, _ = run("wandb", tmp_path, **places)
+    assert history.score == [next(scores), next(scores), 0.1]
+    compare(read_wandb(tmp_path), history, norms)
+
+
 @pytest.mark.slow
 def test_wandb_keeps_the_run_offline(tmp_path):
     history, norms = run("wandb", tmp_path / "run")

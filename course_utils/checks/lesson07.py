@@ -213,7 +213,7 @@ def _one(got):
     return got.item()
 
 
-# 07.6 several right answers
+# 07.5 several right answers
 
 
 def _spread(scores, right):
@@ -304,7 +304,7 @@ def _test_spread(function):
     compare(got, _spread(LARGE, truth), "the loss of large scores")
 
 
-# 07.7 hard negatives
+# 07.6 hard negatives
 
 
 def _hard(scores, right, generator):
@@ -515,7 +515,7 @@ EXERCISES = {
             (_count, "That is the number of queries; their share is asked for."),
         ),
     ),
-    "07.5": Exercise(
+    "07.7": Exercise(
         "Predict the search in Chinese",
         3,
         1,
@@ -526,7 +526,7 @@ EXERCISES = {
             "Has MiniLM's vocabulary Chinese characters? What would their vectors be?",
         ),
     ),
-    "07.6": Exercise(
+    "07.5": Exercise(
         "Several right answers",
         10,
         2,
@@ -578,7 +578,7 @@ EXERCISES = {
             (_both_added, "The two ways are added; it is their mean."),
         ),
     ),
-    "07.7": Exercise(
+    "07.6": Exercise(
         "Repair the hard negatives",
         10,
         2,

@@ -2,7 +2,6 @@
 # jupyter:
 #   course:
 #     title: "Pretraining on pairs of pictures and words"
-#     minutes: 120
 #     needs: ["03", "04", "05"]
 # ---
 

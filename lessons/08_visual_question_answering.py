@@ -9,11 +9,11 @@
 # %% [markdown]
 # A picture and a question go in, an answer comes out. In this lesson you will
 #
-# - derive the loss that trains such a model, from the likelihood of the answers, and its gradient;
-# - write it in a form that no number can break, and see what the plain form does instead;
+# - derive the loss that trains such a model, and its gradient;
+# - write it in a form that no number can break;
 # - train a joint Transformer on a published benchmark: first yes or no, then all 13 answers;
-# - find out whether the model looks at the picture, and what it looks at;
-# - take a broken program apart, defect by defect.
+# - find out whether the model looks at the picture, and where;
+# - ask it yourself, and break it.
 #
 # Two symbols come from lesson 05: $x$ is the question, as a row of token ids, and $v$ is the
 # picture, as 16 feature vectors. The model reads both at once: $h = \mathrm{Transformer}(x, v)$.
@@ -34,7 +34,7 @@ from course_utils.datasets.text import encode
 from course_utils.evaluation.baselines import majority, mode_per_question
 from course_utils.evaluation.evaluate import evaluate
 from course_utils.methods.answering import easy_vqa_model
-from course_utils.notebook import lab, plots, widgets
+from course_utils.notebook import diagrams, lab, plots, widgets
 from course_utils.studies import recipes, yes_no_runs
 from course_utils.training.fit import FitConfig, fit
 from course_utils.training.objective import answer_objective
@@ -43,11 +43,12 @@ from torch import nn
 from transformers import BertConfig, BertForQuestionAnswering
 
 # %% [markdown]
-# ## 1. The question
+# ## 1. The question · core
 #
-# easy-VQA has small pictures with one coloured shape each, and about ten questions a picture. It is
-# a published benchmark, and small enough to learn within minutes on a laptop. Here are four
-# pictures of the training set, each with one of its questions.
+# easy-VQA is a published benchmark. It has small pictures with one coloured shape each, and about
+# ten questions per picture. It can be learnt within minutes on a laptop.
+#
+# Here are four pictures of the training set, each with one of its questions.
 
 # %%
 train_all = load_easy_vqa("train")
@@ -74,12 +75,13 @@ plots.show(
 
 # %% [markdown]
 # The validation pictures are taken from the *training* pictures: 400 of 4,000, with all their
-# questions. The weights to keep are chosen on them, in every run of this lesson. The test pictures are
-# used to report, never to choose. Had we split by question, the same picture would
-# stand on both sides.
-#
-# Now the surprise that this course began with. How many questions does an untrained model answer
-# rightly, and how many a model that never sees a picture?
+# questions. If we had split by question, the same picture would be in both parts. In every run of
+# this lesson, the weights to keep are chosen on the validation pictures. The test pictures are only
+# used to report.
+
+# %% [markdown]
+# First a surprise. How many questions does an untrained model answer correctly? And how many does
+# a model that never sees a picture?
 
 # %%
 torch.manual_seed(lab.seed)
@@ -94,11 +96,11 @@ plots.table(
             lab.measured("08.untrained", 100 * untrained.accuracy, "%"),
         ],
         [
-            "always the commonest answer",
+            "always the most common answer",
             f"{100 * majority(train, test).accuracy:.1f} %",
         ],
         [
-            "the commonest answer to each question, blind",
+            "the most common answer to each question, blind",
             f"{100 * blind.accuracy:.1f} %",
         ],
     ],
@@ -106,51 +108,56 @@ plots.table(
 )
 
 # %% [markdown]
-# A model without training knows nothing. It gives nearly always the same few answers, and if these
-# are not "yes" or "no", which are three quarters of the truth, it is below chance. (Its `±` is
-# large: which answers it happens to prefer depends on its random weights.) One that is blind to the picture is right two times out of
-# three! So 67 % is where *nothing* has been learnt about pictures, and a training run that ends at
-# 67 % has failed, whatever its loss did. Each number below stands beside this one.
+# A model without training knows nothing. It gives nearly always the same few answers. If these are
+# not "yes" or "no", which are three quarters of the right answers, it is even below chance.
 #
+# A model that is **blind**, which never sees the picture, is right two times out of three! So 67 %
+# is where *nothing* has been learnt about pictures. A training run that ends at 67 % has failed,
+# whatever its loss did.
+
+# %% [markdown]
 # The number after `±` is always the standard deviation over runs with other random numbers;
-# `data/spreads.json` names the seeds. (A spread smaller than the last printed digit is shown as one
-# of that digit.)
+# `data/spreads.json` names the seeds. The first row has a large one: which answers an untrained
+# model prefers depends on its random weights.
 #
-# Where do the 67 % come from? Mostly from the yes/no questions. Half of all their answers are "yes", but
-# each wording is predictable: with eight colours, "is there a red shape?" is mostly a "no", and "is
-# there not a red shape?" mostly a "yes".
+# Where do the 67 % come from? Mostly from the yes/no questions. Half of all their answers are "yes",
+# but each wording is predictable. There are eight colours, so "is there a red shape?" is mostly a
+# "no", and "is there not a red shape?" mostly a "yes".
 
 # %%
 for family, share in blind.by_family.items():
     print(f"blind on {family:7} questions: {100 * share:.1f} %")
 
 # %% [markdown]
-# ## 2. Yes or no: cross-entropy from the likelihood
+# ## 2. Yes or no: cross-entropy from the likelihood · core
 #
 # Take the yes/no questions first. For an example $i$ let $y_i$ be 1 if the answer is "yes" and 0 if
-# it is "no". The model $M_\theta$, with all its weights called $\theta$, gives one number $z_i$, the
-# **logit**, which may be any real number: the *log-odds* $\log \frac{p}{1 - p}$ of "yes", 0 where
-# both are equally likely, and each step of 1 multiplies the odds by $e$. Solved for $p$, that is the
-# logistic function:
+# it is "no". The model, with all its weights called $\theta$, gives one number $z_i$, the **logit**.
+# It may be any real number. The logistic function turns it into a probability of "yes":
 #
 # $$p_i = \sigma(z_i) = \frac{1}{1 + e^{-z_i}} .$$
 #
+# A logit of 0 means that both answers are equally likely. Solved for the logit,
+# $z = \log \frac{p}{1 - p}$: it is the logarithm of the odds of "yes", and adding 1 to it
+# multiplies the odds by $e$.
+
+# %% [markdown]
 # How well does $\theta$ fit what was observed? By the probability that it gave to the observed
 # answer. That is $p_i$ if $y_i = 1$ and $1 - p_i$ if $y_i = 0$, in one formula
 # $p_i^{y_i} (1 - p_i)^{1 - y_i}$. For $N$ independent examples these multiply:
 #
 # $$\text{likelihood}(\theta) = \prod_{i=1}^{N} p_i^{\,y_i} (1 - p_i)^{1 - y_i} .$$
 #
-# A product of thousands of numbers below 1 is too small for a computer, so we take the logarithm,
+# A product of thousands of numbers below 1 is too small for a computer. So we take the logarithm,
 # which turns it into a sum and does not move the maximum. Then we change the sign, so that less is
 # better, and divide by $N$, so that the size of the dataset does not matter:
 #
 # $$\mathcal{L}(\theta) = \frac{1}{N} \sum_{i=1}^{N} \ell_i, \qquad
 #   \ell_i = -\big[\, y_i \log p_i + (1 - y_i) \log (1 - p_i) \,\big] .$$
 #
-# This is the **binary cross-entropy**. $\mathcal{L}$ is called the empirical risk, and training looks
-# for the weights $\theta^* = \arg\min_\theta \mathcal{L}(\theta)$. In each $\ell_i$ only one of the
-# two terms survives. Three examples, by hand:
+# This is the **binary cross-entropy**. Training looks for the weights
+# $\theta^* = \arg\min_\theta \mathcal{L}(\theta)$; the mean $\mathcal{L}$ is also called the
+# empirical risk. In each $\ell_i$ only one of the two terms is not 0. Three examples, by hand:
 
 # %%
 z = torch.tensor([2.0, -1.0, 0.5])  # (3,) logits
@@ -165,7 +172,8 @@ print(f"PyTorch's own: {F.binary_cross_entropy_with_logits(z, y):.4f}")
 # %% [markdown]
 # The first two examples are on the right side and cost little. The third says "yes" with
 # probability 0.62 where "no" is true, and costs the most.
-#
+
+# %% [markdown]
 # ### The gradient is the mistake
 #
 # How does $\ell$ change with the logit $z$? Two facts are enough. First,
@@ -212,26 +220,31 @@ for value in (5.0, 10.0, 20.0, 100.0):
     print("   plain: ".join(row[:2]) + "   PyTorch: " + row[2])
 
 # %% [markdown]
-# Somewhere between 10 and 20, $p$ rounds to exactly 1 in 32-bit floats, $\log(1 - p)$ is $-\infty$,
-# and the gradient is infinite. One such example ruins all weights. The cure is to never compute $p$. From $\sigma(z) = 1/(1 + e^{-z})$ follows
+# Somewhere between 10 and 20, $p$ rounds to exactly 1 in 32-bit floats. Then $\log(1 - p)$ is
+# $-\infty$, and the gradient is infinite. One such example ruins all weights.
+#
+# The cure is never to compute $p$. From $\sigma(z) = 1/(1 + e^{-z})$ follows
 # $1 - \sigma(z) = e^{-z} / (1 + e^{-z})$. Take the logarithms,
 # $\log \sigma(z) = -\log(1 + e^{-z})$ and $\log(1 - \sigma(z)) = -z - \log(1 + e^{-z})$, and put
 # them into $\ell$:
 #
 # $$\ell = (1 - y)\, z + \log(1 + e^{-z}) .$$
 #
-# For large negative $z$ the exponential overflows, so use $\log(1 + e^{-z}) = -z + \log(1 + e^{z})$
-# there. Both cases in one:
+# For large negative $z$ the exponential overflows. There, use
+# $\log(1 + e^{-z}) = -z + \log(1 + e^{z})$. Both cases in one:
 #
 # $$\ell = \max(z, 0) - y z + \log\!\big(1 + e^{-|z|}\big) .$$
 #
 # The exponent is never positive, so nothing can overflow.
-#
-# > **Exercise 08.1 · write it** · difficulty 1 of 3 · 10 minutes
+
+# %% [markdown]
+# > **Exercise 08.1 · write it** · core · difficulty 1 of 3 · 10 minutes
 # >
 # > Write the mean binary cross-entropy of logits `z` and answers `y`, both of shape (batch,), as a
-# > tensor, so that it and its gradient stay finite and right for every logit, 0 included (where
-# > $\max$ and $|z|$ have a corner). Don't call PyTorch's own loss. Stuck? Run `hint("08.1")` in a new cell, and again for a second hint.
+# > tensor. It and its gradient must stay finite and right for large logits of either sign. For
+# > $\max(z, 0)$ of a tensor there is `z.clamp(min=0)`. Don't call PyTorch's own loss.
+# >
+# > Stuck? Run `hint("08.1")` in a new cell, and again for a second hint.
 
 
 # %%
@@ -262,10 +275,11 @@ print(
 # ### A bug that raises no error
 #
 # `F.binary_cross_entropy_with_logits` applies $\sigma$ itself. Give it probabilities instead of
-# logits, and $\sigma$ is applied twice. Nothing fails, and training goes on. But the loss cannot fall
-# far, because $\sigma$ of a number in $[0, 1]$ lies between 0.5 and 0.73.
-#
-# > **Exercise 08.2 · predict a number** · difficulty 2 of 3 · 10 minutes
+# logits, and $\sigma$ is applied twice. Nothing fails, and training goes on. But the loss cannot
+# fall far, because $\sigma$ of a number in $[0, 1]$ lies between 0.5 and 0.73.
+
+# %% [markdown]
+# > **Exercise 08.2 · write it** · core · difficulty 2 of 3 · 10 minutes
 # >
 # > A share `s` of the answers is "yes". What is the smallest mean loss that any model can reach with
 # > this bug, even one that knows every answer? Write it as a function of `s`.
@@ -303,22 +317,53 @@ blind_loss /= len(yes_no)  # H(Y|Q) of lesson 01, of these questions and in nat
 print(f"the best blind model has a loss of {blind_loss:.3f}")
 
 # %% [markdown]
-# ## 3. Train it on yes or no
+# ## 3. Train it on yes or no · core
 #
-# The model is the one of lesson 05: a small convolutional **stem** makes 16 visual features of a
-# picture, the joint Transformer reads them together with the words, and a **head** turns the state
-# of `[CLS]` into one logit. The pieces are composed like this:
+# The model is the one of lesson 05. A small convolutional **stem** turns a picture into 16 visual
+# features, the joint Transformer reads them together with the words, and a **head** turns the state
+# of `[CLS]` into one logit. Two of its numbers differ between this section and section 5: the
+# logits, and the loss that compares them with the answer.
+
+# %% tags=["figure"]
+diagrams.flow(
+    {
+        "question": (0, 0, "question"),
+        "picture": (0, 1, "picture"),
+        "stem": (1, 1, "stem"),
+        "joint": (2, 0, "joint Transformer"),
+        "head": (3, 0, "head"),
+        "loss": (4, 0, "cross-entropy"),
+        "answer": (4, 1, "right answer"),
+    },
+    [
+        ("question", "joint", "x (batch, words)"),
+        ("picture", "stem", "(images, 3, 64, 64)"),
+        ("stem", "joint", "v (images, 16, 64)"),
+        ("joint", "head", "h of [CLS] (batch, 64)"),
+        ("head", "loss", "z (batch, answers)"),
+        ("answer", "loss", "y (batch,)"),
+    ],
+    alt=(
+        "Data flow: the question and the stem's features of the picture go into"
+        " the joint Transformer; the head turns the state of [CLS] into logits,"
+        " which the cross-entropy compares with the right answer."
+    ),
+)
+
+# %% [markdown]
+# In code, the three parts are composed like this:
 
 # %%
 print(inspect.getsource(easy_vqa_model))
 
 # %% [markdown]
-# The loop is `fit`: AdamW, a learning rate that rises over the first third of the updates and falls
-# along a cosine, clipped gradients. After each pass over the data the model is scored on the
-# validation pictures, and the weights of the best pass are kept. Lesson 09 opens it up. All that it
-# needs from us is the **objective**, which says what to do with a batch. A batch holds each picture
-# once (`images`), says which picture each question is about (`image_index`), and holds the token ids
-# `x` with a `mask` that is True where there is a word:
+# The training loop is `fit`, which lesson 09 opens up. It uses the optimiser AdamW, with a learning
+# rate that first rises and then falls to 0. After each pass over the data it scores the model on the
+# validation pictures, and it keeps the weights of the best pass.
+#
+# All that it needs from us is the **objective**, which says what to do with a batch. A batch holds
+# each picture once (`images`). `image_index` says which picture each question is about. `x` holds
+# the token ids of the questions, and `mask` is True where there is a word.
 
 
 # %%
@@ -330,11 +375,11 @@ def yes_no_objective(model, batch):
 
 
 # %% [markdown]
-# > **Exercise 08.3 · predict first** · difficulty 1 of 3 · 3 minutes
+# > **Exercise 08.3 · predict first** · core · difficulty 1 of 3 · 3 minutes
 # >
 # > The blind baseline is right on about 82 % of the yes/no questions. We are going to train on
-# > yes/no questions alone, for two passes. Write down the accuracy in per cent that you expect
-# > then. Any honest number is fine: you can only be surprised by what you have predicted.
+# > yes/no questions alone, for two passes. What accuracy do you expect then, in per cent? Any honest
+# > number is fine: only a prediction can be surprised.
 
 # %%
 my_prediction = None
@@ -365,7 +410,7 @@ yes_no_result = evaluate(yes_no_model, yes_no_test)
 plots.table(
     [
         [
-            "blind: commonest answer to each question",
+            "blind: most common answer to each question",
             f"{100 * blind_yes_no:.1f} %",
         ],
         [
@@ -433,15 +478,17 @@ lab.claim(
 
 # %% [markdown]
 # The loss fell, so the optimiser did its work. But it fell by learning which *questions* tend to be
-# answered "no" and which "yes", and that needs no picture: it stops where the best blind model
-# stops, and the answers stay when the pictures are exchanged. Is the network too small? Is something
-# broken? Keep the question in mind: section 7 comes back to it, with runs of the same network.
+# answered "no" and which "yes". That needs no picture: the loss stops where the best blind model
+# stops, and the answers stay the same when the pictures are exchanged.
 #
-# ## 4. Many answers: softmax
+# Is the network too small? Is something broken? Keep the question in mind: section 8 comes back to
+# it, with runs of the same network.
+
+# %% [markdown]
+# ## 4. Many answers: softmax · core
 #
-# Now all 13 answers. The head gives 13 logits $z_1 \dots z_{13}$. Exactly one answer is right, so the
-# probabilities must add up to 1, which the **softmax** sees to (programs subtract the largest logit
-# first, which changes nothing but the overflow):
+# Now all 13 answers. The head gives 13 logits $z_1 \dots z_{13}$. Exactly one answer is right, so
+# the probabilities must add up to 1, which the **softmax** ensures:
 #
 # $$p_c = \frac{e^{z_c}}{\sum_{k} e^{z_k}} .$$
 #
@@ -450,10 +497,14 @@ lab.claim(
 # $$\ell = -\log p_y = -z_y + \log \sum_k e^{z_k},
 #   \qquad \frac{\partial \ell}{\partial z_c} = p_c - [c = y] ,$$
 #
-# where $[c = y]$ is 1 for the right answer and 0 for the others. (The derivative of
-# $\log \sum_k e^{z_k}$ by $z_c$ is $e^{z_c} / \sum_k e^{z_k} = p_c$.) Again: what was said minus what
-# was true. With two answers, softmax is the logistic function of the *difference* of the logits,
-# $e^{z_1} / (e^{z_0} + e^{z_1}) = \sigma(z_1 - z_0)$, so the binary loss is the special case in which one of the two logits is fixed at 0:
+# where $[c = y]$ is 1 for the right answer and 0 for the others. The second term gives the $p_c$:
+# the derivative of $\log \sum_k e^{z_k}$ with respect to $z_c$ is $e^{z_c} / \sum_k e^{z_k}$.
+# Again: what was said minus what was true.
+
+# %% [markdown]
+# With two answers, softmax is the logistic function of the *difference* of the logits:
+# $e^{z_1} / (e^{z_0} + e^{z_1}) = \sigma(z_1 - z_0)$. So the binary loss is the special case in
+# which one of the two logits is fixed at 0:
 
 # %%
 # (3, 2) no, yes
@@ -473,13 +524,14 @@ print(
 )
 
 # %% [markdown]
-# ### Several right answers: soft targets
+# ### Several right answers: soft targets · extra
 #
-# VQA v2 asks ten people each question, and people disagree. It counts an answer as fully
-# right if at least three of the *other* nine people gave it. The official score of an answer is
-# the mean, over the ten ways to leave one person out, of $\min(\text{number who agree} / 3,\; 1)$.
+# easy-VQA has one right answer per question, so nothing below needs this part. VQA v2 asks ten people
+# each question, and people disagree. It counts an answer as fully right if at least three of the
+# *other* nine people gave it. The official score of an answer is the mean, over the ten ways to leave
+# one person out, of $\min(\text{number who agree} / 3,\; 1)$.
 #
-# > **Exercise 08.4 · write it** · difficulty 2 of 3 · 10 minutes
+# > **Exercise 08.4 · write it** · extra · difficulty 2 of 3 · 10 minutes
 # >
 # > Write the official score of an answer that `count` of `annotators` people gave, as a float.
 # > It is *not* min(count / 3, 1).
@@ -508,11 +560,10 @@ print("min(count/3, 1) ", *[f"{min(c / 3, 1):5.2f}" for c in range(6)])
 
 # %% [markdown]
 # With such scores an example has a row of **soft targets** $t_c$ between 0 and 1 instead of one
-# answer. Two losses fit. One divides the row by its sum $T = \sum_c t_c$, which gives a distribution,
-# and uses $-\sum_c \frac{t_c}{T} \log p_c$. The other, usual for VQA v2, treats each answer as a
-# yes/no question of its own, "is this one right?", with $t_c$ in place of $y$, and sums the binary
-# cross-entropies over the $C$ answers. (easy-VQA has one right answer a question. This lesson needs
-# none of it, VQA v2 does: at a first reading, go on with section 5.)
+# answer. Two losses fit. One divides the row by its sum $T = \sum_c t_c$, which gives a
+# distribution, and uses $-\sum_c \frac{t_c}{T} \log p_c$. The other, usual for VQA v2, treats each
+# answer as a yes/no question of its own, "is this one right?", with $t_c$ in place of $y$. It sums
+# the binary cross-entropies over the $C$ answers.
 #
 # Sum or mean over the answers? The mean is $C$ times smaller, and so is its gradient. VQA v2 models
 # use about $C = 3129$ answers. What does that do to a step of the optimiser?
@@ -547,11 +598,9 @@ for name, optimizer in (("SGD", torch.optim.SGD), ("Adam", torch.optim.Adam)):
 # $0.1 \sqrt{3129} = 5.59$. But two other things change for Adam as well: gradients are clipped less,
 # and the loss weighs less when it is added to another one. When a recipe from a paper does not train,
 # a forgotten factor $C$ is worth looking for.
-#
-# ## 5. Train it on everything
-#
-# The same model with 13 logits, on all questions of the training pictures, for six passes instead
-# of two. The loss and the settings:
+
+# %% [markdown]
+@@SECTION5@@
 
 # %%
 print(inspect.getsource(answer_objective))
@@ -585,9 +634,8 @@ print(
 )
 
 # %% [markdown]
-# Now this model on the test set, with the numbers that belong beside each other: what nobody needs a
-# picture for, what the model reaches, and what it reaches when every picture is exchanged for another
-# one.
+# Now the test set. Three numbers belong beside each other: what needs no picture, what the model
+# reaches, and what it reaches when every picture is exchanged for another one.
 
 # %%
 result, shuffled = (
@@ -596,7 +644,7 @@ result, shuffled = (
 )
 table = [
     [
-        "blind: commonest answer to each question",
+        "blind: most common answer to each question",
         f"{100 * blind.accuracy:.1f} %",
     ]
     + [f"{100 * blind.by_family[f]:.1f} %" for f in test.families]
@@ -629,16 +677,16 @@ lab.claim(
 )
 
 # %% [markdown]
-# With exchanged pictures the trained model loses more than a third of its answers. It does not even fall
-# back on the blind 67 %: it ends below. So it does not ignore the picture, it describes the wrong one.
-# (Is 100 % a leak? Lesson 01 looked: no test picture occurs in training.)
+# With exchanged pictures the trained model loses more than a third of its answers. It does not even
+# fall back on the blind 67 %: it ends below. So it does not ignore the picture, it describes the
+# wrong one. Is nearly 100 % a leak? Lesson 01 looked: no test picture occurs in training.
 #
-# For comparison, lesson 01's network stayed at 67 % in most runs, on the same questions. The [author of easy-VQA](https://github.com/vzhou842/easy-VQA-keras) reports 93.8 % for
-# a small convolutional network after eight passes, and 99.5 % for a larger one on a regenerated dataset
-# of twice the size. In his program the test set also decides which weights are saved, so both may be a
+# The [author of easy-VQA](https://github.com/vzhou842/easy-VQA-keras) reports 93.8 % for a small
+# convolutional network after eight passes, and 99.5 % for a larger one on a regenerated dataset of
+# twice the size. In his program the test set also decides which weights are saved, so both may be a
 # little optimistic.
 #
-# How long did it take to leave the prior?
+# How long did it take to look at the picture?
 
 # %% tags=["figure", "varies"]
 figure, axis = plt.subplots(figsize=(6, 3.2))
@@ -660,7 +708,7 @@ axis.set(
     xlabel="pass over the data",
     ylabel="right on validation (%)",
     ylim=(0, 103),
-    title="Each family leaves its blind line (dashed)",
+    title="Each family rises above its blind baseline (dashed)",
 )
 axis.legend()
 plots.show(
@@ -678,27 +726,15 @@ for i, found in enumerate(by_pass[:3], start=1):
     )
 
 # %% [markdown]
-# The families leave their blind lines one after the other. Colours and shapes are far above theirs after
-# the first pass, while yes/no is still on its own; it follows later. Keep that for section 7.
+# The families rise above the blind baseline one after another. Colours and shapes are far above theirs
+# after the first pass, while yes/no is still at its own; it follows later. Keep that for section 8.
 #
 # ### Where are the last mistakes?
 #
 # A confusion matrix counts, for each true answer (row), what was answered (column). Right answers lie
-# on the diagonal, and everything else is a mistake. There may be none left. So here is the same model
-# once more, with the pictures exchanged: whatever it gets wrong now, it read off the wrong picture. If
-# it answered a colour where a shape is true, it would have misread the *question*.
-
-# %% tags=["figure", "varies"]
-figure = plots.confusion(result.confusion, test.answers)
-figure.axes[0].set_title(
-    f"{int((~result.right).sum())} mistakes in {len(test):,} questions"
-)
-plots.show(
-    figure,
-    alt=(
-        "Confusion matrix of the 13 answers: nearly everything on the diagonal."
-    ),
-)
+# on the diagonal, and everything else is a mistake. There may be none left, so here is the same model
+# with the pictures exchanged. Whatever it gets wrong now, it read off the wrong picture. If it
+# answered a colour where a shape is true, it would have misread the *question*.
 
 # %% tags=["figure", "varies"]
 figure = plots.confusion(shuffled.confusion, test.answers)
@@ -727,12 +763,12 @@ lab.claim(
 )
 
 # %% [markdown]
-# ## 6. What does it look at?
+# ## 6. What does it look at? · core
 #
 # The answer is read from `[CLS]`. Its attention in the last layer is the weight that it gives to each
-# position. Below, the weights of the 16 patches, averaged over the heads: the patch with the largest
-# weight is as bright as in the picture, and the smaller the weight, the darker the patch. The squares
-# are coarse pointers: each of the 16 features has seen 46x46 pixels around its patch.
+# position. Below are the weights of the 16 patches, averaged over the heads. The patch with the
+# largest weight is as bright as in the picture; the smaller the weight, the darker the patch. The
+# squares are coarse pointers: each of the 16 features has seen 46x46 pixels around its patch.
 
 # %% tags=["varies"]
 rows = [
@@ -756,9 +792,9 @@ for axis, row in zip(axes, rows):
 plots.show(figure, alt="Attention of the answer position over four pictures.")
 
 # %% [markdown]
-# Four pictures are an anecdote. How often does the brightest patch hold a part of the shape? One
-# question each about all test pictures, beside a random patch and the one patch that is best over all
-# of them.
+# Four pictures are an anecdote. How often does the brightest patch hold a part of the shape? We ask
+# one question about each test picture, and compare with a random patch and with the one patch that is
+# best over all pictures.
 
 # %% tags=["varies"]
 # a row a picture
@@ -806,10 +842,9 @@ lab.claim(
 
 # %% [markdown]
 # In nearly all pictures the patch with the largest weight holds a part of the shape, far more often
-# than the best fixed patch. With one object on an empty ground that is a modest feat: whatever isn't
-# ground is the shape. Lesson 05 asked among several objects, and there `[CLS]` of the joint models
-# pointed no better than at the largest one. And where a model reads is not yet what it uses; the test
-# of that was to switch the head off.
+# than the best fixed patch. With one object on an empty background that is easy. Lesson 05 asked
+# among several objects, and there `[CLS]` of the joint models pointed no better than at the largest
+# one. And where a model reads is not yet what it uses.
 
 # %% [markdown]
 # ### Ask it yourself
@@ -918,14 +953,16 @@ plots.show(
 # %% [markdown]
 # The model has no way to say "there is no circle". Softmax spreads a probability of 1 over the 13
 # answers that it knows, whatever it is shown, and it may be very sure. Over an empty picture it still
-# names a shape. And "purple" is no word of training, so it became the token for unknown words. The
+# names a shape. And "purple" was not a word of training, so it became the token for unknown words. The
 # blind answer to such a question is "no" too: being right proves nothing there.
-#
+
+# %% [markdown]
 # ### Break it on purpose
 #
-# All test pictures look like the training pictures. What if they don't? Below, the questions about
-# the first 500 of the 1,000 test pictures, with the pictures changed. A person would hardly mind most of these changes (grey does
-# hide colours). Before you run it, guess which change hurts most, and which kind of question.
+# All test pictures look like the training pictures. What if they don't? Below are the questions about
+# the first 500 of the 1,000 test pictures, with the pictures changed. Most of these changes would not
+# disturb a person, though grey hides colours. Before you run it, guess which change hurts most, and
+# which kind of question.
 
 
 # %%
@@ -954,7 +991,7 @@ broken = {"unchanged": result.select(is_asked)}  # known since section 5
 for name, change in changes.items():
     broken[name] = evaluate(model, changed(asked, change))
 
-# %% tags=["varies"]
+# %% tags=["result", "varies"]
 blind_asked = mode_per_question(train, asked).by_family
 blind_row = [f"{100 * s:.0f} %" for s in blind_asked.values()]
 rows = [["blind, whatever the picture", *blind_row]]
@@ -977,32 +1014,112 @@ print(
 )
 
 # %% [markdown]
-# Compare each row with the blind one. Upside down, circles and rectangles are what they were, and of the
-# triangles, which now stand on their tip, hardly one is recognised: training never showed such a thing. A
-# picture that is only a little darker costs
-# far more than noise. Perhaps because training never showed a ground this dark, or because a darker
-# red comes close to brown: darken the ground alone, or the shape alone, to find out. ("Half the size"
-# is not quite fair: shapes that touch the border are smeared out.) And look at the `±`, which stands
-# for training runs with other seeds: where it is large, models that agree on the test set disagree
-# about these pictures, and the test set cannot tell which is the better one. (Another processor rounds
-# otherwise, and that is like another seed.)
+# Compare each row with the blind one. Upside down, circles and rectangles are what they were. But
+# hardly any of the triangles, which now stand on their tip, is recognised: training never showed such a
+# thing. A picture that is only a little darker costs far more than noise. Perhaps training never showed
+# a background this dark; perhaps a darker red comes close to brown. Darken the background alone, or
+# the shape alone, to find out.
 #
-# ## 7. Yes or no, once more
+# And look at the `±`, which stands for training runs with other seeds. Where it is large, models that
+# agree on the test set disagree about these pictures, and the test set cannot tell which one is better.
+
+# %% [markdown]
+# ## 7. Two ways to a wrong number · core
 #
-# Section 3 left a puzzle: the same network, trained on yes/no questions alone, was no better than blind
-# after two passes. Too small it is not: in section 5, with colour and shape questions beside them, it
-# answered nearly all of them, and it had left the blind line after as many updates. So what was
-# missing? Two explanations:
+# A model may be fine, and its accuracy computed wrongly. Two ways to do that are common.
 #
-# - **Features.** A yes/no question is mostly answered by its prior, and what is left needs features that
-#   don't exist yet. "What color is the shape?" has hardly a prior, so it teaches the convolutions from
-#   the first update on. Once colours and shapes have features, the yes/no questions only have to use
-#   them. The curves of section 5 look like that.
+# > **Exercise 08.5 · write it** · core · difficulty 1 of 3 · 10 minutes
+# >
+# > The answers of the test set must not decide what the model can say. Return the pair
+# > `(ids, encoded)`. `ids` is a dictionary that gives each *training* answer its number, in
+# > alphabetical order from 0. `encoded` lists the numbers of the other split's answers, in order,
+# > with -1 where an answer is unknown: no prediction can equal it.
+
+
+# %%
+def encode_answers(train_answers, other_answers):
+    """Ids of the training answers, and the other split's answers as ids."""
+    ### BEGIN SOLUTION
+    ids = {name: i for i, name in enumerate(sorted(set(train_answers)))}
+    # -1: always counted as wrong
+    return ids, [ids.get(name, -1) for name in other_answers]
+    ### END SOLUTION
+
+
+# %%
+encode_answers = check("08.5", encode_answers)
+
+# %%
+_, encoded = encode_answers(
+    ["no", "yes", "no", "red"], ["red", "purple", "no", "purple"]
+)
+print("answers red, purple, no, purple ->", encoded)
+print(
+    "the best possible accuracy here:",
+    sum(i >= 0 for i in encoded) / len(encoded),
+)
+
+# %% [markdown]
+# Answers that training never saw stay in the denominator. Leaving their questions out would measure
+# an easier test.
+
+# %% [markdown]
+# > **Exercise 08.6 · write it** · core · difficulty 2 of 3 · 10 minutes
+# >
+# > Someone trains one binary cross-entropy for each answer. An example counts as right if
+# > $\sigma(z_c) > 0.5$ for the true answer and for no other. Somebody else takes the answer with the
+# > largest logit. Return both accuracies, by threshold and by argmax, for logits (batch, answers)
+# > and answers `y` (batch,). Below they are compared on four rows made for the purpose.
+
+
+# %%
+def accuracies(logits, y):
+    """(accuracy by threshold at 0.5, accuracy by argmax) as two floats."""
+    ### BEGIN SOLUTION
+    one_hot = F.one_hot(y, logits.shape[1]).bool()  # (batch, answers)
+    by_threshold = (
+        ((logits.sigmoid() > 0.5) == one_hot).all(1).double().mean().item()
+    )
+    by_argmax = (logits.argmax(1) == y).double().mean().item()
+    return by_threshold, by_argmax
+    ### END SOLUTION
+
+
+# %%
+accuracies = check("08.6", accuracies)
+
+# %%
+logits = torch.tensor(
+    [[2.0, 1.0, -3.0], [-0.2, -0.9, -1.0], [0.4, 3.0, -2.0], [-4.0, -5.0, 1.5]]
+)
+print(
+    "by threshold %.2f, by argmax %.2f"
+    % tuple(accuracies(logits, torch.tensor([0, 0, 1, 2])))
+)
+
+# %% [markdown]
+# The same logits, two very different numbers. Only one answer is right, so thresholds throw away what
+# we know: the first and the third row have two answers above 0.5, the second has none. Use argmax
+# where answers exclude each other, and say which one you used.
+
+# %% [markdown]
+# ## 8. Yes or no, once more · extra
+#
+# Section 3 left a puzzle: the same network, trained on yes/no questions alone, was no better than
+# blind after two passes. It is not too small: in section 5, with colour and shape questions beside
+# them, it answered nearly all of them. So what was missing? Two explanations:
+#
+# - **Features.** A yes/no question is mostly answered by its prior, and what is left needs features
+#   that don't exist yet. "What color is the shape?" has hardly a prior, so it teaches the
+#   convolutions from the first update on. Once colours and shapes have features, the yes/no questions
+#   only have to use them. The curves of section 5 look like that.
 # - **Time.** Two passes are too few for yes/no questions alone.
-#
-# Both can be tried: train section 3 for seven passes; or train three passes on the colour and shape
-# questions only, copy stem and encoder into a model with one logit, and train it on yes/no for three
-# more. Three seeds each take ten minutes, so they were made once, by the command that is printed.
+
+# %% [markdown]
+# Both can be tried. One run trains section 3 for seven passes. The other trains three passes on the
+# colour and shape questions only, copies stem and encoder into a model with one logit, and trains it
+# on yes/no for three more. Three seeds each take ten minutes, so the runs were made once, by the
+# command that is printed.
 
 # %%
 kept = json.loads(
@@ -1051,96 +1168,22 @@ lab.claim(
 )
 
 # %% [markdown]
-# Both explanations hold a part. With seven passes each run leaves the blind line, though only in the
-# fourth or fifth of them. From colours and shapes the same questions are learnt within two. Exchanged
-# pictures bring all of them below blind: they look. So nothing was broken in section 3. **A loss that
-# has stopped may only be waiting for features that another part of the data would teach.** (What stays
-# open: seven passes also have a slower schedule than two, and all of these runs end well below the
-# model of section 5. Whether more passes close that gap wasn't tried.)
+# Both explanations are partly right. With seven passes each run rises above the blind baseline,
+# though only in the fourth or fifth of them. From colours and shapes the same questions are learnt
+# within two. Exchanged pictures bring all of them below blind: they look. So nothing was broken in
+# section 3. **A loss that has stopped may only be waiting for features that another part of the data
+# would teach.**
 #
-# ## 8. Two ways to a wrong number
-#
-# > **Exercise 08.5 · write it** · difficulty 1 of 3 · 10 minutes
-# >
-# > The answers of the test set must not decide what the model can say. Return the pair
-# > `(ids, encoded)`: `ids` gives each *training* answer its id, in alphabetical order from 0;
-# > `encoded` lists the ids of the other split's answers, in order, with -1, which no
-# > prediction can equal, where an answer is unknown.
+# What stays open: all of these runs end well below the model of section 5. Whether more passes close
+# that gap wasn't tried.
 
-
-# %%
-def encode_answers(train_answers, other_answers):
-    """Ids of the training answers, and the other split's answers as ids."""
-    ### BEGIN SOLUTION
-    ids = {name: i for i, name in enumerate(sorted(set(train_answers)))}
-    # -1: always counted as wrong
-    return ids, [ids.get(name, -1) for name in other_answers]
-    ### END SOLUTION
-
-
-# %%
-encode_answers = check("08.5", encode_answers)
-
-# %%
-_, encoded = encode_answers(
-    ["no", "yes", "no", "red"], ["red", "purple", "no", "purple"]
-)
-print("answers red, purple, no, purple ->", encoded)
-print(
-    "the best possible accuracy here:",
-    sum(i >= 0 for i in encoded) / len(encoded),
-)
-
-# %% [markdown]
-# Answers that training never saw stay in the denominator. Leaving their questions out would measure
-# an easier test.
-#
-# > **Exercise 08.6 · compare** · difficulty 2 of 3 · 10 minutes
-# >
-# > Someone trains one binary cross-entropy for each answer and counts an example as right if the
-# > answers with $\sigma(z_c) > 0.5$ are exactly the one that is true. Somebody else takes the answer
-# > with the largest logit. Return both accuracies, by threshold and by argmax, for logits
-# > (batch, answers) and answers `y` (batch,). Below they are compared on four rows made for the
-# > purpose.
-
-
-# %%
-def accuracies(logits, y):
-    """(accuracy by threshold at 0.5, accuracy by argmax) as two floats."""
-    ### BEGIN SOLUTION
-    one_hot = F.one_hot(y, logits.shape[1]).bool()  # (batch, answers)
-    by_threshold = (
-        ((logits.sigmoid() > 0.5) == one_hot).all(1).double().mean().item()
-    )
-    by_argmax = (logits.argmax(1) == y).double().mean().item()
-    return by_threshold, by_argmax
-    ### END SOLUTION
-
-
-# %%
-accuracies = check("08.6", accuracies)
-
-# %%
-logits = torch.tensor(
-    [[2.0, 1.0, -3.0], [-0.2, -0.9, -1.0], [0.4, 3.0, -2.0], [-4.0, -5.0, 1.5]]
-)
-print(
-    "by threshold %.2f, by argmax %.2f"
-    % tuple(accuracies(logits, torch.tensor([0, 0, 1, 2])))
-)
-
-# %% [markdown]
-# The same logits, two very different numbers. Only one answer is right, so thresholds throw away what
-# we know: the first and the third row have two answers above 0.5, the second has none. Use argmax where answers exclude each
-# other, and say which one you used.
-#
-# ## 9. A program with defects
+# ## 9. A program with defects · extra
 #
 # The following sketch is how a first "BERT with pictures" may look. It reads well. Before you go on,
-# count the defects that you can see. One thing to know: `BertForQuestionAnswering` finds an answer *as
-# a span inside a text*. For each word it gives one logit for "starts here" (`start_logits`) and one for
-# "ends here", by a last layer called `qa_outputs`. Our answers stand in no text, so it is the wrong
-# kind of model to begin with. A *pooled* state is one vector for the whole input.
+# count the defects that you can see. It uses `transformers`, a library of published models. Its class
+# `BertForQuestionAnswering` finds an answer *as a span inside a text*: for each word it gives one logit
+# for "starts here" (`start_logits`) and one for "ends here". Our answers aren't part of a text, so it
+# is the wrong kind of model to begin with.
 #
 # ```python
 # from transformers import AdamW, BertForQuestionAnswering
@@ -1163,7 +1206,7 @@ print(
 # ```
 #
 # Each of the next lines runs one suspect in isolation, with a small randomly filled BERT in place of
-# the downloaded one, and prints what happens.
+# the downloaded one, and prints what happens. A *pooled* state is one vector for the whole input.
 
 # %%
 small = BertConfig(
@@ -1263,8 +1306,8 @@ print(
 )
 
 # %% [markdown]
-# Most of them stop the program, one after the other, as soon as the one before is mended. The worst
-# ones say nothing. Number 3 accepts the picture and throws it away: once the rest is mended, this
+# Most of them stop the program, one after the other, as soon as the one before is fixed. The worst
+# ones say nothing. Number 3 accepts the picture and throws it away: once the rest is fixed, this
 # program would train without ever seeing one. Four more defects can only be found by counting:
 
 # %%
@@ -1292,12 +1335,10 @@ print(
 )
 
 # %% [markdown]
-# Fourteen, and a strict reader finds more: the attention mask is never passed, so padding counts as
-# words; `Dataset`, `DataLoader` and `accuracy` are not imported; there is no `__len__` and no
-# `__init__`; the head of the text model is new and random each time it is loaded; nothing is shuffled.
-# Every one of the fourteen is mended somewhere in this lesson:
+# A strict reader finds more: the attention mask is never passed, so padding counts as words, and
+# nothing is shuffled. Every one of the fourteen is fixed somewhere in this lesson:
 #
-# | defect | where it is mended |
+# | defect | where it is fixed |
 # |---|---|
 # | 1, 9, 10 | `fit` has torch's AdamW and sets gradients to zero; the loss is a function we derived |
 # | 2, 8 | `load_easy_vqa` reads the pictures and gives both splits |
@@ -1307,30 +1348,29 @@ print(
 # | 12 | a batch is padded to its own longest question |
 # | 13 | a batch holds each distinct picture once, and one model is made once |
 # | 14 | `evaluate` predicts every question of a split that was not trained on |
+
+# %% [markdown]
+# ## 10. At full scale · extra
 #
-# ## 10. On a GPU, at full scale
-#
-# With a GPU, `lab.start()` chooses the profile `gpu`. Sums are taken in another order there, and after
-# thousands of updates that is like another seed. What would change for VQA v2:
+# What would change for VQA v2:
 #
 # | | here | VQA v2, typical |
 # |---|---|---|
 # | pictures, questions (train) | 4,000 and 38,575 | 82,783 and 443,757 |
 # | visual features | convolutions trained from scratch, 16 patches | pretrained backbone, 36 regions to 576 patches |
-# | text | one token a word | WordPiece |
+# | text | one token per word | WordPiece |
 # | answers | 13, exclusive | about 3,129 (the frequent ones), soft scores |
 # | loss | softmax cross-entropy | binary cross-entropy summed over answers |
 # | precision | float32 | bfloat16 |
-#
-# GPU times were not measured for this lesson.
-#
-# ## 11. What you know now
+
+# %% [markdown]
+# ## 11. What you know now · core
 #
 # - Cross-entropy is the negative log-likelihood, and its gradient is what was said minus what was true.
 # - It is computed from logits, never from probabilities.
 # - A falling loss may only mean that the prior is being learnt. The blind baseline and exchanged
 #   pictures tell you.
-# - A model may sit on the prior for a long time although it could do better.
+# - A model may stay at the prior for a long time although it could do better.
 # - Choose on validation pictures, report on test pictures, and split by picture.
 
 # %%
@@ -1344,7 +1384,7 @@ quiz(
         ),
         (
             "A model says yes with p = 0.9 and the answer is no. What is"
-            " the gradient of the loss by z?",
+            " the gradient of the loss with respect to z?",
             "p - y = 0.9.",
         ),
         (

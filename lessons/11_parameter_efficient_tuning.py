@@ -14,12 +14,13 @@
 # In this lesson you will
 #
 # - derive LoRA, build it in place, and find out why one of its two matrices must start at zero;
-# - see what the factor in front of it does, and why it decides more than the rank;
+# - see what the factor in front of it does;
 # - build adapters and prefixes, and see which of the three can vanish into the weights;
-# - let AdaLoRA decide where ranks are needed, and see what it is without one forgotten call;
 # - compare them all on a task that the model has never seen, seed by seed;
-# - tune a real sentence encoder, save the piece, and refuse to load it onto the wrong model;
-# - tune a model on pictures of your own.
+# - tune a real sentence encoder.
+#
+# The extra sections save the piece to a file, let AdaLoRA decide where ranks are needed, and tune a
+# model on pictures of your own.
 
 # %% tags=["setup"]
 import copy
@@ -40,7 +41,7 @@ from course_utils.methods.answering import base_model
 from course_utils.models.attention import MultiHeadAttention
 from course_utils.models.pretrained import load_minilm
 from course_utils.models.text import encode_texts, sentence_embedding
-from course_utils.notebook import lab, plots
+from course_utils.notebook import diagrams, lab, plots
 from course_utils.peft import (
     AdapterConfig,
     LoRAConfig,
@@ -63,18 +64,18 @@ from course_utils.studies.runs import read_runs
 from torch import nn
 
 # %% [markdown]
-# ## 1. A model that has never been asked
+# ## 1. A model that has never been asked · core
 #
 # The joint model of lesson 07 was pretrained on pictures of our world with captions in English and
 # Chinese. Nobody ever asked it anything. Our task: questions **in Chinese**, of four families,
-# with 1,600 answers to learn from. In Chinese, because its words for colours and shapes are known
-# from the captions, but no earlier lesson has tuned anything on such questions. (The answers keep
-# their English names; to the model they are numbers.)
+# with 1,600 answers to learn from. The model knows the Chinese words for colours and shapes from the
+# captions, but no earlier lesson has tuned anything on such questions. The answers keep their English
+# names; to the model they are numbers.
 #
-# Four combinations of shape and colour, of 32, occur neither in the captions nor in what we learn
-# from: the red circle, the blue square, the green triangle and the yellow cross. Every picture of
-# the test has one of them; validation pictures are like those that we learn from. So what is
-# chosen on validation is chosen on other data than the test (lesson 10, section 6).
+# Four combinations of shape and colour, of 32, are neither in the captions nor in what we learn from:
+# the red circle, the blue square, the green triangle and the yellow cross. Every picture of the test
+# has one of them. Validation pictures are like those that we learn from, so what is chosen on
+# validation is chosen on other data than the test.
 
 # %%
 weights = lab.data_path("checkpoints/world_pretrained.safetensors")
@@ -127,7 +128,7 @@ commonest, blind = (
     baselines.mode_per_question(train, test),
 )
 print(
-    "without pictures: the commonest answer is right in"
+    "without pictures: the most common answer is right in"
     f" {100 * commonest.accuracy:.1f} % of the test questions, the favourite"
     f" answer of each question in {100 * blind.accuracy:.1f} %"
 )
@@ -141,7 +142,7 @@ print(
 )
 
 # %% [markdown]
-# > **Exercise 11.1 · predict** · difficulty 1 of 3 · 3 minutes
+# > **Exercise 11.1 · predict first** · core · difficulty 1 of 3 · 3 minutes
 # >
 # > Before you go on: the best of several learning rates for *all* weights gives nearly four right
 # > answers in five on this test. Freeze everything but the head and train that. How many per cent
@@ -156,7 +157,7 @@ my_prediction = 60
 # %%
 my_prediction = check("11.1", my_prediction)
 
-# %%
+# %% tags=["result"]
 runs = json.loads(lab.data_path("studies/tuning_curve.json").read_text())[
     "runs"
 ]
@@ -176,32 +177,57 @@ lab.claim(
 )
 
 # %% [markdown]
-# These numbers come from `python -m course_utils.studies tuning_curve`, which trains each method at three
-# seeds and four learning rates; for each seed the rate with the best *validation* accuracy counts.
-# The $\pm$ is the standard deviation over the three seeds. (The share of 2,000 questions is itself
-# known to about 2 points. But all methods answer the same questions: section 7 compares them seed
-# by seed.)
+# These numbers come from `python -m course_utils.studies tuning_curve`, which trains each method at
+# three seeds and four learning rates. For each seed the rate with the best *validation* accuracy
+# counts. The $\pm$ is the standard deviation over the three seeds.
 #
 # The head alone is far above the blind guess: much of what the questions ask for can be read from
-# $h$. (How much of that needs the pretraining, a head on frozen *random* weights would tell; it
-# was not measured.) But something inside has to change for the rest. How much?
-#
-# ## 2. LoRA
+# $h$. But something inside has to change for the rest. How much?
+
+# %% [markdown]
+# ## 2. LoRA · core
 #
 # Take one matrix $W$ of the model, with `out` rows and `in` columns. Tuning turns it into
-# $W + \Delta W$. Nothing says that $\Delta W$ has to be as rich as $W$: **LoRA** (low-rank
-# adaptation) writes it as a product of two thin matrices,
+# $W + \Delta W$. **LoRA**, which stands for low-rank adaptation, writes the change as a product of two
+# thin matrices,
 #
 # $$\Delta W = s\,B A, \qquad A: r \times \mathrm{in}, \quad B: \mathrm{out} \times r,
 #   \quad s = \alpha / r ,$$
 #
 # and trains only $A$ and $B$. The rank of $\Delta W$ is at most $r$: all its rows are mixtures of
-# the $r$ rows of $A$. That so little is enough is a guess, which section 7 tests. In the forward
-# pass the big product is never made: $x$ goes through $A$ to $r$ numbers, then through $B$,
+# the $r$ rows of $A$. That so little is enough is a guess, which section 6 tests.
+
+# %% tags=["figure"]
+diagrams.flow(
+    {
+        "x": (0, 0, "x"),
+        "W": (1, 0, "W, b (frozen)"),
+        "A": (1, 1, "A (trained)"),
+        "B": (2, 1, "B (trained)"),
+        "sum": (3, 0, "+"),
+        "y": (4, 0, "y"),
+    },
+    [
+        ("x", "W", "(batch, in)"),
+        ("W", "sum", "(batch, out)"),
+        ("x", "A", ""),
+        ("A", "B", "(batch, r)"),
+        ("B", "sum", "times s"),
+        ("sum", "y", "(batch, out)"),
+    ],
+    alt=(
+        "LoRA: x goes through the frozen matrix W, and beside it through the"
+        " thin matrices A and B; the second result, times s, is added."
+    ),
+)
+
+# %% [markdown]
+# In the forward pass the big product is never made: $x$ goes through $A$ to $r$ numbers, then
+# through $B$,
 #
 # $$ y = W x + b + s\, B (A x) .$$
 #
-# > **Exercise 11.2 · write it** · difficulty 1 of 3 · 10 minutes
+# > **Exercise 11.2 · write it** · core · difficulty 1 of 3 · 10 minutes
 # >
 # > The forward pass of a matrix with LoRA. Rows of `x` are examples, and `linear` is a frozen
 # > `nn.Linear`. Gradients must reach $A$ and $B$; `linear` itself stays as it is.
@@ -231,7 +257,8 @@ lora_forward = check("11.2", lora_forward)
 #
 # $$\frac{\partial L}{\partial B} = s\, G\, (A x)^\top, \qquad
 #   \frac{\partial L}{\partial A} = s\, B^\top G\, x^\top .$$
-#
+
+# %% [markdown]
 # By hand, with $x = (1, 2)^\top$, $A = (1, 1)$, $B = (0, 0)^\top$, $s = 1$, $G = (1, -1)^\top$:
 # then $Ax = 3$, so the gradient of $B$ is $(3, -3)^\top$, and that of $A$ is $B^\top G\, x^\top =
 # 0$. With $A = 0$ and $B = (1, 2)^\top$ it is the other way round: $B^\top G = -1$, and the
@@ -252,7 +279,7 @@ for name, a, b in (
     print(f"{name:7} gradient of A {A.grad.tolist()}, of B {B.grad.tolist()}")
 
 # %% [markdown]
-# > **Exercise 11.3 · choose and justify** · difficulty 2 of 3 · 5 minutes
+# > **Exercise 11.3 · choose and justify** · core · difficulty 2 of 3 · 5 minutes
 # >
 # > Which start is right?
 # >
@@ -274,11 +301,11 @@ best_start = check("11.3", best_start)
 # %% [markdown]
 # ### In place
 #
-# `add_lora` exchanges modules of a model, in place, for modules that hold the old one and the two
+# `add_lora` replaces modules of a model, in place, by modules that hold the old one and the two
 # factors. Our attention has queries, keys and values stacked in one `Linear` called `qkv`; each of
-# the three gets factors of its own, as if they stood apart. Nothing is frozen yet: `freeze_base`
-# does that, and it wants to be told what besides the new parts is to be trained, because a
-# forgotten head is the commonest mistake with these methods (section 8).
+# the three gets factors of its own. Nothing is frozen yet: `freeze_base` does that. It wants to be
+# told what besides the new parts is to be trained, because a forgotten head is the most common mistake
+# with these methods. Section 7 is about it.
 
 # %%
 tuned = copy.deepcopy(model)
@@ -309,7 +336,7 @@ lab.claim(
 )
 
 # %% [markdown]
-# > **Exercise 11.4 · write it** · difficulty 2 of 3 · 10 minutes
+# > **Exercise 11.4 · write it** · core · difficulty 2 of 3 · 10 minutes
 # >
 # > How many weights does LoRA train? `shapes` lists (out, in) of the matrices that get factors.
 
@@ -345,8 +372,55 @@ lab.claim(
 # $r$ is below $\mathrm{in} \cdot \mathrm{out} / (\mathrm{in} + \mathrm{out})$: 32 for a square
 # matrix of 64. For a square matrix of 4,096 the bound is 2,048, and $r = 8$ trains
 # $8 \cdot 2 / 4096$ of the number of its weights, one in 256.
+
+# %% [markdown]
+# ### Merging
 #
-# ### Equal to the reference
+# $W + sBA$ is a matrix of the old size. Add the product once, and the tuned model takes exactly
+# the time that the old one took. Adapters and prefixes (sections 4 and 5) can't do that.
+#
+# > **Exercise 11.5 · write it** · core · difficulty 1 of 3 · 8 minutes
+# >
+# > Return a *new* weight; whoever has the old one may still need it.
+
+
+# %%
+def merged_weight(W, A, B, scale):
+    """W (out, in), A (rank, in), B (out, rank) -> (out, in)."""
+    ### BEGIN SOLUTION
+    return W + scale * B @ A  # (out, in)
+    ### END SOLUTION
+
+
+# %%
+merged_weight = check("11.5", merged_weight)
+
+# %%
+with torch.no_grad():
+    for module in tuned.modules():
+        if hasattr(module, "B"):
+            module.B.normal_(std=0.1)
+    before = tuned(*inputs)  # (batch, answers)
+    merge(tuned)
+    after = tuned(*inputs)  # (batch, answers)
+    unmerge(tuned)
+    again = tuned(*inputs)  # (batch, answers)
+print(f"largest difference after merging: {(before - after).abs().max():.0e}")
+lab.claim(
+    "merged and unmerged answers agree to 1e-4",
+    (before - after).abs().max() < 1e-4,
+)
+lab.claim(
+    "unmerging gives the first answers back to the bit",
+    torch.equal(before, again),
+)
+
+# %% [markdown]
+# Unmerging by *subtracting* $sBA$ would leave rounding errors, a few more each time. The package
+# keeps the old weight instead, which costs its memory once more for as long as one may unmerge.
+
+# %% [markdown]
+# ### Equal to the reference · extra
 #
 # `peft` is the common library. The same two matrices, the same **non-zero** factors
 # (at $B = 0$ any two programs agree), twenty updates of AdamW on the same data:
@@ -395,64 +469,21 @@ lab.claim(
 )
 
 # %% [markdown]
-# The tests of the package hold gradients, merging, rank-stabilised scaling and a whole training of
-# AdaLoRA to peft in the same way.
-#
-# ### Merging
-#
-# $W + sBA$ is a matrix of the old size. Add the product once, and the tuned model takes exactly
-# the time that the old one took. Adapters and prefixes (sections 4 and 5) can't do that.
-#
-# > **Exercise 11.5 · write it** · difficulty 1 of 3 · 8 minutes
-# >
-# > Return a *new* weight; whoever has the old one may still need it.
-
-
-# %%
-def merged_weight(W, A, B, scale):
-    """W (out, in), A (rank, in), B (out, rank) -> (out, in)."""
-    ### BEGIN SOLUTION
-    return W + scale * B @ A  # (out, in)
-    ### END SOLUTION
-
-
-# %%
-merged_weight = check("11.5", merged_weight)
-
-# %%
-with torch.no_grad():
-    for module in tuned.modules():
-        if hasattr(module, "B"):
-            module.B.normal_(std=0.1)
-    before = tuned(*inputs)  # (batch, answers)
-    merge(tuned)
-    after = tuned(*inputs)  # (batch, answers)
-    unmerge(tuned)
-    again = tuned(*inputs)  # (batch, answers)
-print(f"largest difference after merging: {(before - after).abs().max():.0e}")
-lab.claim(
-    "merged and unmerged answers agree to 1e-4",
-    (before - after).abs().max() < 1e-4,
-)
-lab.claim(
-    "unmerging gives the first answers back to the bit",
-    torch.equal(before, again),
-)
+# The tests of the package compare gradients, merging, rank-stabilised scaling and a whole training of
+# AdaLoRA with peft in the same way.
 
 # %% [markdown]
-# Unmerging by *subtracting* $sBA$ would leave rounding errors, a few more each time. The package
-# keeps the old weight instead, which takes its memory once more for as long as one may unmerge.
-#
-# ## 3. The factor in front
+# ## 3. The factor in front · core
 #
 # Why $\alpha / r$? Hu et al. chose it so that $r$ can change without a new learning rate. Does
 # that work? Take one matrix of 256, a random task, and the first update of Adam. How far does the
-# output move, at different ranks? In this update only $B$ moves ($A$ gets no gradient from
-# $B = 0$), each entry by about the learning rate $\eta$, in the direction that its gradient says.
-# So the output moves by a sum of $r$ numbers of like size, $\eta\,(Ax)_k$ each with a sign. If the
-# signs are random, such a sum is about $\sqrt r$ times as large as one of them; if they agree, $r$
-# times. Which is it? That depends on the inputs: we try inputs that have nothing in common, and
-# inputs that share one direction.
+# output move, at different ranks?
+#
+# In this update only $B$ moves, because $A$ gets no gradient from $B = 0$. Each entry moves by about
+# the learning rate $\eta$, in the direction that its gradient says. So the output moves by a sum of
+# $r$ numbers of similar size, $\eta\,(Ax)_k$ each with a sign. If the signs are random, such a sum is
+# about $\sqrt r$ times as large as one of them; if they agree, $r$ times. Which is it? That depends
+# on the inputs. We try inputs that have nothing in common, and inputs that share one direction.
 
 
 # %%
@@ -524,10 +555,8 @@ plots.show(
 # %% [markdown]
 # With nothing in common, divided by $r$ the step shrinks about like $1/\sqrt r$: the printed ratio
 # is near $1/\sqrt{64}$, an eighth. Divided by $\sqrt r$ it stays about level. That is
-# **rank-stabilised** LoRA (Kalajdzievski 2023, who argues from what becomes of the outputs and the
-# gradients of the factors as $r$ grows without bound; one step on noise is only a picture of it).
-# With a shared direction it is the other way round: all $r$ terms push the same way, $\alpha / r$
-# about keeps the step, and $\alpha/\sqrt r$ makes it many times as large.
+# **rank-stabilised** LoRA. With a shared direction it is the other way round: all $r$ terms push the
+# same way, $\alpha / r$ about keeps the step, and $\alpha/\sqrt r$ makes it many times as large.
 #
 # And hidden states of a real model? The same first step in our pretrained one, with factors on
 # every matrix, measured at the logits:
@@ -569,24 +598,55 @@ for stabilised, name in ((False, "alpha / r"), (True, "alpha / sqrt(r)")):
 
 # %% [markdown]
 # Here $\alpha / r$ nearly keeps the step, and $\alpha / \sqrt r$ makes it several times as large:
-# this is nearer to the case with a shared direction. Elsewhere it may be the other one. Either
-# way, whoever changes the rank may change the size of the steps without noticing, and may conclude
-# that rank matters, or that it doesn't. **Compare ranks only after the learning rate has been
-# chosen for each.** What the factor does on the task, section 7 measures.
-#
-# ## 4. Adapters
+# this is nearer to the case with a shared direction. In another model it may be the other one. Either
+# way, whoever changes the rank may change the size of the steps without noticing. **Compare ranks
+# only after the learning rate has been chosen for each.** What the factor does on the task, section 6
+# measures.
+
+# %% [markdown]
+# ## 4. Adapters · core
 #
 # Older than LoRA: put a small network behind a part of each layer,
 #
 # $$ h + W_\text{up}\, \sigma(W_\text{down} h + b) + c ,$$
 #
-# where $h$ is what that part puts out (64 numbers a position), $W_\text{down}$ is 8 × 64,
-# $W_\text{up}$ is 64 × 8, and $\sigma$ is GELU (lesson 02): everything goes through a bottleneck
-# of 8 numbers. $W_\text{up}$ and $c$ start at 0, so nothing changes at first. One adapter has $64
+# where $h$ is what that part puts out (64 numbers per position), $W_\text{down}$ is 8 × 64,
+# $W_\text{up}$ is 64 × 8, and $\sigma$ is GELU: everything goes through a bottleneck of 8 numbers.
+# $W_\text{up}$ and $c$ start at 0, so nothing changes at first. One adapter has $64
 # \cdot 8 + 8 + 8 \cdot 64 + 64 = 1{,}096$ weights; there are four, behind attention and behind the
 # two-layer network of both layers.
 #
 # They stay: $\sigma$ is not linear, so there is no matrix into which they could be merged.
+
+# %% tags=["figure"]
+diagrams.flow(
+    {
+        "prefix": (0, 0, "prefix: learned keys, values"),
+        "h": (0, 1, "h"),
+        "attention": (1, 1, "attention (frozen)"),
+        "one": (2, 1, "adapter"),
+        "add": (3, 1, "+"),
+        "mlp": (4, 1, "two-layer network (frozen)"),
+        "two": (5, 1, "adapter"),
+        "out": (6, 1, "+"),
+    },
+    [
+        ("prefix", "attention", "(length, 2 x 64)"),
+        ("h", "attention", "(positions, 64)"),
+        ("attention", "one", "(positions, 64)"),
+        ("one", "add", ""),
+        ("h", "add", ""),
+        ("add", "mlp", "(positions, 64)"),
+        ("mlp", "two", ""),
+        ("two", "out", ""),
+        ("add", "out", ""),
+    ],
+    alt=(
+        "Where the pieces go in a layer: a prefix adds keys and values to the"
+        " attention; an adapter stands behind attention and behind the"
+        " two-layer network, before each sum."
+    ),
+)
 
 # %%
 adapted = copy.deepcopy(model)
@@ -605,7 +665,7 @@ lab.claim(
 )
 
 # %% [markdown]
-# ## 5. Prefixes
+# ## 5. Prefixes · core
 #
 # The third idea leaves matrices alone: put a few **learned keys and values** in front of those of
 # each layer, as if there were more words to attend to. What does that do to one position's output?
@@ -613,9 +673,9 @@ lab.claim(
 # $Z + Z' = \sum_i \exp e_i + \sum_j \exp e'_j$, so
 #
 # $$\text{out} = \frac{Z}{Z + Z'} \underbrace{\sum_i \frac{\exp e_i}{Z} v_i}_{\text{as before}}
-#   + \frac{Z'}{Z + Z'} \underbrace{\sum_j \frac{\exp e'_j}{Z'} v'_j}_{\text{prefix}} .$$
+#   + \frac{Z'}{Z + Z'} \underbrace{\sum_j \frac{\exp e'_j}{Z'} v'_j}_{\text{prefix}} ,$$
 #
-# ($v$ are values of attention here, not pictures.) A prefix mixes the old output with an average
+# where $v$ are the values of attention, not pictures. A prefix mixes the old output with an average
 # of learned values. It always has a share, also with keys and values of 0: then $e'_j = 0$, $\exp
 # e'_j = 1$, and that share of every output goes to nothing.
 
@@ -649,154 +709,24 @@ lab.claim(
 
 # %% [markdown]
 # Three keys of nearly nothing beside five real ones take about a third of the attention: with all
-# scores near 0 it would be 3 of 8. That is a rude start for a pretrained model. (A gate in front
-# of the prefix that starts at 0 mends it: LLaMA-Adapter, [arXiv
-# 2303.16199](https://arxiv.org/abs/2303.16199).) Li and Liang found that training the keys and
-# values directly is unstable, and let a small network produce them from a smaller table,
-# **reparametrisation**. After training, the network is thrown away and what it puts out is kept
-# (`fold` in the package).
+# scores near 0 it would be 3 of 8. That is a rude start for a pretrained model. A gate in front
+# of the prefix that starts at 0 avoids it: LLaMA-Adapter, [arXiv
+# 2303.16199](https://arxiv.org/abs/2303.16199).
 #
-# ## 6. AdaLoRA: which rank where?
-#
-# LoRA gives every matrix the same rank. AdaLoRA (Zhang et al. 2023) writes the change as
-# $P\,\mathrm{diag}(\lambda)\,Q$, like a singular value decomposition: each **triplet** of a column
-# of $P$, a number $\lambda_i$ and a row of $Q$ can be switched off by $\lambda_i = 0$. Three parts
-# make it work.
-#
-# **Importance.** How much would the loss change if a weight $w$ were 0? To first order $L(0)
-# \approx L(w) - w\, \partial L / \partial w$, so by about $I = |w\, \partial L/\partial w|$, the
-# **sensitivity**. One batch is noisy. So a running mean of it is kept, and a running mean of how
-# far it strays from that mean:
-#
-# $$\bar I_t = \beta \bar I_{t-1} + (1 - \beta) I_t , \qquad
-#   \bar U_t = \beta \bar U_{t-1} + (1 - \beta) |I_t - \bar I_t| , \qquad \beta = 0.85 .$$
-#
-# A weight's score is the product $\bar I\, \bar U$: what matters, and is still moving, stays. A
-# triplet's importance is the score of its $\lambda$ plus the mean scores of its two vectors.
-#
-# **Budget.** All triplets stay during a warm-up, here 50 updates. Then the number that may stay
-# falls from $n_0$ to $n_T$ along a cubic, $n = n_T + (n_0 - n_T)(1 - u)^3$, where $u$ goes from 0
-# to 1; here from $12 \cdot 6 = 72$ (twelve matrices of rank 6) to $12 \cdot 4 = 48$. The most
-# important ones of the *whole model* stay. In the last 100 updates nothing changes any more.
-#
-# **Orthogonality.** $\lVert P^\top P - I\rVert + \lVert QQ^\top - I\rVert$ is added to the loss,
-# times 0.1: if vectors could grow, small $\lambda$ would mean nothing. (The paper has the squares
-# of these norms; the authors' program and ours don't square.)
-#
-# In a training loop it needs one call, after `optimizer.step()` (which would bring back a
-# $\lambda$ that was set to 0 before it) and before the gradients are zeroed. Here is a whole
-# training of it, with the ranks written down as it goes:
-
-
-# %%
-def adalora_run(allocate):
-    """Trained model, and the ranks of all matrices at every tenth update."""
-    model = base_model(len(train.answers), weights, lab.seed)
-    tuning_curve.prepare(model, "AdaLoRA 6 to 4")
-    allocator, story = RankAllocator(model), []
-
-    def after_update(step):
-        if allocate:
-            allocator.update_and_allocate(step)
-        if step % 10 == 0:
-            story.append(ranks(model))
-
-    tuning_curve.tune(
-        model,
-        "AdaLoRA 6 to 4",
-        train,
-        None,
-        1e-2,
-        lab.seed,
-        after_update,
-        updates=lab.steps(cpu=400, gpu=400),
-    )
-    return model, story
-
-
-# %%
-adalora, story = adalora_run(allocate=True)
-names = list(story[0])
-grid = torch.tensor(
-    [[ranks_now[name] for ranks_now in story] for name in names]
-)  # (matrices, t)
-
-# %% tags=["figure"]
-figure, axis = plt.subplots(figsize=(7, 3.6))
-picture = axis.imshow(
-    grid, aspect="auto", cmap="viridis", extent=(0, 400, len(names), 0), vmin=0
-)
-short = [
-    name.replace("encoder.encoder.layers.", "layer ").replace(".attention", "")
-    for name in names
-]
-axis.set(
-    yticks=[i + 0.5 for i in range(len(names))],
-    yticklabels=short,
-    xlabel="update",
-    title="AdaLoRA takes ranks away: all matrices start at 6, and end apart",
-)
-axis.tick_params(axis="y", labelsize=7)
-figure.colorbar(picture, label="rank")
-plots.show(
-    figure,
-    alt=(
-        "Rank of each matrix over 400 updates: all start at six; after update"
-        " 50 the ranks fall, in some matrices much further than in others."
-    ),
-)
-
-# %% tags=["varies"]
-kept = grid[:, -1]
-print("ranks at the end, in the order of the figure:", kept.tolist())
-
-# %%
-totals = grid.sum(0)
-print(f"triplets at first {totals[0]}, at the end {totals[-1]}")
-lab.claim(
-    "the ranks that are left add up to 4 a matrix, and matrices differ",
-    totals[-1] == 4 * len(names) and kept.max() > kept.min(),
-)
+# Li and Liang found that training the keys and values directly is unstable. They let a small network
+# produce them from a smaller table, **reparametrisation**. After training, the network is thrown away
+# and what it puts out is kept (`fold` in the package).
 
 # %% [markdown]
-# What the budget does here is to take ranks away, from some matrices more than from others.
-#
-# And **without the call**? Nothing complains, and the loss falls (section 7 has the accuracy). But
-# then no triplet is ever switched off: it is LoRA of a fixed rank in another form, with a penalty.
-# People meet this in practice: where a wrapper hides the method,
-# [every rank stays](https://github.com/huggingface/sentence-transformers/issues/3842), silently.
-
-# %%
-forgotten = base_model(len(train.answers), weights, lab.seed)
-tuning_curve.prepare(forgotten, "AdaLoRA 6, no allocation")
-tuning_curve.tune(
-    forgotten,
-    "AdaLoRA 6, no allocation",
-    train,
-    None,
-    1e-2,
-    lab.seed,
-    updates=lab.steps(cpu=70, gpu=70),
-)
-print(
-    "triplets after 70 updates: with the call"
-    f" {totals[7 if len(totals) > 7 else -1]}, without it"
-    f" {sum(ranks(forgotten).values())}"
-)
-lab.claim(
-    "without the call every matrix still has its first rank",
-    set(ranks(forgotten).values()) == {6},
-)
-
-# %% [markdown]
-# ## 7. All of them
+# ## 6. All of them · core
 #
 # Every method, three seeds, four learning rates, 400 updates each, on the Chinese questions. "LoRA
-# 4" has rank 4 and $\alpha = r$, so $s = 1$, unless the name says otherwise: with $\alpha = 1$ and
-# rank 16, $s$ is $1/16$, and rank-stabilised $1/4$. LoRA and AdaLoRA are on every matrix, but for
-# "queries and values". Adapters of 8 have a bottleneck of 8, a prefix of 8 has 8 keys a layer,
-# AdaLoRA "6 to 4" starts with rank 6. First the accuracy at the rate that validation chose; then
-# what the rate did.
+# 4" has rank 4 and $\alpha = r$, so $s = 1$, unless the name says something else: with $\alpha = 1$
+# and rank 16, $s$ is $1/16$, and rank-stabilised $1/4$. LoRA is on every matrix, except for "queries
+# and values". Adapters of 8 have a bottleneck of 8, a prefix of 8 has 8 keys per layer. AdaLoRA,
+# which starts with rank 6 and takes ranks away, is explained in section 10.
+#
+# First the accuracy at the rate that validation chose; then what the rate did.
 
 
 # %%
@@ -918,49 +848,48 @@ lab.claim(
 
 # %% [markdown]
 # **A few thousand weights do most of it.** LoRA of rank 4 on every matrix trains 7,168 weights
-# beside the head. All weights are better at each of the three seeds, by a point or two. Where the
-# factors sit can't be told apart here from how many there are: on all matrices they reach more
-# than on queries and values, but they are three and a half times as many. With about 2,000
-# weights, rank 4 in queries and values beats rank 1 everywhere, at each seed.
+# beside the head. All weights are better at each of the three seeds, by a point or two. With about
+# 2,000 weights, rank 4 in queries and values beats rank 1 everywhere, at each seed.
 #
 # **The rate moves results as much as the name.** Read the second table along a row: between its
-# best and its worst rate a method that adds a piece changes, in the mean, by nearly as many points
+# best and its worst rate a method that adds a piece changes, on average, by nearly as many points
 # as lie between the best and the worst of these methods, and "all weights" by far more. At 0.01,
 # the best rate for LoRA 4, all weights lose about ten points; at 0.003, the best for all weights,
-# LoRA 4 loses three. A comparison at *one* rate can prove whatever one likes. And our four rates
-# favour some: six of the thirteen rows, nearly all of the lower half, are best at the highest rate
-# that we tried, and might be better still at a higher one. Their distance from LoRA 4 may be
-# smaller than it looks.
+# LoRA 4 loses three. A comparison at *one* rate can prove whatever one likes.
+
+# %% [markdown]
+# Our four rates favour some methods. Six of the thirteen rows, nearly all of the lower half, are best
+# at the highest rate that we tried, and might be better still at a higher one. Their distance from
+# LoRA 4 may be smaller than it looks.
 #
 # **The factor is part of the rate.** LoRA 16 with $\alpha = 1$ divided by $r$ behaves like LoRA 16
 # with $s = 1$ at about a third of the rate: compare the two rows, shifted by one column. At its
-# chosen rates it is below the rank-stabilised one at every seed, but it is also one of the six
-# that had not turned at the highest rate.
+# chosen rates it is below the rank-stabilised one at every seed, but it is also one of the six.
 #
+# **Prefixes and adapters** lie between. The network behind the prefix makes it learn at low rates
+# already: at 0.001 it has 66.4 %, where the plain prefix is still at the head alone (54.6 %). At
+# the rates that validation chose, two points are left on average, and nothing at one seed of
+# three.
+
+# %% [markdown]
 # **AdaLoRA did not pay here.** With or without its allocation it stays below plain LoRA of rank 4,
 # at every seed, though it trains more weights. Since both do, the allocation isn't the reason; the
-# form may be (its vectors start small, $\lambda$ at 0, and there is the penalty), which was not
-# tested. The paper reports gains on other tasks.
+# form may be, which was not tested. The paper reports gains on other tasks.
 #
 # In peft's own [comparison](https://github.com/huggingface/peft/tree/main/method_comparison)
 # AdaLoRA of rank 32 ends below LoRA of rank 32, too (0.39 against 0.48 of a set of questions in
 # arithmetic). But look at its configurations: at one rate for both, the factor in front is $8/64$
 # for AdaLoRA and $64/32$ for LoRA, sixteen times as much. Read the configurations before the
 # table.
-#
-# **Prefixes and adapters** lie between. The network behind the prefix makes it learn at low rates
-# already: at 0.001 it has 66.4 %, where the plain prefix hasn't left the head alone (54.6 %). At
-# the rates that validation chose, two points are left in the mean, and nothing at one seed of
-# three; the network trains more than twice as many weights, and the plain prefix is one of the
-# six.
-#
-# ## 8. The forgotten head
+
+# %% [markdown]
+# ## 7. The forgotten head · core
 #
 # A common bug with all of these methods: the base is frozen and the factors are trained, as they
 # should be. But the head of a new task is new. Frozen, it stays random; nothing complains, the
 # loss falls a little, and the answers stay poor.
 #
-# > **Exercise 11.6 · mend it** · difficulty 2 of 3 · 10 minutes
+# > **Exercise 11.6 · repair it** · core · difficulty 2 of 3 · 10 minutes
 # >
 # > This function is to prepare a model (with parts `encoder` and `head`) for LoRA with rank 2 on
 # > its `qkv`. It has two defects. `add_lora` and `freeze_base` are the package's; the learning
@@ -994,14 +923,14 @@ def prepare(model):
 prepare = check("11.6", prepare)
 
 # %% [markdown]
-# ## 9. A real sentence encoder
+# ## 8. A real sentence encoder · core
 #
 # MiniLM has some 22 million weights. The task: which of Unicode's categories does an emoji with
-# this *name* belong to? 1,185 names to learn from, 240 of other families to test. First a linear
-# head on the frozen embedding, trained for 40 passes; then LoRA in the queries and values of all
-# six layers, which goes on from that head for four passes. The control is the head alone, with
-# four more passes. (One rate and one number of passes each, set beforehand and not chosen on a
-# validation part: this is a demonstration, not a comparison of methods.)
+# this *name* belong to? There are 1,185 names to learn from, and 240 of other families to test. First
+# a linear head on the frozen embedding, trained for 40 passes; then LoRA in the queries and values of
+# all six layers, which goes on from that head for four passes. The control is the head alone, with
+# four more passes. One rate and one number of passes each were set beforehand: this is a
+# demonstration, not a comparison of methods.
 
 # %%
 names = {part: load_emoji(part) for part in ("train", "test")}
@@ -1076,10 +1005,10 @@ head_right = names_right(name_model)  # (240,)
 commonest = (
     (label["test"] == label["train"].bincount().argmax()).double().mean()
 )
-print(f"commonest category: {100 * commonest:.1f} % right")
+print(f"most common category: {100 * commonest:.1f} % right")
 found = 100 * head_right.double().mean().item()
 print(
-    f"head only: {lab.measured('10.names_head', found, '%')}"
+    f"head only: {lab.measured('11.names_head', found, '%')}"
     f" right, {count_parameters(name_model).trainable:,} weights"
 )
 # the control: four more passes of the head alone
@@ -1100,7 +1029,7 @@ train_names(
 lora_right = names_right(name_model)  # (240,)
 found = 100 * lora_right.double().mean().item()
 print(
-    f"LoRA 8:    {lab.measured('10.names_lora', found, '%')}"
+    f"LoRA 8:    {lab.measured('11.names_lora', found, '%')}"
     f" right, {counts.trainable:,} weights, {100 * counts.share:.2f} % of"
     f" {counts.total:,}"
 )
@@ -1118,13 +1047,13 @@ lab.claim(
 )
 
 # %% [markdown]
-# The numbers are of this run; the $\pm$ is the standard deviation over five trainings, and doesn't
-# hold the luck of 240 names, which is larger. Question by question the difference is clear. MiniLM
-# was trained to bring sentences of like
-# meaning together. What Unicode takes for an object, and what for an activity, is another view of
-# the same words, and a small change inside the encoder makes room for it.
-#
-# ## 10. The file
+# The $\pm$ is the standard deviation over five trainings. It doesn't include the luck of 240 names,
+# which is larger; question by question the difference is clear. MiniLM was trained to bring sentences
+# of similar meaning together. What Unicode counts as an object, and what as an activity, is another
+# view of the same words, and a small change inside the encoder makes room for it.
+
+# %% [markdown]
+# ## 9. The file · extra
 #
 # What was trained is saved alone, beside the SHA-256 of the base that it belongs to: a fingerprint
 # of 64 hexadecimal digits that changes with any bit of the weights. The factors were not trained
@@ -1156,7 +1085,7 @@ with tempfile.TemporaryDirectory() as folder:
         print(str(error).replace(folder, "..."))
 
 # %% [markdown]
-# > **Exercise 11.7 · work out a number** · difficulty 2 of 3 · 5 minutes
+# > **Exercise 11.7 · work out a number** · extra · difficulty 2 of 3 · 5 minutes
 # >
 # > A phone has room for 100 tunings of a model with 24 layers, each with four square matrices of
 # > 1,024 in its attention that get LoRA. A number takes 2 bytes, and all tunings together may take
@@ -1172,7 +1101,140 @@ highest_rank = int(630e6 / 100 / 2 / (24 * 4 * (1024 + 1024)))
 highest_rank = check("11.7", highest_rank)
 
 # %% [markdown]
-# ## 11. Your own pictures
+# ## 10. AdaLoRA: which rank where? · extra
+#
+# LoRA gives every matrix the same rank. AdaLoRA (Zhang et al. 2023) writes the change as
+# $P\,\mathrm{diag}(\lambda)\,Q$, like a singular value decomposition: each **triplet** of a column
+# of $P$, a number $\lambda_i$ and a row of $Q$ can be switched off by $\lambda_i = 0$. Three parts
+# make it work.
+#
+# **Importance.** How much would the loss change if a weight $w$ were 0? To first order $L(0)
+# \approx L(w) - w\, \partial L / \partial w$, so by about $I = |w\, \partial L/\partial w|$, the
+# **sensitivity**. One batch is noisy. So a running mean of it is kept, and a running mean of how
+# far it strays from that mean:
+#
+# $$\bar I_t = \beta \bar I_{t-1} + (1 - \beta) I_t , \qquad
+#   \bar U_t = \beta \bar U_{t-1} + (1 - \beta) |I_t - \bar I_t| , \qquad \beta = 0.85 .$$
+#
+# A weight's score is the product $\bar I\, \bar U$: what matters, and is still moving, stays. A
+# triplet's importance is the score of its $\lambda$ plus the mean scores of its two vectors.
+
+# %% [markdown]
+# **Budget.** All triplets stay during a warm-up, here 50 updates. Then the number that may stay
+# falls from $n_0$ to $n_T$ along a cubic, $n = n_T + (n_0 - n_T)(1 - u)^3$, where $u$ goes from 0
+# to 1; here from $12 \cdot 6 = 72$ (twelve matrices of rank 6) to $12 \cdot 4 = 48$. The most
+# important ones of the *whole model* stay. In the last 100 updates nothing changes any more.
+#
+# **Orthogonality.** $\lVert P^\top P - I\rVert + \lVert QQ^\top - I\rVert$ is added to the loss,
+# times 0.1: if vectors could grow, a small $\lambda$ would mean nothing.
+#
+# In a training loop it needs one call, after `optimizer.step()`, which would bring back a
+# $\lambda$ that was set to 0 before it, and before the gradients are zeroed. Here is a whole
+# training of it, with the ranks written down as it goes:
+
+
+# %%
+def adalora_run(allocate):
+    """Trained model, and the ranks of all matrices at every tenth update."""
+    model = base_model(len(train.answers), weights, lab.seed)
+    tuning_curve.prepare(model, "AdaLoRA 6 to 4")
+    allocator, story = RankAllocator(model), []
+
+    def after_update(step):
+        if allocate:
+            allocator.update_and_allocate(step)
+        if step % 10 == 0:
+            story.append(ranks(model))
+
+    tuning_curve.tune(
+        model,
+        "AdaLoRA 6 to 4",
+        train,
+        None,
+        1e-2,
+        lab.seed,
+        after_update,
+        updates=lab.steps(cpu=400, gpu=400),
+    )
+    return model, story
+
+
+# %%
+adalora, story = adalora_run(allocate=True)
+names = list(story[0])
+grid = torch.tensor(
+    [[ranks_now[name] for ranks_now in story] for name in names]
+)  # (matrices, t)
+
+# %% tags=["figure"]
+figure, axis = plt.subplots(figsize=(7, 3.6))
+picture = axis.imshow(
+    grid, aspect="auto", cmap="viridis", extent=(0, 400, len(names), 0), vmin=0
+)
+short = [
+    name.replace("encoder.encoder.layers.", "layer ").replace(".attention", "")
+    for name in names
+]
+axis.set(
+    yticks=[i + 0.5 for i in range(len(names))],
+    yticklabels=short,
+    xlabel="update",
+    title="AdaLoRA takes ranks away: all matrices start at 6, and end apart",
+)
+axis.tick_params(axis="y", labelsize=7)
+figure.colorbar(picture, label="rank")
+plots.show(
+    figure,
+    alt=(
+        "Rank of each matrix over 400 updates: all start at six; after update"
+        " 50 the ranks fall, in some matrices much further than in others."
+    ),
+)
+
+# %% tags=["varies"]
+kept = grid[:, -1]
+print("ranks at the end, in the order of the figure:", kept.tolist())
+
+# %%
+totals = grid.sum(0)
+print(f"triplets at first {totals[0]}, at the end {totals[-1]}")
+lab.claim(
+    "the ranks that are left add up to 4 a matrix, and matrices differ",
+    totals[-1] == 4 * len(names) and kept.max() > kept.min(),
+)
+
+# %% [markdown]
+# What the budget does here is to take ranks away, from some matrices more than from others.
+#
+# And **without the call**? Nothing complains, and the loss falls (section 6 has the accuracy). But
+# then no triplet is ever switched off: it is LoRA of a fixed rank in another form, with a penalty.
+# People meet this in practice: where a wrapper hides the method,
+# [every rank stays](https://github.com/huggingface/sentence-transformers/issues/3842), silently.
+
+# %%
+forgotten = base_model(len(train.answers), weights, lab.seed)
+tuning_curve.prepare(forgotten, "AdaLoRA 6, no allocation")
+tuning_curve.tune(
+    forgotten,
+    "AdaLoRA 6, no allocation",
+    train,
+    None,
+    1e-2,
+    lab.seed,
+    updates=lab.steps(cpu=70, gpu=70),
+)
+print(
+    "triplets after 70 updates: with the call"
+    f" {totals[7 if len(totals) > 7 else -1]}, without it"
+    f" {sum(ranks(forgotten).values())}"
+)
+lab.claim(
+    "without the call every matrix still has its first rank",
+    set(ranks(forgotten).values()) == {6},
+)
+
+# %% [markdown]
+# ## 11. Your own pictures · extra
 #
 # All of this as one command. A folder holds pictures and a table:
 #
@@ -1186,13 +1248,14 @@ highest_rank = check("11.7", highest_rank)
 # course ask FOLDER/tuned kitchen.jpg "how many cups are on the table?"
 # ```
 #
-# The first line tunes the joint model for real pictures of lesson 07, section 10 (EfficientNet's
-# frozen features, MiniLM's frozen WordPiece vectors, a joint encoder), with LoRA and a new head.
+# The first line tunes the joint model for real pictures that lesson 07 shows at its end: EfficientNet's
+# frozen features, MiniLM's frozen WordPiece vectors, a joint encoder. It trains LoRA and a new head.
 # It splits by picture, stops when validation no longer gets better, prints a table beside the best
-# that can be done without pictures (with the interval of the difference), and saves the piece. A
-# worked example comes with the course: `course example FOLDER` writes 400
-# emoji that the model hasn't seen, with two questions about each. Here are two of its rows, and
-# the command's own functions at work on 80:
+# that can be done without pictures, and saves the piece.
+#
+# A worked example comes with the course: `course example FOLDER` writes 400 emoji that the model
+# hasn't seen, with two questions about each. Here are two of its rows, and the command's own functions
+# at work on 80:
 
 # %%
 from course_utils.datasets.rows import by_picture, frequent_answers, read_rows
@@ -1226,15 +1289,14 @@ own = own_pictures.score(own_model.cpu(), own_test)
 own_blind = own_pictures.blind_score(own_train, own_test)
 print(
     f"{len(learnt)} examples learnt from:"
-    f" {lab.measured('10.own', 100 * own.all, '%')} of {own.questions} test"
+    f" {lab.measured('11.own', 100 * own.all, '%')} of {own.questions} test"
     f" questions right; without pictures {100 * own_blind.all:.1f} %"
 )
 
 # %% [markdown]
-# One training, and what it gives is mostly luck: the $\pm$ over five seeds (other examples,
-# another start) is as large as a whole method is worth elsewhere. So never judge by one. The same
-# set-up, of which the training above is one, with three seeds, and with 20, 80 and 320 examples
-# (`python -m course_utils.studies own_pictures`):
+# One training, and what it gives is mostly luck: the $\pm$ over five seeds is as large as a whole
+# method is worth elsewhere. So never judge by one. The same set-up with three seeds, and with 20, 80
+# and 320 examples (`python -m course_utils.studies own_pictures`):
 
 # %%
 found = own_study.by_method(
@@ -1304,40 +1366,37 @@ plots.show(
 )
 
 # %% [markdown]
-# (Fitted to all weights of the same network, with random ones at first, on the same frozen
-# features of pictures and words: that is "not pretrained". ± is the standard deviation over three
-# seeds, and the test has 320 questions about 160 pictures.)
+# "Not pretrained" is the same network with random weights at first, all of them trained, on the same
+# frozen features of pictures and words. The test has 320 questions about 160 pictures.
 #
 # **Twenty examples are too few** here: no start is better than the blind guess by more than its
 # spread. With 80, adapters and full tuning are clearly ahead of the network that was not
-# pretrained; with 320 every way of tuning the pretrained one is, at each seed. Like for like, all
-# weights with and without pretraining, the difference is printed above. Among the ways of tuning
+# pretrained; with 320 every way of tuning the pretrained one is, at each seed. Among the ways of tuning
 # no order is certain: at 80 the spreads are wide, and all were trained at one learning rate, which
-# section 7 warns of. For pictures of your own: begin with LoRA, and if the result matters, try the
+# section 6 warns of. For pictures of your own: begin with LoRA, and if the result matters, try the
 # others and another rate on *validation*.
-#
-# ## 12. On a GPU, at full scale
+
+# %% [markdown]
+# ## 12. At full scale · extra
 #
 # Nothing in the code changes. What changes is why one does it: here the base has 150 thousand
-# weights, and tuning all of them is no trouble. For a language model of 7 billion, AdamW needs two
-# more numbers a weight, and the gradient one: at 4 bytes each 112 GB before the first activation.
-# With LoRA the frozen part needs its weights alone: 28 GB, or 14 GB in half precision.
+# weights, and tuning all of them is no trouble. For a language model of 7 billion weights, AdamW needs
+# two more numbers per weight, and the gradient one: at 4 bytes each 112 GB before the first
+# activation. With LoRA the frozen part needs its weights alone: 28 GB, or 14 GB in half precision.
 #
 # | GLUE, mean, as the [LoRA repository](https://github.com/microsoft/LoRA) reports | trained | score |
 # |---|---|---|
 # | RoBERTa-base, all weights | 125 M | 86.40 |
 # | RoBERTa-base, LoRA | 0.8 M | 87.24 |
 #
-# (GLUE is a set of tasks on English sentences; RoBERTa is a BERT that was trained longer.) How to
+# GLUE is a set of tasks on English sentences; RoBERTa is a BERT that was trained longer. How to
 # read it, from the same [page](https://github.com/microsoft/LoRA): the first row is taken from
 # another paper. Of the eight tasks one, RTE, makes the difference (78.7 against 86.6; without it
 # the means are 87.44 and 87.33), and there LoRA went on from its run on another task, MNLI. So:
 # about equal, with one weight in 150.
-#
-# A small real vision-language model is tuned by the same three lines: load it with transformers,
-# name the projections of its attention in `targets`, keep its head. Not measured here.
-#
-# ## 13. What you know now
+
+# %% [markdown]
+# ## 13. What you know now · core
 #
 # - LoRA trains two thin matrices beside a frozen one; one starts at 0, the other must not. It can
 #   be merged, and then costs no time.

@@ -17,8 +17,7 @@
 #   temperature does;
 # - join two real pretrained encoders, one for pictures and one for sentences, by two small heads,
 #   and search emoji by names that the heads were never trained on;
-# - see the same search fail in Chinese, and repair part of it;
-# - catch the loss teaching falsehoods (two scenes, one caption), and mend it;
+# - catch the loss teaching falsehoods (two scenes, one caption), and repair it;
 # - guess masked words from pictures, and see which words teach nothing;
 # - measure how many labels pretraining saves, and how many it does not.
 
@@ -45,12 +44,11 @@ from course_utils.models.pretrained import (
     load_minilm,
 )
 from course_utils.models.text import encode_texts, sentence_embedding
-from course_utils.notebook import lab, plots, widgets
+from course_utils.notebook import diagrams, lab, plots, widgets
 from course_utils.objectives.contrastive import (
     Temperature,
     contrastive_loss,
     cosine_scores,
-    sigmoid_loss,
 )
 from course_utils.world import (
     COLOURS,
@@ -65,12 +63,12 @@ from course_utils.world.language import thing
 from torch import nn
 
 # %% [markdown]
-# ## 1. Pairs
+# ## 1. Pairs · core
 #
 # Here are twelve pairs: emoji, with their names in Unicode's list. They are this lesson's real
-# pictures and real words. The names come in English and in Chinese, and pictures that resemble
-# each other (all clocks, all flags, all kinds of hands) lie in one part of the data as a whole, so
-# that what is tested has not been seen in another colour.
+# pictures and real words. The names come in English and in Chinese. Pictures that resemble each other
+# (all clocks, all flags, all kinds of hands) are in one part of the data as a whole, so that nothing
+# in the test part has been seen in another colour.
 
 # %%
 emoji = {part: load_emoji(part) for part in ("train", "validation", "test")}
@@ -91,9 +89,9 @@ plots.show(
 
 # %% [markdown]
 # A sentence encoder turns a name into a vector. An image network turns a picture into a vector.
-# Both have learnt a great deal: MiniLM (lesson 03) from a billion pairs of sentences,
-# EfficientNet-Lite0 (lesson 04) from 1.3 million photographs with labels. But neither has ever met
-# the other. We keep both **frozen** and compute their vectors once.
+# Both have learnt a great deal: MiniLM from a billion pairs of sentences, EfficientNet-Lite0 from 1.3
+# million photographs with labels. But neither has ever met the other. We keep both **frozen** and
+# compute their vectors once.
 #
 # Unicode also lists keywords for each emoji. We train on the name alone or on name and keywords,
 # at random. And some emoji look the same, or nearly: where two pictures, made small, differ by at
@@ -144,13 +142,43 @@ print(
 # %% [markdown]
 # 1280 numbers on one side, 384 on the other. Which picture goes with which name?
 #
-# ## 2. The contrastive loss
+# ## 2. The contrastive loss · core
 #
 # Give each side a linear map into a common space, $a_i = W_a v_i$ for picture $i$ and
 # $b_j = W_b t_j$ for text $j$, both brought to length 1. Their dot product
 # $s_{ij} = a_i \cdot b_j$ is the cosine of the angle between them, the **score**. A batch of $n$
 # pairs gives a table of $n \times n$ scores. On its diagonal are the true pairs.
-#
+
+# %% tags=["figure"]
+diagrams.flow(
+    {
+        "picture": (0, 0, "pictures"),
+        "text": (0, 1, "texts"),
+        "net": (1, 0, "EfficientNet (frozen)"),
+        "lm": (1, 1, "MiniLM (frozen)"),
+        "wa": (2, 0, "W_a, length 1"),
+        "wb": (2, 1, "W_b, length 1"),
+        "scores": (3, 0.5, "all dot products / tau"),
+        "loss": (4, 0.5, "contrastive loss"),
+    },
+    [
+        ("picture", "net", ""),
+        ("text", "lm", ""),
+        ("net", "wa", "v (n, 1280)"),
+        ("lm", "wb", "t (n, 384)"),
+        ("wa", "scores", "a (n, 256)"),
+        ("wb", "scores", "b (n, 256)"),
+        ("scores", "loss", "(n, n)"),
+    ],
+    marked=("wa", "wb"),
+    alt=(
+        "Two towers: pictures through a frozen EfficientNet and a trained map,"
+        " texts through a frozen MiniLM and a trained map; all dot products"
+        " make a table of scores, and the contrastive loss."
+    ),
+)
+
+# %% [markdown]
 # Row $i$ is a multiple-choice question: *which of these n texts belongs to picture i?* We know how
 # to train on multiple choice since lesson 03, where the choice was among words: softmax, then
 # minus the logarithm of the right one's probability. With a **temperature** $\tau$ that divides
@@ -159,7 +187,9 @@ print(
 # $$p_{ij} = \frac{e^{s_{ij}/\tau}}{\sum_k e^{s_{ik}/\tau}}, \qquad
 #   L_{\text{rows}} = -\frac1n \sum_i \log p_{ii} .$$
 #
-# This loss is called InfoNCE. (In lesson 06 two views of one picture competed in the same way.)
+# This loss is called InfoNCE. In lesson 06 two views of one picture competed in the same way.
+
+# %% [markdown]
 # Column $j$ asks the other way round, *which picture belongs to text j?*, with a softmax over each
 # column. The **contrastive loss** is the mean of both:
 #
@@ -167,8 +197,8 @@ print(
 #   L_{\text{cols}} = -\frac1n \sum_j \log q_{jj}, \qquad
 #   L = \tfrac12 (L_{\text{rows}} + L_{\text{cols}}) .$$
 #
-# No label was needed: the batch itself is the set of wrong answers, the **negatives**. On a table
-# small enough to check by hand, with $\tau = 1$ (any numbers; these are no cosines):
+# No label was needed: the batch itself is the set of wrong answers, the **negatives**. Here is a table
+# small enough to check by hand, with $\tau = 1$. Its numbers are made up, and are no cosines:
 
 # %%
 # (pictures, texts)
@@ -187,7 +217,7 @@ print(
 )
 
 # %% [markdown]
-# > **Exercise 07.1 · write it** · difficulty 1 of 3 · 10 minutes
+# > **Exercise 07.1 · write it** · core · difficulty 1 of 3 · 10 minutes
 # >
 # > The contrastive loss of a table of scores that are divided by the temperature already, both
 # > ways. Scores may be near 100, where a probability of 0 has no logarithm: use `log_softmax` or
@@ -210,11 +240,11 @@ def contrastive(scores):
 contrastive = check("07.1", contrastive)
 
 # %% [markdown]
-# The same loss is in `transformers`, inside CLIP: a model of 2021 that was trained in this way on
-# 400 million pairs from the web. A small CLIP with random weights gives a table of
-# scores and its loss; ours, from the same table:
+# The same loss is inside CLIP, a model of 2021 that was trained in this way on 400 million pairs from
+# the web. The library `transformers` has it. A small CLIP with random weights gives a table of scores
+# and its loss; ours, from the same table:
 
-# %%
+# %% tags=["figure"]
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
 
 sizes = dict(
@@ -237,6 +267,8 @@ with torch.no_grad():
         pixel_values=torch.randn(6, 3, 32, 32),
         return_loss=True,
     )
+
+# %%
 table = clip.logits_per_image  # (pictures, texts)
 print(
     f"CLIP {clip.loss:.5f}, the exercise's {contrastive(table):.5f}, "
@@ -252,7 +284,7 @@ lab.claim(
 )
 
 # %% [markdown]
-# > **Exercise 07.2 · work out a number** · difficulty 1 of 3 · 5 minutes
+# > **Exercise 07.2 · work out a number** · core · difficulty 1 of 3 · 5 minutes
 # >
 # > A model that knows nothing scores all pairs alike. What is its contrastive loss in a batch of
 # > 256 pairs? Give three digits after the point, or the expression.
@@ -273,17 +305,18 @@ know_nothing = check("07.2", know_nothing)
 # ### What the temperature does
 #
 # The loss of row $i$ is $-\log p_{ii} = -s_{ii}/\tau + \log \sum_k e^{s_{ik}/\tau}$. With
-# $y_{ij} = 1$ on the diagonal and 0 elsewhere, the derivative of the first term by $s_{ij}$ is
-# $-y_{ij}/\tau$. That of the second is
-# $\tfrac{1}{\tau}\, e^{s_{ij}/\tau} / \sum_k e^{s_{ik}/\tau} = p_{ij}/\tau$. So the gradient by a
-# score is $(p_{ij} - y_{ij}) / \tau$: the right text is pulled with force $(1 - p_{ii}) / \tau$,
-# and the wrong ones are pushed with $p_{ij} / \tau$ each. Together they are pushed as strongly,
-# because the $p_{ij}$ of a row sum to 1. How is the push shared out?
-#
-# > **Exercise 07.3 · write it** · difficulty 2 of 3 · 10 minutes
+# $y_{ij} = 1$ on the diagonal and 0 elsewhere, the derivative of the first term with respect to
+# $s_{ij}$ is $-y_{ij}/\tau$. That of the second is
+# $\tfrac{1}{\tau}\, e^{s_{ij}/\tau} / \sum_k e^{s_{ik}/\tau} = p_{ij}/\tau$. So the gradient with
+# respect to a score is $(p_{ij} - y_{ij}) / \tau$: the right text is pulled with force
+# $(1 - p_{ii}) / \tau$, and the wrong ones are pushed with $p_{ij} / \tau$ each. Together they are
+# pushed as strongly, because the $p_{ij}$ of a row sum to 1. How is the push shared out?
+
+# %% [markdown]
+# > **Exercise 07.3 · write it** · core · difficulty 2 of 3 · 10 minutes
 # >
-# > Each wrong text's share of the whole push in a row of scores. The shares sum to 1; the own
-# > text's is 0.
+# > Each wrong text's share of the whole push in a row of scores. The shares sum to 1; the share of the
+# > text that is right is 0.
 
 
 # %%
@@ -336,16 +369,19 @@ plots.show(
 )
 
 # %% [markdown]
-# A high temperature pushes all negatives more alike, a low one mostly the most similar. (How much
-# that one gets depends on the gap to the next: two texts compare as $e^{\text{gap}/\tau}$.) It is
-# one more setting to choose. CLIP lets training choose it: the learnt parameter is $\log(1/\tau)$,
-# so that $1/\tau$ stays positive. It starts at $\log(1/0.07)$, and $1/\tau$ is kept at 100 at
-# most. `Temperature` does that.
+# A high temperature pushes all negatives more alike, a low one mostly the most similar. How much
+# that one gets depends on the gap to the next: two texts compare as $e^{\text{gap}/\tau}$.
 #
-# ## 3. Two heads
+# The temperature is one more setting to choose. CLIP lets training choose it: the learnt parameter is
+# $\log(1/\tau)$, so that $1/\tau$ stays positive. It starts at $\log(1/0.07)$, and $1/\tau$ is kept
+# at 100 at most. `Temperature` does that.
+
+# %% [markdown]
+# ## 3. Two heads · core
 #
 # All that we train are two matrices and a temperature. *Dropout* sets a random half of the inputs
-# to 0 at each update, so that no single one can be leant on: 1,185 pairs are few for 1280 inputs.
+# to 0 at each update, so that the heads cannot rely on a single one: 1,185 pairs are few for 1280
+# inputs.
 
 
 # %%
@@ -401,15 +437,15 @@ def train_heads(texts, table=256, updates=UPDATES, seed=lab.seed):
 heads = train_heads((names["train"], with_keywords))
 
 # %% [markdown]
-# `right` in the loss says which names are true of which pictures; section 5 shows what happens
+# `right` in the loss says which names are true of which pictures; section 4 shows what happens
 # without it. To judge a search, count how often a right answer is among the first $k$ of the list:
 # **recall at k**, R@k.
 #
-# > **Exercise 07.4 · write it** · difficulty 2 of 3 · 10 minutes
+# > **Exercise 07.4 · write it** · core · difficulty 2 of 3 · 10 minutes
 # >
 # > Rows of `scores` (queries, choices) are searches. `right` (queries, choices) is True where a
-# > choice is a right answer; there may be several, and one among the k best is enough. (`k` is at
-# > most the number of choices, and each query has a right answer.)
+# > choice is a right answer. There may be several, and one among the k best is enough. `k` is at
+# > most the number of choices, and each query has a right answer.
 
 
 # %%
@@ -452,7 +488,7 @@ with torch.no_grad():
 guess = chance(right["test"])
 
 
-# %%
+# %% tags=["figure"]
 def plain_row(label, found):
     """Label, R@1, R@10 and median rank of what was not trained here."""
     return [
@@ -504,18 +540,17 @@ lab.claim(
 )
 
 # %% [markdown]
-# The $\pm$ is the standard deviation over five trainings, set around the value of this run. It
-# does not say how far the shares would move with *other emoji*: by about 3 points more at R@10,
-# the standard error of a share of 240 searches.
+# The $\pm$ is the standard deviation over five trainings. It does not say how far the shares would
+# move with *other emoji*: by about 3 points more at R@10, the standard error of a share of 240
+# searches.
 #
 # Two matrices and 1,185 pairs: far better than chance, and far from good. The first place is right
-# no more often than with the class names, which cost no training; what the heads gain is further
-# down the list. All that they can use is what the frozen networks have kept. EfficientNet was
-# trained on photographs of things, and many emoji are signs, faces and hands. Look at some
-# searches.
+# no more often than with the class names, which cost no training; the heads gain further down the
+# list. All that they can use is what the frozen networks have kept. EfficientNet was trained on
+# photographs of things, and many emoji are signs, faces and hands. Look at some searches.
 
 
-# %%
+# %% tags=["figure"]
 def show_search(words, count=6):
     """The pictures of the test part that lie nearest to `words`."""
     with torch.no_grad():
@@ -557,31 +592,17 @@ plots.show(
     ),
 )
 
-# %% tags=["varies"]
-for words, name in (
-    ("something to drink", "sake"),
-    ("music", "musical note"),
-    ("music", "guitar"),
-):
-    with torch.no_grad():
-        # (pictures,)
-        scores = heads(pictures["test"], sentences([words]))[:, 0]
-    place = 1 + int((scores > scores[emoji["test"].names.index(name)]).sum())
-    print(f"{words}: {name} is in place {place} of 240")
-
 # %% [markdown]
 # None of these four texts is an emoji's name. *A vehicle* works, for which the picture network has
 # classes. *An animal that lives in the sea* finds animals, but few of the sea. *Something to
-# drink* finds a bowl, a battery and a ship before the sake, and *music* a chocolate bar and a
-# megaphone before the guitar and the notes. Either the frozen picture vectors do not hold what was
+# drink* and *music* find other things first. Either the frozen picture vectors do not hold what was
 # asked for, or 1,185 pairs did not connect it to the words. A few chosen examples would have
 # looked better: that is why one measures all 240.
 #
-# Try your own: type words, or choose a picture. (A page without a running kernel shows no
-# controls.)
+# Try your own: type words, or choose a picture. A page without a running kernel shows no controls.
 
 
-# %% tags=["varies"]
+# %% tags=["figure", "varies"]
 def nearest_names(i, count=8):
     """(name, score) of the names of the test part nearest to picture i."""
     with torch.no_grad():
@@ -609,16 +630,13 @@ widgets.explorer(
 )
 
 # %% [markdown]
-# ### How many negatives?
+# ### How many negatives? · extra
 #
 # The batch is the set of wrong answers. A larger one asks a harder question. Does it matter here?
-# Every run below makes the same 50 updates on the same 256 pairs each, but cuts the table of
-# scores into smaller ones along the diagonal: 32 tables of 8 pairs, or leaves it whole. Only the
-# number of negatives differs.
-#
-# (Why not compare batches of 8 and 256, with as many pairs in all? The small batches would make 32
-# times as many updates, and each brings its learning rate and its weight decay. That would measure
-# the settings.)
+# Every run below makes the same 50 updates on the same 256 pairs each. It cuts the table of scores
+# into 32 smaller ones of 8 pairs along the diagonal, or leaves it whole. Only the number of negatives
+# differs. Batches of 8 pairs would not do: they would make 32 times as many updates for the same
+# pairs, and that would measure the settings.
 
 # %%
 by_table = {}
@@ -650,228 +668,25 @@ print("one table of 256 against tables of 8:", lab.mean_spread(gap, "points"))
 #
 # This is also the trap of **accumulating gradients**, where a batch too large for memory is
 # computed in parts, and the gradients are added up. It does not make a contrastive batch larger.
-# Each part has its own, smaller table; the negatives across the parts are missing, and the loss is
-# another one:
-
-# %%
-# (8, 16) each
-a, b = torch.randn(2, 8, 16, generator=torch.Generator().manual_seed(1))
-scores = cosine_scores(a, b) / 0.1  # (8, 8)
-whole = contrastive(scores)
-halves = (contrastive(scores[:4, :4]) + contrastive(scores[4:, 4:])) / 2
-print(
-    f"one table of 8: {whole:.3f}; mean of two tables of 4: {halves:.3f}; "
-    f"knowing nothing: {math.log(8):.3f} and {math.log(4):.3f}"
-)
+# Each part has its own, smaller table, and the negatives across the parts are missing.
 
 # %% [markdown]
-# (Random scores at a low temperature are *worse* than no knowledge: they are sure of wrong
-# answers.)
-#
-# ### A loss without competition
+# ### A loss without competition · extra
 #
 # SigLIP asks a yes/no question about every pair of the table instead. With
 # $z_{ij} = s_{ij}/\tau + b$, $\sigma(z) = 1/(1 + e^{-z})$ as the probability of yes, and a learnt
 # bias $b$ that starts far below 0, as most pairs are wrong, row $i$ costs
 # $-\log \sigma(z_{ii}) - \sum_{j \ne i} \log(1 - \sigma(z_{ij}))$. No pair needs the sum over a
-# row, which helps when a batch is spread over many machines. Its value equals that of
-# `transformers` too:
-
-# %%
-from transformers import (
-    SiglipConfig,
-    SiglipModel,
-    SiglipTextConfig,
-    SiglipVisionConfig,
-)
-
-config = SiglipConfig(
-    text_config=SiglipTextConfig(vocab_size=50, **sizes, **ends).to_dict(),
-    vision_config=SiglipVisionConfig(
-        image_size=32, patch_size=16, **sizes
-    ).to_dict(),
-)
-torch.manual_seed(0)
-with torch.no_grad():
-    siglip = SiglipModel(config).eval()(
-        input_ids=torch.randint(3, 50, (6, 7)),
-        pixel_values=torch.randn(6, 3, 32, 32),
-        return_loss=True,
-    )
-print(
-    f"SigLIP {siglip.loss:.5f}, ours"
-    f" {sigmoid_loss(siglip.logits_per_image):.5f}"
-)
-lab.claim(
-    "the sigmoid loss equals SigLIP's to 1e-5",
-    abs(siglip.loss - sigmoid_loss(siglip.logits_per_image)) < 1e-5,
-)
+# row, which helps when a batch is spread over many machines. In the package it is `sigmoid_loss`.
 
 # %% [markdown]
-# ## 4. In Chinese
-#
-# The same emoji have Chinese names. The heads do not care about the language: they take whatever
-# vector the sentence encoder gives.
-#
-# > **Exercise 07.5 · predict first** · difficulty 1 of 3 · 3 minutes
-# >
-# > Search with the Chinese names, through MiniLM and the heads trained in English. What will the
-# > median rank of the right picture among 240 be? (Chance gives 118.)
-
-# %%
-my_rank = None
-### BEGIN SOLUTION
-my_rank = 100  # a guess, written down before the search
-### END SOLUTION
-
-# %%
-my_rank = check("07.5", my_rank)
-
-# %%
-zh_names = {part: sentences(chinese[part].names) for part in ("train", "test")}
-with torch.no_grad():
-    in_chinese = retrieval(
-        heads(pictures["test"], zh_names["test"]).T, right["test"].T
-    )
-compare_prediction("07.chinese.rank", my_rank, in_chinese.median, digits=0)
-ids = [
-    i
-    for name in chinese["test"].names
-    for i in wordpiece.encode(name).ids[1:-1]
-]
-unknown = sum(i == wordpiece.token_to_id("[UNK]") for i in ids) / len(ids)
-print(
-    f"{chinese['test'].names[3]!r} becomes"
-    f" {wordpiece.encode(chinese['test'].names[3]).tokens}"
-)
-print(f"{100 * unknown:.1f} % of the tokens of the Chinese names are [UNK]")
-
-# %% [markdown]
-# The encoder was trained on English, and its vocabulary hardly has Chinese characters. Most of a
-# name turns into `[UNK]`, the same token for every unknown character, and what has become the same
-# no head can tell apart.
-#
-# The repair: a text side of our own, trained on nothing but the 1,185 emoji with their Chinese
-# names and keywords. It is as simple as can be: one vector for each character, and their mean. As
-# a control we train the same in English, with one vector for each word: it has the language that
-# MiniLM has, and no pretraining.
-
-
-# %%
-class Characters(nn.Module):
-    """A text is the mean of the vectors of its characters (or words)."""
-
-    def __init__(self, vocab_size, dim=256):
-        super().__init__()
-        self.table = nn.Embedding(vocab_size, dim)
-        nn.init.normal_(self.table.weight, std=0.1)
-
-    def forward(self, x, mask):
-        keep = mask[..., None]  # (texts, words, 1)
-        return (self.table(x) * keep).sum(1) / keep.sum(1)  # (texts, dim)
-
-
-# %%
-def search_with_own_words(data, updates=UPDATES):
-    """Trains heads as before, and with them a text side of one vector a
-    character or word. Gives how the names of the test part find pictures."""
-    torch.manual_seed(lab.seed)
-    words = word_tokenizer([*data["train"].names, *data["train"].texts()])
-    encoded = [
-        encode(words, texts)
-        for texts in (data["train"].names, data["train"].texts())
-    ]
-    text_side, model = Characters(words.get_vocab_size()), Heads(1280, 256)
-    parameters = [*text_side.parameters(), *model.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.1)
-    for step in range(updates):
-        rows = torch.randperm(len(pictures["train"]))[:256]  # (batch,)
-        # (batch, words) each
-        x, mask = (tensor[rows] for tensor in encoded[step % 2])
-        longest = int(mask.sum(1).max())  # of this batch
-        x, mask = x[:, :longest], mask[:, :longest]
-        scores = model.temperature(
-            model(pictures["train"][rows], text_side(x, mask))
-        )
-        loss = contrastive_loss(scores, right["train"][rows][:, rows])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    with torch.no_grad():
-        t = text_side(*encode(words, data["test"].names))  # (240, 256)
-        return retrieval(model.eval()(pictures["test"], t).T, right["test"].T)
-
-
-own_side, own_english = (
-    search_with_own_words(chinese),
-    search_with_own_words(emoji),
-)
-
-# %% [markdown]
-# And a second try with MiniLM: heads trained on its vectors of the Chinese names, so that only the
-# encoder is to blame.
-
-# %%
-zh_keywords = sentences(chinese["train"].texts())  # (1185, 384)
-retrained = train_heads((zh_names["train"], zh_keywords))
-with torch.no_grad():
-    through_minilm = retrieval(
-        retrained(pictures["test"], zh_names["test"]).T, right["test"].T
-    )
-rows = [
-    plain_row("chance", guess),
-    search_row("Chinese, MiniLM, heads from English", in_chinese),
-    search_row("Chinese, MiniLM, heads from Chinese", through_minilm),
-    search_row("Chinese, one vector a character", own_side),
-    search_row("English, one vector a word", own_english),
-    ["English, MiniLM", *search_row("two trained heads", trained)[1:]],
-]
-plots.table(
-    rows,
-    header=["240 unseen names: find the picture", "R@1", "R@10", "median rank"],
-)
-
-# %%
-for what, parts in (
-    ("characters", {p: "".join(chinese[p].names) for p in chinese}),
-    ("English words", {p: " ".join(emoji[p].names).split() for p in emoji}),
-):
-    new = [c for c in parts["test"] if c.isalpha()]
-    known = sum(c in parts["train"] for c in new) / len(new)
-    print(
-        f"{100 * known:.0f} % of the {what} in the new names occur in a"
-        " training name"
-    )
-print(
-    "马, horse, occurs in:",
-    ", ".join(
-        en
-        for zh, en in zip(chinese["train"].names, emoji["train"].names)
-        if "马" in zh
-    ),
-)
-lab.claim(
-    "one vector a character finds more pictures among the first ten than MiniLM"
-    " with heads from English, and fewer than MiniLM in English",
-    in_chinese.r10 < own_side.r10 < trained.r10,
-)
-
-# %% [markdown]
-# The control tells what pretraining on text is worth. The same language as MiniLM's, without it:
-# one vector a word finds less than half as many pictures among the first ten. In Chinese one
-# vector a character goes further, because a new name is mostly made of known characters, and a new
-# English name often of unknown words. Known is not always to the good: 马 is there in *zebra* and
-# *hippopotamus*, but also in *toilet* and *circus tent*, and all the horses are in the test part.
-# That two different words mean the same, neither side can know.
-#
-# ## 5. False negatives
+# ## 4. False negatives · core
 #
 # A contrastive loss takes every other text of the batch for wrong. Is it? In the teaching world we
-# can look: whether a caption is true of a scene is known exactly, by the grammar that makes them.
-# (A thing is *left of* another if it lies clearly to the left.) We take its shortest captions,
-# *a red circle*, *a blue cross*, one a scene.
+# can look: whether a caption is true of a scene is known exactly, by the grammar that makes the
+# captions. We take its shortest captions, *a red circle*, *a blue cross*, one per scene.
 
-# %%
+# %% tags=["figure"]
 tokenizer = pair_tokenizer()
 
 
@@ -904,6 +719,8 @@ print(
     f" {int((batch.right & off_diagonal).sum())} are true of the picture, among"
     f" them {int((same & off_diagonal).sum())} copies of its own caption"
 )
+
+# %% tags=["figure"]
 i, j = (batch.right & ~same).nonzero()[0].tolist()
 plots.show(
     plots.images_grid(
@@ -917,6 +734,8 @@ plots.show(
     ),
 )
 print(f"{texts[j]!r} is true of the first picture too")
+
+# %%
 lab.claim(
     "nearly every picture has a false negative in a batch of 64",
     (batch.right & off_diagonal).any(1).double().mean().item() > 0.9,
@@ -927,7 +746,7 @@ lab.claim(
 # identical captions the best that a perfect model can do is to give each half of the probability,
 # so its loss is $\log 2$, not 0.
 #
-# > **Exercise 07.6 · write it** · difficulty 2 of 3 · 10 minutes
+# > **Exercise 07.5 · write it** · core · difficulty 2 of 3 · 10 minutes
 # >
 # > A loss with several right answers: the target of a row is spread evenly over all its right
 # > texts, the target of a column over all its right pictures. As before, give the mean of the
@@ -949,15 +768,11 @@ def contrastive_with(scores, right):
 
 
 # %%
-contrastive_with = check("07.6", contrastive_with)
+contrastive_with = check("07.5", contrastive_with)
 
 # %% [markdown]
-# Does it matter? We train two small towers on the captions of 2,400 scenes with four ideas of what
-# is right: the diagonal only; identical captions as well; the diagonal, with whatever else is true
-# left out of the table (neither pulled nor pushed); the truth. The picture side stands on the
-# frozen stem of a model that has been pretrained on the world's captions (its story is section 6),
-# so it takes seconds. Then each of 400 new scenes looks for a caption among all 32, and every true
-# one counts.
+# The pictures of the world go through the frozen stem of a model that was pretrained on the world's
+# captions. Section 5 tells its story.
 
 # %%
 from course_utils.methods.pretraining import world_pretraining_model
@@ -977,6 +792,32 @@ def stem_features(images):
     )
 
 
+# %% [markdown]
+# ### Does it matter? · extra
+#
+# We train two small towers on the captions of 2,400 scenes with four ideas of what is right: the
+# diagonal only; identical captions as well; the diagonal, with whatever else is true left out of the
+# table (neither pulled nor pushed); the truth. Then each of 400 new scenes looks for a caption among
+# all 32, and every true one counts.
+#
+# The text side is as simple as can be: one vector for each word, and their mean.
+
+
+# %%
+class Characters(nn.Module):
+    """A text is the mean of the vectors of its characters (or words)."""
+
+    def __init__(self, vocab_size, dim=256):
+        super().__init__()
+        self.table = nn.Embedding(vocab_size, dim)
+        nn.init.normal_(self.table.weight, std=0.1)
+
+    def forward(self, x, mask):
+        keep = mask[..., None]  # (texts, words, 1)
+        return (self.table(x) * keep).sum(1) / keep.sum(1)  # (texts, dim)
+
+
+# %%
 class Towers(nn.Module):
     """Scores of pictures' patches (n, 16, 64) and captions."""
 
@@ -1108,31 +949,58 @@ lab.claim(
 )
 
 # %% [markdown]
-# (It would matter for a text side with dropout, or for captions that say the same in other words.)
-# What hurts the search is another caption that is true as well.
-#
-# Nobody knows the truth about pictures from the web. What one does there: a higher temperature (it
-# pushes the single most similar text less), or a model's own scores as soft targets (ALBEF).
-#
-# ## 6. Masked words, given the picture
+# What hurts the search is another caption that is true as well. Nobody knows the truth about pictures
+# from the web. What people do there: a higher temperature, which pushes the single most similar text
+# less, or a model's own scores as soft targets (ALBEF).
+
+# %% [markdown]
+# ## 5. Masked words, given the picture · core
 #
 # The contrastive loss compares a whole picture with a whole text. The joint encoder of lesson 05
 # can be asked a finer question: *there is a [MASK] circle. Which word?* This is the masked
 # language model of lesson 03, with a picture beside the words.
-#
+
+# %% tags=["figure"]
+diagrams.flow(
+    {
+        "words": (0, 0, "there is a [MASK] circle"),
+        "picture": (0, 1, "picture"),
+        "stem": (1, 1, "stem"),
+        "joint": (2, 0, "joint Transformer"),
+        "head": (3, 0, "word head"),
+        "loss": (4, 0, "cross-entropy with the hidden word"),
+    },
+    [
+        ("words", "joint", "x (texts, words)"),
+        ("picture", "stem", "(n, 3, 64, 64)"),
+        ("stem", "joint", "v (n, 16, 64)"),
+        ("joint", "head", "h at [MASK] (n, 64)"),
+        ("head", "loss", "(n, vocabulary)"),
+    ],
+    alt=(
+        "Masked words: a text with one word hidden and the features of the"
+        " picture go into the joint Transformer; from the state at the hidden"
+        " place a head guesses the word."
+    ),
+)
+
+# %% [markdown]
 # The checkpoint `world_pretrained` is the joint model, pretrained on captions of 6,000 scenes, in
-# English and in Chinese, 24 passes, with five losses. Three need pairs: masked words given the
-# picture; contrast (the picture alone against the text alone, both through the same encoder); and
-# matching (section 7). Two need no partner: masked words without a picture, and hidden patches
-# without words (half of the patches are hidden from the encoder, and the model guesses their
-# pixels from the rest). It is made by `python -m course_utils.studies.recipes world_pretrained`, in about
-# nine minutes on one core. It has never seen a question or an answer. And four combinations, such
-# as a red circle, were neither drawn in its pictures nor named in its captions.
+# English and in Chinese, 24 passes, with five losses.
 #
+# - Three need pairs: masked words given the picture; contrast (the picture alone against the text
+#   alone, both through the same encoder); and matching (section 6).
+# - Two need no partner: masked words without a picture, and hidden patches without words. There half
+#   of the patches are hidden from the encoder, and the model guesses their pixels from the rest.
+#
+# It has never seen a question or an answer. And four combinations, such as a red circle, were neither
+# drawn in its pictures nor named in its captions. `python -m course_utils.studies.recipes
+# world_pretrained` makes it, in about nine minutes on one core.
+
+# %% [markdown]
 # Mask one word at a time, and ask for it three times: with the right picture, with another one,
 # and with none. Even a perfect reader of the picture has a loss, where several words are true
-# (*there is a [MASK] circle*, with two circles). The grammar's probabilities give this loss
-# exactly.
+# (*there is a [MASK] circle*, with two circles). The grammar's probabilities give this loss exactly.
 
 # %%
 drawn = generate("composition", "validation", 400, 1, seed=3)
@@ -1167,6 +1035,7 @@ def word_losses(v):
     return found
 
 
+# %% tags=["figure"]
 def least_loss(i, text):
     """-log p (words,) of each word of a caption, read perfectly off scene i."""
     p, said = caption_distribution(drawn.scenes, i), text.split()
@@ -1182,7 +1051,7 @@ def least_loss(i, text):
     return torch.tensor(found)
 
 
-# %%
+# %% tags=["figure"]
 vocabulary = tokenizer.get_vocab()
 kind_of = {
     vocabulary[word]: kind for kind, group in KINDS.items() for word in group
@@ -1241,11 +1110,13 @@ plots.show(
     ),
 )
 
-# %%
+# %% tags=["figure"]
 plots.table(
     [[kind, *(f"{means[name][kind]:.2f}" for name in means)] for kind in KINDS],
     header=["masked word", *means],
 )
+
+# %%
 told_by_picture = {
     k: means["no picture"][k] - means["its picture"][k] for k in KINDS
 }
@@ -1270,21 +1141,23 @@ lab.claim(
 # The words on the right have a loss of zero without any picture. **A masked word that the text
 # alone can guess teaches nothing about pictures**, and if the masked words are drawn from all
 # words, much of the training goes there.
-#
+
+# %% [markdown]
 # The words in the middle are another matter. The picture shows whether a thing is small, and where
-# it lies (the last column is near 0), but this model has not learnt to read it: its loss is
-# $\log 2$, a coin toss between the two words that fit. (Of the four relations the text around
-# leaves two: *of* follows only *left* and *right*.) For colours and shapes, too, there is room
-# below. In the sum of all losses nothing of this can be seen. It took a table by kinds of words.
-#
-# ## 7. Matching, and hard negatives
+# it is (the last column is near 0), but this model has not learnt to read it: its loss is
+# $\log 2$, a coin toss between the two words that fit. For colours and shapes, too, the best possible
+# loss is lower. In the sum of all losses nothing of this can be seen. It took a table by kinds of
+# words.
+
+# %% [markdown]
+# ## 6. Matching, and hard negatives · core
 #
 # The third loss is a yes/no question to the joint encoder: does this text belong to this picture?
 # Wrong texts have to come from somewhere. A random caption usually differs in colour *and* shape
 # *and* number, so the question is easy. A **hard negative** is a wrong text that the contrastive
 # scores find convincing. The function below was to draw them. It has two faults.
 #
-# > **Exercise 07.7 · repair it** · difficulty 2 of 3 · 10 minutes
+# > **Exercise 07.6 · repair it** · core · difficulty 2 of 3 · 10 minutes
 # >
 # > For each picture (row), draw a wrong text with the softmax of its scores. `right` is True where
 # > a text is true of a picture: such a text must never be drawn. Change the line above
@@ -1304,20 +1177,19 @@ def hard_wrong(scores, right, generator):
 
 
 # %%
-hard_wrong = check("07.7", hard_wrong)
+hard_wrong = check("07.6", hard_wrong)
 
 # %% [markdown]
-# How good is the pretrained model at matching? The wrong captions are drawn from the other 399 (in
-# training from the other 31 of the batch): at random, or hard ones by the model's own scores and
-# temperature. The hard ones we sort by what is wrong in them: is everything they name in the
-# picture? Are the colours and shapes there, but on other things? Or is a colour or shape absent?
+# How good is the pretrained model at matching? The wrong captions are drawn from the other 399: at
+# random, or hard ones by the model's own scores and temperature. The hard ones we sort by what is
+# wrong in them: is everything they name in the picture? Are the colours and shapes there, but on other
+# things? Or is a colour or shape absent?
 #
 # From here on the $\pm$ after a share is a standard error. It says how far the share would move
-# with other pictures, not with another training: there is one checkpoint. (Two hits and two misses
-# are added in it, so that it is not 0 where all are right.)
+# with other pictures, not with another training: there is one checkpoint.
 
 
-# %%
+# %% tags=["figure"]
 def share(hits):
     """A share of independent cases in per cent, with its standard error
     (Agresti and Coull)."""
@@ -1368,6 +1240,8 @@ with torch.no_grad():
         kind: world.match_logits(told_v, x[w], mask[w]) < 0
         for kind, w in wrong.items()
     }
+
+# %% tags=["figure"]
 faults = [
     fault(i, told.texts[own[w]]) for i, w in enumerate(wrong["hard"].tolist())
 ]
@@ -1386,6 +1260,8 @@ for kind in dict.fromkeys(sorted(faults, reverse=True)):
 plots.table(
     rows, header=["matching (a coin: 50 %)", "share of the hard ones", "right"]
 )
+
+# %%
 lab.claim(
     "random captions are refused far more often than hard ones",
     refused["random"].double().mean() > refused["hard"].double().mean() + 0.2,
@@ -1393,11 +1269,12 @@ lab.claim(
 
 # %% [markdown]
 # Random wrong captions are refused nearly always. Of the hard ones about half slip through. Sorted
-# by their faults they show again what section 6 found: six of ten are wrong in size or relation
+# by their faults they show again what section 5 found: six of ten are wrong in size or relation
 # only, and three of four of these slip through. Of the others about four of five are refused. That
 # is what hard negatives are for: they are made of what is not learnt yet.
-#
-# ### What belongs to what
+
+# %% [markdown]
+# ### What belongs to what · extra
 #
 # A harder test, made by hand: scenes with two objects, where the caption exchanges the two
 # colours. *A red circle left of a blue square* and *a blue circle left of a red square* have the
@@ -1406,7 +1283,7 @@ lab.claim(
 # (*a red circle* or *a blue circle*); and the masked words, with both colours of the long caption
 # masked.
 
-# %%
+# %% tags=["figure"]
 pairs = [
     (c1, s1, c2, s2)
     for c1 in COLOURS
@@ -1500,15 +1377,16 @@ lab.claim(
 # ([2210.01936](https://arxiv.org/abs/2210.01936)). And there too the comparison seems to lose what
 # each side has: in CLIP the binding can be read from pictures alone and from texts alone
 # ([2502.03566](https://arxiv.org/abs/2502.03566)).
-#
-# ## 8. Zero-shot: naming without labels
+
+# %% [markdown]
+# ## 7. Zero-shot: naming without labels · core
 #
 # A model that scores pictures against texts is a classifier without training: write a sentence for
-# each class, and take the best. First the world: one object a picture, 32 sentences *a red
+# each class, and take the best. First the world: one object per picture, 32 sentences *a red
 # circle*, *a blue square*, ... Four of these combinations were never drawn nor named in
 # pretraining.
 
-# %%
+# %% tags=["figure"]
 classes = [(colour, shape) for colour in COLOURS for shape in SHAPES]
 generator = torch.Generator().manual_seed(1)
 places = torch.randint(
@@ -1541,7 +1419,7 @@ hits = {language: guessed == truth for language, guessed in best.items()}
 kind = {c: truth == classes.index(c) for c in HELD_OUT}  # (384,) each
 held = torch.stack(list(kind.values())).any(0)  # (384,)
 
-# %%
+# %% tags=["figure"]
 plots.table(
     [
         [
@@ -1566,6 +1444,8 @@ print(
     f" {share(best['English'] == best['Chinese'])}; the right colour for new"
     f" ones: {share(colour_right)}"
 )
+
+# %%
 named = [
     min(hit[of].double().mean().item() for hit in hits.values())
     for of in kind.values()
@@ -1581,12 +1461,11 @@ lab.claim(
 # Without a label for this task the model names things, from captions that name colours and shapes.
 # Three of the four new combinations it names nearly always, though neither they nor their names
 # were in its training data. The fourth, a blue square, it never does: it calls each of them by
-# another shape, with the right colour. So it puts together some words that it knows, not all. And
-# with four combinations no rate can be given. (Both languages give the same answers: what differs
-# is only how the classes are said, and what fails is seen in the picture.)
+# another shape, with the right colour. So it puts together some words that it knows, not all. With
+# four combinations no rate can be given.
 #
 # Now real pictures: to which category does an emoji belong? The sentences are the names
-# of the categories, as they stand in Unicode's list. The heads have not been trained on them.
+# of the categories, as they are in Unicode's list. The heads have not been trained on them.
 
 # %%
 categories = sorted(set(emoji["test"].categories))
@@ -1598,38 +1477,39 @@ with torch.no_grad():
 zero_shot = (scores.argmax(1) == truth).double().mean().item()
 commonest = torch.bincount(truth).max().item() / len(truth)
 print(
-    f"{len(categories)} categories; always the commonest: {100 * commonest:.1f}"
+    f"{len(categories)} categories; always the most common: {100 * commonest:.1f}"
     " %; zero-shot:",
     lab.measured("07.zero_shot", 100 * zero_shot, "%"),
 )
 lab.claim(
-    "zero-shot is more than 10 points above the commonest",
+    "zero-shot is more than 10 points above the most common",
     zero_shot > commonest + 0.1,
 )
 
 # %% [markdown]
-# ## 9. How many labels does it save?
+# ## 8. How many labels does it save? · core
 #
 # The reason for all this: fewer labels. We tune the world's joint model on 100 to 6,400 answered
 # questions of four families (is there a ..., how many, which shape, which colour) and count right
 # answers on 2,000 new ones. It starts from
 #
-# - **pairs**: the recipe of section 6, but eight passes only;
+# - **pairs**: the recipe of section 5, but eight passes only;
 # - **alone**: as long on the same pictures and captions, but never together: masked words without
-#   pictures, hidden patches without words ($D_v$ and $D_t$ unpaired);
+#   pictures, hidden patches without words;
 # - **none**: random weights, the same 400 updates;
 # - **none, equal compute**: random weights, and 3,000 updates more, about the time that
 #   pretraining took;
 # - **pairs, checkpoint**: the shipped model, 24 passes. There is one of it, so its spread comes
 #   from the tuning alone.
-#
-# Each was tuned for 400 updates of 64 questions (but for *equal compute*), and the best of its
-# epochs was chosen by 200 more answered questions, the same for every start. So read 100 labels as
-# 300. As a baseline without pictures, each family gets its commonest answer. The runs were made by
-# `python -m course_utils.studies label_curve` with three seeds, and are kept in `data/studies/label_curve.json`;
-# here they are drawn.
 
-# %%
+# %% [markdown]
+# Each was tuned for 400 updates of 64 questions (except *equal compute*), and the best of its
+# epochs was chosen by 200 more answered questions, the same for every start. So read 100 labels as
+# 300. As a baseline without pictures, each family gets its most common answer. The runs were made by
+# `python -m course_utils.studies label_curve` with three seeds, and are kept in
+# `data/studies/label_curve.json`; here they are drawn.
+
+# %% tags=["figure"]
 runs = json.loads(lab.data_path("studies/label_curve.json").read_text())["runs"]
 starts = list(dict.fromkeys(run["start"] for run in runs))
 labels = sorted({run["labels"] for run in runs})
@@ -1666,7 +1546,7 @@ for i, start in enumerate(starts):
         color=plots.PALETTE[i],
         label=start,
     )
-axis.axhline(blind, color="0.4", linestyle=":", label="commonest answers")
+axis.axhline(blind, color="0.4", linestyle=":", label="most common answers")
 axis.set(
     xscale="log",
     xlabel="answered questions",
@@ -1686,14 +1566,16 @@ plots.show(
 )
 
 # %%
-rows = [["commonest answer of each family", *[f"{blind:.1f} %"] * len(labels)]]
+rows = [
+    ["most common answer of each family", *[f"{blind:.1f} %"] * len(labels)]
+]
 for start in starts:
     found = [accuracies(start, count).tolist() for count in labels]
     rows.append([start, *(lab.mean_spread(values, "%") for values in found)])
 plots.table(rows, header=["start", *(f"{n} labels" for n in labels)])
 
 
-# %%
+# %% tags=["figure"]
 def area(start, base):
     """The mean gap in points of two curves over the log of the labels,
     (seeds,)."""
@@ -1740,16 +1622,17 @@ lab.claim(
 
 # %% [markdown]
 # **Pairs save labels where labels are few.** With 100 labels only the starts from pairs are
-# clearly above the commonest answers. At equal compute, *pairs* with 400 or 1,600 labels reach
-# what random weights need roughly twice as many for. With 6,400 it is turned round: there 3,000
-# more updates on answers do far better than eight passes over captions. One mean over the whole
+# clearly above the most common answers. At equal compute, *pairs* with 400 or 1,600 labels reach
+# what random weights need roughly twice as many for. With 6,400 it is the other way round: there
+# 3,000 more updates on answers do far better than eight passes over captions. One mean over the whole
 # range (the first line printed) hides that the curves cross, and a figure with *pairs* against
 # *none* only would have hidden the compute.
 #
 # **Updates count too.** *pairs*, *alone* and *none* hardly gain after 1,600 labels: they see 400
 # batches, whatever the number of labels. The checkpoint is ahead everywhere, but it has had three
-# times the compute of the *equal compute* line. A line with as much was not run.
-#
+# times the compute of the *equal compute* line.
+
+# %% [markdown]
 # **Unpaired data showed no gain.** Masked words without pictures and hidden patches without words
 # learn about each side by itself; what *red* looks like is in neither. With three seeds only the
 # gap at 1,600 labels stands out from the spread, and it is a loss. That is no law: at the scale of
@@ -1757,16 +1640,164 @@ lab.claim(
 #
 # And **captions are supervision too**: somebody wrote them, and these name colours and shapes,
 # which is what half of the questions ask for.
+
+# %% [markdown]
+# ## 9. In Chinese · extra
 #
-# ## 10. On real weights
+# The same emoji have Chinese names. The heads do not care about the language: they take whatever
+# vector the sentence encoder gives.
+#
+# > **Exercise 07.7 · predict first** · extra · difficulty 1 of 3 · 3 minutes
+# >
+# > Search with the Chinese names, through MiniLM and the heads trained in English. What will the
+# > median rank of the right picture among 240 be? (Chance gives 118.)
+
+# %%
+my_rank = None
+### BEGIN SOLUTION
+my_rank = 100  # a guess, written down before the search
+### END SOLUTION
+
+# %%
+my_rank = check("07.7", my_rank)
+
+# %% tags=["result"]
+zh_names = {part: sentences(chinese[part].names) for part in ("train", "test")}
+with torch.no_grad():
+    in_chinese = retrieval(
+        heads(pictures["test"], zh_names["test"]).T, right["test"].T
+    )
+compare_prediction("07.chinese.rank", my_rank, in_chinese.median, digits=0)
+ids = [
+    i
+    for name in chinese["test"].names
+    for i in wordpiece.encode(name).ids[1:-1]
+]
+unknown = sum(i == wordpiece.token_to_id("[UNK]") for i in ids) / len(ids)
+print(
+    f"{chinese['test'].names[3]!r} becomes"
+    f" {wordpiece.encode(chinese['test'].names[3]).tokens}"
+)
+print(f"{100 * unknown:.1f} % of the tokens of the Chinese names are [UNK]")
+
+# %% [markdown]
+# The encoder was trained on English, and its vocabulary hardly has Chinese characters. Most of a
+# name turns into `[UNK]`, the same token for every unknown character, and what has become the same
+# no head can tell apart.
+#
+# The repair: a text side of our own, trained on nothing but the 1,185 emoji with their Chinese
+# names and keywords. It is the one of section 4, with one vector for each character. As a control we
+# train the same in English, with one vector for each word: it has the language that MiniLM has, and
+# no pretraining.
+
+
+# %%
+def search_with_own_words(data, updates=UPDATES):
+    """Trains heads as before, and with them a text side of one vector a
+    character or word. Gives how the names of the test part find pictures."""
+    torch.manual_seed(lab.seed)
+    words = word_tokenizer([*data["train"].names, *data["train"].texts()])
+    encoded = [
+        encode(words, texts)
+        for texts in (data["train"].names, data["train"].texts())
+    ]
+    text_side, model = Characters(words.get_vocab_size()), Heads(1280, 256)
+    parameters = [*text_side.parameters(), *model.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.1)
+    for step in range(updates):
+        rows = torch.randperm(len(pictures["train"]))[:256]  # (batch,)
+        # (batch, words) each
+        x, mask = (tensor[rows] for tensor in encoded[step % 2])
+        longest = int(mask.sum(1).max())  # of this batch
+        x, mask = x[:, :longest], mask[:, :longest]
+        scores = model.temperature(
+            model(pictures["train"][rows], text_side(x, mask))
+        )
+        loss = contrastive_loss(scores, right["train"][rows][:, rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        t = text_side(*encode(words, data["test"].names))  # (240, 256)
+        return retrieval(model.eval()(pictures["test"], t).T, right["test"].T)
+
+
+own_side, own_english = (
+    search_with_own_words(chinese),
+    search_with_own_words(emoji),
+)
+
+# %% [markdown]
+# And a second try with MiniLM: heads trained on its vectors of the Chinese names, so that only the
+# encoder is to blame.
+
+# %%
+zh_keywords = sentences(chinese["train"].texts())  # (1185, 384)
+retrained = train_heads((zh_names["train"], zh_keywords))
+with torch.no_grad():
+    through_minilm = retrieval(
+        retrained(pictures["test"], zh_names["test"]).T, right["test"].T
+    )
+rows = [
+    plain_row("chance", guess),
+    search_row("Chinese, MiniLM, heads from English", in_chinese),
+    search_row("Chinese, MiniLM, heads from Chinese", through_minilm),
+    search_row("Chinese, one vector a character", own_side),
+    search_row("English, one vector a word", own_english),
+    ["English, MiniLM", *search_row("two trained heads", trained)[1:]],
+]
+plots.table(
+    rows,
+    header=["240 unseen names: find the picture", "R@1", "R@10", "median rank"],
+)
+
+# %% tags=["figure"]
+for what, parts in (
+    ("characters", {p: "".join(chinese[p].names) for p in chinese}),
+    ("English words", {p: " ".join(emoji[p].names).split() for p in emoji}),
+):
+    new = [c for c in parts["test"] if c.isalpha()]
+    known = sum(c in parts["train"] for c in new) / len(new)
+    print(
+        f"{100 * known:.0f} % of the {what} in the new names occur in a"
+        " training name"
+    )
+print(
+    "马, horse, occurs in:",
+    ", ".join(
+        en
+        for zh, en in zip(chinese["train"].names, emoji["train"].names)
+        if "马" in zh
+    ),
+)
+
+# %%
+lab.claim(
+    "one vector a character finds more pictures among the first ten than MiniLM"
+    " with heads from English, and fewer than MiniLM in English",
+    in_chinese.r10 < own_side.r10 < trained.r10,
+)
+
+# %% [markdown]
+# The control tells what pretraining on text is worth. In the same language as MiniLM's, but without
+# it, one vector per word finds less than half as many pictures among the first ten.
+#
+# In Chinese one vector per character goes further, because a new name is mostly made of known
+# characters, and a new English name often of unknown words. Known is not always good: 马 is in *zebra*
+# and *hippopotamus*, but also in *toilet* and *circus tent*, and all the horses are in the test part.
+# Neither side can know that two different words mean the same.
+
+# %% [markdown]
+# ## 10. On real weights · extra
 #
 # There is a second checkpoint, `real_pretrained`, that stands on pretrained weights: a joint
 # encoder over the frozen grid features of EfficientNet-Lite0 (16 patches) and MiniLM's frozen
 # WordPiece vectors. It was pretrained by the same losses on emoji and on captions of the world:
-# `python -m course_utils.studies.recipes real_pretrained`, about ten minutes. Two questions to it: what
-# does its contrast alone find among the emoji, against the two heads? And does it guess a masked
-# colour from a new picture of the world? (Of the world it saw 3,000 other pictures in training;
-# EfficientNet saw none.)
+# `python -m course_utils.studies.recipes real_pretrained`, about ten minutes.
+#
+# Two questions to it. What does its contrast alone find among the emoji, against the two heads? And
+# does it guess a masked colour from a new picture of the world? Of the world it saw 3,000 other
+# pictures in training; EfficientNet saw none.
 
 # %%
 from course_utils.methods.pretraining import grid_features, load_real_pretrained
@@ -1827,16 +1858,18 @@ lab.claim(
 )
 
 # %% [markdown]
-# By contrast alone the joint encoder finds less than the two heads. Several things differ, and we
-# have not taken them apart. It starts from MiniLM's word vectors, without the sentence encoder
+# By contrast alone the joint encoder finds less than the two heads. Several things differ, and they
+# were not tested one by one. It starts from MiniLM's word vectors, without the sentence encoder
 # above them. Its batches have 32 pairs. It passed over the emoji 16 times, the heads about 43
-# times. It has twice as many weights, and they serve four other losses. But it can do what two
-# heads can't: read a word in the light of a picture. It guesses the colours of the world far more
-# often with the picture than without, although its frozen network was never trained on such
-# pictures. (Half of them only: the scenes have several objects, and the text must tell which is
-# meant.)
+# times. It has twice as many weights, and they serve four other losses.
 #
-# ## 11. On a GPU, at full scale
+# But it can do what two heads can't: read a word in the light of a picture. It guesses the colours of
+# the world far more often with the picture than without, although its frozen network was never trained
+# on such pictures. It guesses half of them only: the scenes have several objects, and the text must
+# tell which is meant.
+
+# %% [markdown]
+# ## 11. On a GPU, at full scale · extra
 #
 # The profile `gpu` enlarges the pictures to 224 pixels. At the scale of the papers, the two frozen
 # encoders become one model that is trained as a whole:
@@ -1849,19 +1882,19 @@ lab.claim(
 # | batch | 256 | 32,768 |
 # | temperature | learnt, from 0.07 | learnt, from 0.07 |
 #
-# Things to know there, for readers who train on several GPUs: gather the vectors of all of them
-# before the table is made, and let gradients flow back, or each GPU has its own small table;
-# compute scores in float32 even when the rest has the shorter numbers of bfloat16; and remove
-# duplicates from test *and* training data before you trust a zero-shot number. GPU times were not
-# measured for this lesson.
-#
-# ## 12. What you know now
+# If you train on several GPUs: gather the vectors of all of them before the table is made, and let
+# gradients flow back, or each GPU has its own small table. Compute scores in float32 even when the
+# rest is in bfloat16. Remove duplicates from test *and* training data before you trust a zero-shot
+# number.
+
+# %% [markdown]
+# ## 12. What you know now · core
 #
 # - The contrastive loss is multiple choice within a batch, both ways; what it is worth depends on
 #   the batch and on what is called wrong.
 # - Another true caption in the batch does harm; a copy of the own caption changes nothing.
 # - Two frozen encoders and two matrices make a search that knows unseen names, as far as the
-#   encoders go: no vocabulary, no search.
+#   encoders go.
 # - A masked word teaches about pictures only if the text alone cannot guess it.
 # - Wrong answers have to be hard, and really wrong.
 # - What a model knows depends on how it is asked.

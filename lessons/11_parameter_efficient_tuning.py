@@ -939,6 +939,8 @@ label = {
     part: torch.tensor([kinds.index(c) for c in data.categories])  # (n,)
     for part, data in names.items()
 }
+# (names,) tokens of each name
+length = encode_texts(load_minilm()[1], names["train"].names)[1].sum(1)
 
 
 class NameClassifier(nn.Module):
@@ -971,15 +973,23 @@ def names_right(model):
     return torch.cat(guesses) == label["test"]
 
 
+def random_batches(generator):
+    """The numbers of the training names in batches of 32, in random order.
+    Names of a batch are alike in length, so there is little padding."""
+    order = (length + torch.rand(len(length), generator=generator)).argsort()
+    batches = order.split(32)
+    which = torch.randperm(len(batches), generator=generator).tolist()
+    return [batches[i] for i in which]
+
+
 def train_names(model, logits_of, passes, rate):
-    """AdamW over the names in batches of 32; `logits_of` gets their numbers."""
+    """AdamW over the names in batches; `logits_of` gets their numbers."""
     optimizer = torch.optim.AdamW(
         [p for p in model.parameters() if p.requires_grad], lr=rate
     )
     generator = torch.Generator().manual_seed(lab.seed)
-    count = len(label["train"])
     for _ in range(passes):
-        for rows in torch.randperm(count, generator=generator).split(32):
+        for rows in random_batches(generator):
             loss = F.cross_entropy(logits_of(rows), label["train"][rows])
             optimizer.zero_grad()
             loss.backward()

@@ -515,7 +515,7 @@ EXERCISES = {
             (_count, "That is the number of queries; their share is asked for."),
         ),
     ),
-    "07.5": Exercise(
+    "07.7": Exercise(
         "Predict the search in Chinese",
         3,
         1,
@@ -526,7 +526,7 @@ EXERCISES = {
             "Has MiniLM's vocabulary Chinese characters? What would their vectors be?",
         ),
     ),
-    "07.6": Exercise(
+    "07.5": Exercise(
         "Several right answers",
         10,
         2,
@@ -578,7 +578,7 @@ EXERCISES = {
             (_both_added, "The two ways are added; it is their mean."),
         ),
     ),
-    "07.7": Exercise(
+    "07.6": Exercise(
         "Repair the hard negatives",
         10,
         2,

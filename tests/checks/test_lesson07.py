@@ -68,11 +68,11 @@ def hard_by_rejection(scores, right, generator):
         ("07.2", torch.tensor(256.0).log().item()),
         ("07.3", push_by_hand),
         ("07.4", recall_by_sorting),
-        ("07.6", spread_by_loop),
-        ("07.7", hard_by_rows),
-        ("07.7", hard_by_gumbel),
-        ("07.7", hard_by_rejection),
-        ("07.5", 60),
+        ("07.5", spread_by_loop),
+        ("07.6", hard_by_rows),
+        ("07.6", hard_by_gumbel),
+        ("07.6", hard_by_rejection),
+        ("07.7", 60),
     ],
 )
 def test_right_answers_written_differently_pass(number, answer):
@@ -123,7 +123,7 @@ NAMED = {
         "not per cent",
         "their share",
     ],
-    "07.6": [
+    "07.5": [
         "isn't used",
         "sum to 1",
         "other way round",
@@ -137,7 +137,7 @@ NAMED = {
         "rows are missing",
         "are added",
     ],
-    "07.7": [
+    "07.6": [
         "own text",
         "own text",
         "true of it",
@@ -161,7 +161,7 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
 
 def test_every_known_mistake_is_tried_above():
     for number, exercise in EXERCISES.items():
-        if number != "07.5":
+        if number != "07.7":
             assert len(exercise.mistakes) == len(NAMED[number]) >= 3
 
 
@@ -182,22 +182,22 @@ def test_every_known_mistake_is_tried_above():
             lambda s, r, k: r.gather(1, s.topk(k, dim=1).indices).any(1),
             "mean over the queries",
         ),
-        ("07.6", lambda s, r: spread_by_loop(s.detach(), r), "no gradient"),
+        ("07.5", lambda s, r: spread_by_loop(s.detach(), r), "no gradient"),
         (
-            "07.6",
+            "07.5",
             lambda s, r: (
                 sum(-(way.softmax(1) + 1e-30).log()[t].mean() for way, t in ((s, r), (s.T, r.T)))
                 / 2
             ),
             "the loss",
         ),
-        ("07.7", lambda s, r, g: hard_by_rows(s, r, g).float(), "whole numbers"),
-        ("07.7", lambda s, r, g: hard_by_rows(s, r, g) + 3, "from 0 to 3"),
-        ("07.7", lambda s, r, g: hard_by_rows(s, r, g) - 4, "from 0 to 3"),
-        ("07.7", lambda s, r, g: 3, "one text number"),
-        ("07.7", lambda s, r, g: s.argmax(1, keepdim=True), "one text number"),
-        ("07.5", 0, "from 1 to 240"),
-        ("07.5", "far", "from 1 to 240"),
+        ("07.6", lambda s, r, g: hard_by_rows(s, r, g).float(), "whole numbers"),
+        ("07.6", lambda s, r, g: hard_by_rows(s, r, g) + 3, "from 0 to 3"),
+        ("07.6", lambda s, r, g: hard_by_rows(s, r, g) - 4, "from 0 to 3"),
+        ("07.6", lambda s, r, g: 3, "one text number"),
+        ("07.6", lambda s, r, g: s.argmax(1, keepdim=True), "one text number"),
+        ("07.7", 0, "from 1 to 240"),
+        ("07.7", "far", "from 1 to 240"),
     ],
 )
 def test_answers_of_another_kind_are_told_so(number, value, message):

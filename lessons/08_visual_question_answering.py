@@ -327,12 +327,12 @@ print(f"the best blind model has a loss of {blind_loss:.3f}")
 diagrams.flow(
     {
         "question": (0, 0, "question"),
-        "picture": (0, 1, "picture"),
+        "picture": (1, 0, "picture"),
         "stem": (1, 1, "stem"),
-        "joint": (2, 0, "joint Transformer"),
-        "head": (3, 0, "head"),
-        "loss": (4, 0, "cross-entropy"),
-        "answer": (4, 1, "right answer"),
+        "joint": (0.5, 2, "joint Transformer"),
+        "head": (0.5, 3, "head"),
+        "loss": (0.5, 4, "cross-entropy"),
+        "answer": (1.5, 4, "right answer"),
     },
     [
         ("question", "joint", "x (batch, words)"),
@@ -342,6 +342,7 @@ diagrams.flow(
         ("head", "loss", "z (batch, answers)"),
         ("answer", "loss", "y (batch,)"),
     ],
+    marked=("loss",),
     alt=(
         "Data flow: the question and the stem's features of the picture go into"
         " the joint Transformer; the head turns the state of [CLS] into logits,"

@@ -200,21 +200,22 @@ lab.claim(
 # %% tags=["figure"]
 diagrams.flow(
     {
-        "x": (0, 0, "x"),
-        "W": (1, 0, "W, b (frozen)"),
+        "x": (0.5, 0, "x"),
         "A": (1, 1, "A (trained)"),
-        "B": (2, 1, "B (trained)"),
-        "sum": (3, 0, "+"),
-        "y": (4, 0, "y"),
+        "W": (0, 1.5, "W, b (frozen)"),
+        "B": (1, 2, "B (trained)"),
+        "sum": (0.5, 3, "+"),
+        "y": (0.5, 4, "y"),
     },
     [
         ("x", "W", "(batch, in)"),
         ("W", "sum", "(batch, out)"),
-        ("x", "A", ""),
+        ("x", "A", "(batch, in)"),
         ("A", "B", "(batch, r)"),
         ("B", "sum", "times s"),
         ("sum", "y", "(batch, out)"),
     ],
+    marked=("A", "B"),
     alt=(
         "LoRA: x goes through the frozen matrix W, and beside it through the"
         " thin matrices A and B; the second result, times s, is added."
@@ -621,19 +622,19 @@ for stabilised, name in ((False, "alpha / r"), (True, "alpha / sqrt(r)")):
 # %% tags=["figure"]
 diagrams.flow(
     {
-        "prefix": (0, 0, "prefix: learned keys, values"),
-        "h": (0, 1, "h"),
-        "attention": (1, 1, "attention (frozen)"),
-        "one": (2, 1, "adapter"),
-        "add": (3, 1, "+"),
-        "mlp": (4, 1, "two-layer network (frozen)"),
-        "two": (5, 1, "adapter"),
-        "out": (6, 1, "+"),
+        "h": (0, 0, "h"),
+        "prefix": (1, 1, "prefix:\nkeys, values"),
+        "attention": (0, 1, "attention\n(frozen)"),
+        "one": (0, 2, "adapter"),
+        "add": (0, 3, "+"),
+        "mlp": (0, 4, "two layers\n(frozen)"),
+        "two": (0, 5, "adapter"),
+        "out": (0, 6, "+"),
     },
     [
-        ("prefix", "attention", "(length, 2 x 64)"),
         ("h", "attention", "(positions, 64)"),
-        ("attention", "one", "(positions, 64)"),
+        ("prefix", "attention", "(8, 2 x 64)"),
+        ("attention", "one", ""),
         ("one", "add", ""),
         ("h", "add", ""),
         ("add", "mlp", "(positions, 64)"),
@@ -641,6 +642,7 @@ diagrams.flow(
         ("two", "out", ""),
         ("add", "out", ""),
     ],
+    marked=("prefix", "one", "two"),
     alt=(
         "Where the pieces go in a layer: a prefix adds keys and values to the"
         " attention; an adapter stands behind attention and behind the"

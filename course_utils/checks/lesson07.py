@@ -213,7 +213,7 @@ def _one(got):
     return got.item()
 
 
-# 07.6 several right answers
+# 07.5 several right answers
 
 
 def _spread(scores, right):
@@ -304,7 +304,7 @@ def _test_spread(function):
     compare(got, _spread(LARGE, truth), "the loss of large scores")
 
 
-# 07.7 hard negatives
+# 07.6 hard negatives
 
 
 def _hard(scores, right, generator):

@@ -10,8 +10,10 @@ of the test has one. For every method the learning rate is chosen on validation,
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 
+import torch
 from torch import Tensor, nn
 
 from course_utils.datasets import Batch, VQAData, load_world, loader
@@ -103,6 +105,14 @@ def penalised(model: nn.Module, batch: Batch) -> Tensor:
     return answer_objective(model, batch) + PENALTY * orthogonality(model)
 
 
+@torch.no_grad()
+def encoded(stem: nn.Module, data: VQAData) -> VQAData:
+    """The data with the features of a frozen stem in the place of pictures."""
+    stem.eval()
+    parts = [stem(some.float() / 255) for some in data.images.split(100)]  # (100, patches, dim)
+    return replace(data, images=torch.cat(parts))
+
+
 def tune(
     model: VQAModel,
     method: str,
@@ -113,7 +123,13 @@ def tune(
     after_update: Callable[[int], None] | None = None,
     updates: int = UPDATES,
 ) -> History:
-    """Trains what isn't frozen for UPDATES updates; the epoch is chosen on `validation`."""
+    """Trains what isn't frozen for UPDATES updates; the epoch is chosen on `validation`. A frozen
+    stem sees each picture once, before."""
+    stem = model.stem
+    if not any(weight.requires_grad for weight in stem.parameters()):
+        train = encoded(stem, train)
+        validation = None if validation is None else encoded(stem, validation)
+        model.stem = nn.Identity()
     batches = loader(train, IMAGES_PER_BATCH, seed=seed)
     config = FitConfig(epochs=-(-updates // len(batches)), lr=rate, warmup=0.1, max_steps=updates)
     if method == "AdaLoRA 6 to 4" and after_update is None:
@@ -122,16 +138,19 @@ def tune(
     score = None
     if validation is not None:
         score = lambda m: evaluate(m, validation).accuracy
-    return fit(
-        model,
-        objective,
-        batches,
-        score,
-        config,
-        progress=False,
-        device="cpu",
-        after_update=after_update,
-    )
+    try:
+        return fit(
+            model,
+            objective,
+            batches,
+            score,
+            config,
+            progress=False,
+            device="cpu",
+            after_update=after_update,
+        )
+    finally:
+        model.stem = stem
 
 
 def run(method: str, rate: float, seed: int) -> Row:

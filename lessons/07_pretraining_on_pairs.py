@@ -1894,7 +1894,7 @@ lab.claim(
 #
 # - The contrastive loss is multiple choice within a batch, both ways; what it is worth depends on
 #   the batch and on what is called wrong.
-# - Another true caption in the batch does harm; a copy of the own caption changes nothing.
+# - Another true caption in the batch does harm; a copy of the right caption changes nothing.
 # - Two frozen encoders and two matrices make a search that knows unseen names, as far as the
 #   encoders go.
 # - A masked word teaches about pictures only if the text alone cannot guess it.
@@ -1919,7 +1919,7 @@ quiz(
             "Another caption of the batch is true of the picture as well."
             " What does that do?",
             "It is taken for wrong where it is right: the loss pushes a"
-            " true pair apart. (An exact copy of the own caption only"
+            " true pair apart. (An exact copy of the right caption only"
             " raises the floor of the loss; its gradient is the same.)",
         ),
         (

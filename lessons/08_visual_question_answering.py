@@ -807,9 +807,9 @@ plots.show(figure, alt="Attention of the answer position over four pictures.")
 # a row a picture
 first = [test.image_index.tolist().index(i) for i in range(len(test.images))]
 # (pictures, 3, 1, 1) the colour of the corner
-ground = test.images[:, :, :1, :1].float()
+background = test.images[:, :, :1, :1].float()
 # (pictures, 64, 64) the shape
-differs = (test.images.float() - ground).abs().amax(1) > 60
+differs = (test.images.float() - background).abs().amax(1) > 60
 # (pictures, 16)
 holds = F.max_pool2d(differs[:, None].float(), 16)[:, 0].flatten(1).bool()
 brightest, on_patches = [], []
@@ -877,10 +877,15 @@ COLOURS = {
 
 
 def draw(
-    shape="circle", colour="red", size=24, cx=32, cy=32, ground=(240, 240, 240)
+    shape="circle",
+    colour="red",
+    size=24,
+    cx=32,
+    cy=32,
+    background=(240, 240, 240),
 ):
     """A picture (3, 64, 64) uint8 with one shape around (cx, cy)."""
-    image = Image.new("RGB", (64, 64), ground)
+    image = Image.new("RGB", (64, 64), background)
     half = size / 2
     box = (cx - half, cy - half, cx + half, cy + half)
     pen = ImageDraw.Draw(image)

@@ -64,3 +64,15 @@ def test_adalora_allocates_and_its_twin_does_not():
         found[method] = set(ranks(model).values())
     assert found["AdaLoRA 6, no allocation"] == {6}
     assert found["AdaLoRA 6 to 4"] != {6}
+
+
+def test_a_frozen_stem_sees_each_picture_once_and_is_there_afterwards():
+    train = tuning_curve.questions("train", 20)
+    model = base_model(len(train.answers), WEIGHTS, 0)
+    tuning_curve.prepare(model, "LoRA 1")
+    stem, seen = model.stem, []
+    stem.register_forward_hook(lambda module, inputs, v: seen.append(len(v)))
+    tuning_curve.tune(model, "LoRA 1", train, None, 1e-3, 0, updates=3)
+    assert model.stem is stem and sum(seen) == len(train.images)
+    v = tuning_curve.encoded(stem, train).images  # (images, patches, dim)
+    assert torch.allclose(v[:5], stem(train.images[:5].float() / 255), atol=1e-5)

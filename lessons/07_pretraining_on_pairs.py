@@ -662,9 +662,9 @@ print(f"(chance: {100 * chance(right['validation']).r10:.1f} %)")
 print("one table of 256 against tables of 8:", lab.mean_spread(gap, "points"))
 
 # %% [markdown]
-# With the same pairs and updates more negatives find a little more: the mean gap is about as large
-# as its spread over seeds. With encoders that are trained as a whole, on millions of pairs,
-# batches of thousands are usual.
+# With the same pairs and updates the mean gap is smaller than its spread over seeds: these runs do
+# not show that more negatives help here. With encoders that are trained as a whole, on millions of
+# pairs, batches of thousands are usual.
 #
 # This is also the trap of **accumulating gradients**, where a batch too large for memory is
 # computed in parts, and the gradients are added up. It does not make a contrastive batch larger.

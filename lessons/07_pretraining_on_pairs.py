@@ -1480,8 +1480,8 @@ with torch.no_grad():
 zero_shot = (scores.argmax(1) == truth).double().mean().item()
 commonest = torch.bincount(truth).max().item() / len(truth)
 print(
-    f"{len(categories)} categories; always the most common: {100 * commonest:.1f}"
-    " %; zero-shot:",
+    f"{len(categories)} categories; always the most common:"
+    f" {100 * commonest:.1f} %; zero-shot:",
     lab.measured("07.zero_shot", 100 * zero_shot, "%"),
 )
 lab.claim(

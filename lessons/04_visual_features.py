@@ -153,7 +153,8 @@ diagrams.flow(
 # A linear layer from 64 x 64 x 3 pixels to as many numbers would have 151 million weights. It would
 # have to learn a corner anew at each place. A **convolution** makes two assumptions: what matters
 # is *local*, and what is good at one place is good at all.
-#
+
+# %% [markdown]
 # A small window of weights, the **kernel**, slides over the picture. At each place it is multiplied
 # with what lies below, and summed. On numbers, with one channel and a kernel that takes the left
 # neighbour from the right one:
@@ -174,7 +175,8 @@ print("right minus left:", F.conv2d(row, edge).flatten().tolist())
 # are $K$ pixels wide and high, $\beta_c$ is a bias, $s$ the stride, $p$ the padding ($x$ is 0
 # outside the picture). Mathematicians would flip the kernel first, and call this a
 # cross-correlation. Networks learn the kernel, so it doesn't matter.
-#
+
+# %% [markdown]
 # How large is the output? The padded side has $n + 2p$ pixels. A window of $K$ pixels that starts
 # at $t$ fits if $t + K \le n + 2p$, so $t$ goes from 0 to $n + 2p - K$. With stride $s$ we take
 # each $s$-th of these starts: $\lfloor (n + 2p - K) / s \rfloor + 1$ of them.
@@ -310,7 +312,8 @@ plots.show(
 # VGG's idea: only 3x3 convolutions, a ReLU behind each, and now and then a **max-pooling** that
 # keeps the largest of 2x2 numbers and so halves the sides. Two 3x3 layers see 5x5 pixels with
 # $2 \cdot 9 = 18$ weights for each input and output channel instead of 25.
-#
+
+# %% [markdown]
 # The package's `vgg_block` is this list of layers, and `VGG` a row of blocks. The names of its
 # parameters are torchvision's. So torchvision's weights, a dictionary from names to tensors
 # (`state_dict`), fit:
@@ -340,7 +343,8 @@ lab.claim("our VGG equals torchvision's", gap < 1e-5)
 # times as far apart:
 #
 # $$r \leftarrow r + (K - 1)\, D, \qquad D \leftarrow s\, D .$$
-#
+
+# %% [markdown]
 # Two layers of 3x3: $r = 1 \to 3 \to 5$. A pooling of 2x2 with stride 2 first: $r = 1 \to 2$, and
 # neighbours are 2 apart; then 3x3: $r = 2 + 2 \cdot 2 = 6$.
 
@@ -417,7 +421,8 @@ lab.claim("the receptive field by gradient is that of the rule", seen == rule)
 # %% [markdown]
 # The field is the *most* that an output can see. What it sees well is a smaller part in the middle:
 # the last number above is the width of what is above a tenth of the maximum.
-#
+
+# %% [markdown]
 # ### Without a ReLU, two layers are one · extra
 #
 # Without the ReLU between them, two convolutions are *one* convolution: a product of linear maps is
@@ -576,7 +581,7 @@ for stem in ("imagenet", "small"):
     )
 
 # %% [markdown]
-# ### Thirty layers
+# ### Thirty layers · core
 #
 # Five networks with the same 15 pairs of convolutions look at pictures of our world, reduced to
 # 8x8: which of 8 colours has the only thing in it?
@@ -838,7 +843,8 @@ lab.claim(
 # %% [markdown]
 # `model.eval()` at the start doesn't help for long: a training loop calls `model.train()` before
 # each epoch, and that reaches every module inside.
-#
+
+# %% [markdown]
 # > **Exercise 04.4 · repair it** · core · difficulty 2 of 3 · 10 minutes
 # >
 # > `wrong_start` is called before each epoch. Write it right: all of `model` is in train mode,
@@ -872,7 +878,8 @@ start_epoch = check("04.4", start_epoch)
 # *directly*. Its number says nothing alone. It needs companions: the most common answer, the raw
 # pixels, and something as simple as a histogram of colours. We use pictures of our world with one
 # thing, in 8 colours and 4 shapes.
-#
+
+# %% [markdown]
 # > **Exercise 04.5 · predict first** · core · difficulty 1 of 3 · 2 minutes
 # >
 # > Chance is 25 % for the shape. How many percent will the probe on *raw pixels* (16x16, in
@@ -1048,7 +1055,8 @@ lab.claim("patches are a convolution whose stride is its kernel", gap < 1e-5)
 # the logits. Each place has a learnt position vector. For pictures of another size these are
 # stretched as a picture is, 4 x 4 of them to 6 x 6 in the last line. The package's ViT equals those
 # of timm, a library of vision models, and of transformers, with their weights.
-#
+
+# %% [markdown]
 # ### Without positions
 #
 # Attention treats its inputs as a *set*. Permute the patches, and the class token's state is the
@@ -1158,7 +1166,8 @@ lab.claim("with positions it is no longer at chance", side_score[1] > 80)
 # The row of 0.02 is a warning. It is the usual start, made for wide models and long training. Here
 # it is small beside the patches, and the positions are not found in these updates. A model with
 # positions that stays at chance looks just like one without: check that by permuting.
-#
+
+# %% [markdown]
 # The convolutions of sections 3 and 4 never need positions, because $v$ keeps its grid. But a
 # Transformer that reads this $v$ does. Lesson 05 comes back to it.
 
@@ -1249,7 +1258,8 @@ my_choice = check("04.7", my_choice)
 # A **feature map** is the output of one channel at all places. EfficientNet-Lite0 is one
 # convolution of 3x3, 16 blocks of convolutions with residual paths, and a last layer of 1,280
 # channels, whose map is our $v$: `lite.grid` makes of 128 pixels 4 x 4 = 16 patches.
-#
+
+# %% [markdown]
 # Here are maps on two photographs: the four channels with the largest spread, early and late, each
 # map stretched on its own. (A *hook* is a function that PyTorch calls with a layer's output.)
 
@@ -1332,7 +1342,8 @@ plots.show(
 # Look for what a row shares. Some rows share a look, a ring or a grey body, in half of their
 # pictures; others nothing that we could name. None of these four stands for something that we have
 # a word for. We turn to the vector as a whole.
-#
+
+# %% [markdown]
 # ### Nearest neighbours
 #
 # If like things have like vectors, a picture can be searched with a picture: by the mean of its
@@ -1503,7 +1514,8 @@ for name, make in big.items():
 # | updates, left or right | 500 | 3,000 |
 # | emoji encoded | 450 | all |
 # | ResNet and ViT counted | small, 64x64 | ResNet-50 and ViT-S/16, 224x224 |
-#
+
+# %% [markdown]
 # ## 10. What you know now · core
 #
 # - A convolution is one small product at each place; its output side is a floor and a plus one.
@@ -1567,5 +1579,6 @@ quiz(
 # regularisation and augmentation a ViT needs no more than ImageNet. Luo et al. 2016, *Understanding
 # the Effective Receptive Field* ([1701.04128](https://arxiv.org/abs/1701.04128)): the centre counts
 # most.
-#
+
+# %% [markdown]
 # **Next:** lesson 05 puts $x$ and $v$ into one Transformer.

@@ -231,7 +231,8 @@ def pretrain(
 # Along a row of this table the question is fixed and only the picture changes. So the variance
 # along the rows is the **picture's share** of the variance of $h$. The rest belongs to the words.
 # Section 3 makes this exact.
-#
+
+# %% [markdown]
 # Beside it we watch the **effective rank**: roughly, how many of the $d$ dimensions $h$ uses. It is
 # popular as a sign of health.
 
@@ -385,7 +386,8 @@ lab.claim(
 # The model has become consistent by not looking. Whatever is asked, the answer hardly depends on
 # the picture any more, so disturbing the picture changes nothing. Was that bad luck, or is it what
 # the loss asks for?
-#
+
+# %% [markdown]
 # ## 2. When is the loss zero? · core
 #
 # $L_{vs}$ is a mean of squares, $\mathbb{E}\,\lVert T(x, v) - T(x, v') \rVert^2$. It is zero only if
@@ -406,7 +408,8 @@ lab.claim(
 # 3. **A constant.** It drops everything.
 #
 # The loss is 0 for each of them, so it cannot prefer the first.
-#
+
+# %% [markdown]
 # There is a fourth way, which does not even reach zero: shrinking. $\varepsilon T$ has the loss
 # $\varepsilon^2 L_{vs}$. A LayerNorm at the end does not prevent that. It normalises the entries of
 # *each* $h$, not the spread *over pictures*: $c + \varepsilon T$, nearly the same vector $c$ for
@@ -437,7 +440,8 @@ lab.claim(
 # is $2 \sigma^2 B$. So one step of gradient descent with learning rate $\eta$ multiplies $B$ by
 # $1 - 2 \eta \sigma^2$. The picture fades by a constant factor a step. It is never quite gone, and
 # the model approaches solution 2, $g(x)$.
-#
+
+# %% [markdown]
 # > **Exercise 06.2 · write it** · extra · difficulty 1 of 3 · 10 minutes
 # >
 # > A batch is not an expectation: its products $\delta_j \delta_k$ do not vanish. Give the gradient
@@ -516,7 +520,8 @@ lab.claim(
 # Sum over the entries of $h$ and divide by the left side. The first term is then the picture's
 # share. It is *all* that varies at a fixed question: the picture's own part, and whatever depends
 # on picture and words together. The proof stands below, with the formulas of the other indicators.
-#
+
+# %% [markdown]
 # > **Exercise 06.3 · write it** · core · difficulty 2 of 3 · 10 minutes
 # >
 # > Compute the picture's share for `h` (questions, pictures, dim). Use variances that divide by
@@ -557,7 +562,8 @@ lab.claim("the two shares add up to 1 to ten digits", abs(total - 1) < 1e-10)
 # - **effective rank** and **participation ratio**: how many dimensions are in use. Both come from
 #   the variances along the main directions of $h$.
 # - **uniformity**: how evenly the rows cover the unit sphere. About -4 is best, 0 is one direction.
-#
+
+# %% [markdown]
 # Two more hold the question fixed: the **std at a fixed question**, and the **picture's share**.
 
 # %% [markdown]
@@ -568,7 +574,8 @@ lab.claim("the two shares add up to 1 to ten digits", abs(total - 1) < 1e-10)
 # square gives $\mathbb{E}_x \mathrm{Var}(h \mid x)$, the second $\mathrm{Var}_x(m_x)$. The product
 # $2\, \mathbb{E}\,[(h - m_x)(m_x - \mathbb{E} h)]$ is 0: at a fixed $x$ the second factor is a
 # constant, and the first has mean 0.
-#
+
+# %% [markdown]
 # The *covariance* $C_{ij}$ is the mean product of the centred entries $i$ and $j$. Its eigenvalues
 # $\lambda$ are the variances along its main directions. The singular values of centred $h$ are
 # their square roots, up to a factor.
@@ -577,7 +584,8 @@ lab.claim("the two shares add up to 1 to ten digits", abs(total - 1) < 1e-10)
 # - Participation ratio: $(\sum \lambda)^2 / \sum \lambda^2$.
 # - Uniformity: $\log \mathbb{E}\, e^{-2 \lVert f - g \rVert^2}$ over pairs of rows $f$, $g$ of
 #   length 1. Two opposite directions give $\log \tfrac{1}{2}$.
-#
+
+# %% [markdown]
 # A line *through 0* has two ends. If half of the rows point one way and half the other, the
 # normalised std is 1. Alignment, another popular indicator, is $L_{vs}$ itself up to the length of
 # $h$.
@@ -588,7 +596,7 @@ lab.claim("the two shares add up to 1 to ten digits", abs(total - 1) < 1e-10)
 print(inspect.getsource(indicators.effective_rank))
 
 # %% [markdown]
-# ### Five faults that we know
+# ### Five faults that we know · core
 #
 # To see what an indicator is blind to, give it an $h$ whose fault we know. Five cases, made by
 # hand: 40 questions about 16 pictures, 32 dimensions.
@@ -683,7 +691,8 @@ fool = check("06.4", fool)
 # $$\text{loss} = 25\, \underbrace{\tfrac{1}{d} L_{vs}}_{\text{invariance}}
 #   + 25\, \underbrace{\tfrac{1}{d} \sum_j \max(0, 1 - s_j)}_{\text{variance}}
 #   + \underbrace{\tfrac{1}{d} \sum_{i \ne j} C_{ij}^2}_{\text{covariance}} .$$
-#
+
+# %% [markdown]
 # The last two are taken for both views. As in the authors' program we average the variance terms of
 # the two views and add their covariance terms; the weights 25, 25 and 1 are theirs.
 #
@@ -895,7 +904,8 @@ lab.claim(
 
 # %% [markdown]
 # The new batch alone does not bring the picture back. The subtracted mean does.
-#
+
+# %% [markdown]
 # ### The whole story in one figure
 #
 # Each point is one $h$, drawn in the plane of the two directions (*principal components*) in which
@@ -1108,7 +1118,8 @@ lab.claim(
 #
 # So even the best indicator of section 3 has a blind spot. It says *how much* of the picture is in
 # $h$, not *what*. Only a task tells that.
-#
+
+# %% [markdown]
 # Look at the first rows, too. The probe reads colours from the mean colours of the patches without
 # any network, and in more than half of the pictures from a random one. A cure must be compared with
 # that, not with chance only.
@@ -1124,7 +1135,8 @@ lab.claim(
 # - **with L_vs**: 32 labelled rows, plus $0.1 \cdot 25\, L_{vs} / d$ on 32 unlabelled ones, in two
 #   disturbed versions each (25 is the weight of $L_{vs} / d$ in VICReg);
 # - **with L_vs and its cure**: the same, with $0.1 \cdot$ VICReg given the words.
-#
+
+# %% [markdown]
 # Rows repeat, each time with another $v'$: there are only 64 labels. Each update makes 96 passes
 # through the Transformer in these three, so the computing is equal. A fourth run, 32 labelled rows
 # and nothing else, has a third of it. It shows what the other two start from.
@@ -1229,7 +1241,8 @@ plots.table(rows, header=[*header, "gain over 96 rows"])
 # **With its cure**, the same 32 rows did far better in these 200 updates, and training became
 # reliable: its $\pm$ is the smallest. Against 96 labelled rows the mean gain is about as large as its own spread over runs.
 # Five runs do not settle that, so we claim no gain.
-#
+
+# %% [markdown]
 # Whether the new pictures helped, or only that $h$ was spread early, these runs do not tell. To find
 # out, let `draw` choose among the 64 labelled pictures: `few_images` for `pictures["train"]`.
 
@@ -1245,7 +1258,8 @@ plots.table(rows, header=[*header, "gain over 96 rows"])
 # this does nothing. $L_{vs}$ is symmetric in $h$ and $h'$, so its gradient has two parts, one
 # through each. Stop one side in half of the loss and the other side in the other half, and each
 # part is counted once with the factor $\tfrac{1}{2}$.
-#
+
+# %% [markdown]
 # So the gradient is halved and its direction is the same. Adam, which divides by the size of the
 # gradient, does not even notice.
 
@@ -1279,7 +1293,8 @@ lab.claim(
 # $\text{stop}(h')$ is $h'$ as a constant, in code `.detach()`. Now the two sides differ, and
 # stopping one matters. Why this resists collapse is not proved in general; the paper shows that it
 # needs both parts.
-#
+
+# %% [markdown]
 # > **Exercise 06.7 · repair it** · extra · difficulty 3 of 3 · 10 minutes
 # >
 # > A colleague's program runs, but it is not SimSiam. One line of thought is wrong: which side
@@ -1313,7 +1328,8 @@ simsiam_loss = check("06.7", simsiam_loss)
 # **InfoNCE** lets the rows compete: among all rows, which one is my other view? It is a multiple
 # choice by the cosine, a softmax with temperature `0.1`; lesson 07 derives it. A constant cannot win
 # at that. But with mixed questions most of the competition can be won by the words.
-#
+
+# %% [markdown]
 # So it exists in two forms as well: against all rows, or against the rows with the same question
 # only. And here, too, a control stands between them: all rows of a batch with 4 questions.
 
@@ -1358,7 +1374,8 @@ lab.claim(
 # too. It stands here without the repair, and without the network that the paper puts on top. Yet from these collapsed models the probe reads colours no worse than before training,
 # although their share is a hundredth of a per cent or so. That looks like a contradiction; section
 # 8 resolves it.
-#
+
+# %% [markdown]
 # InfoNCE on mixed questions lies in between. One likely reason: among 64 rows with 107 questions to
 # draw from, nearly half share their question with another row, and the words cannot tell those
 # apart. Its control fits: with 4 questions a batch, InfoNCE finds most of the picture without any
@@ -1426,7 +1443,8 @@ lab.claim(
 # so the plain probe would need weights 5,000 times larger than for a std of 1. Scikit-learn's
 # classifier penalises large weights. It also stops where gradients are small, and here they are
 # small from the start.
-#
+
+# %% [markdown]
 # We would write "forgotten" only where a rescaling probe is no better than with exchanged pictures,
 # and even then only as far as a *linear* probe can tell. None of our runs is there. That fits
 # section 2: the loss turns the picture down, and no step has to remove it.
@@ -1442,7 +1460,8 @@ lab.claim(
 # The name is also used for a second loss: the squared distance between the projected picture $W v$
 # and the $h$ of its text. Pull each picture to its own text: is that safer? The distance is zero if
 # $W v = h$ for all pairs, and a constant does that too: $W v = h = c$.
-#
+
+# %% [markdown]
 # Take the real pairs of easy-VQA, with the mean colours of 16 patches as $v$. A learnt vector for
 # each question replaces the $h$ of its text. Train both.
 
@@ -1505,7 +1524,8 @@ lab.claim(
 # The distance is the root of the loss, so that it has the unit of the spreads. At the end it has
 # fallen about as far as the spread of the texts. So for their size, picture and text agree hardly
 # better than at the start: they have only both become small.
-#
+
+# %% [markdown]
 # One limit: a question of easy-VQA says little about its picture, so there was little to learn from
 # these pairs. With captions there is. There the competition of InfoNCE between pictures and *texts*
 # is the usual cure. Lesson 07 is about it.
@@ -1595,5 +1615,6 @@ quiz(
 # uniformity as what contrastive losses pull at. Garrido et al. 2023, *RankMe*
 # ([2210.02885](https://arxiv.org/abs/2210.02885)): effective rank without labels as a predictor of
 # later accuracy, for pictures alone. Roy and Vetterli 2007: the effective rank itself.
-#
+
+# %% [markdown]
 # **Next:** lesson 07 trains on pairs that belong together, pictures and their captions.

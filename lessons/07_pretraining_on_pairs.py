@@ -91,7 +91,8 @@ plots.show(
 # Both have learnt a great deal: MiniLM from a billion pairs of sentences, EfficientNet-Lite0 from 1.3
 # million photographs with labels. But neither has ever met the other. We keep both **frozen** and
 # compute their vectors once.
-#
+
+# %% [markdown]
 # Unicode also lists keywords for each emoji. We train on the name alone or on name and keywords,
 # at random. And some emoji look the same, or nearly: where two pictures, made small, differ by at
 # most 5 % (`alike`), the name of one counts as right for the other.
@@ -140,7 +141,8 @@ print(
 
 # %% [markdown]
 # 1280 numbers on one side, 384 on the other. Which picture goes with which name?
-#
+
+# %% [markdown]
 # ## 2. The contrastive loss · core
 #
 # Give each side a linear map into a common space, $a_i = W_a v_i$ for picture $i$ and
@@ -300,7 +302,8 @@ know_nothing = check("07.2", know_nothing)
 # %% [markdown]
 # So a contrastive loss means nothing without its batch size: a loss of 4 is bad for 64 pairs and
 # good for 4096.
-#
+
+# %% [markdown]
 # ### What the temperature does
 #
 # The loss of row $i$ is $-\log p_{ii} = -s_{ii}/\tau + \log \sum_k e^{s_{ik}/\tau}$. With
@@ -439,7 +442,8 @@ heads = train_heads((names["train"], with_keywords))
 # `right` in the loss says which names are true of which pictures; section 4 shows what happens
 # without it. To judge a search, count how often a right answer is among the first $k$ of the list:
 # **recall at k**, R@k.
-#
+
+# %% [markdown]
 # > **Exercise 07.4 · write it** · core · difficulty 2 of 3 · 10 minutes
 # >
 # > Rows of `scores` (queries, choices) are searches. `right` (queries, choices) is True where a
@@ -597,7 +601,8 @@ plots.show(
 # drink* and *music* find other things first. Either the frozen picture vectors do not hold what was
 # asked for, or 1,185 pairs did not connect it to the words. A few chosen examples would have
 # looked better: that is why one measures all 240.
-#
+
+# %% [markdown]
 # Try your own: type words, or choose a picture. A page without a running kernel shows no controls.
 
 
@@ -744,7 +749,8 @@ lab.claim(
 # Such a pair is a **false negative**: the loss pushes apart what belongs together. With two
 # identical captions the best that a perfect model can do is to give each half of the probability,
 # so its loss is $\log 2$, not 0.
-#
+
+# %% [markdown]
 # > **Exercise 07.5 · write it** · core · difficulty 2 of 3 · 10 minutes
 # >
 # > A loss with several right answers: the target of a row is spread evenly over all its right
@@ -798,7 +804,8 @@ def stem_features(images):
 # diagonal only; the diagonal, with whatever else is true left out of the table (neither pulled nor
 # pushed); the truth. A fourth, identical captions as well, is only compared. Then each of 400 new
 # scenes looks for a caption among all 32, and every true one counts.
-#
+
+# %% [markdown]
 # The text side is as simple as can be: one vector for each word, and their mean.
 
 
@@ -994,7 +1001,8 @@ diagrams.flow(
 #   alone, both through the same encoder); and matching (section 6).
 # - Two need no partner: masked words without a picture, and hidden patches without words. There half
 #   of the patches are hidden from the encoder, and the model guesses their pixels from the rest.
-#
+
+# %% [markdown]
 # It has never seen a question or an answer. And four combinations, such as a red circle, were neither
 # drawn in its pictures nor named in its captions. `python -m course_utils.studies.recipes
 # world_pretrained` makes it, in about nine minutes on one core.
@@ -1139,7 +1147,8 @@ lab.claim(
 # The difference between *no picture* and *its picture* is what the picture tells about the word,
 # in nat, as this model can use it. With another picture the loss of colours and shapes is *above*
 # that of no picture: the model believes what it sees.
-#
+
+# %% [markdown]
 # The words on the right have a loss of zero without any picture. **A masked word that the text
 # alone can guess teaches nothing about pictures**, and if the masked words are drawn from all
 # words, much of the training goes there.
@@ -1158,7 +1167,8 @@ lab.claim(
 # Wrong texts have to come from somewhere. A random caption usually differs in colour *and* shape
 # *and* number, so the question is easy. A **hard negative** is a wrong text that the contrastive
 # scores find convincing. The function below was to draw them. It has two faults.
-#
+
+# %% [markdown]
 # > **Exercise 07.6 · repair it** · core · difficulty 2 of 3 · 10 minutes
 # >
 # > For each picture (row), draw a wrong text with the softmax of its scores. `right` is True where
@@ -1186,7 +1196,8 @@ hard_wrong = check("07.6", hard_wrong)
 # random, or hard ones by the model's own scores and temperature. The hard ones we sort by what is
 # wrong in them: is everything they name in the picture? Are the colours and shapes there, but on other
 # things? Or is a colour or shape absent?
-#
+
+# %% [markdown]
 # From here on the $\pm$ after a share is a standard error. It says how far the share would move
 # with other pictures, not with another training: there is one checkpoint.
 
@@ -1374,7 +1385,8 @@ lab.claim(
 # thing the same matching is nearly always right, and asked for the two masked colours the same
 # encoder is right far more often. One yes or no about a long caption uses less than the model
 # knows. **A single test of a model tests the question as much as the model.**
-#
+
+# %% [markdown]
 # Large models have been found weak at such exchanges too, CLIP and others
 # ([2210.01936](https://arxiv.org/abs/2210.01936)). And there too the comparison seems to lose what
 # each side has: in CLIP the binding can be read from pictures alone and from texts alone
@@ -1465,7 +1477,8 @@ lab.claim(
 # were in its training data. The fourth, a blue square, it never does: it calls each of them by
 # another shape, with the right colour. So it puts together some words that it knows, not all. With
 # four combinations no rate can be given.
-#
+
+# %% [markdown]
 # Now real pictures: to which category does an emoji belong? The sentences are the names
 # of the categories, as they are in Unicode's list. The heads have not been trained on them.
 
@@ -1629,7 +1642,8 @@ lab.claim(
 # 3,000 more updates on answers do far better than eight passes over captions. One mean over the whole
 # range (the first line printed) hides that the curves cross, and a figure with *pairs* against
 # *none* only would have hidden the compute.
-#
+
+# %% [markdown]
 # **Updates count too.** *pairs*, *alone* and *none* hardly gain after 1,600 labels: they see 400
 # batches, whatever the number of labels. The checkpoint is ahead everywhere, but it has had three
 # times the compute of the *equal compute* line.
@@ -1639,7 +1653,8 @@ lab.claim(
 # learn about each side by itself; what *red* looks like is in neither. With three seeds only the
 # gap at 1,600 labels stands out from the spread, and it is a loss. That is no law: at the scale of
 # BERT, masked words alone do help.
-#
+
+# %% [markdown]
 # And **captions are supervision too**: somebody wrote them, and these name colours and shapes,
 # which is what half of the questions ask for.
 
@@ -1648,7 +1663,8 @@ lab.claim(
 #
 # The same emoji have Chinese names. The heads do not care about the language: they take whatever
 # vector the sentence encoder gives.
-#
+
+# %% [markdown]
 # > **Exercise 07.7 · predict first** · extra · difficulty 1 of 3 · 3 minutes
 # >
 # > Search with the Chinese names, through MiniLM and the heads trained in English. What will the
@@ -1795,7 +1811,8 @@ lab.claim(
 # encoder over the frozen grid features of EfficientNet-Lite0 (16 patches) and MiniLM's frozen
 # WordPiece vectors. It was pretrained by the same losses on emoji and on captions of the world:
 # `python -m course_utils.studies.recipes real_pretrained`, about ten minutes.
-#
+
+# %% [markdown]
 # Two questions to it. What does its contrast alone find among the emoji, against the two heads? And
 # does it guess a masked colour from a new picture of the world? Of the world it saw 3,000 other
 # pictures in training; EfficientNet saw none.
@@ -1863,7 +1880,8 @@ lab.claim(
 # were not tested one by one. It starts from MiniLM's word vectors, without the sentence encoder
 # above them. Its batches have 32 pairs. It passed over the emoji 16 times, the heads about 43
 # times. It has twice as many weights, and they serve four other losses.
-#
+
+# %% [markdown]
 # But it can do what two heads can't: read a word in the light of a picture. It guesses the colours of
 # the world far more often with the picture than without, although its frozen network was never trained
 # on such pictures. It guesses half of them only: the scenes have several objects, and the text must
@@ -1949,5 +1967,6 @@ quiz(
 # before fusion, and hard negatives drawn by its scores. Yuksekgonul et al. 2023
 # ([2210.01936](https://arxiv.org/abs/2210.01936)): large models often ignore what belongs to what
 # and the order of words, and hard negatives help.
-#
+
+# %% [markdown]
 # **Next:** lesson 08 asks questions and answers them.

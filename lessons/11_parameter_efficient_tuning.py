@@ -70,7 +70,8 @@ from torch import nn
 # with 1,600 answers to learn from. The model knows the Chinese words for colours and shapes from the
 # captions, but no earlier lesson has tuned anything on such questions. The answers keep their English
 # names; to the model they are numbers.
-#
+
+# %% [markdown]
 # Four combinations of shape and colour, of 32, are neither in the captions nor in what we learn from:
 # the red circle, the blue square, the green triangle and the yellow cross. Every picture of the test
 # has one of them. Validation pictures are like those that we learn from, so what is chosen on
@@ -226,7 +227,8 @@ diagrams.flow(
 # through $B$,
 #
 # $$ y = W x + b + s\, B (A x) .$$
-#
+
+# %% [markdown]
 # > **Exercise 11.2 · write it** · core · difficulty 1 of 3 · 10 minutes
 # >
 # > The forward pass of a matrix with LoRA. Rows of `x` are examples, and `linear` is a frozen
@@ -378,7 +380,8 @@ lab.claim(
 #
 # $W + sBA$ is a matrix of the old size. Add the product once, and the tuned model takes exactly
 # the time that the old one took. Adapters and prefixes (sections 4 and 5) can't do that.
-#
+
+# %% [markdown]
 # > **Exercise 11.5 · write it** · core · difficulty 1 of 3 · 8 minutes
 # >
 # > Return a *new* weight; whoever has the old one may still need it.
@@ -478,7 +481,8 @@ lab.claim(
 # Why $\alpha / r$? Hu et al. chose it so that $r$ can change without a new learning rate. Does
 # that work? Take one matrix of 256, a random task, and the first update of Adam. How far does the
 # output move, at different ranks?
-#
+
+# %% [markdown]
 # In this update only $B$ moves, because $A$ gets no gradient from $B = 0$. Each entry moves by about
 # the learning rate $\eta$, in the direction that its gradient says. So the output moves by a sum of
 # $r$ numbers of similar size, $\eta\,(Ax)_k$ each with a sign. If the signs are random, such a sum is
@@ -557,7 +561,8 @@ plots.show(
 # is near $1/\sqrt{64}$, an eighth. Divided by $\sqrt r$ it stays about level. That is
 # **rank-stabilised** LoRA. With a shared direction it is the other way round: all $r$ terms push the
 # same way, $\alpha / r$ about keeps the step, and $\alpha/\sqrt r$ makes it many times as large.
-#
+
+# %% [markdown]
 # And hidden states of a real model? The same first step in our pretrained one, with factors on
 # every matrix, measured at the logits:
 
@@ -615,7 +620,8 @@ for stabilised, name in ((False, "alpha / r"), (True, "alpha / sqrt(r)")):
 # $W_\text{up}$ and $c$ start at 0, so nothing changes at first. One adapter has $64
 # \cdot 8 + 8 + 8 \cdot 64 + 64 = 1{,}096$ weights; there are four, behind attention and behind the
 # two-layer network of both layers.
-#
+
+# %% [markdown]
 # They stay: $\sigma$ is not linear, so there is no matrix into which they could be merged.
 
 # %% tags=["figure"]
@@ -713,7 +719,8 @@ lab.claim(
 # scores near 0 it would be 3 of 8. That is a rude start for a pretrained model. A gate in front
 # of the prefix that starts at 0 avoids it: LLaMA-Adapter, [arXiv
 # 2303.16199](https://arxiv.org/abs/2303.16199).
-#
+
+# %% [markdown]
 # Li and Liang found that training the keys and values directly is unstable. They let a small network
 # produce them from a smaller table, **reparametrisation**. After training, the network is thrown away
 # and what it puts out is kept (`fold` in the package).
@@ -726,7 +733,8 @@ lab.claim(
 # and rank 16, $s$ is $1/16$, and rank-stabilised $1/4$. LoRA is on every matrix, except for "queries
 # and values". Adapters of 8 have a bottleneck of 8, a prefix of 8 has 8 keys per layer. AdaLoRA,
 # which starts with rank 6 and takes ranks away, is explained in section 10.
-#
+
+# %% [markdown]
 # First the accuracy at the rate that validation chose; then what the rate did.
 
 
@@ -851,7 +859,8 @@ lab.claim(
 # **A few thousand weights do most of it.** LoRA of rank 4 on every matrix trains 7,168 weights
 # beside the head. All weights are better at each of the three seeds, by a point or two. With about
 # 2,000 weights, rank 4 in queries and values beats rank 1 everywhere, at each seed.
-#
+
+# %% [markdown]
 # **The rate moves results as much as the name.** Read the second table along a row: between its
 # best and its worst rate a method that adds a piece changes, on average, by nearly as many points
 # as lie between the best and the worst of these methods, and "all weights" by far more. At 0.01,
@@ -862,11 +871,13 @@ lab.claim(
 # Our four rates favour some methods. Six of the thirteen rows, nearly all of the lower half, are best
 # at the highest rate that we tried, and might be better still at a higher one. Their distance from
 # LoRA 4 may be smaller than it looks.
-#
+
+# %% [markdown]
 # **The factor is part of the rate.** LoRA 16 with $\alpha = 1$ divided by $r$ behaves like LoRA 16
 # with $s = 1$ at about a third of the rate: compare the two rows, shifted by one column. At its
 # chosen rates it is below the rank-stabilised one at every seed, but it is also one of the six.
-#
+
+# %% [markdown]
 # **Prefixes and adapters** lie between. The network behind the prefix makes it learn at low rates
 # already: at 0.001 it has 66.4 %, where the plain prefix is still at the head alone (54.6 %). At
 # the rates that validation chose, two points are left on average, and nothing at one seed of
@@ -876,7 +887,8 @@ lab.claim(
 # **AdaLoRA did not pay here.** With or without its allocation it stays below plain LoRA of rank 4,
 # at every seed, though it trains more weights. Since both do, the allocation isn't the reason; the
 # form may be, which was not tested. The paper reports gains on other tasks.
-#
+
+# %% [markdown]
 # In peft's own [comparison](https://github.com/huggingface/peft/tree/main/method_comparison)
 # AdaLoRA of rank 32 ends below LoRA of rank 32, too (0.39 against 0.48 of a set of questions in
 # arithmetic). But look at its configurations: at one rate for both, the factor in front is $8/64$
@@ -889,7 +901,8 @@ lab.claim(
 # A common bug with all of these methods: the base is frozen and the factors are trained, as they
 # should be. But the head of a new task is new. Frozen, it stays random; nothing complains, the
 # loss falls a little, and the answers stay poor.
-#
+
+# %% [markdown]
 # > **Exercise 11.6 · repair it** · core · difficulty 2 of 3 · 10 minutes
 # >
 # > This function is to prepare a model (with parts `encoder` and `head`) for LoRA with rank 2 on
@@ -1118,7 +1131,8 @@ highest_rank = check("11.7", highest_rank)
 # $P\,\mathrm{diag}(\lambda)\,Q$, like a singular value decomposition: each **triplet** of a column
 # of $P$, a number $\lambda_i$ and a row of $Q$ can be switched off by $\lambda_i = 0$. Three parts
 # make it work.
-#
+
+# %% [markdown]
 # **Importance.** How much would the loss change if a weight $w$ were 0? To first order $L(0)
 # \approx L(w) - w\, \partial L / \partial w$, so by about $I = |w\, \partial L/\partial w|$, the
 # **sensitivity**. One batch is noisy. So a running mean of it is kept, and a running mean of how
@@ -1126,7 +1140,8 @@ highest_rank = check("11.7", highest_rank)
 #
 # $$\bar I_t = \beta \bar I_{t-1} + (1 - \beta) I_t , \qquad
 #   \bar U_t = \beta \bar U_{t-1} + (1 - \beta) |I_t - \bar I_t| , \qquad \beta = 0.85 .$$
-#
+
+# %% [markdown]
 # A weight's score is the product $\bar I\, \bar U$: what matters, and is still moving, stays. A
 # triplet's importance is the score of its $\lambda$ plus the mean scores of its two vectors.
 
@@ -1135,7 +1150,8 @@ highest_rank = check("11.7", highest_rank)
 # falls from $n_0$ to $n_T$ along a cubic, $n = n_T + (n_0 - n_T)(1 - u)^3$, where $u$ goes from 0
 # to 1; here from $12 \cdot 6 = 72$ (twelve matrices of rank 6) to $12 \cdot 4 = 48$. The most
 # important ones of the *whole model* stay. In the last 100 updates nothing changes any more.
-#
+
+# %% [markdown]
 # **Orthogonality.** $\lVert P^\top P - I\rVert + \lVert QQ^\top - I\rVert$ is added to the loss,
 # times 0.1: if vectors could grow, a small $\lambda$ would mean nothing.
 #
@@ -1263,7 +1279,8 @@ lab.claim(
 # frozen features, MiniLM's frozen WordPiece vectors, a joint encoder. It trains LoRA and a new head.
 # It splits by picture, stops when validation no longer gets better, prints a table beside the best
 # that can be done without pictures, and saves the piece.
-#
+
+# %% [markdown]
 # A worked example comes with the course: `course example FOLDER` writes 400 emoji that the model
 # hasn't seen, with two questions about each. Here are two of its rows, and the command's own functions
 # at work on 80:
@@ -1399,7 +1416,8 @@ plots.show(
 # |---|---|---|
 # | RoBERTa-base, all weights | 125 M | 86.40 |
 # | RoBERTa-base, LoRA | 0.8 M | 87.24 |
-#
+
+# %% [markdown]
 # GLUE is a set of tasks on English sentences; RoBERTa is a BERT that was trained longer. How to
 # read it, from the same [page](https://github.com/microsoft/LoRA): the first row is taken from
 # another paper. Of the eight tasks one, RTE, makes the difference (78.7 against 86.6; without it

@@ -556,7 +556,7 @@ def residual_block(x, conv1, conv2):
 residual_block = check("04.3", residual_block)
 
 # %% [markdown]
-# ### torchvision's ResNet · extra
+# ### torchvision's ResNet
 #
 # The package's `ResNet` is made of these blocks, with torchvision's names. A state dict of
 # torchvision's resnet18 loads without a missing or left-over name. The stem that ImageNet networks
@@ -581,7 +581,7 @@ for stem in ("imagenet", "small"):
     )
 
 # %% [markdown]
-# ### Thirty layers · core
+# ### Thirty layers
 #
 # Five networks with the same 15 pairs of convolutions look at pictures of our world, reduced to
 # 8x8: which of 8 colours has the only thing in it?

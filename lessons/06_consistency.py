@@ -567,36 +567,13 @@ lab.claim("the two shares add up to 1 to ten digits", abs(total - 1) < 1e-10)
 # Two more hold the question fixed: the **std at a fixed question**, and the **picture's share**.
 
 # %% [markdown]
-# ### Why the law holds, and the formulas · extra
-#
-# Write $m_x = \mathbb{E}(h \mid x)$ and split
-# $h - \mathbb{E} h = (h - m_x) + (m_x - \mathbb{E} h)$. Square it and take the mean. The first
-# square gives $\mathbb{E}_x \mathrm{Var}(h \mid x)$, the second $\mathrm{Var}_x(m_x)$. The product
-# $2\, \mathbb{E}\,[(h - m_x)(m_x - \mathbb{E} h)]$ is 0: at a fixed $x$ the second factor is a
-# constant, and the first has mean 0.
-
-# %% [markdown]
-# The *covariance* $C_{ij}$ is the mean product of the centred entries $i$ and $j$. Its eigenvalues
-# $\lambda$ are the variances along its main directions. The singular values of centred $h$ are
-# their square roots, up to a factor.
-#
-# - Effective rank: $e^{\text{entropy}}$ of the singular values, divided by their sum.
-# - Participation ratio: $(\sum \lambda)^2 / \sum \lambda^2$.
-# - Uniformity: $\log \mathbb{E}\, e^{-2 \lVert f - g \rVert^2}$ over pairs of rows $f$, $g$ of
-#   length 1. Two opposite directions give $\log \tfrac{1}{2}$.
-
-# %% [markdown]
-# A line *through 0* has two ends. If half of the rows point one way and half the other, the
-# normalised std is 1. Alignment, another popular indicator, is $L_{vs}$ itself up to the length of
-# $h$.
-#
 # The package has them all, each with the value to expect in its docstring:
 
 # %%
 print(inspect.getsource(indicators.effective_rank))
 
 # %% [markdown]
-# ### Five faults that we know · core
+# ### Five faults that we know
 #
 # To see what an indicator is blind to, give it an $h$ whose fault we know. Five cases, made by
 # hand: 40 questions about 16 pictures, 32 dimensions.
@@ -680,6 +657,30 @@ fool = check("06.4", fool)
 
 # %% [markdown]
 # You have just made by hand what the next section's training will find by itself.
+
+# %% [markdown]
+# ### Why the law holds, and the formulas · extra
+#
+# Write $m_x = \mathbb{E}(h \mid x)$ and split
+# $h - \mathbb{E} h = (h - m_x) + (m_x - \mathbb{E} h)$. Square it and take the mean. The first
+# square gives $\mathbb{E}_x \mathrm{Var}(h \mid x)$, the second $\mathrm{Var}_x(m_x)$. The product
+# $2\, \mathbb{E}\,[(h - m_x)(m_x - \mathbb{E} h)]$ is 0: at a fixed $x$ the second factor is a
+# constant, and the first has mean 0.
+
+# %% [markdown]
+# The *covariance* $C_{ij}$ is the mean product of the centred entries $i$ and $j$. Its eigenvalues
+# $\lambda$ are the variances along its main directions. The singular values of centred $h$ are
+# their square roots, up to a factor.
+#
+# - Effective rank: $e^{\text{entropy}}$ of the singular values, divided by their sum.
+# - Participation ratio: $(\sum \lambda)^2 / \sum \lambda^2$.
+# - Uniformity: $\log \mathbb{E}\, e^{-2 \lVert f - g \rVert^2}$ over pairs of rows $f$, $g$ of
+#   length 1. Two opposite directions give $\log \tfrac{1}{2}$.
+
+# %% [markdown]
+# A line *through 0* has two ends. If half of the rows point one way and half the other, the
+# normalised std is 1. Alignment, another popular indicator, is $L_{vs}$ itself up to the length of
+# $h$.
 
 # %% [markdown]
 # ## 4. A cure, and how it fails · core

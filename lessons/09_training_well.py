@@ -531,8 +531,8 @@ gap = abs(means["sgd"].max() - means["adamw"].max())
 for kind, i in best_rate.items():
     print(
         f"{kind:6} at its best rate"
-        f" {lab.measured(f'08.best_{kind}', means[kind][i], '%')}, at a tenth"
-        f" of it {lab.measured(f'08.tenth_{kind}', means[kind][i - 2], '%')}"
+        f" {lab.measured(f'09.best_{kind}', means[kind][i], '%')}, at a tenth"
+        f" of it {lab.measured(f'09.tenth_{kind}', means[kind][i - 2], '%')}"
     )
     lab.claim(
         f"{kind}: a tenth of the best rate loses more than the two optimisers"
@@ -680,11 +680,11 @@ plots.show(
 right_way, too_often = scores(5, lr=0.01), scores(5, lr=0.01, ticks=4)
 print(
     "once an update:      "
-    f" {lab.measured('08.ticks_1', np.mean(right_way), '%')}"
+    f" {lab.measured('09.ticks_1', np.mean(right_way), '%')}"
 )
 print(
     "four times an update:"
-    f" {lab.measured('08.ticks_4', np.mean(too_often), '%')}"
+    f" {lab.measured('09.ticks_4', np.mean(too_often), '%')}"
 )
 lab.claim(
     "the schedule that runs four times too fast costs more than ten points"

@@ -1132,7 +1132,7 @@ for name, rows in (
 ):
     different = len(original[rows].unique())
     print(
-        f"{name:25} {lab.measured('11.different.' + name, different, digits=0)}"
+        f"{name:25} {lab.measured('12.different.' + name, different, digits=0)}"
         " different ones"
     )
 

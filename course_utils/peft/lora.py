@@ -210,7 +210,10 @@ def merge(model: nn.Module) -> None:
     holders = [(n, p) for n, m in model.named_modules() for p in m.parameters(recurse=False)]
     for name, module in found.items():
         if module.merged:
-            raise ValueError(f"expected factors that aren't merged, but those of {name} are")
+            raise ValueError(
+                f"expected factors that aren't merged, but those of {name} are; merging twice "
+                "adds them twice"
+            )
         for other, weight in holders:
             if weight is module.base.weight and other != f"{name}.base":
                 raise ValueError(

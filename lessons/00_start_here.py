@@ -70,7 +70,7 @@ plots.show(
 # work in JupyterLab and in Colab. On a page without them, go on with the figures.
 
 
-# %% tags=["varies"]
+# %% tags=["figure", "varies"]
 def ask(picture, question):
     return model.probabilities(picture, question), None
 
@@ -173,7 +173,7 @@ rows = [
     ["a covered picture", f"{100 * covered.accuracy:.1f} %"],
 ]
 plots.table(rows, header=["each question is asked about", "right"])
-print(f"your guess for another picture: {my_guess:.0f} %")
+print(f"the guess for another picture: {my_guess:.0f} %")
 
 # %% tags=["result"]
 lab.claim(
@@ -186,9 +186,9 @@ lab.claim(
 # why is more than half still right?
 
 # %% [markdown]
-# Three of four questions want a "yes" or "no". Take "is there a red shape?": with eight colours the
-# answer is mostly "no", whatever the picture shows. So the words alone give much away. Even with
-# every picture covered, the model is right in 64.7 % of the cases.
+# About three of four questions want a "yes" or "no". Take "is there a red shape?": with eight
+# colours the answer is mostly "no", whatever the picture shows. So the words alone give much away.
+# Even with every picture covered, the model is right in 64.7 % of the cases.
 
 # %% [markdown]
 # How far can one get without looking at all? Lesson 01 measures that. It is the first thing to know
@@ -393,8 +393,8 @@ print("kept in", str(file).replace(str(file.home()), "~"))
 # %% [markdown]
 # ## 6. The map of the course · core
 #
-# An arrow means "needs". If you read the lessons in order, nothing is missing. In a hurry, go from
-# 01 to 05 and 08.
+# Arrows lead from a lesson to those that need it. If you read the lessons in order, nothing is
+# missing. In a hurry, go from 01 to 05 and 08.
 
 # %% tags=["figure"]
 LESSONS = {  # number: (column, row, title)

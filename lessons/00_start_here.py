@@ -14,7 +14,8 @@
 # - test whether a model really looks at the picture, and write that test yourself;
 # - learn how the lessons work, and what the course holds.
 #
-# You need Python and a little PyTorch: what a tensor is, its shape, and how it is indexed.
+# You need Python and a little PyTorch: what a tensor is, its shape, and how it is indexed. Playing
+# with the model comes on top of the minutes above.
 
 # %% tags=["setup"]
 from dataclasses import replace
@@ -92,7 +93,8 @@ widgets.compose_and_ask(
 
 # %% [markdown]
 # The model knows these eight colours, three shapes, and "yes" and "no": 13 answers. So what will it
-# say about something else? **Guess before you run the next cell:**
+# say about something else? **Guess before you run the next cell.** If its figure is already there,
+# cover it first.
 #
 # 1. The circle is *purple*. What color is the shape?
 # 2. The same picture. Is there a purple shape?
@@ -112,7 +114,7 @@ plots.show(
         cases,
         model.probabilities,
         model.answers,
-        title="Four times sure, four times wrong",
+        title="Sure four times, and never right",
     ),
     alt=(
         "Four cases. A purple circle is called brown, and the question for a"
@@ -123,10 +125,10 @@ plots.show(
 )
 
 # %% [markdown]
-# All four answers are wrong, and the model is sure of each. "Purple" is none of its answers, and in
-# a question it is a word that training never used. All triangles of its training stood upright. And
-# no answer says "I can't see anything". **A model can be sure and wrong**, above all where its input
-# is not like its training.
+# None of the four answers is right, and the model is sure of each. "Purple" is none of its answers,
+# and in a question it is a word that training never used. All triangles of its training stood
+# upright. And for the covered picture none of the 13 answers would be right: there is no "I can't
+# see it". **A model can be sure and wrong**, above all where its input is not like its training.
 
 # %% [markdown]
 # ## 2. Exchange the pictures · core
@@ -148,7 +150,7 @@ print(f"right: {100 * own.accuracy:.1f} %")
 # expected answers, but show each question another picture of the set.
 
 # %% [markdown]
-# > **Exercise 00.1 · predict a number** · core · difficulty 1 of 3 · 2 minutes
+# > **Exercise 00.1 · predict a number** · core · difficulty 1 of 3 · 3 minutes
 # >
 # > How many per cent of its answers will still be right? Write a number, run the cell, then the
 # > next one. Any honest guess is fine.
@@ -201,23 +203,28 @@ lab.claim(
 diagrams.flow(
     {
         "picture": (0, 0, "picture"),
-        "question": (0, 1, "question"),
-        "v": (1, 0, "v: 16 patches"),
-        "x": (1, 1, "x: token ids"),
-        "transformer": (2, 0.5, "Transformer"),
-        "answer": (3, 0.5, "13 scores"),
+        "question": (0, 1, "what color is\nthe shape?"),
+        "patches": (1, 0, "cut into\n16 patches"),
+        "tokens": (1, 1, "[CLS] what color\nis the shape"),
+        "see": (2, 0, "describe\neach patch"),
+        "ids": (2, 1, "look up\neach id"),
+        "transformer": (3, 0.5, "Transformer"),
+        "answer": (4, 0.5, "13 scores"),
     },
     [
-        ("picture", "v", "(3, 64, 64)"),
-        ("question", "x", "6 tokens"),
-        ("v", "transformer", "(16, 64)"),
-        ("x", "transformer", "(6, 64)"),
+        ("picture", "patches", "(3, 64, 64)"),
+        ("question", "tokens", ""),
+        ("patches", "see", ""),
+        ("tokens", "ids", "x: 6 ids"),
+        ("see", "transformer", "v: (16, 64)"),
+        ("ids", "transformer", "(6, 64)"),
         ("transformer", "answer", "h: (22, 64)"),
     ],
     alt=(
-        "A picture becomes v, 16 patches of 64 numbers. A question becomes x,"
-        " 6 tokens of 64 numbers. The Transformer reads both and gives h, 22"
-        " vectors of 64 numbers, from which 13 scores are made."
+        "A picture is cut into 16 patches, which become v, 16 vectors of 64"
+        " numbers. A question becomes x, the ids of [CLS] and 5 words, and each"
+        " id is replaced by 64 numbers. The Transformer reads both and gives h,"
+        " 22 vectors of 64 numbers, from which 13 scores are made."
     ),
 )
 
@@ -227,21 +234,25 @@ diagrams.flow(
 # - The picture is a tensor of 3 colour channels of 64 x 64 pixels.
 # - **v**: the picture is divided into 4 x 4 squares, the *patches*. Each square, with what is around
 #   it, becomes a *vector*: here a list of 64 numbers.
-# - **x**: the question is split into *tokens*, here words. Each token is replaced by its number in a
-#   list of known words, its *id*. Every id has a vector of its own, also of 64 numbers.
+# - **x**: the question is split into *tokens*: its words, with `[CLS]` in front. Each token has a
+#   number in a list of known words, its *id*. For each id a vector is looked up, also 64 numbers.
 # - The **Transformer** reads all these vectors together. It returns one new vector for each vector
-#   that it reads. Into each new one it has mixed what matters from all others: the vector of
+#   that it reads. Each new vector also contains what matters from the others: the vector of
 #   "color" can now hold what the patches show.
 # - **h**: these new vectors, words first, then patches.
 
 # %% [markdown]
-# Each of the 13 answers gets a score, computed from the first vector of h. The highest score wins.
+# Each of the 13 answers gets a score, computed from the first vector of h, that of `[CLS]`. The
+# highest score wins. In the code, the network's `stem` makes v, its `encoder` is the Transformer,
+# and its `head` gives the scores.
 
 # %%
+# mask: which tokens are real; shorter questions of a batch are filled up
 x, mask = encode(model.tokenizer, [question])  # (1, words) each
 x, mask = x.to(lab.device), mask.to(lab.device)
+# [None] puts a dimension in front, / 255 brings pixels into 0 to 1
 image = picture[None].to(lab.device) / 255  # (1, 3, height, width)
-with torch.no_grad():
+with torch.no_grad():  # we don't train
     v = model.network.stem(image)  # (1, patches, 64)
     h = model.network.encoder(x, v, mask)  # (1, words + patches, 64)
     scores = model.network.head(h)  # (1, answers)
@@ -251,11 +262,10 @@ for name, tensor in {"v": v, "h": h, "scores": scores}.items():
     print(f"{name}: shape {tuple(tensor.shape)}")
 
 # %% [markdown]
-# The token `[CLS]` is put in front of every question. Its vector in h is the one that the answer is
-# read from. The first dimension, here 1, is the *batch*: how many questions are read at once.
+# The first dimension, here 1, is the *batch*: how many questions are read at once.
 
 # %% [markdown]
-# > **Exercise 00.2 · predict a shape** · core · difficulty 1 of 3 · 3 minutes
+# > **Exercise 00.2 · predict a shape** · core · difficulty 1 of 3 · 5 minutes
 # >
 # > A batch has 32 questions of 9 tokens each, `[CLS]` included. Each question has a picture of 16
 # > patches. Every vector has 64 numbers. What is the shape of h? Write three numbers in brackets.
@@ -283,35 +293,11 @@ shape_of_h = check("00.2", shape_of_h)
 # write it yourself.
 
 # %% [markdown]
-# > **Exercise 00.3 · write it** · core · difficulty 1 of 3 · 5 minutes
+# > **Exercise 00.3 · write it** · core · difficulty 1 of 3 · 10 minutes
 # >
 # > `image_index` says for each question which picture it is about: a tensor of whole numbers, such
 # > as `[0, 0, 0, 1, 1, 2]`. There are `pictures` pictures, numbered from 0. Return a new tensor that
 # > gives each question the *next* picture, and the first one after the last.
-
-# %% [markdown]
-# A first idea: move the whole list by one place. The check tells what is wrong with it.
-
-
-# %%
-def first_idea(image_index, pictures):
-    return image_index.roll(1)  # the last entry comes first
-
-
-attempt = "00.3"
-_ = check(attempt, first_idea)
-
-# %% [markdown]
-# That is how a check answers: what it saw, and the reason where it can tell. It then returns the
-# course's own solution, so every notebook runs to its end, whatever you have solved. To try again,
-# change your cell, run it, and run the check.
-
-# %% [markdown]
-# If you are stuck, ask for a hint, here for the exercise before this one. A second call gives a
-# second hint. Solved notebooks are in the folder `solutions`.
-
-# %%
-hint("00.2")
 
 
 # %%
@@ -325,6 +311,31 @@ def exchange(image_index, pictures):
 
 # %%
 exchange = check("00.3", exchange)
+
+# %% [markdown]
+# A check says what it saw, and the reason where it can tell. If your answer is not right yet, it
+# returns the course's own solution, so every notebook runs to its end. To try again, change your
+# cell, run it, and run the check.
+
+# %% [markdown]
+# If you are stuck, ask for a hint, here for exercise 00.2. A second call gives a second hint. Solved
+# notebooks are in the folder `solutions`.
+
+# %%
+hint("00.2")
+
+# %% [markdown]
+# Here is an idea that looks right and isn't: move the whole list by one place. The check tells what
+# is wrong with it.
+
+
+# %%
+def first_idea(image_index, pictures):
+    return image_index.roll(1)  # the last entry comes first
+
+
+attempt = "00.3"
+_ = check(attempt, first_idea)
 
 # %% [markdown]
 # Now both versions as tests of our model.
@@ -345,8 +356,8 @@ plots.table(rows, header=["test", "kept their own picture", "right"])
 # %% [markdown]
 # A test can be wrong, just like a model. In this course you check both.
 #
-# What the exchange tells: if the score stays the same, the model doesn't use the picture. If it
-# falls, it does. What in the picture it uses, the test does not tell.
+# What the exchange tells: if the answers stay the same, the model doesn't use the picture. If they
+# change, it does. What in the picture it uses, the test does not tell.
 
 # %% [markdown]
 # ## 5. How the course works · core
@@ -379,6 +390,9 @@ print("in short: ", lab.mean_spread(runs, "%"))
 # The number after `±` is the **standard deviation** of the runs: how far a run typically is from the
 # mean. A *seed* is the number that randomness starts from. If two models differ by no more than such
 # a spread, nobody can tell which is better.
+#
+# Where a lesson trains a model once, the first number is that of your own run. The `±` after it
+# comes from five runs that were made before and are kept with the course.
 
 # %% [markdown]
 # ### Where your progress is kept
@@ -393,32 +407,33 @@ print("kept in", str(file).replace(str(file.home()), "~"))
 # %% [markdown]
 # ## 6. The map of the course · core
 #
-# Arrows lead from a lesson to those that need it. If you read the lessons in order, nothing is
-# missing. In a hurry, go from 01 to 05 and 08.
+# An arrow means "is needed for". What a lesson needs stands above it. If you read the lessons in
+# order, nothing is missing. In a hurry, read the marked ones: 00, 01, 02, 05 and 08.
 
 # %% tags=["figure"]
 LESSONS = {  # number: (column, row, title)
-    "00": (0, 0, "00 Start here"),
-    "01": (1, 0, "01 What a\npicture adds"),
-    "02": (0, 1, "02 Attention"),
-    "03": (0, 2, "03 Language\nmodels"),
-    "04": (0, 3, "04 Visual\nfeatures"),
-    "05": (2, 1, "05 Words and\npicture together"),
-    "06": (3, 1, "06 Learning\nwithout labels"),
-    "07": (1, 3, "07 Pretraining\non pairs"),
-    "08": (3, 3, "08 Answering\nquestions"),
-    "09": (2, 3, "09 Training\nwell"),
-    "10": (3, 4, "10 Measuring\nhonestly"),
-    "11": (2, 4, "11 Tuning few\nweights"),
-    "12": (2, 5, "12 Fewer\nlabels"),
+    "00": (2, 0, "00 Start here"),
+    "01": (2, 1, "01 What a\npicture adds"),
+    "02": (2, 2, "02 Attention"),
+    "03": (0, 3, "03 Language\nmodels"),
+    "04": (1, 3, "04 Visual\nfeatures"),
+    "05": (2, 3, "05 Words and\npicture together"),
+    "06": (3, 4, "06 Learning\nwithout labels"),
+    "07": (1, 4, "07 Pretraining\non pairs"),
+    "08": (2, 4, "08 Answering\nquestions"),
+    "09": (1, 5, "09 Training\nwell"),
+    "10": (3, 5, "10 Measuring\nhonestly"),
+    "11": (2, 5, "11 Tuning few\nweights"),
+    "12": (2, 6, "12 Fewer\nlabels"),
 }
 ARROWS = [
     ("00", "01"),
     ("01", "02"),
     ("02", "03"),
-    ("03", "04"),
-    ("01", "05"),
+    ("02", "04"),
+    ("02", "05"),
     ("05", "06"),
+    ("03", "07"),
     ("04", "07"),
     ("05", "07"),
     ("05", "08"),
@@ -435,6 +450,7 @@ diagrams.flow(
     [(start, goal, "") for start, goal in ARROWS],
     alt="Map of lessons 00 to 12: "
     + ", ".join(f"{goal} needs {start}" for start, goal in ARROWS),
+    marked=["00", "01", "02", "05", "08"],
     across=False,
 )
 
@@ -466,7 +482,7 @@ diagrams.flow(
 # often smaller than the others.
 
 # %% [markdown]
-# > **Exercise 00.4 · write it** · extra · difficulty 1 of 3 · 5 minutes
+# > **Exercise 00.4 · write it** · extra · difficulty 1 of 3 · 7 minutes
 # >
 # > Write the **accuracy**: the share of questions that were answered correctly. `batches` is a list
 # > of pairs `(predictions, y)`, two tensors of answer ids of shape (batch,). `y` holds the right
@@ -522,7 +538,7 @@ print("CPU cores:", machine.cores(), " device:", lab.device)
 # ## 9. What you know now · core
 #
 # - A model that answers perfectly may still be sure and wrong about a new kind of picture.
-# - Exchange the pictures: a score that stays says that the model doesn't look.
+# - Exchange the pictures: answers that stay say that the model doesn't look.
 # - Some of a score needs no picture at all.
 # - A picture becomes patches v, a question becomes tokens x, a Transformer mixes them to h.
 
@@ -530,7 +546,8 @@ print("CPU cores:", machine.cores(), " device:", lab.device)
 quiz(
     [
         (
-            "A model keeps its accuracy with exchanged pictures. What follows?",
+            "A model gives the same answers with exchanged pictures. What"
+            " follows?",
             "It doesn't use the pictures.",
         ),
         (

@@ -76,6 +76,10 @@ def _backwards(image_index, pictures):
     return image_index.flip(0)
 
 
+def _mirrored(image_index, pictures):
+    return pictures - 1 - image_index
+
+
 def _no_wrap(image_index, pictures):
     return image_index + 1
 
@@ -146,7 +150,7 @@ def _per_batch(batches):
 EXERCISES = {
     "00.1": Exercise(
         "Right with other pictures",
-        2,
+        3,
         1,
         10.0,
         prediction(0, 100, "%"),
@@ -159,7 +163,7 @@ EXERCISES = {
     ),
     "00.2": Exercise(
         "The shape of h",
-        3,
+        5,
         1,
         (32, 25, 64),
         _test_shape,
@@ -170,7 +174,7 @@ EXERCISES = {
     ),
     "00.3": Exercise(
         "Exchange the pictures",
-        5,
+        10,
         1,
         exchange,
         _test_exchange,
@@ -183,7 +187,16 @@ EXERCISES = {
         mistakes=(
             (_questions_forward, SEVERAL),
             (_questions_back, SEVERAL),
-            (_backwards, "That reverses the list of questions. Change the numbers instead."),
+            (
+                _backwards,
+                "That reverses the list of questions, so most of them get some other picture and "
+                "those in the middle may keep theirs. Change the numbers instead.",
+            ),
+            (
+                _mirrored,
+                "That exchanges first and last, second and last but one. Take the next picture: "
+                "number 0 becomes 1, 1 becomes 2.",
+            ),
             (_no_wrap, "After the last picture comes the first, number 0."),
             (_stops, "The last picture is followed by the first, not by itself."),
             (_before, "That is the picture before. Take the one after."),
@@ -197,7 +210,7 @@ EXERCISES = {
     ),
     "00.4": Exercise(
         "Accuracy over batches",
-        5,
+        7,
         1,
         accuracy,
         _test_accuracy,

@@ -31,9 +31,22 @@ def _test_entropy(function):
         "a certain answer": [7.0, 0.0],
         "a table of two rows": [[3.0, 1.0], [0.0, 4.0]],
     }
-    got = {name: number(call(function, torch.tensor(c))) for name, c in cases.items()}
+    got = {name: number(_of_any_shape(function, torch.tensor(c))) for name, c in cases.items()}
     for name, counts in cases.items():
         compare(got[name], float(entropy_bits(counts)), f"the entropy of {name}")
+
+
+def _of_any_shape(function, counts):
+    """The learner's value; a loop over the rows of a table gets a reason, not only a TypeError."""
+    try:
+        return call(function, counts)
+    except (TypeError, ValueError) as error:
+        if counts.ndim < 2:
+            raise
+        raise Feedback(
+            "it works for a list of counts, and not for a table: counts may have any shape. "
+            "Try counts.flatten() first."
+        ) from error
 
 
 def _entropy_in_nats(counts):
@@ -42,6 +55,15 @@ def _entropy_in_nats(counts):
 
 def _entropy_of_counts(counts):
     return -(counts * counts.log2()).sum()
+
+
+def _entropy_of_counts_that_occur(counts):
+    return _entropy_of_counts(counts[counts > 0])
+
+
+def _entropy_of_counts_weighted(counts):
+    counts = counts[counts > 0]
+    return (counts * (counts.sum() / counts).log2()).sum()
 
 
 def _entropy_without_zeros(counts):
@@ -95,6 +117,34 @@ def _conditional(table):
 
 def _conditional_of_questions(table):
     return entropy_bits(table) - entropy_bits(table.sum(0))
+
+
+def _only_answers(table):
+    return entropy_bits(table.sum(0))
+
+
+def _only_questions(table):
+    return entropy_bits(table.sum(1))
+
+
+def _answers_minus_wrong_axis(table):
+    return entropy_bits(table.sum(0)) - _conditional_of_questions(table)
+
+
+def _questions_minus_wrong_axis(table):
+    return entropy_bits(table.sum(1)) - _conditional(table)
+
+
+def _added(table):
+    return entropy_bits(table.sum(0)) + _conditional(table)
+
+
+def _minus_missing(table):
+    return entropy_bits(table.sum(0)) - entropy_bits(table) - entropy_bits(table.sum(1))
+
+
+def _information_sign(table):
+    return -mutual_information(table)
 
 
 def _rows_alike(table):
@@ -151,6 +201,11 @@ def _test_mode(function):
             )
         want = mode_per_question(*training, asked)
         for question, one, right in zip(asked, said, want):
+            if one != right and question == "unknown?":
+                raise Feedback(
+                    f"got {one!r} for 'unknown?'. Training never had it; take the most common "
+                    "answer of all."
+                )
             if one != right:
                 raise Feedback(f"the answer to {question!r}: got {one!r}, which is not it.")
 
@@ -311,19 +366,21 @@ def stated(question):
 
 
 def _test_stated(function):
-    for question in (
+    questions = (
         "what is the blue shape?",
         "what color is the circle?",
         "what is the color of the triangle?",
+        "what color does the circle have?",
         "what color is the shape?",
         "what shape is in the image?",
         "is there a red shape?",
         "does the image not contain a circle?",
-    ):
-        got = call(function, question)
-        if not isinstance(got, (set, frozenset)):
-            raise Feedback(f"expected a set, such as {{'red'}} or set(), got {type(got).__name__}.")
-        compare(set(got), stated(question), repr(question))
+    )
+    got = [call(function, question) for question in questions]
+    for question, one in zip(questions, got):
+        if not isinstance(one, (set, frozenset)):
+            raise Feedback(f"expected a set, such as {{'red'}} or set(), got {type(one).__name__}.")
+        compare(set(one), stated(question), repr(question))
 
 
 def _stated_everywhere(question):
@@ -392,6 +449,14 @@ def _second_repeated(first, second):
     return _first_repeated(second, first)
 
 
+def _both_sides(first, second):
+    return len(torch.cat([first, second]).unique(dim=0))
+
+
+def _all_repeated(first, second):
+    return len(first) + len(second) - _both_sides(first, second)
+
+
 def _by_object(first, second):
     return len(set(first) & set(second))
 
@@ -413,90 +478,78 @@ def _by_number(first, second):
     return len(set(range(len(first))) & set(range(len(second))))
 
 
-# 01.8 the exchange of pictures
+# 01.8 answers that change when pictures are exchanged
 
 
-def exchange(image_index, pictures):
-    """Numbers of other pictures (questions,) for those in `image_index`: each picture moves."""
-    return (torch.as_tensor(image_index) + 1) % pictures  # (questions,)
+def share_changed(scores, scores_moved):
+    """Share of questions that get another answer; both (questions, answers)."""
+    return (scores.argmax(1) != scores_moved.argmax(1)).double().mean()
 
 
-def _indices():
-    """(image_index, pictures): odd and even, not sorted, a picture without questions."""
-    for pictures in (2, 3, 4, 5, 7, 3, 5, 3, 5, 3):
-        once = torch.arange(pictures)  # (pictures,)
-        yield torch.cat([once, once.flip(0), once[:2]]), pictures
-    yield torch.tensor([4, 0, 0, 2, 4, 1]), 5
+def _scores():
+    """Pairs of scores (questions, answers), in which other scores don't always change answers."""
+    own = torch.tensor([[3.0, 1.0, 0.0], [0.0, 2.0, 1.0], [1.0, 0.0, 4.0], [2.0, 1.0, 0.5]])
+    moved = torch.tensor([[5.0, 1.0, 0.0], [2.0, 0.0, 1.0], [1.0, 0.0, 3.0], [2.0, 1.0, 0.5]])
+    yield "where one answer of four changes", own, moved
+    yield "where none changes", own, own + 1
+    yield "where all change", own, own.roll(1, 1)
+    yield (
+        "with five questions and two answers",
+        own[[0, 1, 2, 3, 1], :2],
+        moved[[0, 1, 1, 3, 0], :2],
+    )
 
 
-def _test_exchange(function):
-    cases = list(_indices())
-    got = [call(function, index, pictures) for index, pictures in cases]
-    for moved, (index, pictures) in zip(got, cases):
-        where = f"with image_index {index.tolist()} and {pictures} pictures"
-        try:
-            moved = torch.as_tensor(moved)  # (questions,)
-        except (TypeError, ValueError, RuntimeError):
-            raise Feedback(f"expected a tensor of picture numbers, got {kind(moved)}.") from None
-        if moved.shape != index.shape:
-            raise Feedback(
-                f"{where}: expected one number for each question, {tuple(index.shape)}, got "
-                f"{tuple(moved.shape)}."
-            )
-        if moved.is_floating_point() or moved.dtype == torch.bool:
-            raise Feedback(f"expected whole numbers, got {moved.dtype}.".replace("torch.", ""))
-        if moved.min() < 0 or moved.max() >= pictures:
-            outside = int(moved.max() if moved.max() >= pictures else moved.min())
-            raise Feedback(f"{where}: got {outside}, and the numbers go from 0 to {pictures - 1}.")
-        kept = (moved == index).nonzero()[:, 0].tolist()
-        if kept:
-            raise Feedback(f"{where}: question {kept[0]} keeps its picture {int(index[kept[0]])}.")
-        pairs = set(zip(index.tolist(), moved.tolist()))
-        for old in index.unique().tolist():
-            new = sorted(b for a, b in pairs if a == old)
-            if len(new) > 1:
-                raise Feedback(
-                    f"{where}: the questions about picture {old} get pictures {new}. They must "
-                    "move together."
-                )
-        if len({b for _, b in pairs}) < len(pairs):
-            raise Feedback(f"{where}: two pictures become the same one.")
+def _test_changed(function):
+    cases = list(_scores())
+    got = [number(call(function, own, moved)) for _, own, moved in cases]
+    for outcome, (what, own, moved) in zip(got, cases):
+        compare(outcome, float(share_changed(own, moved)), f"the share {what}")
 
 
-def _in_random_order(image_index, pictures):
-    return torch.randperm(pictures)[image_index]
+def _share_same(scores, scores_moved):
+    return 1 - share_changed(scores, scores_moved)
 
 
-def _without_modulo(image_index, pictures):
-    return image_index + 1
+def _changed_in_per_cent(scores, scores_moved):
+    return 100 * share_changed(scores, scores_moved)
 
 
-def _reversed(image_index, pictures):
-    return pictures - 1 - image_index
+def _how_many_changed(scores, scores_moved):
+    return (scores.argmax(1) != scores_moved.argmax(1)).sum()
 
 
-def _rolled(image_index, pictures):
-    return image_index.roll(1)
+def _changed_scores(scores, scores_moved):
+    return (scores != scores_moved).double().mean()
 
 
-def _questions_shuffled(image_index, pictures):
-    return image_index[torch.randperm(len(image_index))]
+def _changed_rows(scores, scores_moved):
+    return (scores != scores_moved).any(1).double().mean()
 
 
-def _picture_0(image_index, pictures):
-    return torch.zeros_like(image_index)
+def _changed_largest(scores, scores_moved):
+    return (scores.amax(1) != scores_moved.amax(1)).double().mean()
 
 
-def _modulo_questions(image_index, pictures):
-    return (image_index + 1) % len(image_index)
+def _changed_columns(scores, scores_moved):
+    return (scores.argmax(0) != scores_moved.argmax(0)).double().mean()
 
+
+MIXED = (
+    "Rows and columns are mixed: table.sum(0) counts the answers, for H(Y), and table.sum(1) the "
+    "questions, for H(Q)."
+)
+NEVER_HAD = (
+    "A question that training never had needs an answer too: take the most common answer of all."
+)
+UNDIVIDED = "The logarithm is taken of the counts: divide by the sum first, p = counts / sum."
 
 EXERCISES = {
     "01.1": Exercise(
         "Predict the blind accuracy",
         2,
         1,
-        45.0,
+        60.0,
         prediction(0, 100, "%"),
         (
             "There are 13 answers. Chance is one in 13, if nothing at all is known.",
@@ -519,15 +572,15 @@ EXERCISES = {
             (_majority_only, "That is one answer for every question."),
             (_last_answer, "That is the last answer given in training, not the most common."),
             (_first_answer, "That is the first answer given in training, not the most common."),
-            (_last_fallback, "For a new question, take the most common answer, not the last."),
-            (_none_fallback, "A question that training never had needs an answer too."),
-            (_no_fallback, "A question that training never had needs an answer too."),
-            (_empty_counter, "A question that training never had needs an answer too."),
+            (_last_fallback, "That is the last answer."),
+            (_none_fallback, ""),
+            (_no_fallback, NEVER_HAD),
+            (_empty_counter, NEVER_HAD),
         ),
     ),
     "01.3": Exercise(
         "Balance a biased set",
-        10,
+        14,
         3,
         balanced_rows,
         _test_balance,
@@ -547,7 +600,7 @@ EXERCISES = {
     ),
     "01.4": Exercise(
         "Entropy",
-        6,
+        9,
         1,
         entropy_bits,
         _test_entropy,
@@ -558,7 +611,12 @@ EXERCISES = {
         ),
         mistakes=(
             (_entropy_in_nats, "That is in nats: use log2 instead of log."),
-            (_entropy_of_counts, "The logarithm is taken of the counts, not of probabilities."),
+            (_entropy_of_counts, UNDIVIDED),
+            (_entropy_of_counts_that_occur, UNDIVIDED),
+            (
+                _entropy_of_counts_weighted,
+                "The surprises are right, but weighted with counts: divide by the sum first.",
+            ),
             (_entropy_without_zeros, "0 times log2(0) is nan: leave out what doesn't occur."),
             (_entropy_mean, "Entropy is a sum over the outcomes, weighted by p; not their mean."),
             (_entropy_sign, "log2(p) is never above 0, so a minus is missing."),
@@ -573,7 +631,7 @@ EXERCISES = {
     ),
     "01.5": Exercise(
         "Mutual information",
-        6,
+        10,
         2,
         mutual_information,
         _test_information,
@@ -587,13 +645,21 @@ EXERCISES = {
             (_conditional_of_questions, "That is H(Q|Y): rows and columns are exchanged."),
             (_rows_alike, "Each question must count as often as it occurs: weight the rows."),
             (_information_in_nats, "That is in nats."),
+            (_only_answers, "That is H(Y) alone: take away what the question leaves open, H(Y|Q)."),
+            (_only_questions, "That is H(Q), the entropy of the questions: add the rows up."),
+            (entropy_bits, "That is H(Q, Y), the entropy of all cells."),
+            (_answers_minus_wrong_axis, MIXED),
+            (_questions_minus_wrong_axis, MIXED),
+            (_added, "That is H(Y) plus H(Y|Q): take the second away."),
+            (_minus_missing, "H(Y|Q) = H(Q, Y) - H(Q): taken away as a whole, H(Q) gets a plus."),
+            (_information_sign, "The sign is turned round: H(Y) comes first, minus H(Y|Q)."),
             (_without_questions, "That is H(Y) - H(Q, Y): H(Q) is missing."),
             (_rows_summed, "The rows' entropies are summed: weight each by the share of its row."),
         ),
     ),
     "01.6": Exercise(
         "Pictures on both sides",
-        6,
+        9,
         2,
         shared_pictures,
         _test_shared,
@@ -610,6 +676,11 @@ EXERCISES = {
             (
                 _by_object,
                 "Tensors in a set are told apart by which object they are, not by their pixels.",
+            ),
+            (_both_sides, "That counts the pictures of either side. Count those on both sides."),
+            (
+                _all_repeated,
+                "A picture that occurs twice on one side is counted as if it were on both.",
             ),
             (_by_text, "PyTorch shortens the text of a long tensor: different ones look alike."),
             (_by_mean, "Two different pictures may have the same mean colour."),
@@ -639,23 +710,25 @@ EXERCISES = {
         ),
     ),
     "01.8": Exercise(
-        "Exchange the pictures",
-        6,
-        2,
-        exchange,
-        _test_exchange,
+        "Answers that change",
+        5,
+        1,
+        share_changed,
+        _test_changed,
         (
-            "A random order often leaves some picture in its place. A fixed rule can avoid that.",
-            "Let every picture take the number of the next one. What does the last one take?",
+            "First find what the model answers to each question: the place of the highest score in "
+            "each row.",
+            "argmax(1) gives these places. Compare the two with !=, and take the mean of what "
+            "comes out, as numbers.",
         ),
         mistakes=(
-            (_in_random_order, "A random order leaves a picture in its place now and then."),
-            (_without_modulo, "The last picture has no next one: go on with 0 there, by %."),
-            (_modulo_questions, "Count round by the number of pictures, not of questions."),
-            (_reversed, "With an odd number of pictures the one in the middle stays."),
-            (_rolled, "That shifts the questions, not the pictures' numbers."),
-            (_questions_shuffled, "That mixes the questions. Give each picture a new number."),
-            (_picture_0, "The questions about picture 0 keep it, and all others share it."),
+            (_share_same, "That is the share of answers that stay."),
+            (_changed_in_per_cent, "That is in per cent; a share is from 0 to 1."),
+            (_how_many_changed, "That is how many change. Divide by how many questions there are."),
+            (_changed_scores, "Those are scores that change. The answer is the highest one."),
+            (_changed_rows, "Scores may change and the answer stay: look for the highest one."),
+            (_changed_largest, "How high the highest score is doesn't matter, but where it is."),
+            (_changed_columns, "argmax goes along the questions there. Each row is one question."),
         ),
     ),
 }

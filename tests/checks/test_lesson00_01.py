@@ -62,11 +62,17 @@ def stated_by_slices(question):
     return {w for w in lesson01.COLOURS | lesson01.SHAPES if f" {w}" in question}
 
 
-def exchanged_by_a_shift_of_a_random_order(image_index, pictures):
-    order = torch.randperm(pictures)
-    other = torch.empty_like(order)
-    other[order] = order.roll(1)
-    return other[image_index].tolist()
+def changed_by_sorting(scores, scores_moved):
+    first, second = (part.sort(dim=-1).indices[:, -1].tolist() for part in (scores, scores_moved))
+    return sum(a != b for a, b in zip(first, second)) / len(first)
+
+
+def changed_by_marks(scores, scores_moved):
+    best, moved = (
+        part.softmax(-1) == part.softmax(-1).amax(-1, keepdim=True)
+        for part in (scores, scores_moved)
+    )
+    return 1 - (best & moved).any(1).float().mean()
 
 
 def shared_by_comparing(first, second):
@@ -97,8 +103,8 @@ RIGHT = [
     ("01.3", balanced_from_the_end),
     ("01.7", stated_by_slices),
     ("01.6", shared_by_comparing),
-    ("01.8", lambda index, pictures: (index - 1).remainder(pictures)),
-    ("01.8", exchanged_by_a_shift_of_a_random_order),
+    ("01.8", changed_by_sorting),
+    ("01.8", changed_by_marks),
 ]
 
 
@@ -127,6 +133,11 @@ def mode_of_the_test(train_questions, train_answers, test_questions):
     return train_answers[: len(test_questions)]
 
 
+def entropy_of_a_list(counts):
+    counts = [count for count in counts.tolist() if count != 0]
+    return sum(n / sum(counts) * math.log2(sum(counts) / n) for n in counts)
+
+
 # (exercise, wrong answer, words that the message must have)
 WRONG = [
     ("00.2", (32, 9, 64), "words and patches are both read"),
@@ -153,6 +164,8 @@ WRONG = [
     ("00.3", lesson00._questions_forward, "still have their own picture"),
     ("00.3", lesson00._questions_back, "Several questions in a row"),
     ("00.3", lesson00._backwards, "reverses the list"),
+    ("00.3", lesson00._backwards, "in the middle may keep theirs"),
+    ("00.3", lesson00._mirrored, "Take the next picture"),
     ("00.3", lesson00._no_wrap, "comes the first, number 0"),
     ("00.3", lesson00._stops, "not by itself"),
     ("00.3", lesson00._before, "the picture before"),
@@ -167,7 +180,7 @@ WRONG = [
     ("01.1", 0.67, "Did you mean 67"),
     ("01.4", lesson01._entropy_per_column, "a table is one distribution"),
     ("01.4", lesson01._entropy_per_row, "a table is one distribution"),
-    ("01.5", lambda table: lesson01.entropy_bits(table.sum(0)), "too large"),
+    ("01.5", lambda table: lesson01.entropy_bits(table.sum(0)), "H(Y) alone"),
     ("01.5", lesson01._conditional_of_questions, "rows and columns are exchanged"),
     ("01.2", lesson01._empty_counter, "needs an answer too"),
     ("01.2", lambda a, b, c: lesson01.mode_per_question(a, b, c)[:6], "got a list of 6"),
@@ -191,12 +204,24 @@ WRONG = [
     ("01.1", "many", "from 0 to 100"),
     ("01.1", -1, "from 0 to"),
     ("01.4", lesson01._entropy_in_nats, "nats"),
-    ("01.4", lesson01._entropy_of_counts, "taken of the counts"),
+    ("01.4", lesson01._entropy_of_counts, "divide by the sum first"),
     ("01.4", lesson01._entropy_without_zeros, "leave out what doesn't occur"),
     ("01.4", lesson01._entropy_mean, "not their mean"),
     ("01.4", lesson01._entropy_sign, "minus is missing"),
     ("01.4", entropy_normalised, "too"),
     ("01.4", lambda counts: counts / counts.sum(), "expected one number"),
+    ("01.4", lesson01._entropy_of_counts_that_occur, "divide by the sum first"),
+    ("01.4", lesson01._entropy_of_counts_weighted, "divide by the sum first"),
+    ("01.4", entropy_of_a_list, "counts may have any shape"),
+    ("01.5", lesson01._only_questions, "That is H(Q)"),
+    ("01.5", lesson01.entropy_bits, "all cells"),
+    ("01.5", lesson01._answers_minus_wrong_axis, "are mixed"),
+    ("01.5", lesson01._questions_minus_wrong_axis, "are mixed"),
+    ("01.5", lesson01._added, "take the second away"),
+    ("01.5", lesson01._minus_missing, "H(Q) gets a plus"),
+    ("01.5", lesson01._information_sign, "turned round"),
+    ("01.6", lesson01._both_sides, "either side"),
+    ("01.6", lesson01._all_repeated, "as if it were on both"),
     ("01.5", lesson01._conditional, "what the question leaves open"),
     ("01.5", lesson01._rows_alike, "weight the rows"),
     ("01.5", lesson01._information_in_nats, "nats"),
@@ -223,21 +248,16 @@ WRONG = [
     ("01.6", lesson01._pairs, "Count each picture once"),
     ("01.6", lesson01._by_sum, "same sum of pixels"),
     ("01.6", lesson01._by_number, "given anew in each split"),
-    ("01.8", lesson01._in_random_order, "now and then"),
-    ("01.8", lesson01._in_random_order, "keeps its picture"),
-    ("01.8", lesson01._without_modulo, "has no next one"),
-    ("01.8", lesson01._modulo_questions, "not of questions"),
-    ("01.8", lesson01._reversed, "in the middle stays"),
-    ("01.8", lesson01._rolled, "shifts the questions"),
-    ("01.8", lesson01._questions_shuffled, "mixes the questions"),
-    ("01.8", lesson01._picture_0, "all others share it"),
-    ("01.8", lambda index, pictures: (index + 1).unique(), "one number for each question"),
-    ("01.8", lambda index, pictures: (index == 0).long(), "become the same one"),
-    ("01.8", lambda index, pictures: index.add_(1).remainder_(pictures), "changes its input"),
-    ("01.8", lambda index, pictures: (index + 1.0) % pictures, "whole numbers, got float32"),
-    ("01.8", lambda index, pictures: index - 1, "the numbers go from 0"),
-    ("01.2", lesson01._last_fallback, "not the last"),
-    ("01.2", lesson01._none_fallback, "needs an answer too"),
+    ("01.8", lesson01._share_same, "that stay"),
+    ("01.8", lesson01._changed_in_per_cent, "in per cent"),
+    ("01.8", lesson01._how_many_changed, "Divide by how many"),
+    ("01.8", lesson01._changed_scores, "Those are scores"),
+    ("01.8", lesson01._changed_rows, "look for the highest"),
+    ("01.8", lesson01._changed_largest, "but where it is"),
+    ("01.8", lesson01._changed_columns, "Each row is one question"),
+    ("01.8", lambda own, moved: own.argmax(1) != moved.argmax(1), "expected one number"),
+    ("01.2", lesson01._last_fallback, "the most common answer of all"),
+    ("01.2", lesson01._none_fallback, "Training never had it"),
     ("01.3", lesson01._neighbours, "don't stand together"),
     ("01.5", lesson01._without_questions, "H(Q) is missing"),
     ("01.6", lesson01._by_mean, "same mean colour"),
@@ -275,9 +295,15 @@ def test_machine_knows_its_versions_and_restores_threads():
         machine.matrix_rate(size=0)
 
 
+def test_a_question_mark_left_on_has_one_reason(capsys):
+    check("01.7", lesson01._stated_with_question_mark)
+    message = capsys.readouterr().out
+    assert "question mark" in message and "Or:" not in message, message
+
+
 def test_mistakes_with_different_reasons_can_be_told_apart():
     """On all cases together: a reason is given only to what equals that mistake throughout."""
-    for number in ("01.2", "01.3", "01.4", "01.5", "01.6"):
+    for number in ("01.2", "01.3", "01.4", "01.5", "01.6", "01.7", "01.8"):
         this = EXERCISES[number]
         outcomes = []
         for wrong, reason in this.mistakes:

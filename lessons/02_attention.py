@@ -41,12 +41,11 @@ from torch import nn
 #
 # You light a candle with a match, and a team loses a match. MiniLM is a published Transformer that
 # has read a billion pairs of sentences. It turns each word of a sentence into a row of 384
-# numbers, the word's **state**. How similar are the states of "match" in these sentences?
+# numbers. How similar are the rows of "match" in these sentences?
 
 # %%
 minilm, tokenizer = load_minilm()
-word = "match"
-sentences = [
+match = [
     "he lit the candle with a match",
     "the match burned his fingers",
     "they lost the match by two goals",
@@ -54,34 +53,79 @@ sentences = [
 ]
 
 
-def state_of(word, sentence):
-    """MiniLM's state of a word in a sentence: (384,)."""
-    place = tokenizer.encode(sentence).tokens.index(word)
+def row_of(word, sentence):
+    """MiniLM's row of a word in a sentence: (384,)."""
+    word, tokens = word.lower(), tokenizer.encode(sentence).tokens
+    if word not in tokens:
+        raise ValueError(f"{word!r} must be one of MiniLM's pieces {tokens}")
     x, mask = encode_texts(tokenizer, [sentence])  # (1, words) each
     with torch.no_grad():
-        return minilm(x, mask)[0, place]  # (384,)
+        return minilm(x, mask)[0, tokens.index(word)]  # (384,)
 
 
 # %% [markdown]
 # The **cosine** of two rows of numbers is 1 where they point in the same direction, and 0 where they
-# have nothing in common.
+# have nothing in common. Words of one model share a lot, so compare the numbers with each other.
+
 
 # %%
-states = torch.stack([state_of(word, s) for s in sentences])  # (4, 384)
-directions = F.normalize(states, dim=-1)  # (4, 384), each of length 1
-cosines = directions @ directions.T  # (4, 4)
+def cosines_of(word, sentences):
+    """Cosines of a word's rows: (sentences, sentences)."""
+    # (sentences, 384)
+    rows = torch.stack([row_of(word, sentence) for sentence in sentences])
+    directions = F.normalize(rows, dim=-1)  # the same, each of length 1
+    return directions @ directions.T  # (sentences, sentences)
+
+
+cosines = cosines_of("match", match)  # (4, 4)
 print(cosines.numpy().round(2))
-if word == "match":  # with your own words it may be otherwise
-    nearest = min(cosines[0, 1], cosines[2, 3])
-    lab.claim("a match is near its own kind", nearest > cosines[:2, 2:].max())
+nearest = min(cosines[0, 1], cosines[2, 3])
+lab.claim("a match is near its own kind", nearest > cosines[:2, 2:].max())
 
 # %% [markdown]
 # Matches one and two are near each other, and so are three and four. But at the start of the model
 # the word has the *same* row of numbers in all four sentences. The difference comes from the other
-# words: "candle", "goals". **Try it:** write four sentences with "bank" above.
+# words: "candle", "goals".
 #
 # The question of this lesson is: *which other words should a word look at, and how would it
 # know?*
+#
+# ### Other words · extra
+#
+# Is it so with other words? Two sentences have one meaning, then two have another.
+
+# %%
+examples = {
+    "match": match,
+    "letter": [
+        "he wrote a letter to his mother",
+        "the letter came by post",
+        "the word begins with the letter b",
+        "a is the first letter of the alphabet",
+    ],
+    "mouse": [
+        "the cat caught a mouse",
+        "a mouse ate the cheese",
+        "click with the left mouse button",
+        "the mouse is connected to the computer",
+    ],
+}
+separate = {}
+for word, sentences in examples.items():
+    cosines = cosines_of(word, sentences)  # (4, 4)
+    same = min(cosines[0, 1], cosines[2, 3])
+    other = cosines[:2, 2:].max()
+    separate[word] = same > other
+    print(f"{word:7} same meaning: {same:.2f} or more", end=", ")
+    print(f"another: {other:.2f} or less")
+lab.claim(
+    "the two meanings of letter separate, those of mouse don't",
+    separate["letter"] and not separate["mouse"],
+)
+
+# %% [markdown]
+# Not every word separates: an animal and a computer's mouse can be nearer to each other than two
+# mice of one kind. **Try it:** add four sentences with a word of your own.
 
 # %% [markdown]
 # ## 2. Attention by hand · core
@@ -140,21 +184,56 @@ show_rows(weights)
 output = weights @ v  # (3, 2): red, round
 show_rows(output)
 
+# %% tags=["figure"]
+tables = [
+    ("scores", scores, words),
+    ("weights = softmax of each row", weights, words),
+    ("output = weights · values", output, ["red", "round"]),
+]
+figure, axes = plt.subplots(
+    1, 3, figsize=(9, 2.7), gridspec_kw={"width_ratios": (3, 3, 2)}
+)
+for axis, (title, table, columns) in zip(axes, tables):
+    axis.imshow(table, vmin=0, vmax=table.max(), cmap="Blues", aspect="auto")
+    axis.set_xticks(range(len(columns)), columns)
+    axis.set_yticks(range(3), words)
+    axis.set_title(title)
+    for row, numbers in enumerate(table.tolist()):
+        for column, number in enumerate(numbers):
+            dark = number > table.max() / 2
+            axis.text(
+                column,
+                row,
+                f"{number:.2f}",
+                ha="center",
+                va="center",
+                color="white" if dark else "black",
+            )
+axes[0].set_ylabel("this word reads")
+plots.show(
+    figure,
+    alt=(
+        "Three small tables from left to right, a row for each of red, circle"
+        " and left: the scores, the weights, and the output. They hold the"
+        " numbers printed above."
+    ),
+)
+
 # %% [markdown]
-# The row of "circle" now says "red", which nobody had told it, and the row of "left" says that
-# something round is left. That is attention: **score, softmax, weighted mean**.
+# The row of "circle" now says "red", which nobody had told it, and the row of "left" says that the
+# thing on the left is round. That is attention: **score, softmax, weighted mean**.
 #
-# > **Exercise 02.1 · predict a number** · core · difficulty 1 of 3 · 5 minutes
+# > **Exercise 02.1 · predict a number** · core · difficulty 1 of 3 · 6 minutes
 # >
-# > A query has the scores 0, $\log 4$ and $\log 3$. The values of the three words are the single
-# > numbers 8, 4 and 16. What is the output? Use paper. Stuck? Run `hint("02.1")` in a new cell, and
+# > A query has the scores 0, $\log 4$ and $\log 3$, with the natural logarithm. The values of the
+# > three words are the single numbers 40, 8 and 0. What is the output? Use paper. Stuck? Run `hint("02.1")` in a new cell, and
 # > again for a second hint.
 
 # %%
 my_output = None
 ### BEGIN SOLUTION
 # exp: 1, 4, 3, their sum is 8, so the weights are 1/8, 4/8, 3/8
-my_output = 8 * 1 / 8 + 4 * 4 / 8 + 16 * 3 / 8
+my_output = 40 * 1 / 8 + 8 * 4 / 8 + 0 * 3 / 8
 ### END SOLUTION
 
 # %%
@@ -171,7 +250,7 @@ my_output = check("02.1", my_output)
 # One thing is new: scores are divided by $\sqrt d$, where $d$ is the width of a query, here 2. It
 # keeps scores from growing with the width; the extra below derives it.
 #
-# > **Exercise 02.2 · write it** · core · difficulty 1 of 3 · 6 minutes
+# > **Exercise 02.2 · write it** · core · difficulty 1 of 3 · 8 minutes
 # >
 # > Write attention. In front of the last two axes there may be more, such as the batch.
 
@@ -240,8 +319,8 @@ plots.show(
     figure,
     alt=(
         "Attention weights of two heads of MiniLM on a sentence. In the first,"
-        " each word reads the word before it. In the second, the shapes read"
-        " part of their weight from their colours."
+        " most words read the word before them. In the second, most of them"
+        " read [CLS]."
     ),
 )
 
@@ -306,7 +385,8 @@ plots.table(rows, header=header)
 #   that come later.
 #
 # In this course a mask is True where a word *may* be read. Where it is False, the score becomes
-# $-\infty$. Then exp of the score is 0, and so is the weight:
+# $-\infty$. Then exp of the score is 0, and so is the weight. `masked_fill` writes where *its* mask
+# is True, so it gets `~causal`: `~` turns True into False, and False into True.
 
 # %%
 causal = torch.tensor(
@@ -318,9 +398,9 @@ print("weights")
 show_rows(hidden.softmax(1))
 
 # %% [markdown]
-# "red" comes first and can read only itself; the last word may read all. `~` turns True into False, because `masked_fill` writes where *its* mask is True.
+# "red" comes first and can read only itself; the last word may read all.
 #
-# > **Exercise 02.3 · write it** · core · difficulty 2 of 3 · 6 minutes
+# > **Exercise 02.3 · write it** · core · difficulty 2 of 3 · 8 minutes
 # >
 # > Write both masks. `lengths` holds the number of words of each text; what follows is padding.
 # > `two_masks(torch.tensor([3, 2]), 4)` gives a padding mask with the rows `True True True False` and
@@ -371,7 +451,7 @@ def broken_weights(q, k, mask):
 show_rows(broken_weights(q, k, may_read))
 
 # %% [markdown]
-# > **Exercise 02.4 · mend it** · core · difficulty 2 of 3 · 6 minutes
+# > **Exercise 02.4 · mend it** · core · difficulty 2 of 3 · 8 minutes
 # >
 # > There are two mistakes in `broken_weights`, and the printed weights show both. Find them, and
 # > write the function correctly.
@@ -421,7 +501,7 @@ off = (wrong - right)[1, :2].abs().max()
 print(f"text 1: {wrong[0].isnan().float().mean():.0%} of the values are nan")
 print(f"text 2: no nan, and wrong by up to {off:.2f}")
 lab.claim(
-    "under an inverted mask a padded text gets finite, wrong states",
+    "under an inverted mask a padded text gets finite, wrong outputs",
     wrong[0].isnan().all() and wrong[1].isfinite().all() and off > 0.01,
 )
 
@@ -439,12 +519,12 @@ lab.claim(
 diagrams.flow(
     {
         "text": (0, 0, "text\na red circle"),
-        "words": (0, 1, "a row for\neach word"),
-        "places": (1, 2, "a row for\neach place"),
-        "sum": (0, 2, "sum"),
+        "words": (0, 1, "the word's row"),
+        "places": (1, 2, "the place's row"),
+        "sum": (0, 2, "sum =\nfirst states"),
         "attention": (0, 3, "attention\nwords read words"),
         "mlp": (0, 4, "network\neach word alone"),
-        "out": (0, 5, "states"),
+        "out": (0, 5, "last states"),
     },
     [
         ("text", "words", "ids (batch, words)"),
@@ -456,16 +536,17 @@ diagrams.flow(
         ("mlp", "out", "h (batch, words, dim)"),
     ],
     alt=(
-        "A Transformer from top to bottom: text becomes ids, each id a row of"
-        " numbers; a row for each place is added; then attention and a small"
-        " network, repeated N times; at the end stand the states."
+        "A Transformer from top to bottom: text becomes ids, each id a word's"
+        " row; the place's row is added, which gives the first states; then"
+        " attention and a small network, repeated N times, give the last ones."
     ),
 )
 
 # %% [markdown]
 # A text is cut into **tokens**, which are words or pieces of words. Each token has a number, its
-# **id**, and each id picks a row from a table. Those rows are the first states $h$. Every layer
-# changes the states, but not their shape: as many rows come out as went in.
+# **id**, and each id picks a row from a table, the **word's row**. Each place has a row, too. The sum
+# of both is the word's first **state** $h$. Every layer changes the states, but not their shape: as
+# many rows come out as went in.
 
 # %%
 pair = ["a red circle", "Is there a teal triangle?"]
@@ -473,8 +554,8 @@ x, mask = encode_texts(tokenizer, pair)  # (batch, words) each
 print(tokenizer.encode(pair[1]).tokens)
 print("ids\n", x.numpy())
 print("mask\n", mask.int().numpy())
-print("first states", tuple(minilm.token(x).shape))
-print("last states ", tuple(minilm(x, mask).shape))
+print("words' rows", tuple(minilm.token(x).shape))
+print("last states", tuple(minilm(x, mask).shape))
 
 # %% [markdown]
 # "teal" isn't in MiniLM's list of 30,522 tokens, so it is cut into `tea` and `##l`. How such a list
@@ -485,7 +566,7 @@ print("last states ", tuple(minilm(x, mask).shape))
 # Look at the hand example again. Which word stands first plays no role in it: queries, keys and
 # values come from the word alone. So we set MiniLM's table of places to zero and see what is lost.
 #
-# > **Exercise 02.5 · predict first** · core · difficulty 1 of 3 · 3 minutes
+# > **Exercise 02.5 · predict first** · core · difficulty 1 of 3 · 4 minutes
 # >
 # > Without places, which of these does the model take to be the same as "a red circle left of a blue
 # > cross"? Give a set of letters.
@@ -570,7 +651,7 @@ print("the same q, k and v:", same)
 # computes attention on its own. The outputs are put side by side again, and one more matrix mixes
 # them. With a width of 384 and 12 heads, each head has queries of 32 entries.
 #
-# > **Exercise 02.6 · write it** · core · difficulty 2 of 3 · 6 minutes
+# > **Exercise 02.6 · write it** · core · difficulty 2 of 3 · 10 minutes
 # >
 # > Cut states (batch, words, dim) into heads (batch, heads, words, dim / heads). The first head gets
 # > the first dim / heads entries of each word, the second head the next ones, and so on.
@@ -595,9 +676,15 @@ print("head 1\n", split_heads(two_words, 2)[0, 0].numpy())
 print("head 2\n", split_heads(two_words, 2)[0, 1].numpy())
 
 # %% [markdown]
-# The rest is the attention that you know, with one more axis. PyTorch's
-# `nn.MultiheadAttention` has the three matrices on top of each other in `in_proj_weight`; `chunk`
-# takes them apart. `linear` is the matrix product plus a **bias**, a number added to each entry.
+# The rest is the attention that you know, with one more axis. All heads and all reading words share
+# one mask. Scores are (batch, heads, words, words), so the mask (batch, words) needs two axes more:
+# `mask[:, None, None]` is (batch, 1, 1, words).
+#
+# ### The same in PyTorch · extra
+#
+# PyTorch's `nn.MultiheadAttention` has the three matrices on top of each other in `in_proj_weight`;
+# `chunk` takes their results apart. `F.linear` is the matrix product plus a **bias**, a number added
+# to each entry.
 
 # %%
 torch.manual_seed(lab.seed)
@@ -609,7 +696,7 @@ with torch.no_grad():
     stacked = F.linear(h, torchs.in_proj_weight, torchs.in_proj_bias)
     # (batch, heads, words, dim / heads) each
     q, k, v = (split_heads(part, 4) for part in stacked.chunk(3, dim=-1))
-    # (batch, heads, words, words); one mask for all heads and reading words
+    # (batch, heads, words, words)
     weights = masked_weights(q, k, mask[:, None, None])
     # (batch, words, dim): heads side by side again, then mixed
     ours = torchs.out_proj((weights @ v).transpose(1, 2).flatten(2))
@@ -648,11 +735,12 @@ print("LayerNorm", F.layer_norm(state, (4,)).numpy().round(3))
 
 # %% [markdown]
 # **A small network.** Attention moves information between words. Then each word works on its own
-# state: one matrix makes it wider, a bend sets most negative numbers to almost 0, and a second matrix
-# makes it narrow again. The bend is **GELU**, a smooth version of ReLU. This part is called MLP,
-# multi-layer perceptron.
+# state: one matrix makes it wider, a bend makes negative numbers small, and a second matrix makes it
+# narrow again. The bend is **GELU**, a smooth version of ReLU, in code `F.gelu`. This part is called
+# MLP, multi-layer perceptron.
 #
-# Here is the layer as MiniLM has it:
+# Here is the layer as MiniLM has it, then its parts. `nn.Linear` is a matrix product plus a **bias**,
+# a learnt number added to each entry.
 
 # %% tags=["figure"]
 diagrams.flow(
@@ -698,10 +786,10 @@ class Parts(nn.Module):
 
 
 # %% [markdown]
-# > **Exercise 02.7 · write it** · core · difficulty 3 of 3 · 10 minutes
+# > **Exercise 02.7 · write it** · core · difficulty 3 of 3 · 22 minutes
 # >
 # > Write the layer. `parts.query(h)` gives all queries, and so on; use your `split_heads` and
-# > `masked_weights`. After attention, `.transpose(1, 2).flatten(2)` puts the heads side by side
+# > `masked_weights`, and `F.gelu`. After attention, `.transpose(1, 2).flatten(2)` puts the heads side by side
 # > again.
 
 
@@ -789,24 +877,24 @@ NAMES = {
 layers = [Parts(384, 12, 1536) for _ in range(6)]
 for number, parts in enumerate(layers):
     for ours, name in NAMES.items():
-        for kind in ("weight", "bias"):
-            tensor = theirs[f"encoder.layer.{number}.{name}.{kind}"]
-            getattr(getattr(parts, ours), kind).data = tensor
+        part = getattr(parts, ours)  # parts.query, then parts.key, ...
+        part.weight.data = theirs[f"encoder.layer.{number}.{name}.weight"]
+        part.bias.data = theirs[f"encoder.layer.{number}.{name}.bias"]
 
 
 # %% [markdown]
 # What comes before the first layer is the drawing of section 4: the word's row, plus the place's row.
 # BERT adds a third row, which says whether a word belongs to a first or a second text; here all are
-# of the first. Then it normalises.
+# of the first. Then it normalises, and that is the first state.
 
 
 # %%
 def my_minilm(x, mask):
     """States (batch, words, 384) of the ids x (batch, words)."""
     table = bert.embeddings
-    h = table.word_embeddings.weight[x]  # (batch, words, 384)
-    h = h + table.position_embeddings.weight[: x.shape[1]]
-    h = table.LayerNorm(h + table.token_type_embeddings.weight[0])
+    rows = table.word_embeddings.weight[x]  # (batch, words, 384)
+    rows = rows + table.position_embeddings.weight[: x.shape[1]]
+    h = table.LayerNorm(rows + table.token_type_embeddings.weight[0])
     for parts in layers:
         h = layer(parts, h, mask)  # (batch, words, 384)
     return h

@@ -19,14 +19,34 @@ from course_utils.checks.feedback import (
 
 # 02.1 attention by hand: exp of the scores is 1, 4, 3, the weights 1/8, 4/8, 3/8
 
-BY_HAND = 9.0  # 8 / 8 + 4 * 4 / 8 + 16 * 3 / 8
-_SCORES, _VALUES = torch.tensor([1.0, 4.0, 3.0]).log(), torch.tensor([8.0, 4.0, 16.0])  # (3,) each
-_SHARES = float(_SCORES @ _VALUES / _SCORES.sum())
-_AS_WEIGHTS = float(_SCORES @ _VALUES)
+BY_HAND = 9.0  # 40 / 8 + 8 * 4 / 8 + 0 * 3 / 8
+_POWERS, _VALUES = torch.tensor([1.0, 4.0, 3.0]), torch.tensor([40.0, 8.0, 0.0])  # (3,) each
+_SCORES = _POWERS.log()  # (3,)
+_BY_HAND_MISTAKES = (
+    (72.0, "The weights don't add up to 1: divide by the sum of the three exp."),
+    (16.0, "That is the plain mean: it doesn't use the scores."),
+    (8.0, "That is the value with the largest score. The others have a weight too."),
+    (
+        float(_SCORES @ _VALUES / _SCORES.sum()),
+        "You divided the scores by their sum. Take exp of each score first.",
+    ),
+    (
+        float(_SCORES @ _VALUES),
+        "You used the scores as weights. A softmax makes weights of scores.",
+    ),
+    (
+        float(_POWERS.log10().softmax(0) @ _VALUES),
+        "You took logarithms to base 10. Here log is the natural logarithm.",
+    ),
+)
 
 
 def _test_by_hand(answer):
-    value(BY_HAND, "the output", atol=1e-3)(number(answer))
+    answer = number(answer)
+    for wrong, reason in _BY_HAND_MISTAKES:  # on paper, two digits are enough to know it by
+        if isinstance(answer, (int, float)) and abs(answer - wrong) < 0.06:
+            raise Feedback(f"the output: got {answer:.4g}. {reason}")
+    value(BY_HAND, "the output", atol=1e-3)(answer)
 
 
 # 02.2 attention
@@ -177,11 +197,12 @@ SAME_WORDS = {"A", "C"}
 
 
 def _letters(answer):
-    """{"A", "C"} of a set, a list, or a text such as "A and C"."""
+    """{"A", "C"} of a set, a list, or a text such as "A and C" or "AC"."""
     text = " ".join(map(str, answer)) if isinstance(answer, (set, list, tuple)) else answer
     if not isinstance(text, str):
         raise Feedback('expected letters, such as {"B"} or {"A", "B"}.')
-    found = {word.strip(".").upper() for word in text.replace(",", " ").split()} - {"AND"}
+    words = {word.strip(".").upper() for word in text.replace(",", " ").split()} - {"AND"}
+    found = set("".join(words))  # "AC" is A and C
     if not found or not found <= set("ABC"):
         raise Feedback(f"expected letters from A, B and C, got {answer!r}.")
     return found
@@ -223,12 +244,23 @@ def _heads_first(h, heads):
     return _split_heads(h, heads).transpose(0, 1)
 
 
+def _split_by_width(h, heads):
+    return h.split(heads, -1)
+
+
+def _stacked_by_width(h, heads):
+    return torch.stack(h.split(heads, -1), 1)
+
+
 def _test_split(function):
     generator = torch.Generator().manual_seed(6)
     for batch, words, dim, heads in ((2, 5, 12, 3), (1, 4, 8, 4), (3, 4, 6, 1)):
         h = torch.randn(batch, words, dim, generator=generator)  # (batch, words, dim)
         got, want = call(function, h, heads), _split_heads(h, heads)
         compare(got, want, f"{tuple(h.shape)} in {heads} heads")
+
+
+_PIECES = "split(n, -1) makes pieces of n entries each, not n pieces. chunk(n, -1) makes n pieces."
 
 
 # 02.7 the layer
@@ -301,6 +333,49 @@ def _norms_exchanged(parts, h, mask):
     return parts.norm1(h + _mlp(parts, h))
 
 
+def _without_mix(parts, h, mask):
+    unmixed = SimpleNamespace(**{**vars(parts), "mix": nn.Identity()})
+    return _layer(unmixed, h, mask)
+
+
+def _mask_across_heads(parts, h, mask):
+    q, k, v = (_split_heads(p(h), parts.heads) for p in (parts.query, parts.key, parts.value))
+    weights = _masked_weights(q, k, mask[:, None])  # an error where batch and heads differ
+    h = parts.norm1(h + parts.mix((weights @ v).transpose(1, 2).flatten(2)))
+    return parts.norm2(h + _mlp(parts, h))
+
+
+def _second_sum_from_the_input(parts, h, mask):
+    mixed = parts.norm1(h + _attend(parts, h, mask))
+    return parts.norm2(h + _mlp(parts, mixed))
+
+
+def _no_first_norm(parts, h, mask):
+    h = h + _attend(parts, h, mask)
+    return parts.norm2(h + _mlp(parts, h))
+
+
+def _norm_of_the_output_only(parts, h, mask):
+    h = h + parts.norm1(_attend(parts, h, mask))
+    return h + parts.norm2(_mlp(parts, h))
+
+
+def _layer_of(function, parts, h, mask):
+    """What a layer returns; where it raises an error that a wider mask mends, says so."""
+    try:
+        return call(function, parts, h, mask)
+    except RuntimeError as error:
+        try:
+            mended = function(parts, h.clone(), mask[:, None, None])
+            compare(mended[mask], _layer(parts, h, mask)[mask], atol=1e-4)
+        except Exception:  # the error has another reason
+            raise error from None
+    raise Feedback(
+        "the mask doesn't fit the scores. It is (batch, words), they are (batch, heads, words, "
+        "words): give mask[:, None, None] to masked_weights."
+    )
+
+
 def layer_parts(dim, heads, mlp_dim, seed=0):
     """The parts of a layer with random weights, norms too, under the names of the lesson."""
     sizes = {
@@ -318,13 +393,13 @@ def layer_parts(dim, heads, mlp_dim, seed=0):
 
 def _test_layer(function):
     generator = torch.Generator().manual_seed(7)
-    for batch, words, dim, heads in ((2, 5, 8, 2), (3, 4, 12, 4)):
+    for batch, words, dim, heads in ((2, 5, 8, 2), (3, 4, 12, 4)):  # batch and heads: equal, not
         parts = layer_parts(dim, heads, 4 * dim, seed=dim)
         h = torch.randn(batch, words, dim, generator=generator)  # (batch, words, dim)
         lengths = torch.tensor([words, 2, 1])[:batch, None]  # (batch, 1)
         mask = torch.arange(words) < lengths  # (batch, words)
         with torch.no_grad():
-            got, want = call(function, parts, h, mask), _layer(parts, h, mask)
+            got, want = _layer_of(function, parts, h, mask), _layer(parts, h, mask)
         if isinstance(got, torch.Tensor) and got.shape == want.shape:
             got, want = got[mask], want[mask]  # (words that are there, dim): padding means nothing
         compare(got, want, f"the states of the words, for h of shape {tuple(h.shape)}", atol=1e-4)
@@ -369,10 +444,22 @@ def _test_parameters(function):
         compare(got, _layer_parameters(dim, mlp_dim), f"dim = {dim}, mlp_dim = {mlp_dim}")
 
 
+# 02.9 a count of sentences
+
+
+def _test_count(answer):
+    prediction(0, 24, "sentences")(answer)
+    if not float(answer).is_integer():
+        raise Feedback(f"expected a whole number of sentences from 0 to 24, got {answer}.")
+
+
+_test_count.noted = True  # a prediction can't be right before it's measured
+
+
 EXERCISES = {
     "02.1": Exercise(
         "Attention by hand",
-        5,
+        6,
         1,
         BY_HAND,
         _test_by_hand,
@@ -380,17 +467,11 @@ EXERCISES = {
             "First exp of each score: exp(log 4) is 4, and exp(0) is 1. Then weights.",
             "Each weight is its exp divided by the sum of all three. The weights are eighths.",
         ),
-        mistakes=(
-            (72.0, "The weights don't add up to 1: divide by the sum of the three exp."),
-            (28 / 3, "That is the plain mean: it doesn't use the scores."),
-            (4.0, "That is the value with the largest score. The others have a weight too."),
-            (_SHARES, "You divided the scores by their sum. Take exp of each score first."),
-            (_AS_WEIGHTS, "You used the scores as weights. A softmax makes weights of scores."),
-        ),
+        mistakes=tuple((wrong, "") for wrong, _ in _BY_HAND_MISTAKES),
     ),
     "02.2": Exercise(
         "Attention",
-        6,
+        8,
         1,
         _attention,
         _test_attention,
@@ -413,7 +494,7 @@ EXERCISES = {
     ),
     "02.3": Exercise(
         "The two masks",
-        6,
+        8,
         2,
         _two_masks,
         _test_two_masks,
@@ -435,7 +516,7 @@ EXERCISES = {
     ),
     "02.4": Exercise(
         "Mend the mask",
-        6,
+        8,
         2,
         _masked_weights,
         _test_masked,
@@ -456,7 +537,7 @@ EXERCISES = {
     ),
     "02.5": Exercise(
         "One without places",
-        3,
+        4,
         1,
         SAME_WORDS,
         _test_same_words,
@@ -468,7 +549,7 @@ EXERCISES = {
     ),
     "02.6": Exercise(
         "Split into heads",
-        6,
+        10,
         2,
         _split_heads,
         _test_split,
@@ -487,11 +568,13 @@ EXERCISES = {
             (_not_turned, "Heads and words stand in the other order."),
             (_every_nth, "A head gets neighbouring entries: the first dim / heads of them, ..."),
             (_heads_first, "The batch is the first axis."),
+            (_split_by_width, _PIECES),
+            (_stacked_by_width, _PIECES),
         ),
     ),
     "02.7": Exercise(
         "The layer",
-        10,
+        22,
         3,
         _layer,
         _test_layer,
@@ -512,6 +595,21 @@ EXERCISES = {
             (_relu, "MiniLM uses F.gelu, not relu."),
             (_root_of_all, "The root is of a head's width, dim / heads."),
             (_norms_exchanged, "norm1 follows attention, norm2 the network."),
+            (_without_mix, "`parts.mix` is missing: it follows the heads put together."),
+            (
+                _mask_across_heads,
+                "mask[:, None] lays the texts of the batch along the heads. The mask needs (batch, "
+                "1, 1, words): mask[:, None, None].",
+            ),
+            (
+                _second_sum_from_the_input,
+                "The second sum adds the h that went into the network, not the layer's input.",
+            ),
+            (_no_first_norm, "norm1 is missing: it follows the first sum."),
+            (
+                _norm_of_the_output_only,
+                "You normalised what each part returns. Take the norm of the sum.",
+            ),
         ),
     ),
     "02.8": Exercise(
@@ -539,7 +637,7 @@ EXERCISES = {
         2,
         1,
         20,
-        prediction(0, 24, "sentences"),
+        _test_count,
         (
             "A head that always prefers the first noun is right in 12 of 24.",
             "The best of 72 is chosen afterwards, so luck alone gives it more than 12.",

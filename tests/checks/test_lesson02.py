@@ -83,6 +83,13 @@ def layer_by_loop(parts, h, mask):
     return new
 
 
+def layer_with_a_narrow_mask(parts, h, mask):
+    q, k, v = (heads_by_view(p(h), parts.heads) for p in (parts.query, parts.key, parts.value))
+    mixed = (weights_by_where(q, k, mask) @ v).transpose(1, 2).flatten(2)
+    h = parts.norm1(h + parts.mix(mixed))
+    return parts.norm2(h + parts.narrow(F.gelu(parts.widen(h))))
+
+
 def parameters_of_modules(dim, mlp_dim):
     layer = nn.TransformerEncoderLayer(dim, 1, mlp_dim)
     return sum(p.numel() for p in layer.parameters())
@@ -101,6 +108,8 @@ RIGHT = [
     ("02.4", weights_by_addition),
     ("02.5", ["C", "A"]),
     ("02.5", "a, c"),
+    ("02.5", "AC"),
+    ("02.5", {"CA"}),
     ("02.5", ("A.", "C.")),
     ("02.6", heads_by_view),
     ("02.6", heads_by_chunks),
@@ -124,7 +133,7 @@ def test_every_exercise_has_two_other_right_answers():
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "02.1": ["add up to 1", "plain mean", "largest score", "exp of each", "as weights"],
+    "02.1": ["add up to 1", "plain mean", "largest score", "exp of each", "as weights", "natural"],
     "02.2": [
         "aren't divided",
         "not by its root",
@@ -145,7 +154,14 @@ NAMED = {
     ],
     "02.4": ["unchanged", "too late", "may be read", "exp\\(0\\) = 1", "exp\\(-10\\)", "root of d"],
     "02.5": ["there is another", "there is another", "hasn't"],
-    "02.6": ["mixes words", "other order", "neighbouring entries", "batch is the first"],
+    "02.6": [
+        "mixes words",
+        "other order",
+        "neighbouring entries",
+        "batch is the first",
+        "not n pieces",
+        "not n pieces",
+    ],
     "02.7": [
         "both sums",
         "second sum",
@@ -157,6 +173,11 @@ NAMED = {
         "not relu",
         "a head's width",
         "norm1 follows attention",
+        "parts.mix` is missing",
+        "along the heads",
+        "not the layer's input",
+        "norm1 is missing",
+        "norm of the sum",
     ],
     "02.8": [
         "biases and norms",
@@ -191,6 +212,7 @@ def test_answers_of_another_kind_are_named():
         ("02.5", {"D"}, "letters from A, B and C"),
         ("02.5", 3, "expected letters"),
         ("02.7", lambda parts, h, mask: _layer(parts, h, mask)[:, 0], "wrong shape"),
+        ("02.7", layer_with_a_narrow_mask, "doesn't fit the scores"),
     ):
         with pytest.raises(Feedback, match=told):
             EXERCISES[number].test(wrong)
@@ -198,7 +220,21 @@ def test_answers_of_another_kind_are_named():
 
 def test_the_scores_of_the_hand_example_are_what_the_text_says():
     scores = torch.tensor([0.0, math.log(4), math.log(3)])  # (3,)
-    assert torch.isclose(scores.softmax(0) @ torch.tensor([8.0, 4.0, 16.0]), torch.tensor(9.0))
+    assert torch.isclose(scores.softmax(0) @ torch.tensor([40.0, 8.0, 0.0]), torch.tensor(9.0))
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"), [(4.46, "exp of each"), (11.1, "as weights"), (12.3, "natural logarithm")]
+)
+def test_a_mistake_by_hand_is_known_though_rounded(answer, told):
+    with pytest.raises(Feedback, match=told) as feedback:
+        EXERCISES["02.1"].test(answer)
+    assert "close" not in str(feedback.value)
+
+
+def test_another_error_in_the_layer_stays_what_it_is():
+    with pytest.raises(RuntimeError):
+        EXERCISES["02.7"].test(lambda parts, h, mask: parts.narrow(h))
 
 
 def test_the_parts_of_a_layer_differ_from_seed_to_seed():
@@ -206,7 +242,7 @@ def test_the_parts_of_a_layer_differ_from_seed_to_seed():
     assert not torch.equal(one.norm1.weight, other.norm1.weight)
 
 
-@pytest.mark.parametrize("guess", [-1, 25, "most", True])
+@pytest.mark.parametrize("guess", [-1, 25, "most", True, 0.7])
 def test_a_prediction_must_be_a_possible_count(guess):
     with pytest.raises(Feedback):
         EXERCISES["02.9"].test(guess)

@@ -71,8 +71,6 @@ def continued(text, tokens=15):
 
 # %%
 beginning = "The little dog ran into the garden and"  # your own words here
-
-
 if llm:
     print(continued(beginning))
 
@@ -309,6 +307,7 @@ second_thing = math.log(4) + 0.5 * log2 + log2 + log_other
 entropy = captions.entropy_per_token
 print(*captions.sample(4, seed=3), sep="\n")
 print(f"{len(captions.texts):,} different sentences")
+print(f"'there is' or not: {opening:.3f} nat")
 print(f"by choices  {first_thing + second_thing / 2:.4f} nat per sentence")
 print(f"-sum p log p {captions.entropy:.4f}, so {entropy:.4f} nat per token")
 

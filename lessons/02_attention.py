@@ -187,8 +187,8 @@ show_rows(output)
 # %% tags=["figure"]
 tables = [
     ("scores", scores, words),
-    ("weights = softmax of each row", weights, words),
-    ("output = weights · values", output, ["red", "round"]),
+    ("softmax of each row: weights", weights, words),
+    ("times values: output", output, ["red", "round"]),
 ]
 figure, axes = plt.subplots(
     1, 3, figsize=(9, 2.7), gridspec_kw={"width_ratios": (3, 3, 2)}

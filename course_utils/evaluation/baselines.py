@@ -49,7 +49,8 @@ def mode_scores(train: VQAData, test: VQAData) -> Int[Tensor, " examples"]:
     both: the answer with the largest sum of training scores for each sequence of tokens."""
     overall = int(train.y.sum(0, dtype=torch.float64).argmax())
     asked = questions_as_tokens(train)
-    sums = defaultdict(Counter)  # question -> answer -> sum: a dense row each would fill gigabytes
+    # question -> answer -> sum: a dense row for each question would fill gigabytes
+    sums: dict[tuple, dict[int, float]] = defaultdict(lambda: defaultdict(float))
     for row, answer in train.y.nonzero().tolist():
         sums[asked[row]][answer] += train.y[row, answer].item()
     best = {  # of equal sums the first answer

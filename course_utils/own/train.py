@@ -170,9 +170,9 @@ def tune_and_write(
         save_answerer(Answerer(model, answers, soft), beside)
     eyeless = None
     if options.blind == "model":
-        both = [without_pictures(part, train) for part in (train, validation)]
+        learn, choose = (without_pictures(part, train) for part in (train, validation))
         with suppress(FloatingPointError, KeyboardInterrupt):
-            eyeless = tuned(options, config, *both, state, [])
+            eyeless = tuned(options, config, learn, choose, state, [])
     if not state.is_main_process:
         return
     counts = count_parameters(model)

@@ -193,7 +193,8 @@ def fit(
     if config.max_steps:
         total = min(total, config.max_steps)
     own = (objective, getattr(after_update, "__self__", None), *stateful)
-    parts = list({id(p): p for p in own if hasattr(p, "load_state_dict")}.values())  # each once
+    kept = {id(p): p for p in own if p is not None and hasattr(p, "load_state_dict")}
+    parts = list(kept.values())  # each once
     for part in parts:
         if hasattr(part, "expect_updates"):
             part.expect_updates(total)

@@ -448,10 +448,8 @@ ARROWS = [
 diagrams.flow(
     LESSONS,
     [(start, goal, "") for start, goal in ARROWS],
-    alt="Map of lessons 00 to 12: "
-    + ", ".join(f"{goal} needs {start}" for start, goal in ARROWS),
+    alt="Map: " + ", ".join(f"{b} needs {a}" for a, b in ARROWS),
     marked=["00", "01", "02", "05", "08"],
-    across=False,
 )
 
 # %% [markdown]

@@ -895,9 +895,10 @@ floor = float(left) * math.log(2)
 print(f"no blind model has a mean training loss below {floor:.3f} nat")
 
 # %% [markdown]
-# Now train it, for two passes over the data, with the author's optimiser: Adam with a learning rate
-# of 0.0005, which fits each weight's steps to its past gradients. A batch holds three pictures with all their questions, about 29, so that each picture
-# is encoded once. The author drew 32 questions at random, which is much slower.
+# Now train it, for two passes over the data, with the author's optimiser: Adam, which fits the steps
+# of each weight to its past gradients. A batch holds three pictures with all their questions, about
+# 29, so that each picture is encoded once. The author drew 32 questions at random, which is much
+# slower.
 
 # %%
 from course_utils.models.small import SmallNetwork

@@ -199,7 +199,7 @@ def _test_mode(function):
                 f"expected a list of {len(asked)} answers, one for each test question, got "
                 f"{kind(said)}{came}."
             )
-        want = mode_per_question(*training, asked)
+        want = mode_per_question(training[0], training[1], asked)
         for question, one, right in zip(asked, said, want):
             if one != right and question == "unknown?":
                 raise Feedback(

@@ -156,7 +156,7 @@ def by_picture(
     for which `same` gives equal values, by default copies, come into one part."""
     first: dict[object, Path] = {}
     known = {path: first.setdefault(same(path), path) for path in sorted({r.picture for r in rows})}
-    pictures = [path for path, original in known.items() if path == original]
+    pictures = list(known)  # copies too, so that a copy moves no other picture
     random.Random(seed).shuffle(pictures)
     ends = [0, *(round(sum(shares[: i + 1]) * len(pictures)) for i in range(len(shares))), None]
     groups = [set(pictures[a:b]) for a, b in itertools.pairwise(ends)]

@@ -5,6 +5,7 @@ follows from the texts, so that no label lies on a box.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -114,9 +115,10 @@ def _extent(text: str, size: float) -> tuple[float, float]:
     return max(widths, default=0.0) / 72, len(lines) * LINE * size / 72
 
 
-def _write(axis: Axes, place: Point, text: str, size: float, **options) -> None:
+def _write(axis: Axes, place: Point, text: str, size: float, **options: Any) -> None:
     options = {"ha": "center", "va": "center", "color": "black"} | options
-    axis.text(*place, text, fontsize=size, linespacing=LINE, **options)
+    x, y = place
+    axis.text(x, y, text, fontsize=size, linespacing=LINE, **options)
 
 
 class _Grid:

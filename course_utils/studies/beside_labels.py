@@ -63,7 +63,8 @@ def run(way: str, seed: int, steps: int = STEPS) -> Row:
         loss.backward()
         optimizer.step()
         schedule.step()
-    model.eval(), head.eval()
+    model.eval()
+    head.eval()
     with torch.no_grad():
         h = model(asked.images[asked.image_index].float() / 255, asked.x, asked.mask)
         right = (head(h[:, None]).argmax(1) == asked.y).double().mean().item()

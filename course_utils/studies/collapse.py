@@ -79,7 +79,7 @@ class Pictures:
         """The pictures whose colour is known from an answer (images, 3, 64, 64), and the colours
         (images,)."""
         known = part.restrict_answers(self.colours)
-        rows = [(known.image_index == i).nonzero()[0, 0].item() for i in range(len(known.images))]
+        rows = [int((known.image_index == i).nonzero()[0, 0]) for i in range(len(known.images))]
         return known.images.float() / 255, known.y[rows]
 
     def draw(

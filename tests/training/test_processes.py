@@ -199,7 +199,7 @@ def test_the_command_runs_on_two_processes(tmp_path):
     rows = []
     for i in range(14):
         colour = ("red", "blue")[i % 2]
-        Image.new("RGB", (32, 32), colour).save(tmp_path / f"{i}.png")
+        Image.new("RGB", (32 + i, 32), colour).save(tmp_path / f"{i}.png")
         rows.append((f"{i}.png", "which colour is it?", colour))
     with (tmp_path / "questions.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("picture", "question", "answer"), *rows])

@@ -26,9 +26,12 @@
 # The symbols are those of lesson 05: $x$ the words, $v$ the picture's features, and the joint
 # representation $h = \mathrm{Transformer}(x, v)$. We write $T$ for the Transformer.
 #
-# Here $h$ is the first position only, `[CLS]`, which every head reads. It has $d$ entries (`DIM`
-# in the code). What is disturbed are the pixels, and $v'$ are the features of the disturbed
-# picture. In code and in papers the word is *perturb*. The drawing shows both branches: they share all weights.
+# Here $h$ is the first position only: `[CLS]`, which the answer heads, the small networks on top,
+# read. It has $d$ entries (`DIM` in the code). What is disturbed are the pixels, and $v'$ are the
+# features of the disturbed picture. In code and in papers the word is *perturb*.
+#
+# From here on we also write $v$ for the picture itself. The drawing shows both branches: they share
+# all weights.
 
 # %% tags=["setup"]
 import inspect
@@ -226,11 +229,17 @@ def pretrain(
 
 # %% [markdown]
 # How would we know whether $h$ still holds the picture? Ask 12 questions about each of 64 pictures
-# that were not trained on. That gives a table of $12 \times 64$ representations.
+# that were not trained on. That gives a table of $12 \times 64$ representations:
 #
-# Along a row of this table the question is fixed and only the picture changes. So the variance
-# along the rows is the **picture's share** of the variance of $h$. The rest belongs to the words.
-# Section 3 makes this exact.
+# | | picture 1 | picture 2 | ... | picture 64 |
+# |---|---|---|---|---|
+# | question 1 | $h$ | $h$ | ... | $h$ |
+# | ... | ... | ... | ... | ... |
+# | question 12 | $h$ | $h$ | ... | $h$ |
+#
+# Along a row the question is fixed and only the picture changes. Take the variance inside each row
+# and average it over the 12 rows. Divided by the total variance, it is the **picture's share**. The
+# rest belongs to the words. Section 3 makes this exact.
 
 # %% [markdown]
 # Beside it we watch the **effective rank**: roughly, how many of the $d$ dimensions $h$ uses. It is
@@ -400,14 +409,16 @@ lab.claim(
 # $$L_{vs} = 0 \iff T(x, v) = g(x, \pi(v)) \text{ for some function } g .$$
 
 # %% [markdown]
-# Three very different models have this form:
+# Suppose first that $v'$ is only a shift, which leaves the whole shape in the picture. Three very
+# different models have the form above:
 #
-# 1. **$g(x, \pi(v))$ that uses $\pi(v)$.** It keeps colour and shape, and drops noise and position.
-#    This is the model that we want.
+# 1. **$g(x, \pi(v))$ that uses $\pi(v)$.** It keeps colour and shape, and drops position: many small
+#    shifts, one after another, link any two places. This is the model that we want.
 # 2. **$g(x)$.** It keeps the words and drops the picture.
 # 3. **A constant.** It drops everything.
 #
-# The loss is 0 for each of them, so it cannot prefer the first.
+# The loss is 0 for each of them, so it cannot prefer the first. With noise on every pixel model 1
+# reaches only *nearly* 0, so the loss has even less reason to prefer it.
 
 # %% [markdown]
 # There is a fourth way, which does not even reach zero: shrinking. $\varepsilon T$ has the loss
@@ -526,6 +537,9 @@ lab.claim(
 # >
 # > Compute the picture's share for `h` (questions, pictures, dim). Use variances that divide by
 # > $n$ (`correction=0`): only these add up exactly. (`h` is not constant.)
+# >
+# > Stuck? In a new cell, run `from course_utils.checks import hint` and then `hint("06.3")`. Run it
+# > again for a second hint. Every exercise has two.
 
 
 # %%
@@ -573,7 +587,7 @@ lab.claim("the two shares add up to 1 to ten digits", abs(total - 1) < 1e-10)
 print(inspect.getsource(indicators.effective_rank))
 
 # %% [markdown]
-# ### Five faults that we know
+# ### A healthy h and four known faults
 #
 # To see what an indicator is blind to, give it an $h$ whose fault we know. Five cases, made by
 # hand: 40 questions about 16 pictures, 32 dimensions.
@@ -697,7 +711,8 @@ fool = check("06.4", fool)
 # The last two are taken for both views. As in the authors' program we average the variance terms of
 # the two views and add their covariance terms; the weights 25, 25 and 1 are theirs.
 #
-# A constant now costs about 25. The covariance term keeps the entries from all carrying the same
+# The variance term asks each $s_j$ to be at least 1; $\max(0, 1 - s)$ is called a *hinge*. A constant
+# now costs about 25. The covariance term keeps the entries from all carrying the same
 # thing. Ours, and the formula written out in NumPy:
 
 # %%
@@ -981,9 +996,11 @@ lab.claim(
 # %% [markdown]
 # - Column (a): L_vs alone has shrunk the bottom to a point.
 # - Column (b): the effective rank is the highest of all four, and yet the bottom is nearly a point.
-#   Compare the dots on top. Each panel has 256, and far fewer can be seen in (a) and (b): all
-#   pictures with the same question lie on one another.
-# - Column (c): in training the mean of each question was subtracted, and the model sees.
+#   In our run one dot stands apart; the others lie on one another. Compare the dots on top. Each
+#   panel has 256, and far fewer can be seen in (a) and (b): all pictures with the same question lie
+#   on one another.
+# - Column (c): because training asked for variance at fixed words, the points spread and colours
+#   begin to part.
 
 # %% [markdown]
 # ## 5. What v' must keep · core
@@ -1113,9 +1130,11 @@ lab.claim(
 )
 
 # %% [markdown]
+# $\pm$ is a spread over runs, so it may point past 100 %.
+#
 # The share is high: $h$ is full of picture. But its colours can be read about as well as from the
-# untrained model, and far worse than after the same cure with colours left alone. What $v'$ changes
-# was not built up.
+# untrained model, and far worse than after the same cure with colours left alone. Training
+# gave $h$ nothing new about what $v'$ changes.
 #
 # So even the best indicator of section 3 has a blind spot. It says *how much* of the picture is in
 # $h$, not *what*. Only a task tells that.
@@ -1164,7 +1183,8 @@ def share_right(model, head):
 
 
 # %% [markdown]
-# The learning rate rises, then falls (`warmup_cosine`). Here you run the last of the three.
+# The learning rate rises, then falls (`warmup_cosine`). Here you run the last of the three. `tune`
+# passes `group` on, so `vicreg` is VICReg given the words there.
 
 
 # %%
@@ -1237,20 +1257,35 @@ plots.table(rows, header=[*header, "gain over 96 rows"])
 
 # %% [markdown]
 # **L_vs without its cure gave nothing back** at equal computing: two thirds of the computing went
-# into it, and it did no better than the 32 labelled rows alone.
+# into L_vs, and these runs did no better than the 32 labelled rows alone.
 #
 # **With its cure**, the same 32 rows did far better in these 200 updates, and training became
-# reliable: its $\pm$ is the smallest. Against 96 labelled rows the mean gain is about as large as its own spread over runs.
-# Five runs do not settle that, so we claim no gain.
+# reliable: its $\pm$ is the smallest. Against 96 labelled rows the mean gain is about as large as
+# its own spread over runs. Five runs do not settle that, so we claim no gain.
 
 # %% [markdown]
 # Whether the new pictures helped, or only that $h$ was spread early, these runs do not tell. To find
-# out, let `draw` choose among the 64 labelled pictures: `few_images` for `pictures["train"]`.
+# out, let `draw` choose among the 64 labelled pictures. In `draw`, write `len(few_images)` for
+# `len(train.images)` and `few_images` for `pictures["train"]`, run that cell again, then
+# `tune(32, vicreg)`. Put it back afterwards.
 
 # %% [markdown]
-# Two limits. The runs are short: repeat this section with `STEPS = 600` and see how the gap narrows,
-# and where L_vs without the cure is then. And one weight was tried for both, a tenth. Try others,
-# but choose them on held-out pictures, not on the test set.
+# Two limits. First, the runs are short. Try longer ones in a new cell, and see what becomes of the
+# gap and of L_vs without the cure:
+#
+# ```python
+# STEPS = 600
+# print("labels only, 96 rows:", tune(96))
+# print("labels only, 32 rows:", tune(32))
+# print("with L_vs:", tune(32, lambda h, o, group: 25 * consistency(h, o) / DIM))
+# print("with L_vs and its cure:", tune(32, vicreg))
+# ```
+#
+# All four together make ten times the passes of the cell above in the profile `cpu`, and take about
+# ten times as long. Put `STEPS` back afterwards.
+#
+# Second, one weight was tried for both, a tenth. Try others, but choose them on held-out pictures,
+# not on the test set.
 
 # %% [markdown]
 # ## 7. Other cures, under the same light · extra
@@ -1372,9 +1407,9 @@ lab.claim(
 
 # %% [markdown]
 # SimSiam, trained on mixed questions, loses the picture like the others, and most of the dimensions
-# too. It stands here without the repair, and without the network that the paper puts on top. Yet from these collapsed models the probe reads colours no worse than before training,
-# although their share is a hundredth of a per cent or so. That looks like a contradiction; section
-# 8 resolves it.
+# too. It stands here without the repair, and without the network that the paper puts on top. Yet
+# from these collapsed models the probe reads colours no worse than before training, although their
+# share is a hundredth of a per cent or so. That looks like a contradiction; section 8 resolves it.
 
 # %% [markdown]
 # InfoNCE on mixed questions lies in between. One likely reason: among 64 rows with 107 questions to
@@ -1536,7 +1571,7 @@ lab.claim(
 #
 # With a GPU, `lab.start()` chooses the profile `gpu`: here 2,000 updates. The network stays as it
 # is. With 107 questions, words alone cannot fill many more dimensions than these 64, so section 4
-# would tell another story in a wide network. The kept runs have 200 updates. At the scale of the
+# would tell another story in a wide network. The stored runs have 200 updates. At the scale of the
 # papers:
 #
 # | | here | VICReg and SimSiam, as published |
@@ -1568,6 +1603,8 @@ lab.claim(
 # - Variance over a batch of mixed questions can be paid by the words. Hold the words fixed, in the
 #   indicator and in the cure.
 # - What $v'$ changes, the loss gives $h$ no reason to keep.
+#
+# Questions 3 and 5 of the quiz are about the extra sections 7 and 8.
 
 # %%
 quiz(

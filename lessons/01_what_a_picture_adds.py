@@ -26,7 +26,7 @@ from collections import Counter, defaultdict
 
 import matplotlib.pyplot as plt
 import torch
-from course_utils.checks import check, quiz
+from course_utils.checks import check, hint, quiz
 from course_utils.datasets import load_easy_vqa, load_world
 from course_utils.evaluation import baselines
 from course_utils.evaluation.evaluate import evaluate, predict_logits

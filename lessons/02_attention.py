@@ -21,7 +21,7 @@ import math
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
-from course_utils.checks import check, quiz
+from course_utils.checks import check, hint, quiz
 from course_utils.models.pretrained import (
     MINILM,
     find,

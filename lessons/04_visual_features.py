@@ -26,7 +26,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
-from course_utils.checks import check, compare_prediction, quiz
+from course_utils.checks import check, compare_prediction, hint, quiz
 from course_utils.datasets import load_emoji
 from course_utils.datasets.features import cached_features
 from course_utils.models.cnn import VGG, Bottleneck, ResNet, vgg_block

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from course_utils import world
-from course_utils.checks import check, quiz
+from course_utils.checks import check, hint, quiz
 from course_utils.datasets.text import encode
 from course_utils.datasets.world_vqa import (
     WORLD_FAMILIES,

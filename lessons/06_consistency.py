@@ -41,7 +41,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
-from course_utils.checks import check, compare_prediction, quiz
+from course_utils.checks import check, compare_prediction, hint, quiz
 from course_utils.datasets import load_easy_vqa
 from course_utils.datasets.perturb import (
     brightness,

@@ -30,7 +30,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
-from course_utils.checks import check, compare_prediction, quiz
+from course_utils.checks import check, compare_prediction, hint, quiz
 from course_utils.datasets import load_captions, load_emoji
 from course_utils.datasets.features import cached_features
 from course_utils.datasets.pairs import captioned, pair_tokenizer

@@ -27,7 +27,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
-from course_utils.checks import check, compare_prediction, quiz
+from course_utils.checks import check, compare_prediction, hint, quiz
 from course_utils.datasets import load_easy_vqa, loader
 from course_utils.datasets.text import encode
 from course_utils.evaluation.baselines import majority, mode_per_question

@@ -35,7 +35,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
-from course_utils.checks import check, quiz
+from course_utils.checks import check, hint, quiz
 from course_utils.datasets import loader
 from course_utils.methods.answering import base_model
 from course_utils.methods.probe import (

@@ -26,7 +26,7 @@ import json
 
 import matplotlib.pyplot as plt
 import torch
-from course_utils.checks import check, quiz
+from course_utils.checks import check, hint, quiz
 from course_utils.datasets.world_vqa import world_data
 from course_utils.evaluation import metrics
 from course_utils.evaluation.evaluate import predict_logits

@@ -32,7 +32,7 @@ import matplotlib.pyplot as plt
 import peft
 import torch
 import torch.nn.functional as F
-from course_utils.checks import check, quiz
+from course_utils.checks import check, hint, quiz
 from course_utils.datasets import load_emoji, loader
 from course_utils.evaluation import baselines
 from course_utils.evaluation.intervals import paired_difference, standard_error

@@ -30,7 +30,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
-from course_utils.checks import check, quiz
+from course_utils.checks import check, hint, quiz
 from course_utils.datasets import load_world
 from course_utils.datasets.pairs import caption_words, pair_tokenizer
 from course_utils.datasets.world_vqa import WORLD_FAMILIES, answered

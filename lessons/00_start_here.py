@@ -190,7 +190,8 @@ lab.claim(
 # %% [markdown]
 # About three of four questions want a "yes" or "no". Take "is there a red shape?": with eight
 # colours the answer is mostly "no", whatever the picture shows. So the words alone give much away.
-# Even with every picture covered, the model is right in 64.7 % of the cases.
+# Even with every picture covered, the model is right in 64.7 % of the cases. That is more than with
+# another picture: a covered one can't mislead the model.
 
 # %% [markdown]
 # How far can one get without looking at all? Lesson 01 measures that. It is the first thing to know
@@ -232,7 +233,8 @@ diagrams.flow(
 # Read the drawing from the left.
 #
 # - The picture is a tensor of 3 colour channels of 64 x 64 pixels.
-# - **v**: the picture is divided into 4 x 4 squares, the *patches*. Each square, with what is around
+# - **v**: the picture is divided into 4 x 4 squares, the *patches*. Each square, with what is
+# around
 #   it, becomes a *vector*: here a list of 64 numbers.
 # - **x**: the question is split into *tokens*: its words, with `[CLS]` in front. Each token has a
 #   number in a list of known words, its *id*. For each id a vector is looked up, also 64 numbers.
@@ -296,7 +298,8 @@ shape_of_h = check("00.2", shape_of_h)
 # > **Exercise 00.3 · write it** · core · difficulty 1 of 3 · 10 minutes
 # >
 # > `image_index` says for each question which picture it is about: a tensor of whole numbers, such
-# > as `[0, 0, 0, 1, 1, 2]`. There are `pictures` pictures, numbered from 0. Return a new tensor that
+# > as `[0, 0, 0, 1, 1, 2]`. There are `pictures` pictures, numbered from 0. Return a new tensor
+# > that
 # > gives each question the *next* picture, and the first one after the last.
 
 
@@ -318,7 +321,8 @@ exchange = check("00.3", exchange)
 # cell, run it, and run the check.
 
 # %% [markdown]
-# If you are stuck, ask for a hint, here for exercise 00.2. A second call gives a second hint. Solved
+# If you are stuck, ask for a hint, here for exercise 00.2. A second call gives a second hint.
+# Solved
 # notebooks are in the folder `solutions`.
 
 # %%
@@ -350,13 +354,14 @@ for name, change in {"first idea": first_idea, "exchange": exchange}.items():
 plots.table(rows, header=["test", "kept their own picture", "right"])
 
 # %% [markdown]
-# With the first idea, the model is right on 92.8 % "with other pictures", as if it barely looked. In
+# With the first idea, the model is right on 92.8 % "with other pictures", as if it barely looked.
+# In
 # truth, 89.7 % of the questions kept their own picture. There was no error message.
 
 # %% [markdown]
 # A test can be wrong, just like a model. In this course you check both.
 #
-# What the exchange tells: if the answers stay the same, the model doesn't use the picture. If they
+# What the exchange tells: if the answers stay the same, the picture decides none of them. If they
 # change, it does. What in the picture it uses, the test does not tell.
 
 # %% [markdown]
@@ -367,7 +372,8 @@ plots.table(rows, header=["test", "kept their own picture", "right"])
 # - **Predictions** come before measurements. You can only be surprised if you have guessed.
 # - "**Claim holds**" in an output means that a statement was tested right there. If it were false,
 #   the notebook would stop.
-# - Outputs that you see before you run a cell are reference outputs, made on a CPU. Your last digits
+# - Outputs that you see before you run a cell are reference outputs, made on a CPU. Your last
+# digits
 #   may differ, because computers round.
 # - If something behaves oddly, restart the kernel and run all cells from the top.
 
@@ -387,8 +393,10 @@ print("five runs:", *[f"{run:.1f}" for run in runs])
 print("in short: ", lab.mean_spread(runs, "%"))
 
 # %% [markdown]
-# The number after `±` is the **standard deviation** of the runs: how far a run typically is from the
-# mean. A *seed* is the number that randomness starts from. If two models differ by no more than such
+# The number after `±` is the **standard deviation** of the runs: how far a run typically is from
+# the
+# mean. A *seed* is the number that randomness starts from. If two models differ by no more than
+# such
 # a spread, nobody can tell which is better.
 #
 # Where a lesson trains a model once, the first number is that of your own run. The `±` after it
@@ -546,7 +554,7 @@ quiz(
         (
             "A model gives the same answers with exchanged pictures. What"
             " follows?",
-            "It doesn't use the pictures.",
+            "The picture decides none of its answers.",
         ),
         (
             "Why did 58.5 % of the answers stay right with other pictures?",

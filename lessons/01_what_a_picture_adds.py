@@ -63,7 +63,7 @@ plots.show(
 )
 
 # %% [markdown]
-# The model of lesson 00, once with the own pictures and once with exchanged ones:
+# The model of lesson 00, once with their own pictures and once with exchanged ones:
 
 # %%
 model = easy_vqa_model(train)
@@ -122,7 +122,8 @@ my_prediction = check("01.1", my_prediction)
 
 # %% [markdown]
 # In each row, no answer can be right more often than the most common one. A model that gives each
-# question its most common answer reaches this bound. The shares $p(a \mid q)$, known before anybody looks
+# question its most common answer reaches this bound. The shares $p(a \mid q)$, known before anybody
+# looks
 # at a picture, are called the **prior**. The best blind model knows the prior and nothing else. No
 # network, however large, does better in the long run without the picture.
 
@@ -305,11 +306,12 @@ plots.table(
 #
 # The course has a second source of pictures, the **teaching world**: a small program that draws
 # scenes of a few objects, asks questions about them, and computes each answer from the scene. Each
-# question is asked until all its answers occur about equally often.
+# question gets new scenes until all its answers are about equally common.
 
 # %% [markdown]
 # `world.compose` builds a scene from objects that we list: size, colour, shape, and where. And
-# `world.counterfactual` changes one thing in a scene so that the answer to a question flips. The two
+# `world.counterfactual` changes one thing in a scene so that the answer to a question flips. The
+# two
 # scenes are a **counterfactual pair**:
 
 # %%
@@ -429,9 +431,10 @@ lab.claim(
 # %% [markdown]
 # Let the answer $Y$ take the value $a$ with probability $p(a)$. If $p(a)$ is small, seeing $a$ is a
 # surprise. Call $\log_2 \frac{1}{p(a)}$ the **surprise** of $a$, in **bits**: an answer of
-# probability $\frac12$ has one bit, of $\frac14$ two bits, and a certain one zero. For such shares
-# it is the number of yes/no questions that a good questioner needs to find $a$; for others, about
-# that many on average. The mean surprise is the **entropy**:
+# probability $\frac12$ has one bit, of $\frac14$ two bits, and a certain one zero. For shares of
+# $\frac12$, $\frac14$, $\frac18$ it is the number of yes/no questions that a good questioner needs.
+# Other shares give no whole number: then it is the mean per answer, if many answers are asked for
+# together. The mean surprise is the **entropy**:
 #
 # $$H(Y) = \sum_a p(a) \log_2 \frac{1}{p(a)} = - \sum_a p(a) \log_2 p(a) .$$
 
@@ -578,7 +581,8 @@ print(f"by the function {mutual_information(tiny):.3f} bits, by hand 1")
 # $$I(Y; V \mid Q) = H(Y \mid Q) - H(Y \mid Q, V) .$$
 #
 # Is anything left once question *and* picture are known? In section 1 a model that gets both
-# answered every test question correctly. So nothing is left in easy-VQA: $H(Y \mid Q, V) = 0$, and the
+# answered every test question correctly. So nothing is left in easy-VQA: $H(Y \mid Q, V) = 0$, and
+# the
 # picture adds all of $H(Y \mid Q)$. The same holds in the world, where a program computes each
 # answer from the scene.
 
@@ -627,7 +631,8 @@ plots.show(
 )
 
 # %% [markdown]
-# Colour questions need $\log_2 8 = 3$ bits and shape questions $\log_2 3 \approx 1.58$: the question
+# Colour questions need $\log_2 8 = 3$ bits and shape questions $\log_2 3 \approx 1.58$: the
+# question
 # says nothing about *which* colour or shape. A fair yes/no question needs 1 bit. These need less,
 # for the reason that section 3 found.
 
@@ -675,7 +680,8 @@ plots.table(rows, header=header)
 # ## 6. A split that leaks · core
 #
 # To decide when to stop a training, part of the training data is set aside and only tested on: the
-# **validation** set. About ten questions share a picture. The obvious way is to draw *questions* at random, and it is wrong.
+# **validation** set. About ten questions share a picture. The obvious way is to draw *questions* at
+# random, and it is wrong.
 
 # %%
 generator = torch.Generator().manual_seed(0)
@@ -852,8 +858,9 @@ lab.claim(
 #
 # Now a real network. The author of easy-VQA published it with the data, and we have ported it to
 # PyTorch. The picture goes through two convolutions, layers that look for small patterns, and
-# becomes a vector `v` of 32 numbers. The question goes in as a list of the words that occur, and
-# becomes 32 numbers too. The two are multiplied, and the product gives a score for each answer. In a
+# becomes a vector `v` of 32 numbers. The question goes in as a 0 or 1 for each known word, and
+# becomes 32 numbers too. The two are multiplied, and the product gives a score for each answer. A
+# function called softmax turns scores into probabilities (lesson 02). In a
 # *dense layer*, each output is a weighted sum of all inputs.
 
 # %% tags=["figure"]
@@ -883,9 +890,11 @@ diagrams.flow(
 
 # %% [markdown]
 # What loss should we expect if it doesn't look? A model gives each answer a probability
-# $r(a \mid q)$. Its loss on an example is the **cross-entropy** $-\ln r(y \mid q)$, small if the right answer
+# $r(a \mid q)$. Its loss on an example is the **cross-entropy** $-\ln r(y \mid q)$, small if the
+# right answer
 # $y$ got a large probability. If $r$ equals the true shares $p(a \mid q)$, the mean loss is the
-# conditional entropy $H(Y \mid Q)$. By **Gibbs' inequality** no blind model gets below that. PyTorch
+# conditional entropy $H(Y \mid Q)$. By **Gibbs' inequality** no blind model gets below that.
+# PyTorch
 # takes the natural logarithm, whose unit is the **nat**: 1 bit is $\ln 2 \approx 0.693$ nat.
 
 # %%
@@ -895,7 +904,8 @@ floor = float(left) * math.log(2)
 print(f"no blind model has a mean training loss below {floor:.3f} nat")
 
 # %% [markdown]
-# Now train it, for two passes over the data, with the author's optimiser: Adam, which fits the steps
+# Now train it, for two passes over the data, with the author's optimiser: Adam, which fits the
+# steps
 # of each weight to its past gradients. A batch holds three pictures with all their questions, about
 # 29, so that each picture is encoded once. The author drew 32 questions at random, which is much
 # slower.
@@ -912,14 +922,16 @@ losses = list(
 )
 
 # %% [markdown]
-# Does it look? Lesson 00 compared how often a model is *right* with its own and with other pictures.
+# Does it look? Lesson 00 compared how often a model is *right* with its own and with other
+# pictures.
 # That can hide a change: one answer gets right, another one wrong. So compare the answers.
 
 # %% [markdown]
 # > **Exercise 01.8 · write it** · core · difficulty 1 of 3 · 5 minutes
 # >
 # > `scores` and `scores_moved` hold a score for each answer to each question, (questions, answers):
-# > with the own pictures, and with exchanged ones. A model answers what has the highest score. Return
+# > with the own pictures, and with exchanged ones. A model answers what has the highest score.
+# > Return
 # > the share of questions whose answer changes, a number from 0 to 1.
 
 

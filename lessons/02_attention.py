@@ -6,7 +6,8 @@
 # ---
 
 # %% [markdown]
-# Every model of this course is a Transformer, and what makes a Transformer is **attention**. In this
+# From here on, nearly every model of this course is a Transformer, and what makes a Transformer is
+# **attention**. In this
 # lesson you will
 #
 # - compute attention by hand, then write it;
@@ -64,8 +65,10 @@ def row_of(word, sentence):
 
 
 # %% [markdown]
-# The **cosine** of two rows of numbers is 1 where they point in the same direction, and 0 where they
-# have nothing in common. Words of one model share a lot, so compare the numbers with each other.
+# The **cosine** of two rows of numbers is 1 where they point in the same direction, and 0 where
+# they
+# have nothing in common. All rows of this model are somewhat alike, so one cosine says little:
+# compare several.
 
 
 # %%
@@ -83,8 +86,9 @@ nearest = min(cosines[0, 1], cosines[2, 3])
 lab.claim("a match is near its own kind", nearest > cosines[:2, 2:].max())
 
 # %% [markdown]
-# Matches one and two are near each other, and so are three and four. But at the start of the model
-# the word has the *same* row of numbers in all four sentences. The difference comes from the other
+# Matches one and two are near each other, and so are three and four. Yet the model looks each word
+# up in a table, and there "match" has one row, the *same* in all four sentences. Its place is added
+# too (section 4), but no place can tell a candle from a goal. The difference comes from the other
 # words: "candle", "goals".
 #
 # The question of this lesson is: *which other words should a word look at, and how would it
@@ -166,7 +170,8 @@ show_rows(scores)
 # %% [markdown]
 # "circle" has found "red": 4 against 0 and 0.
 #
-# **Weights.** The **softmax** turns the scores of a row into weights. It takes exp of each score, so
+# **Weights.** The **softmax** turns the scores of a row into weights. It takes exp of each score,
+# so
 # that all are positive, and divides by their sum, so that they add up to 1.
 
 # %%
@@ -226,7 +231,8 @@ plots.show(
 # > **Exercise 02.1 · predict a number** · core · difficulty 1 of 3 · 6 minutes
 # >
 # > A query has the scores 0, $\log 4$ and $\log 3$, with the natural logarithm. The values of the
-# > three words are the single numbers 40, 8 and 0. What is the output? Use paper. Stuck? Run `hint("02.1")` in a new cell, and
+# > three words are the single numbers 40, 8 and 0. What is the output? Use paper. Stuck? Run
+# > `hint("02.1")` in a new cell, and
 # > again for a second hint.
 
 # %%
@@ -285,7 +291,8 @@ lab.claim("attention equals PyTorch's scaled_dot_product_attention", gap < 1e-6)
 # ### In a real model
 #
 # MiniLM has six layers, one after the other, and each has twelve attentions side by side, its
-# **heads**. Here are the weights of two heads. `[CLS]` and `[SEP]` are marks which MiniLM puts around
+# **heads**. Here are the weights of two heads. `[CLS]` and `[SEP]` are marks which MiniLM puts
+# around
 # each text. **Try it:** change the sentence, or look at other heads.
 
 # %%
@@ -334,7 +341,8 @@ for text in ("a red circle left of a blue cross", "a circle that is red"):
         print(f"  layer {layer}, head {head}: circle reads red {weight:.2f}")
 
 # %% [markdown]
-# Weights add up to 1, so a head must read something: the second one mostly reads `[CLS]`. Nobody told
+# Weights add up to 1, so a head must read something: the second one mostly reads `[CLS]`. Nobody
+# told
 # the first head to read the word before; that came out of training. In "a red circle"
 # this word is the colour. In "a circle that is red" it isn't, and both heads miss the colour. Here
 # these two follow the place, and not the colour.
@@ -403,7 +411,8 @@ show_rows(hidden.softmax(1))
 # > **Exercise 02.3 · write it** · core · difficulty 2 of 3 · 8 minutes
 # >
 # > Write both masks. `lengths` holds the number of words of each text; what follows is padding.
-# > `two_masks(torch.tensor([3, 2]), 4)` gives a padding mask with the rows `True True True False` and
+# > `two_masks(torch.tensor([3, 2]), 4)` gives a padding mask with the rows `True True True False`
+# > and
 # > `True True False False`, and a causal mask of the shape (4, 4).
 
 
@@ -433,6 +442,9 @@ both = padding[:, None] & causal  # (batch, words, words)
 print("both, second text\n", both[1].int().numpy())
 
 # %% [markdown]
+# The padded words of the second text, rows 3 and 4, read too. That does no harm, since nobody reads
+# them.
+#
 # A wrong mask raises no error, so mistakes with it are easily overlooked. Here is a function with
 # mistakes. Say that the third place is only padding: then nobody may read it.
 
@@ -544,7 +556,8 @@ diagrams.flow(
 
 # %% [markdown]
 # A text is cut into **tokens**, which are words or pieces of words. Each token has a number, its
-# **id**, and each id picks a row from a table, the **word's row**. Each place has a row, too. The sum
+# **id**, and each id picks a row from a table, the **word's row**. Each place has a row, too. The
+# sum
 # of both is the word's first **state** $h$. Every layer changes the states, but not their shape: as
 # many rows come out as went in.
 
@@ -568,7 +581,8 @@ print("last states", tuple(minilm(x, mask).shape))
 #
 # > **Exercise 02.5 · predict first** · core · difficulty 1 of 3 · 4 minutes
 # >
-# > Without places, which of these does the model take to be the same as "a red circle left of a blue
+# > Without places, which of these does the model take to be the same as "a red circle left of a
+# > blue
 # > cross"? Give a set of letters.
 # >
 # > - A: a blue cross left of a red circle
@@ -611,7 +625,8 @@ lab.claim(
 )
 
 # %% [markdown]
-# Printed are the largest differences from the first sentence. Without places, A and C equal it up to
+# Printed are the largest differences from the first sentence. Without places, A and C equal it up
+# to
 # rounding: the model can't know which thing is red, or left. So each place gets a row of its own,
 # which is added to the word's row.
 
@@ -653,7 +668,8 @@ print("the same q, k and v:", same)
 #
 # > **Exercise 02.6 · write it** · core · difficulty 2 of 3 · 10 minutes
 # >
-# > Cut states (batch, words, dim) into heads (batch, heads, words, dim / heads). The first head gets
+# > Cut states (batch, words, dim) into heads (batch, heads, words, dim / heads). The first head
+# > gets
 # > the first dim / heads entries of each word, the second head the next ones, and so on.
 
 
@@ -683,7 +699,8 @@ print("head 2\n", split_heads(two_words, 2)[0, 1].numpy())
 # ### The same in PyTorch · extra
 #
 # PyTorch's `nn.MultiheadAttention` has the three matrices on top of each other in `in_proj_weight`;
-# `chunk` takes their results apart. `F.linear` is the matrix product plus a **bias**, a number added
+# `chunk` takes their results apart. `F.linear` is the matrix product plus a **bias**, a number
+# added
 # to each entry.
 
 # %%
@@ -735,11 +752,14 @@ print("LayerNorm", F.layer_norm(state, (4,)).numpy().round(3))
 
 # %% [markdown]
 # **A small network.** Attention moves information between words. Then each word works on its own
-# state: one matrix makes it wider, a bend makes negative numbers small, and a second matrix makes it
-# narrow again. The bend is **GELU**, a smooth version of ReLU, in code `F.gelu`. This part is called
+# state: one matrix makes it wider, a bend brings negative numbers close to 0, and a second matrix
+# makes it
+# narrow again. The bend is **GELU**, a smooth version of ReLU, in code `F.gelu`. This part is
+# called
 # MLP, multi-layer perceptron.
 #
-# Here is the layer as MiniLM has it, then its parts. `nn.Linear` is a matrix product plus a **bias**,
+# Here is the layer as MiniLM has it, then its parts. `nn.Linear` is a matrix product plus a
+# **bias**,
 # a learnt number added to each entry.
 
 # %% tags=["figure"]
@@ -789,7 +809,8 @@ class Parts(nn.Module):
 # > **Exercise 02.7 · write it** · core · difficulty 3 of 3 · 22 minutes
 # >
 # > Write the layer. `parts.query(h)` gives all queries, and so on; use your `split_heads` and
-# > `masked_weights`, and `F.gelu`. After attention, `.transpose(1, 2).flatten(2)` puts the heads side by side
+# > `masked_weights`, and `F.gelu`. After attention, `.transpose(1, 2).flatten(2)` puts the heads
+# > side by side
 # > again.
 
 
@@ -883,7 +904,8 @@ for number, parts in enumerate(layers):
 
 
 # %% [markdown]
-# What comes before the first layer is the drawing of section 4: the word's row, plus the place's row.
+# What comes before the first layer is the drawing of section 4: the word's row, plus the place's
+# row.
 # BERT adds a third row, which says whether a word belongs to a first or a second text; here all are
 # of the first. Then it normalises, and that is the first state.
 
@@ -1036,7 +1058,8 @@ lab.claim("no head is right in 18 of 24 sentences", right.max() < 18)
 
 # %% [markdown]
 # A head that always prefers the same noun is right in 12. All 72 are within two of that, so none
-# follows "it". MiniLM was made to compare sentences, and nothing here says that it had to learn this.
+# follows "it". MiniLM was made to compare sentences, and nothing here says that it had to learn
+# this.
 # [Clark et al.](https://arxiv.org/abs/1906.04341) did find heads in the larger BERT that point from one
 # name of a thing to another name of it. So count before you believe a picture of weights.
 
@@ -1071,7 +1094,8 @@ quiz(
 
 # %% [markdown]
 # **Papers.** [Vaswani et al. 2017](https://arxiv.org/abs/1706.03762) build a translator from
-# attention alone; it was better than the recurrent networks of its time at a fraction of the training
+# attention alone; it was better than the recurrent networks of its time at a fraction of the
+# training
 # cost. [Devlin et al. 2018](https://arxiv.org/abs/1810.04805), BERT, train its first half on plain
 # text. [Wang et al. 2020](https://arxiv.org/abs/2002.10957), MiniLM, train a small model to imitate
 # the attention of a large one. [Xiong et al. 2020](https://arxiv.org/abs/2002.04745) compare

@@ -517,8 +517,8 @@ lab.claim("it is better than the 7-gram", seven_gram > entropy + excess)
 
 # %% [markdown]
 # The ± is the spread over five seeds. Counting goes far in so small a world: with six words to
-# look back on, it is within 31 thousandths of the entropy. From the same texts the decoder gets closer
-# by another 28 thousandths.
+# look back on, it is within 31 thousandths of the entropy. From the same texts the decoder gets
+# closer by another 28 thousandths.
 
 # %% [markdown]
 # ### Too good to be true · core

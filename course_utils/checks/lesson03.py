@@ -434,13 +434,14 @@ def _test_generate(function):
     if not callable(function):
         call(function)
     run = _seeded(function)
-    start = torch.tensor([[2, 0], [1, 0], [4, 4]])  # (batch, words), rows 2, 1 and 3 of TABLE
+    # (batch, words): texts that read rows 2, 1 and 3 of TABLE
+    start = torch.tensor([[2, 0], [1, 0], [4, 4]]).repeat(3, 1)
     for steps in (1, 4):
         got = call(run, start, steps, 1.0, 1)
         what = f"with top_k = 1, which leaves no choice, and {steps} step{'s' * (steps > 1)}"
         if not isinstance(got, torch.Tensor):
             compare(got, start, what)
-        if got.shape == (3, steps):
+        if got.shape == (len(start), steps):
             raise Feedback(f"{what}: only the new tokens came back. Return them behind x.")
         compare(got, _generate(_toy, start, steps, 1.0, 1), what)
     # (2 * draws, 2): texts that read rows 4 and 2 of TABLE

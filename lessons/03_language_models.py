@@ -433,7 +433,7 @@ figure = plots.curves(
 )
 figure.axes[0].set(ylim=(0.95, 1.6))
 plots.show(
-    figure, alt="The training loss falls and ends on the line of the entropy."
+    figure, alt="The training loss falls and ends close to the entropy's line."
 )
 
 # %% [markdown]
@@ -505,8 +505,8 @@ plots.table(rows, header=header)
 text = lab.measured("03.excess", 1000 * excess, "thousandths of a nat")
 print("the decoder is above the entropy by", text)
 behind = 1000 * (seven_gram - entropy - excess)
-print(f"the 7-gram by {1000 * (seven_gram - entropy):.0f}, which is")
-print(f"{behind:.0f} thousandths behind the decoder")
+print(f"the 7-gram by {1000 * (seven_gram - entropy):.0f} thousandths")
+print(f"from the 7-gram to the decoder: {behind:.0f} thousandths")
 lab.claim("it is within 0.05 nat per token of the entropy", excess < 0.05)
 lab.claim("it is above the entropy", excess > 0)
 lab.claim(
@@ -737,7 +737,7 @@ if llm:
     text = "Once upon a time there was a painter who"
     x = pieces(text, return_tensors="pt").input_ids  # (1, words)
     usual = {"temperature": 0.8, "top_k": 40}
-    for knobs in ({"top_k": 1}, usual, {}, {"temperature": 1.5}):
+    for knobs in ({"top_k": 1}, usual, {}, {"temperature": 2.0}):
         draws = torch.Generator().manual_seed(lab.seed)
         with torch.no_grad():
             ids = generate(logits_of_llm, x, 14, generator=draws, **knobs)
@@ -750,7 +750,7 @@ if llm:
 
 # %% [markdown]
 # The last line is why top-k exists. Each unlikely token has almost no probability, but there are
-# 49,112 of them, so now and then one is drawn, and the text has to go on from there. At 1.5 it
+# 49,112 of them, so now and then one is drawn, and the text has to go on from there. At 2 it
 # breaks. Top-k cuts them off. Greedy is repeatable, but it can loop.
 #
 # **Top-p** keeps as few of the most likely tokens as hold the share p of the probability together,

@@ -221,8 +221,8 @@ diagrams.flow(
     marked=["loss"],
     alt=(
         "Data flow of a decoder from top to bottom: token ids, vectors plus"
-        " places, causal layers, logits. Below them the loss compares the logits"
-        " with the same text, shifted by one place."
+        " places, causal layers, logits. Below them the loss compares the"
+        " logits with the same text, shifted by one place."
     ),
 )
 
@@ -1342,8 +1342,8 @@ quiz(
             "A model of the next token has a loss below the entropy of its"
             " source. What now?",
             "On a few texts it can happen by chance: they may be easier than"
-            " the average. On many, look for the bug: a missing shift, a missing"
-            " causal mask, a test that leaked.",
+            " the average. On many, look for the bug: a missing shift, a"
+            " missing causal mask, a test that leaked.",
         ),
         (
             "Why does a text of 10 tokens give 9 losses?",

@@ -332,20 +332,34 @@ plots.show(
 )
 
 # %%
-for text in ("a red circle left of a blue cross", "a circle that is red"):
+for text, word in (
+    ("a red circle left of a blue cross", "red"),
+    ("a circle that is red", "red"),
+    ("a circle left of a blue cross", "a"),
+):
     tokens, heads = weights_in(text)
-    circle, red = tokens.index("circle"), tokens.index("red")
+    circle, read = tokens.index("circle"), tokens.index(word)
     print(text)
     for layer, head in heads_shown:
-        weight = heads[layer - 1, head - 1, circle, red]
-        print(f"  layer {layer}, head {head}: circle reads red {weight:.2f}")
+        weight = heads[layer - 1, head - 1, circle, read]
+        print(f"  layer {layer}, head {head}: circle reads {word} {weight:.2f}")
 
 # %% [markdown]
+<<<<<<< HEAD
 # Weights add up to 1, so a head must read something: the second one mostly reads `[CLS]`. Nobody
 # told
 # the first head to read the word before; that came out of training. In "a red circle"
 # this word is the colour. In "a circle that is red" it isn't, and both heads miss the colour. Here
 # these two follow the place, and not the colour.
+=======
+# Weights add up to 1, so a head must read something: the second one mostly reads `[CLS]`. Nobody told
+# the first head to read the word before; that came out of training. In "a red circle" this word is
+# the colour. In "a circle that is red" it isn't, and both heads miss the colour.
+#
+# The first head follows the place alone: it reads an "a" in front as fully as a "red". The second
+# one needs both here. Of "red" in front it reads 0.27, of "a" 0.06, and of a "red" elsewhere
+# 0.00.
+>>>>>>> m03
 
 # %% [markdown]
 # ### Why the square root? · extra
@@ -512,14 +526,19 @@ with torch.no_grad():
 off = (wrong - right)[1, :2].abs().max()
 print(f"text 1: {wrong[0].isnan().float().mean():.0%} of the values are nan")
 print(f"text 2: no nan, and wrong by up to {off:.2f}")
+nothing = torch.zeros(4, 4, dtype=torch.bool)  # (4, 4) no word may read
+blind = F.scaled_dot_product_attention(h, h, h, nothing)  # (2, 4, 8)
+print(f"scaled_dot_product_attention, nothing to read: {blind.abs().max():.0f}")
 lab.claim(
     "under an inverted mask a padded text gets finite, wrong outputs",
     wrong[0].isnan().all() and wrong[1].isfinite().all() and off > 0.01,
 )
 
 # %% [markdown]
-# Text 1 may read nothing, and a softmax over nothing but $-\infty$ is 0/0: `nan`, not a number. You
-# would notice. The words of text 2 read only padding, and you would not.
+# Text 1 may read nothing, and a softmax over nothing but $-\infty$ is 0/0: `nan`, not a number. Here
+# you would notice. But PyTorch's `scaled_dot_product_attention` returns 0 in this case, and its
+# layers use it in training: there is no `nan` at all. The words of text 2 read only padding, and
+# nobody notices.
 
 # %% [markdown]
 # ## 4. The whole on one drawing · core
@@ -629,6 +648,10 @@ lab.claim(
 # to
 # rounding: the model can't know which thing is red, or left. So each place gets a row of its own,
 # which is added to the word's row.
+#
+# There are other ways. SmolLM2, a model of the next lesson, has no row for each place: it turns $q$
+# and $k$ by an angle that grows with the place. And as every word may read every other one, twice
+# as many words make four times as many weights.
 
 # %% [markdown]
 # ## 5. Queries, keys and values from matrices · core
@@ -1078,8 +1101,10 @@ quiz(
             "exp(0) is 1, so a score of 0 gets a weight like any other.",
         ),
         (
-            "What does a Transformer without places know of a sentence?",
-            "Which words occur and how often, but not their order.",
+            "What does an encoder, in which all words read all others, know of"
+            " a sentence without places?",
+            "Which words occur and how often, but not their order. A causal"
+            " mask tells the order, even without places.",
         ),
         (
             "In which part of a layer do words read each other?",

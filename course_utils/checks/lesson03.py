@@ -1,6 +1,7 @@
 """Lesson 03: language models."""
 
 import torch
+import torch.nn.functional as F
 
 from course_utils.checks.feedback import Exercise, Feedback, call, choice, compare, prediction
 from course_utils.objectives.language import next_token_loss
@@ -191,6 +192,15 @@ def _loss_summed(logits, x, mask):
     return next_token_loss(logits, x, mask) * mask[:, 1:].sum()
 
 
+def _ids_on_the_wrong_axis(logits, x, mask):
+    """cross_entropy wants (batch, ids, places), or all places in one row."""
+    return F.cross_entropy(logits[:, :-1], x[:, 1:])
+
+
+def _id_0_left_out(logits, x, mask):
+    return _loss_by(logits[:, :-1], x[:, 1:], mask[:, 1:] & (x[:, 1:] != 0))
+
+
 def _divided_by_all(logits, x, mask):
     return _loss_summed(logits, x, mask) / mask.sum()
 
@@ -211,6 +221,7 @@ def _test_next_token_loss(function):
         words = max(lengths)
         logits = torch.randn(len(lengths), words, 7, generator=generator)  # (batch, words, ids)
         x = torch.randint(7, (len(lengths), words), generator=generator)  # (batch, words)
+        x[0, 1] = 0  # id 0 is a token like any other
         mask = torch.arange(words) < torch.tensor(lengths)[:, None]  # (batch, words)
         loss, gradient = call(with_gradient, logits, x, mask)
         leaf = logits.clone().requires_grad_()
@@ -245,6 +256,22 @@ def _of_sentences(log_p, mask):
 
 def _mean_of_means(log_p, mask):
     return torch.exp((-(log_p * mask).sum(1) / mask.sum(1)).mean())
+
+
+def _zeros_counted(log_p, mask):
+    return torch.exp(-log_p.masked_fill(~mask, 0.0).mean())
+
+
+def _mask_unused(log_p, mask):
+    return torch.exp(-log_p.mean())
+
+
+def _texts_alike(log_p, mask):
+    return torch.exp((-log_p.masked_fill(~mask, 0.0).sum(1) / mask.sum(1)).mean())
+
+
+def _mean_of_perplexities(log_p, mask):
+    return torch.exp(-log_p.masked_fill(~mask, 0.0).sum(1) / mask.sum(1)).mean()
 
 
 def _positive(log_p, mask):
@@ -324,6 +351,25 @@ _smallest = _loop(lambda z, t, k: _best(z / t, k, largest=False).softmax(-1))
 _softmax_over_texts = _loop(lambda z, t, k: _best(z / t, k).softmax(0))
 
 
+def _all_but(least):
+    """Top-k with another border, for the mistakes; `least` takes the k largest logits."""
+    return lambda z, t, k: (
+        z / t if k is None else (z / t).masked_fill(z < least(z.topk(k).values), -torch.inf)
+    ).softmax(-1)
+
+
+_text_0_for_all = _loop(lambda z, t, k: _best(z / t, k).softmax(-1)[:1].expand(len(z), -1))
+_border_of_text_0 = _loop(_all_but(lambda best: best[0, -1]))
+_one_border = _loop(_all_but(lambda best: best.min()))
+
+
+def _without_second_axis(model, x, steps, temperature=1.0, top_k=None, generator=None):
+    for _ in range(steps):
+        p = _best(model(x)[:, -1] / temperature, top_k).softmax(-1)  # (batch, ids)
+        x = torch.cat([x, torch.multinomial(p, 1, generator=generator)[:, 0]], dim=1)
+    return x
+
+
 def _always_the_likeliest(model, x, steps, temperature=1.0, top_k=None, generator=None):
     return _generate(model, x, steps, temperature, 1, generator)
 
@@ -349,7 +395,7 @@ TABLE = torch.tensor(  # logits of five ids, without ties; each row has another 
     [
         [0.1, 1.5, -0.4, 0.9, 0.3],
         [0.8, -0.6, 0.2, 1.7, 0.5],
-        [-0.9, 0.4, 0.7, 0.1, 1.3],
+        [-1.6, -0.3, 0.0, -0.6, 0.6],  # all of them smaller, so that each text needs its own border
         [1.9, 0.6, -0.2, 0.3, 1.1],
         [0.2, -0.7, 2.0, 1.2, 0.9],
     ]
@@ -372,31 +418,39 @@ def _seeded(function):
     return run
 
 
+def _compare_shares(drawn, want, temperature, top_k):
+    """Whether the drawn ids (draws,) come as often as their probabilities (5,) say."""
+    shares = torch.bincount(drawn, minlength=5)[:5] / len(drawn)  # (5,)
+    what = f"temperature {temperature:g}, top_k {top_k}"
+    if ((want == 0) & (shares > 0)).any():
+        raise Feedback(f"{what}: a token was drawn that isn't among the {top_k} likeliest.")
+    worst = int((shares - want).abs().argmax())
+    if (shares - want).abs().max() > 0.02:  # more than five standard errors
+        much = "too often" if shares[worst] > want[worst] else "too rarely"
+        raise Feedback(f"{what}: in {len(drawn):,} draws token {worst} comes {much}.")
+
+
 def _test_generate(function):
     if not callable(function):
         call(function)
     run = _seeded(function)
-    start = torch.tensor([[2, 0], [1, 1], [4, 3]])  # (batch, words)
+    # (batch, words): texts that read rows 2, 1 and 3 of TABLE
+    start = torch.tensor([[2, 0], [1, 0], [4, 4]]).repeat(3, 1)
     for steps in (1, 4):
         got = call(run, start, steps, 1.0, 1)
         what = f"with top_k = 1, which leaves no choice, and {steps} step{'s' * (steps > 1)}"
         if not isinstance(got, torch.Tensor):
             compare(got, start, what)
-        if got.shape == (3, steps):
+        if got.shape == (len(start), steps):
             raise Feedback(f"{what}: only the new tokens came back. Return them behind x.")
         compare(got, _generate(_toy, start, steps, 1.0, 1), what)
-    many = torch.tensor([[3, 4]]).expand(DRAWS, 2).contiguous()  # (draws, 2)
+    # (2 * draws, 2): texts that read rows 4 and 2 of TABLE
+    many = torch.tensor([[1, 3], [3, 4]]).repeat_interleave(DRAWS, 0)
     for temperature, top_k in ((1.0, None), (0.5, None), (2.0, None), (2.0, 2), (1.0, 3)):
         got = call(run, many, 1, temperature, top_k)
-        shares = torch.bincount(got[:, -1], minlength=5)[:5] / DRAWS  # (5,)
-        want = _best(TABLE[[2]] / temperature, top_k).softmax(-1)[0]  # (5,)
-        what = f"temperature {temperature:g}, top_k {top_k}"
-        if ((want == 0) & (shares > 0)).any():
-            raise Feedback(f"{what}: a token was drawn that isn't among the {top_k} likeliest.")
-        worst = int((shares - want).abs().argmax())
-        if (shares - want).abs().max() > 0.02:  # more than five standard errors
-            much = "too often" if shares[worst] > want[worst] else "too rarely"
-            raise Feedback(f"{what}: in {DRAWS:,} draws token {worst} comes {much}.")
+        for drawn, row in zip(got[:, -1].split(DRAWS), (4, 2)):  # (draws,) each
+            want = _best(TABLE[[row]] / temperature, top_k).softmax(-1)[0]  # (5,)
+            _compare_shares(drawn, want, temperature, top_k)
     if not torch.equal(call(run, many, 1, 1.0, None), call(run, many, 1, 1.0, None)):
         raise Feedback(
             "two runs with the same generator differ: give it to torch.multinomial "
@@ -450,6 +504,19 @@ def _none_kept(x, chosen, draws, others, mask_id):
     return torch.where(chosen & (draws >= 0.8), others, shown), x.masked_fill(~chosen, -100)
 
 
+def _labels_of_masks(x, chosen, draws, others, mask_id):
+    shown, _ = _corrupt(x, chosen, draws, others, mask_id)
+    return shown, x.masked_fill(shown != mask_id, -100)
+
+
+def _labels_the_other_way(x, chosen, draws, others, mask_id):
+    return _corrupt(x, chosen, draws, others, mask_id)[0], x.masked_fill(chosen, -100)
+
+
+def _exchanged(x, chosen, draws, others, mask_id):
+    return _corrupt(x, chosen, draws, others, mask_id)[::-1]
+
+
 def _test_corrupt(function):
     generator = torch.Generator().manual_seed(7)
     x = torch.randint(4, 30, (6, 50), generator=generator)  # (batch, words)
@@ -489,7 +556,7 @@ def _compare_ids(got, want, what):
 EXERCISES = {
     "03.1": Exercise(
         "The loss of the next token",
-        10,
+        20,
         2,
         next_token_loss,
         _test_next_token_loss,
@@ -521,6 +588,12 @@ EXERCISES = {
             ),
             (_loss_summed, "That is a sum. Divide by the number of predicted tokens."),
             (_divided_by_all, "The first token of a text is not predicted: don't count it."),
+            (
+                _ids_on_the_wrong_axis,
+                "F.cross_entropy wants the ids on axis 1: give it logits[:, :-1][keep] and "
+                "x[:, 1:][keep] with keep = mask[:, 1:]. That also leaves out the padding.",
+            ),
+            (_id_0_left_out, "Only `mask` tells what is padding: 0 may be the id of a token."),
         ),
     ),
     "03.2": Exercise(
@@ -548,7 +621,7 @@ EXERCISES = {
     ),
     "03.3": Exercise(
         "The sampling loop",
-        15,
+        25,
         3,
         _generate,
         _test_generate,
@@ -581,6 +654,20 @@ EXERCISES = {
             (
                 _places_for_ids,
                 "A place among the k largest logits is not an id: topk also returns the ids.",
+            ),
+            (
+                _text_0_for_all,
+                "Each text has probabilities of its own; all of yours draw from those of text 0.",
+            ),
+            (
+                _border_of_text_0,
+                "Each text has its own k-th largest logit: `.values[:, -1:]`, not that of text 0.",
+            ),
+            (_one_border, "Each text has its own k-th largest logit; yours is the batch's least."),
+            (
+                _without_second_axis,
+                "torch.cat needs the new tokens as (batch, 1): keep the second axis, or give it "
+                "back with [:, None].",
             ),
         ),
     ),
@@ -628,6 +715,16 @@ EXERCISES = {
                 "draws < 0.9 also holds where draws < 0.8: the random words overwrite the masks.",
             ),
             (_none_kept, "A tenth of the chosen tokens stays as it is."),
+            (
+                _labels_of_masks,
+                "Every chosen token has a label: those that were exchanged or kept, too.",
+            ),
+            (
+                _labels_the_other_way,
+                "masked_fill fills where its mask is True: -100 belongs where nothing was chosen, "
+                "so the mask is ~chosen.",
+            ),
+            (_exchanged, "The two results are exchanged: first what is shown, then the labels."),
         ),
     ),
     "03.6": Exercise(
@@ -691,6 +788,13 @@ EXERCISES = {
             (_no_exponential, "That is the loss. Its exponential is wanted."),
             (_times_the_mask, ""),
             (_mean_of_means, "That gives each text the same weight. Sum over all tokens first."),
+            (_zeros_counted, "Padding was counted as tokens: divide by mask.sum()."),
+            (_mask_unused, "Padding was counted: `mask` isn't used."),
+            (_texts_alike, "That gives each text the same weight. Sum over all tokens first."),
+            (
+                _mean_of_perplexities,
+                "That is the mean over texts of their perplexities. Sum over all tokens first.",
+            ),
         ),
     ),
 }

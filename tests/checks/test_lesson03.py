@@ -137,6 +137,8 @@ NAMED = {
         "one mean over all tokens",
         "a sum",
         "first token",
+        "ids on axis 1",
+        "0 may be the id",
     ],
     "03.2": ["below the entropy", "what this loss asks", "stays a guess"],
     "03.8": [
@@ -147,6 +149,10 @@ NAMED = {
         "That is the loss",
         "0 times infinity",
         "same weight",
+        "divide by mask.sum",
+        "isn't used",
+        "same weight",
+        "over texts",
     ],
     "03.3": [
         "you multiplied",
@@ -162,6 +168,10 @@ NAMED = {
         "only the new tokens",
         "same generator differ",
         "not an id",
+        "those of text 0",
+        "not that of text 0",
+        "batch's least",
+        "keep the second axis",
     ],
     "03.4": ["At 0.3", "At 1.5", "one sentence"],
     "03.5": [
@@ -173,6 +183,9 @@ NAMED = {
         "not those shown",
         "overwrite",
         "stays as it is",
+        "exchanged or kept",
+        "~chosen",
+        "results are exchanged",
     ],
 }
 

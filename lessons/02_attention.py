@@ -345,13 +345,6 @@ for text, word in (
         print(f"  layer {layer}, head {head}: circle reads {word} {weight:.2f}")
 
 # %% [markdown]
-<<<<<<< HEAD
-# Weights add up to 1, so a head must read something: the second one mostly reads `[CLS]`. Nobody
-# told
-# the first head to read the word before; that came out of training. In "a red circle"
-# this word is the colour. In "a circle that is red" it isn't, and both heads miss the colour. Here
-# these two follow the place, and not the colour.
-=======
 # Weights add up to 1, so a head must read something: the second one mostly reads `[CLS]`. Nobody told
 # the first head to read the word before; that came out of training. In "a red circle" this word is
 # the colour. In "a circle that is red" it isn't, and both heads miss the colour.
@@ -359,7 +352,6 @@ for text, word in (
 # The first head follows the place alone: it reads an "a" in front as fully as a "red". The second
 # one needs both here. Of "red" in front it reads 0.27, of "a" 0.06, and of a "red" elsewhere
 # 0.00.
->>>>>>> m03
 
 # %% [markdown]
 # ### Why the square root? · extra

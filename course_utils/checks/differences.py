@@ -11,7 +11,7 @@ def of_shapes(got: np.ndarray, want: np.ndarray) -> str:
         more = "too many" if got.ndim > want.ndim else "too few"
         return f" There is an axis of size 1 {more}." if got.ndim != want.ndim else ""
     if want.ndim == 0:
-        return " One number is wanted: a mean or a sum is missing."
+        return " One number is wanted: a mean, a sum or a count is missing."
     return ""
 
 

@@ -1,5 +1,6 @@
 """Lesson 00: a model that sees, and how the course works."""
 
+import numpy as np
 import torch
 
 from course_utils.checks.feedback import Exercise, Feedback, call, compare, kind, number, prediction
@@ -8,13 +9,16 @@ from course_utils.checks.feedback import Exercise, Feedback, call, compare, kind
 
 
 def _test_shape(value):
-    if isinstance(value, torch.Size):
-        value = tuple(value)
+    if isinstance(value, (torch.Tensor, np.ndarray)) and value.ndim == 1:
+        value = value.tolist()
     if not isinstance(value, (tuple, list)):
         raise Feedback(f"expected three numbers in brackets, such as (1, 2, 3), got {kind(value)}.")
     value = tuple(value)
     if len(value) != 3:
         raise Feedback(f"expected three numbers, one per dimension, got {len(value)}.")
+    for entry in value:
+        if isinstance(entry, (str, bool)) or not hasattr(entry, "__float__"):
+            raise Feedback(f"expected three numbers, got one entry that is {kind(entry)}.")
     batch, positions, dim = value
     if batch != 32:
         raise Feedback("the first dimension is the batch: one row for each of the 32 questions.")
@@ -37,13 +41,14 @@ def exchange(image_index, pictures):
 
 
 def _test_exchange(function):
-    for own, pictures in (
+    cases = (
         (torch.tensor([0, 0, 0, 1, 1, 2, 3, 3]), 4),  # in order, as in easy-VQA
         (torch.tensor([2, 0, 0, 3, 1, 2]), 4),  # in another order
         (torch.tensor([1, 0, 1]), 6),  # nothing is asked about the last four
         (torch.tensor([5, 5, 4]), 6),
-    ):
-        got = call(function, own, pictures)
+    )
+    outcomes = [call(function, *case) for case in cases]
+    for got, (own, pictures) in zip(outcomes, cases):
         if not isinstance(got, torch.Tensor):
             raise Feedback(f"expected a tensor of picture numbers, got {kind(got)}.")
         if got.is_floating_point() or got.dtype == torch.bool:

@@ -40,7 +40,7 @@ def _of_any_shape(function, counts):
     """The learner's value; a loop over the rows of a table gets a reason, not only a TypeError."""
     try:
         return call(function, counts)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:
         if counts.ndim < 2:
             raise
         raise Feedback(
@@ -176,14 +176,14 @@ def mode_per_question(train_questions, train_answers, test_questions):
     return [counts[q].most_common(1)[0][0] if q in counts else overall for q in test_questions]
 
 
-# "a?" yes, "b?" no, "c?" blue; over all "no", which is neither the first nor the last answer
-_TRAIN = (
-    ["a?", "b?", "a?", "b?", "c?", "a?", "b?", "b?", "b?", "c?", "c?", "d?", "d?", "a?", "c?"],
-    [
-        *("red", "no", "yes", "no", "blue", "yes", "red", "no"),
-        *("yes", "yes", "blue", "no", "no", "no", "red"),
-    ],
-)
+# Most common: "a?" yes, "b?" red, "c?" blue, "d?" no, and "no" over all. No question has it first
+# or last, and the answers given to _ASKED have it no more often than others.
+_ROWS = [
+    *("d? yes", "a? no", "b? no", "c? no", "a? yes", "b? red", "d? no", "c? blue", "a? yes"),
+    *("d? red", "b? blue", "c? yes", "a? red", "b? red", "d? no", "c? blue", "a? yes", "d? no"),
+    *("b? red", "c? blue", "a? no", "d? blue", "c? no", "b? no", "d? blue"),
+]
+_TRAIN = tuple([row.split()[i] for row in _ROWS] for i in (0, 1))
 # over all "red"
 _OTHER = (["e?", "f?", "e?", "f?", "f?"], ["no", "red", "red", "red", "no"])
 _ASKED = ["a?", "b?", "c?", "c?", "b?", "unknown?", "a?", "d?"]
@@ -282,12 +282,14 @@ def _test_balance(function):
     got = call(function, list(questions), list(answers))
     if not isinstance(got, (list, tuple, np.ndarray, torch.Tensor)):
         raise Feedback(f"expected a list of row numbers, got {kind(got)}.")
-    if len(got) and all(isinstance(i, (bool, np.bool_)) for i in np.asarray(got).tolist()):
-        raise Feedback("that is a mask, True or False for each row: return the rows' numbers.")
-    for i in got:
-        if isinstance(i, (str, float, np.floating)) or not float(i).is_integer():
+    if isinstance(got, (np.ndarray, torch.Tensor)) and got.ndim != 1:
+        raise Feedback(f"expected a list of row numbers, got {kind(got)} of {got.ndim} axes.")
+    rows = [i.tolist() if hasattr(i, "tolist") else i for i in got]  # plain Python numbers
+    for i in rows:
+        if not isinstance(i, int):
             raise Feedback(f"expected a list of row numbers, got one with {i!r} in it.")
-    rows = [int(i) for i in got]
+    if len(rows) == len(questions) and set(rows) <= {0, 1}:  # True and False are 1 and 0, too
+        raise Feedback("that is a mask, True or False for each row: return the rows' numbers.")
     if rows and not (min(rows) >= 0 and max(rows) < len(questions)):
         raise Feedback(f"expected row numbers from 0 to {len(questions) - 1}.")
     if len(set(rows)) < len(rows):
@@ -379,7 +381,7 @@ def _test_stated(function):
     got = [call(function, question) for question in questions]
     for question, one in zip(questions, got):
         if not isinstance(one, (set, frozenset)):
-            raise Feedback(f"expected a set, such as {{'red'}} or set(), got {type(one).__name__}.")
+            raise Feedback(f"expected a set, such as {{'red'}} or set(), got {kind(one)}.")
         compare(set(one), stated(question), repr(question))
 
 
@@ -408,24 +410,37 @@ def shared_pictures(first, second):
 
 
 def _pictures():
+    """Pairs of splits with the number of pictures that they share, each pair with one trap."""
     generator = torch.Generator().manual_seed(1)
-    pool = torch.randint(0, 256, (10, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    pool = torch.randint(0, 256, (6, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    row = pool[:, :, 0, 10:20].clone()  # (6, 3, 10)
     pool[:, :, :4], pool[:, :, -4:] = 240, 240  # the same background, as in easy-VQA
-    pool[5] = pool[4].flip(2)  # another picture with the same pixels in another place
-    pool[6, 0] = pool[1, 0]  # the same in the first channel only
-    pool[7] = pool[0].flip(2)
-    pool[8] = pool[1].flip((0, 2))  # the same sum of pixels, other colours
-    pool[9, 0], pool[9, 1] = pool[3, 1], pool[3, 0]  # the same sum of pixels, other colours
-    return pool[[0, 1, 2, 4, 2, 2, 9, 1]], pool[[2, 5, 3, 0, 2, 3, 6, 7, 8, 2, 0, 2]]
+    pool[:, :, 0, 10:20] = row  # where a shortened text shows nothing
+    other = pool.clone()
+    other[0], other[1] = pool[0].flip(2), pool[1].flip(1)  # the same pixels in other places
+    other[2] = pool[2].roll(1, 0)  # the same pixels in other colours
+    other[3, 0] = pool[3, 0] ^ 1  # another first channel
+    other[4, 1:] = pool[4, 1:] ^ 1  # only the first channel is the same
+    other[5, 1, 9, 21] = pool[5, 1, 9, 21] ^ 1  # one pixel
+    one, two = pool[0].clone(), pool[0].clone()  # the same sum of pixels
+    one[0, 9, 21], one[1, 9, 21] = 10, 20
+    two[0, 9, 21], two[1, 9, 21] = 11, 19
+    return {
+        "two pictures that are both in the first": (pool[[0, 1, 2, 2]], pool[:2], 2),
+        "splits without a common picture": (pool[:2], pool[3:6], 0),
+        "splits with pictures in another order": (pool[:4], pool[[3, 4, 0, 5, 1]], 3),
+        "a picture that is twice in the first": (pool[[0, 0, 1]], pool[[0, 2]], 1),
+        "a picture that is twice in the second": (pool[[0, 1]], pool[[0, 2, 0]], 1),
+        "a picture that is twice on both sides": (pool[[0, 0, 1]], pool[[2, 0, 0]], 1),
+        "pictures with the same pixels in other places": (pool[:3], other[:3], 0),
+        "pictures with the same sum of pixels": (one[None], two[None], 0),
+        "pictures with the same first channel": (pool[4:5], other[4:5], 0),
+        "pictures that differ in one pixel": (pool[5:], other[5:], 0),
+    }
 
 
 def _test_shared(function):
-    first, second = _pictures()
-    cases = {
-        "two pictures that are both in the first": (first, first[:2], 2),
-        "splits without a common picture": (first[:2], second[1:3], 0),
-        "splits with pictures in another order, some of them twice": (first, second, 2),
-    }
+    cases = _pictures()
     got = {name: number(call(function, one, two)) for name, (one, two, _) in cases.items()}
     for name, (*_, want) in cases.items():
         compare(got[name], want, name)
@@ -488,15 +503,20 @@ def share_changed(scores, scores_moved):
 
 def _scores():
     """Pairs of scores (questions, answers), in which other scores don't always change answers."""
-    own = torch.tensor([[3.0, 1.0, 0.0], [0.0, 2.0, 1.0], [1.0, 0.0, 4.0], [2.0, 1.0, 0.5]])
-    moved = torch.tensor([[5.0, 1.0, 0.0], [2.0, 0.0, 1.0], [1.0, 0.0, 3.0], [2.0, 1.0, 0.5]])
-    yield "where one answer of four changes", own, moved
+    own = torch.tensor(
+        [[3.0, 1, 2, 0], [0.0, 5, 2, 1], [1.0, 0, 4, 2], [2.0, 1, 0.5, 0], [4.0, 2, 1, 3]]
+    )
+    # other answers; only another lowest score, another second one, and a higher highest one
+    moved = torch.tensor(
+        [[2.0, 1, 3, 0], [0.0, 2, 5, 1], [0.0, 1, 4, 2], [2.0, 0.5, 1, 0], [6.0, 3, 1, 2]]
+    )
+    yield "where two answers of five change", own, moved
     yield "where none changes", own, own + 1
     yield "where all change", own, own.roll(1, 1)
     yield (
-        "with five questions and two answers",
-        own[[0, 1, 2, 3, 1], :2],
-        moved[[0, 1, 1, 3, 0], :2],
+        "with seven questions and two answers",
+        own[[0, 1, 2, 3, 1, 4, 0], :2],
+        moved[[0, 1, 1, 3, 0, 4, 2], :2],
     )
 
 
@@ -687,7 +707,8 @@ EXERCISES = {
             (_by_sum, "Two different pictures may have the same sum of pixels."),
             (
                 _by_number,
-                "Numbers are given anew in each split: number 3 is another picture there.",
+                "That is how many pictures the smaller side has. Numbers and ids are given anew on "
+                "each side, so they tell nothing: compare pixels.",
             ),
         ),
     ),

@@ -1,8 +1,10 @@
 """Lesson 02: attention and the Transformer."""
 
 import math
+import re
 from types import SimpleNamespace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -89,7 +91,7 @@ _over_queries = _attention_by(_root, axis=-2)
 
 def _test_attention(function):
     generator = torch.Generator().manual_seed(2)
-    for batch, queries, keys, dim in (((), 3, 3, 2), ((), 5, 3, 4), ((2, 3), 4, 6, 8)):
+    for batch, queries, keys, dim in (((), 5, 3, 2), ((), 3, 5, 4), ((2, 3), 4, 6, 8)):
         q = torch.randn(*batch, queries, dim, generator=generator)  # (..., queries, dim)
         k = torch.randn(*batch, keys, dim, generator=generator)  # (..., keys, dim)
         v = torch.randn(*batch, keys, 5, generator=generator)  # (..., keys, 5)
@@ -198,10 +200,11 @@ SAME_WORDS = {"A", "C"}
 
 def _letters(answer):
     """{"A", "C"} of a set, a list, or a text such as "A and C" or "AC"."""
-    text = " ".join(map(str, answer)) if isinstance(answer, (set, list, tuple)) else answer
+    several = isinstance(answer, (set, frozenset, list, tuple, np.ndarray))
+    text = " ".join(map(str, answer)) if several else answer
     if not isinstance(text, str):
         raise Feedback('expected letters, such as {"B"} or {"A", "B"}.')
-    words = {word.strip(".").upper() for word in text.replace(",", " ").split()} - {"AND"}
+    words = set(re.findall(r"\w+", text.upper())) - {"AND"}
     found = set("".join(words))  # "AC" is A and C
     if not found or not found <= set("ABC"):
         raise Feedback(f"expected letters from A, B and C, got {answer!r}.")
@@ -260,7 +263,10 @@ def _test_split(function):
         compare(got, want, f"{tuple(h.shape)} in {heads} heads")
 
 
-_PIECES = "split(n, -1) makes pieces of n entries each, not n pieces. chunk(n, -1) makes n pieces."
+_PIECES = (
+    "Your pieces have `heads` entries each, as of split(heads, -1) or unflatten(-1, (-1, heads)). "
+    "There should be `heads` pieces: chunk(heads, -1), or unflatten(-1, (heads, -1))."
+)
 
 
 # 02.7 the layer
@@ -439,8 +445,9 @@ def _norm_of_one_number(dim, mlp_dim):
 
 
 def _test_parameters(function):
-    for dim, mlp_dim in ((5, 3), (64, 128), (384, 1536)):
-        got = number(call(function, dim, mlp_dim))
+    cases = ((5, 3), (64, 128), (384, 1536))
+    outcomes = [number(call(function, *case)) for case in cases]
+    for got, (dim, mlp_dim) in zip(outcomes, cases):
         compare(got, _layer_parameters(dim, mlp_dim), f"dim = {dim}, mlp_dim = {mlp_dim}")
 
 
@@ -627,7 +634,11 @@ EXERCISES = {
             (_matrices_only, "Biases and norms are missing."),
             (_no_biases, "The biases of the six nn.Linear are missing."),
             (_no_mix, "Attention has four matrices: `mix` too."),
-            (_no_norms, "The two norms are missing."),
+            (
+                _no_norms,
+                "4 * dim are missing: the two norms have as many, and so have the four biases of "
+                "attention.",
+            ),
             (_one_norm, "There are two norms, each with a scale and a shift."),
             (_norm_of_one_number, "A norm has a scale and a shift for each entry, dim of each."),
         ),

@@ -93,6 +93,8 @@ RIGHT = [
     ("00.1", 33),
     ("00.2", [32, 25, 64]),
     ("00.2", torch.zeros(32, 25, 64).shape),
+    ("00.2", torch.tensor([32, 25, 64])),
+    ("00.2", np.array([32, 25, 64])),
     ("00.3", exchange_by_looking_up),
     ("00.3", exchange_by_choosing),
     ("00.4", accuracy_by_concatenation),
@@ -138,6 +140,50 @@ def entropy_of_a_list(counts):
     return sum(n / sum(counts) * math.log2(sum(counts) / n) for n in counts)
 
 
+def exchange_of_those_asked(image_index, pictures):
+    asked = image_index.unique()
+    return asked.roll(-1)[torch.searchsorted(asked, image_index)]
+
+
+def entropy_by_filling_zeros(counts):
+    counts[counts == 0] = 1e-12
+    return lesson01.entropy_bits(counts)
+
+
+def entropy_row_by_row(counts):
+    total = counts.sum()
+    return sum(-n / total * (n / total).log2() for n in counts if n > 0)
+
+
+def changed_anywhere(scores, scores_moved):
+    return (scores.argsort(1) != scores_moved.argsort(1)).any(1).double().mean()
+
+
+def changed_ranks(scores, scores_moved):
+    return (scores.argsort(1) != scores_moved.argsort(1)).double().mean()
+
+
+def most_common_among_the_said(train_questions, train_answers, test_questions):
+    said = lesson01.mode_per_question(train_questions, train_answers, test_questions)
+    often = Counter(said).most_common(1)[0][0]
+    return [a if q in train_questions else often for q, a in zip(test_questions, said)]
+
+
+def rarest_answer(train_questions, train_answers, test_questions):
+    pairs = list(zip(train_questions, train_answers))
+    counts = [Counter(a for q, a in pairs if q == asked) for asked in test_questions]
+    return [min(c, key=c.get) if c else "no" for c in counts]
+
+
+def shared_by(key):
+    return lambda first, second: len({key(p) for p in first} & {key(p) for p in second})
+
+
+def shared_with_repeats(first, second):
+    known = [Counter(p.numpy().tobytes() for p in part) for part in (first, second)]
+    return sum((known[0] & known[1]).values())
+
+
 # (exercise, wrong answer, words that the message must have)
 WRONG = [
     ("00.2", (32, 9, 64), "words and patches are both read"),
@@ -147,6 +193,9 @@ WRONG = [
     ("00.2", (32, 24, 64), "24 is not right"),
     ("00.2", (25, 64), "expected three numbers"),
     ("00.2", 25, "in brackets"),
+    ("00.2", torch.zeros(32, 25, 64), "in brackets"),
+    ("00.2", ("32", "25", "64"), "one entry that is a text"),
+    ("00.3", exchange_of_those_asked, "2 of 3 values differ"),
     ("00.4", lesson00.mean_of_means, "counts more than one in a large batch"),
     ("00.4", lesson00._wrong_answers, "share of wrong answers"),
     ("00.4", lesson00._last_batch, "Only the last batch"),
@@ -187,6 +236,23 @@ WRONG = [
     ("01.3", lambda q, a: set(lesson01.balanced_rows(q, a)), "got a set"),
     ("01.3", lambda q, a: [float(i) for i in lesson01.balanced_rows(q, a)], "got one with"),
     ("01.3", lambda q, a: [i in lesson01.balanced_rows(q, a) for i in range(17)], "a mask"),
+    ("01.3", lambda q, a: [int(i in lesson01.balanced_rows(q, a)) for i in range(17)], "a mask"),
+    ("01.3", lambda q, a: torch.tensor(lesson01.balanced_rows(q, a)).float(), "got one with 0.0"),
+    ("01.3", lambda q, a: [[i] for i in lesson01.balanced_rows(q, a)], "got one with [0]"),
+    ("01.3", lambda q, a: np.array(lesson01.balanced_rows(q, a))[None], "an array of 2 axes"),
+    ("01.2", most_common_among_the_said, "Training never had it"),
+    ("01.2", rarest_answer, "which is not it"),
+    ("01.4", entropy_by_filling_zeros, "changes its input 1"),
+    ("01.4", entropy_row_by_row, "counts may have any shape"),
+    ("01.6", shared_by(id), "ids are given anew"),
+    ("01.6", shared_by(lambda p: p[0].numpy().tobytes()), "the same first channel"),
+    ("01.6", shared_by(lambda p: p.sort().values.numpy().tobytes()), "pixels in other places"),
+    ("01.6", shared_by(lambda p: p[:, ::4, ::4].numpy().tobytes()), "got 1, which is too large"),
+    ("01.6", shared_with_repeats, "twice on both sides"),
+    ("01.7", lambda question: None, "got None"),
+    ("01.8", lambda own, moved: (own.argmin(1) != moved.argmin(1)).double().mean(), "too small"),
+    ("01.8", changed_anywhere, "too large"),
+    ("01.8", changed_ranks, "too large"),
     (
         "01.3",
         lambda q, a: [i for i in lesson01.balanced_rows(q, a) if a[i] != "green"],
@@ -247,7 +313,7 @@ WRONG = [
     ("01.6", lesson01._same_position, "another order"),
     ("01.6", lesson01._pairs, "Count each picture once"),
     ("01.6", lesson01._by_sum, "same sum of pixels"),
-    ("01.6", lesson01._by_number, "given anew in each split"),
+    ("01.6", lesson01._by_number, "the smaller side has"),
     ("01.8", lesson01._share_same, "that stay"),
     ("01.8", lesson01._changed_in_per_cent, "in per cent"),
     ("01.8", lesson01._how_many_changed, "Divide by how many"),
@@ -316,3 +382,22 @@ def test_mistakes_with_different_reasons_can_be_told_apart():
             for other, others in outcomes[:i]:
                 same = len(said) == len(others) and all(map(feedback.alike, said, others))
                 assert reason == other or not same, (number, reason, other)
+
+
+@pytest.mark.parametrize(
+    ("number", "answer"),
+    [
+        ("00.3", exchange_of_those_asked),
+        ("01.2", rarest_answer),
+        ("01.6", shared_with_repeats),
+        ("01.6", shared_by(lambda p: p[0].numpy().tobytes())),
+        ("01.6", shared_by(lambda p: p.sort().values.numpy().tobytes())),
+        ("01.6", shared_by(lambda p: p.flatten().sort().values.numpy().tobytes())),
+        ("01.6", shared_by(lambda p: p[:, 0].numpy().tobytes())),
+    ],
+)
+def test_no_reason_is_given_that_belongs_to_another_mistake(number, answer, capsys):
+    check(number, answer)
+    message = capsys.readouterr().out
+    assert "not yet" in message
+    assert not any(reason in message for _, reason in EXERCISES[number].mistakes if reason)

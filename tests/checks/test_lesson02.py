@@ -111,6 +111,10 @@ RIGHT = [
     ("02.5", "AC"),
     ("02.5", {"CA"}),
     ("02.5", ("A.", "C.")),
+    ("02.5", frozenset("AC")),
+    ("02.5", np.array(["A", "C"])),
+    ("02.5", "A + C"),
+    ("02.5", "{'A', 'C'}"),
     ("02.6", heads_by_view),
     ("02.6", heads_by_chunks),
     ("02.7", pytorch_layer),
@@ -159,8 +163,8 @@ NAMED = {
         "other order",
         "neighbouring entries",
         "batch is the first",
-        "not n pieces",
-        "not n pieces",
+        "should be `heads` pieces",
+        "should be `heads` pieces",
     ],
     "02.7": [
         "both sums",
@@ -183,7 +187,7 @@ NAMED = {
         "biases and norms",
         "biases of the six",
         "`mix` too",
-        "two norms are missing",
+        "4 \\* dim are missing",
         "two norms, each",
         "for each entry",
     ],
@@ -246,3 +250,21 @@ def test_the_parts_of_a_layer_differ_from_seed_to_seed():
 def test_a_prediction_must_be_a_possible_count(guess):
     with pytest.raises(Feedback):
         EXERCISES["02.9"].test(guess)
+
+
+def by_the_queries(q, k, v):
+    return (q @ k.mT / math.sqrt(q.shape[-2])).softmax(-1) @ v
+
+
+def one_matrix_in_the_mlp(dim, mlp_dim):
+    return 4 * (dim * dim + dim) + dim * mlp_dim + mlp_dim + 4 * dim
+
+
+@pytest.mark.parametrize(
+    ("number", "answer"), [("02.2", by_the_queries), ("02.8", one_matrix_in_the_mlp)]
+)
+def test_no_reason_is_given_that_belongs_to_another_mistake(number, answer, capsys):
+    check(number, answer)
+    message = capsys.readouterr().out
+    assert "not yet" in message
+    assert not any(reason in message for _, reason in EXERCISES[number].mistakes)

@@ -646,7 +646,7 @@ def test_the_example_is_balanced_and_whole(tmp_path):
         own_example.write_example(tmp_path / "example")
     groups = by_picture(rows, (0.2, 0.3), seed=1)
     pictures = [{row.picture for row in group} for group in groups]
-    assert [len(p) for p in pictures] == [80, 120, 200]
+    assert [len(p) for p in pictures] == [80, 119, 201]  # a copy came to its original
     assert len(set.union(*pictures)) == 400
 
 

@@ -38,7 +38,8 @@ def scratch(tmp_path_factory):
         (root / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, root / name)
     shutil.copytree(ROOT / "typings", root / "typings")
-    for path in (ROOT / "course_utils").rglob("__init__.py"):
+    package = ROOT / "course_utils"
+    for path in (*package.rglob("__init__.py"), *package.glob("*.py")):
         (root / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
         (root / path.relative_to(ROOT)).touch()
     (root / "course_utils/own/train.py").touch()

@@ -99,7 +99,9 @@ def test_weights_that_are_missing_damaged_or_of_another_model(test_split, tmp_pa
     with pytest.raises(ValueError, match="expected the weights of this model in damaged"):
         load_weights(model, path)
     save_file({"weight": torch.zeros(3)}, str(path))
-    with pytest.raises(ValueError, match=r"expected the weights of this model.*issing key.*stem"):
+    with pytest.raises(
+        ValueError, match=r"expected the weights of this model.*issing key.*encoder"
+    ):
         load_weights(model, path)
 
 

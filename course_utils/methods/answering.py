@@ -3,6 +3,8 @@ pretrained one under a new head."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import torch
 from jaxtyping import Float, UInt8
@@ -28,14 +30,10 @@ FUSIONS = {"joint": JointEncoder, "late": TwoTowerEncoder, "cross": CrossAttenti
 
 def easy_vqa_model(data: VQAData, outputs: int | None = None) -> VQAModel:
     """A joint Transformer over words and 16 patches, with `outputs` logits (one an answer)."""
-    return _one_shape_model(data.tokenizer, outputs or len(data.answers))
-
-
-def _one_shape_model(tokenizer: Tokenizer, outputs: int) -> VQAModel:
     config = JointConfig(
-        dim=64, layers=2, heads=8, mlp_dim=128, vocab_size=tokenizer.get_vocab_size()
+        dim=64, layers=2, heads=8, mlp_dim=128, vocab_size=data.tokenizer.get_vocab_size()
     )
-    head = AnswerHead(config.dim, outputs)
+    head = AnswerHead(config.dim, outputs or len(data.answers))
     return VQAModel(ConvStem(config.visual_dim), JointEncoder(config), head)
 
 
@@ -71,7 +69,8 @@ def trained_easy_vqa(device: str | torch.device = "cpu") -> Answerer:
         FileNotFoundError: easy-VQA or the checkpoint is missing.
     """
     tokenizer, answers = easy_vqa_words()
-    network = _one_shape_model(tokenizer, len(answers))
+    words = SimpleNamespace(tokenizer=tokenizer, answers=answers)  # no pictures are needed
+    network = easy_vqa_model(cast(VQAData, words))
     load_weights(network, data_path("checkpoints/easy_vqa.safetensors"))
     return Answerer(network.eval().to(device), tokenizer, answers)
 

@@ -3,6 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
@@ -284,7 +285,7 @@ def _test_balance(function):
         raise Feedback(f"expected a list of row numbers, got {kind(got)}.")
     if isinstance(got, (np.ndarray, torch.Tensor)) and got.ndim != 1:
         raise Feedback(f"expected a list of row numbers, got {kind(got)} of {got.ndim} axes.")
-    rows = [i.tolist() if hasattr(i, "tolist") else i for i in got]  # plain Python numbers
+    rows: list[Any] = [i.tolist() if hasattr(i, "tolist") else i for i in got]  # plain numbers
     for i in rows:
         if not isinstance(i, int):
             raise Feedback(f"expected a list of row numbers, got one with {i!r} in it.")

@@ -1,9 +1,12 @@
 """Lesson 10: measuring honestly."""
 
 import math
+from collections.abc import Sequence
 from itertools import combinations_with_replacement
 
+import numpy as np
 import torch
+from scipy import stats
 
 from course_utils.checks.feedback import (
     Exercise,
@@ -14,7 +17,7 @@ from course_utils.checks.feedback import (
     number,
     prediction,
 )
-from course_utils.evaluation.intervals import standard_error
+from course_utils.evaluation.intervals import standard_error, t_interval
 from course_utils.evaluation.metrics import auc, mid_ranks
 
 
@@ -26,7 +29,22 @@ def _draw(seed, *shape):
 
 
 def _macro_f1(table):
+    both = table.sum(0) + table.sum(1)
+    return (2 * table.diagonal().double() / both)[both > 0].mean().item()
+
+
+def _empty_is_nan(table):
     return (2 * table.diagonal().double() / (table.sum(0) + table.sum(1))).mean().item()
+
+
+def _empty_is_0(table):
+    both = (table.sum(0) + table.sum(1)).clamp(min=1)
+    return (2 * table.diagonal().double() / both).mean().item()
+
+
+def _only_said(table):
+    both, said = table.sum(0) + table.sum(1), table.sum(0) > 0
+    return (2 * table.diagonal().double() / both)[said].mean().item()
 
 
 def _micro(table):
@@ -69,13 +87,20 @@ def _one_each(table):
 
 
 def _test_macro_f1(function):
-    for counts in ([[50, 10], [3, 7]], [[8, 1, 0], [2, 5, 4], [1, 6, 20]]):
+    for counts, kind in (
+        ([[50, 10], [3, 7]], "2 classes"),
+        ([[8, 1, 0], [2, 5, 4], [1, 6, 20]], "3 classes"),
+        ([[5, 1, 0], [2, 6, 0], [3, 1, 0]], "3 classes, one of which is never said (its F1 is 0)"),
+        ([[5, 0, 0], [1, 3, 0], [0, 0, 0]], "3 classes, one of which neither occurs nor is said"),
+    ):
         table = torch.tensor(counts)
         got = call(function, table)
         if isinstance(got, torch.Tensor) and got.numel() == len(counts):
             raise Feedback("that is one number for each class; macro F1 is their mean.")
         got = number(got)
-        compare(got, _macro_f1(table), f"macro F1 of {len(counts)} classes")
+        if isinstance(got, float) and math.isnan(got):
+            raise Feedback(f"not a number for {kind}: 0 divided by 0. See the exercise's text.")
+        compare(got, _macro_f1(table), f"macro F1 of {kind}")
 
 
 # 10.3 AUC
@@ -337,7 +362,93 @@ def _test_means(got):
             )
 
 
-# 10.6 a split without a leak
+# 10.6 an interval from a few runs
+
+
+def _runs(values):
+    if len(values) < 2:
+        raise ValueError(f"expected two or more runs, got {len(values)}")
+    return torch.as_tensor(values, dtype=torch.double)
+
+
+def _around(values, half):
+    mean = _runs(values).mean().item()
+    return mean - half, mean + half
+
+
+def _t(k, share=0.975):
+    return float(stats.t.ppf(share, k))
+
+
+def _recipe_interval(values):
+    found = t_interval(values)
+    return found.low, found.high
+
+
+def _one_deviation(values):
+    return _around(values, _runs(values).std().item())
+
+
+def _normal(values):
+    return _around(values, 1.96 * _runs(values).std().item() / len(values) ** 0.5)
+
+
+def _not_divided(values):
+    return _around(values, _t(len(values) - 1) * _runs(values).std().item())
+
+
+def _divided_by_k(values):
+    return _around(values, _t(len(values) - 1) * _runs(values).std().item() / len(values))
+
+
+def _biased(values):
+    runs = _runs(values)
+    return _around(values, _t(len(runs) - 1) * runs.std(correction=0).item() / len(runs) ** 0.5)
+
+
+def _degrees_k(values):
+    return _around(values, _t(len(values)) * _runs(values).std().item() / len(values) ** 0.5)
+
+
+def _one_side(values):
+    runs = _runs(values)
+    return _around(values, _t(len(runs) - 1, 0.95) * runs.std().item() / len(runs) ** 0.5)
+
+
+def _median(values):
+    low, high = _recipe_interval(values)
+    off = _runs(values).median().item() - _runs(values).mean().item()
+    return low + off, high + off
+
+
+def _half_width(values):
+    low, high = _recipe_interval(values)
+    return (low + high) / 2, (high - low) / 2
+
+
+def _one_run_is_a_point(values):
+    return (values[0], values[0]) if len(values) == 1 else _recipe_interval(values)
+
+
+def _test_recipe_interval(function):
+    for values in ([84.9, 84.5, 79.2], [70.0, 71.5, 68.0, 74.0, 69.5], [3.0, 9.0], [5, 5, 5]):
+        got = call(function, list(values))
+        if isinstance(got, torch.Tensor | np.ndarray):
+            got = got.tolist()
+        if not isinstance(got, Sequence) or isinstance(got, str) or len(got) != 2:
+            raise Feedback(f"expected the pair (low, high), got {type(got).__name__}.")
+        for found, want, end in zip(got, _recipe_interval(values), ("lower", "upper")):
+            compare(number(found), want, f"the {end} end for {len(values)} runs")
+    try:
+        got = function([80.0])
+    except ValueError:
+        return
+    except Exception as error:
+        raise Feedback(f"one run: expected a ValueError, got {type(error).__name__}.") from None
+    raise Feedback(f"one run has no interval: expected a ValueError, got {got!r}.")
+
+
+# 10.8 a split without a leak
 
 
 def _split(picture, fraction, generator):
@@ -490,8 +601,8 @@ EXERCISES = {
         (
             "For one class: where in the table are its hits, its false alarms and what was missed? "
             "Use F1 = 2 TP / (2 TP + FP + FN).",
-            "The row sum of a class is TP + FN, the column sum TP + FP: together they are the "
-            "denominator. Then the mean over the classes.",
+            "The row sum of a class is TP + FN, the column sum TP + FP. What is their sum, and "
+            "when is it 0?",
         ),
         mistakes=(
             (
@@ -517,6 +628,12 @@ EXERCISES = {
             ),
             (_last_class, "That is the F1 of the last class alone."),
             (_one_each, ""),
+            (_empty_is_nan, ""),
+            (
+                _empty_is_0,
+                "A class that neither occurs nor is said has no F1: leave it out of the mean.",
+            ),
+            (_only_said, "A class that occurs and is never said counts, with an F1 of 0."),
         ),
     ),
     "10.3": Exercise(
@@ -527,8 +644,8 @@ EXERCISES = {
         _test_auc,
         (
             "Compare each positive with each negative. What does a tie count?",
-            "a = scores[positive][:, None], b = scores[~positive]: the mean of (a > b) plus half "
-            "the mean of (a == b).",
+            "Give the scores of the positives a second axis, so that one comparison makes a table "
+            "(positives, negatives).",
         ),
         mistakes=(
             (_ties_win, "A tie counts a half, not a whole."),
@@ -584,6 +701,43 @@ EXERCISES = {
         ),
     ),
     "10.6": Exercise(
+        "From runs to an interval",
+        8,
+        2,
+        _recipe_interval,
+        _test_recipe_interval,
+        (
+            "Three parts: the mean, how much one run varies, and how many runs there are. Which of "
+            "them does t need?",
+            "The standard deviation (dividing by k - 1) over the root of k is the standard error "
+            "of the mean; t has k - 1 degrees of freedom. Check the number of runs first.",
+        ),
+        mistakes=(
+            (_one_deviation, "That is mean ± standard deviation: how much *one* run varies."),
+            (_normal, "1.96 is for many runs; few runs need the larger t."),
+            (_not_divided, "Divide the standard deviation by the root of k: a mean varies less."),
+            (_divided_by_k, "Divide by the root of k, not by k."),
+            (_biased, "The standard deviation divides by k - 1 here, not by k."),
+            (_degrees_k, "t has k - 1 degrees of freedom, not k."),
+            (_one_side, "The 95 % are in the middle: 2.5 % on each side, so 0.975."),
+            (_median, "The interval stands around the mean, not the median."),
+            (_half_width, "Return the two ends, not the mean and half the width."),
+            (_one_run_is_a_point, ""),
+        ),
+    ),
+    "10.7": Exercise(
+        "Predict the confidence",
+        2,
+        1,
+        60.0,
+        prediction(0, 100, "%"),
+        (
+            "Any number of per cent is an answer.",
+            "Would the model know that the pictures are strange to it? What in its training could "
+            "have taught it to be less sure?",
+        ),
+    ),
+    "10.8": Exercise(
         "A split without a leak",
         8,
         2,

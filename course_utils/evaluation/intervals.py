@@ -1,7 +1,7 @@
 """How far a measured share can be trusted: intervals and paired tests, also for questions that
 share pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -55,6 +55,21 @@ def wilson(right: int, n: int, level: float = 0.95) -> Interval:
     middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
     return Interval(p, max(0.0, middle - half), min(1.0, middle + half))
+
+
+def t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+    """Of the mean that a recipe has over all seeds, from the results of a few runs (Student 1908).
+    It takes the runs' results for normal.
+
+    Raises:
+        ValueError: fewer than two runs.
+    """
+    if len(values) < 2:
+        raise ValueError(f"expected the results of two or more runs, got {len(values)}")
+    runs = torch.as_tensor(values, dtype=torch.float64)  # (runs,)
+    t = float(stats.t.ppf((1 + level) / 2, len(runs) - 1))
+    mean, half = runs.mean().item(), t * (runs.std() / len(runs) ** 0.5).item()
+    return Interval(mean, mean - half, mean + half)
 
 
 def bootstrap(

@@ -1,7 +1,12 @@
 """Lesson 10's exercises: right answers written in another way pass, and enough wrong ones fail."""
 
+import math
+import statistics
+
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 from sklearn.metrics import f1_score
 
 from course_utils.checks import check
@@ -34,6 +39,26 @@ def bootstrap_by_counts(right, picture, draws, generator):
     return sums[picked].sum(1) / sizes[picked].sum(1)
 
 
+def interval_by_numpy(values):
+    if len(values) == 1:
+        raise ValueError("one run")
+    return list(
+        stats.t.interval(
+            0.95, len(values) - 1, np.mean(values), np.std(values, ddof=1) / math.sqrt(len(values))
+        )
+        if np.std(values) > 0
+        else (np.mean(values), np.mean(values))
+    )
+
+
+def interval_as_tensor(values):
+    k = len(values)
+    if k < 2:
+        raise ValueError(f"{k} runs")
+    half = stats.t.ppf(0.975, k - 1) * statistics.stdev(values) / k**0.5
+    return torch.tensor([statistics.fmean(values) - half, statistics.fmean(values) + half]).double()
+
+
 def split_by_threshold(picture, fraction, generator):
     numbers, which = picture.unique(return_inverse=True)
     luck = torch.rand(len(numbers), generator=generator)
@@ -49,7 +74,10 @@ def split_by_threshold(picture, fraction, generator):
         ("10.3", auc_by_pairs),
         ("10.5", bootstrap_by_counts),
         ("10.4", 2),
-        ("10.6", split_by_threshold),
+        ("10.6", interval_by_numpy),
+        ("10.6", interval_as_tensor),
+        ("10.7", 84),
+        ("10.8", split_by_threshold),
     ],
 )
 def test_right_answers_written_differently_pass(number, answer):
@@ -68,6 +96,9 @@ NAMED = {
         "four times",
         "last class alone",
         "one number for each class",
+        "0 divided by 0",
+        "neither occurs nor is said",
+        "never said counts",
     ],
     "10.3": [
         "not a whole",
@@ -93,6 +124,18 @@ NAMED = {
         "not per cent",
     ],
     "10.6": [
+        "one. run varies",
+        "many runs",
+        "root of k",
+        "not by k",
+        "not by k",
+        "not k",
+        "each side",
+        "not the median",
+        "two ends",
+        "expected a ValueError",
+    ],
+    "10.8": [
         "a leak",
         "expected 10 of 50|isn't drawn",
         "expected 10 of 50",
@@ -127,7 +170,7 @@ def test_a_wrong_choice_is_told_why(answer, reason, monkeypatch):
 
 def test_every_known_mistake_is_tried_above():
     for number, exercise in EXERCISES.items():
-        if number not in ("10.1", "10.4"):
+        if number not in ("10.1", "10.4", "10.7"):
             assert len(exercise.mistakes) == len(NAMED[number]) >= 3
 
 
@@ -139,7 +182,10 @@ def test_every_known_mistake_is_tried_above():
         ("10.5", lambda r, p, d, g: 0.5, "one mean a draw"),
         ("10.4", "wide", "0 to 50"),
         ("10.4", 0.036, "Did you mean 3.6"),
-        ("10.6", lambda p, f, g: p, "bool tensor"),
+        ("10.6", lambda v: 80.0, "pair"),
+        ("10.6", lambda v: ("low", "high"), "number"),
+        ("10.7", 0.5, "Did you mean 50"),
+        ("10.8", lambda p, f, g: p, "bool tensor"),
     ],
 )
 def test_answers_of_another_kind_are_told_so(number, value, message):

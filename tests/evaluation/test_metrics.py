@@ -114,6 +114,19 @@ def test_wilson_equals_scipy(right, n):
     assert (got.low, got.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
+def test_the_interval_over_runs_equals_scipys_and_needs_two():
+    runs = [84.9, 84.5, 79.2]
+    found, want = (
+        intervals.t_interval(runs, 0.9),
+        stats.ttest_1samp(runs, 0).confidence_interval(0.9),
+    )
+    assert found.value == pytest.approx(sum(runs) / 3)
+    assert (found.low, found.high) == pytest.approx((want.low, want.high))
+    assert intervals.t_interval([5, 5, 5]) == (5, 5, 5)
+    with pytest.raises(ValueError, match="two or more runs, got 1"):
+        intervals.t_interval([80.0])
+
+
 def test_standard_error_without_groups_is_the_textbook_one():
     values = torch.randn(50).double()
     assert intervals.standard_error(values) == pytest.approx(stats.sem(values.numpy()))

@@ -150,6 +150,11 @@ print(f"right: {100 * own.accuracy:.1f} %")
 # expected answers, but show each question another picture of the set.
 
 # %% [markdown]
+# First you guess. Exercises look like this: a statement, a cell for your answer, and a cell with
+# `check(...)` that tells at once what it saw. If an answer is not right yet, or you skip it, the
+# notebook goes on with the course's own solution. `hint("00.1")` in a cell of your own gives a hint.
+
+# %% [markdown]
 # > **Exercise 00.1 · predict a number** · core · difficulty 1 of 3 · 3 minutes
 # >
 # > How many per cent of its answers will still be right? Write a number, run the cell, then the
@@ -316,14 +321,12 @@ def exchange(image_index, pictures):
 exchange = check("00.3", exchange)
 
 # %% [markdown]
-# A check says what it saw, and the reason where it can tell. If your answer is not right yet, it
-# returns the course's own solution, so every notebook runs to its end. To try again, change your
-# cell, run it, and run the check.
+# To try again after a wrong answer, change your cell, run it, and run the check. A check says what
+# it saw, and the reason where it can tell.
 
 # %% [markdown]
-# If you are stuck, ask for a hint, here for exercise 00.2. A second call gives a second hint.
-# Solved
-# notebooks are in the folder `solutions`.
+# This is a hint, here for exercise 00.2. A second call gives a second hint. Solved notebooks are in
+# the folder `solutions`.
 
 # %%
 hint("00.2")
@@ -393,14 +396,12 @@ print("five runs:", *[f"{run:.1f}" for run in runs])
 print("in short: ", lab.mean_spread(runs, "%"))
 
 # %% [markdown]
-# The number after `±` is the **standard deviation** of the runs: how far a run typically is from
-# the
-# mean. A *seed* is the number that randomness starts from. If two models differ by no more than
-# such
-# a spread, nobody can tell which is better.
+# Before `±` stands the mean of the runs, after it their **standard deviation**: how far a run
+# typically is from the mean. A *seed* is the number that randomness starts from. If two models
+# differ by no more than such a spread, nobody can tell which is better.
 #
-# Where a lesson trains a model once, the first number is that of your own run. The `±` after it
-# comes from five runs that were made before and are kept with the course.
+# Where a lesson trains a model once, you see "40.3 (60.4 ± 18.2)": your own run's number, then in
+# brackets the mean and deviation of five runs that were made before and are kept with the course.
 
 # %% [markdown]
 # ### Where your progress is kept

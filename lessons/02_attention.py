@@ -584,7 +584,8 @@ print("last states", tuple(minilm(x, mask).shape))
 # %% [markdown]
 # "teal" isn't in MiniLM's list of 30,522 tokens, so it is cut into `tea` and `##l`. How such a list
 # is made is a subject of the next lesson.
-#
+
+# %% [markdown]
 # ### Why a row for each place?
 #
 # Look at the hand example again. Which word stands first plays no role in it: queries, keys and
@@ -674,7 +675,8 @@ print("the same q, k and v:", same)
 # The second row of `w_q` reads: *a shape looks for a colour*. It knows nothing of circles. So it
 # works as well for a square, and for "blue". The matrices say how *kinds* of words read each other,
 # and what is learnt for one sentence helps in all others.
-#
+
+# %% [markdown]
 # ### Several heads
 #
 # One softmax can look for one thing. So $q$, $k$ and $v$ are cut into parts, the heads. Each head

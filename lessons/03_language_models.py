@@ -151,7 +151,8 @@ if llm:
 # | leftmost | `left`, then `##most` | `left` `##most` |
 # | unleft | `un`, then `##left`: inside a word `left` does not fit | `un` `##left` |
 # | squarely | `square`, then `##ly` and `##l` are missing: the *whole* word is unknown | `[UNK]` |
-#
+
+# %% [markdown]
 # Section 8 lets you write this. **Byte-pair encoding** (BPE), GPT's way, is its rival: it starts
 # from single characters, or bytes in GPT-2, and again and again makes the most frequent pair of
 # neighbours one new piece.
@@ -516,7 +517,7 @@ lab.claim(
 lab.claim("it is better than the 7-gram", seven_gram > entropy + excess)
 
 # %% [markdown]
-# The ± is the spread over five seeds. Counting goes far in so small a world: with six words to
+# In brackets: mean ± deviation over five seeds. Counting goes far in so small a world: with six words to
 # look back on, it is within 31 thousandths of the entropy. From the same texts the decoder gets
 # closer by another 28 thousandths.
 

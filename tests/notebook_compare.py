@@ -39,6 +39,8 @@ from tools.allowed import last_digit, value
 
 NUMBER = r"(?<![\w.])(?:(?<![\w)\]])[-+−])?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?(?![\w]|\.\d)"
 TOKEN = re.compile(rf"\s*({NUMBER})(?:\s*±\s*({NUMBER}))?[^\S\n]*")
+# One run, with the mean and the deviation of others: 40.3 (60.4 ± 18.2) %
+RUN = re.compile(rf"({NUMBER}) \(({NUMBER}) ± ({NUMBER})\)( %)?")
 FLAT = 2.0  # grey levels of 255: below this standard deviation a picture is blank
 SIDE = 16  # pictures are compared at SIDE x SIDE, where a curve's noise counts least
 ALIKE = 0.6  # grey levels of 255: largest mean difference of pictures that look the same. The tests
@@ -82,7 +84,9 @@ class Number(NamedTuple):
 
 def pieces(text: str) -> list:
     """Words, a, b, words, a, b, ..., words; b is None where there is no ±. The columns of a table
-    are as wide as its numbers: any number of spaces, from two on, is alike."""
+    are as wide as its numbers: any number of spaces, from two on, is alike. Of a run in the form
+    40.3 (60.4 ± 18.2) % the pair is 40.3 and 18.2; the mean follows as a number of its own."""
+    text = RUN.sub(r"\1 ± \3\4 around \2", text)
     return TOKEN.split(re.sub(r" {2,}", "  ", text))
 
 

@@ -246,13 +246,7 @@ def compare_prediction(
 ) -> None:
     """Sets a prediction beside what was measured; `name` is the one of `lab.measured`."""
     found = lab.measured(name, measured, unit, digits)
-    value_, _, spread = found.partition(" ± ")
-    spread = spread.removesuffix(f" {unit}") if unit else spread
-    gap = predicted - float(value_)
-    print(
-        f"Predicted: {predicted:.{digits}f}{' ' + unit if unit else ''}, measured: {found}. "
-        f"The prediction minus the measurement: {gap:+.{digits}f} ± {spread}"
-    )
+    print(f"Predicted: {predicted:.{digits}f}{' ' + unit if unit else ''}, measured: {found}.")
 
 
 def _page(text: str) -> str:

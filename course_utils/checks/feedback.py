@@ -243,7 +243,7 @@ def choice(right: str, reasons: Mapping[str, str]) -> Callable[[Any], None]:
 
     def test(answer: Any) -> None:
         known = sorted([right, *reasons])
-        text = answer.strip().lower() if isinstance(answer, str) else answer
+        text = answer.strip(" ().").lower() if isinstance(answer, str) else answer
         if not isinstance(text, str) or text not in known:
             raise Feedback(f"expected one of {', '.join(map(repr, known))}, got {answer!r}.")
         if text != right:

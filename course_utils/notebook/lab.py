@@ -69,7 +69,7 @@ def start() -> None:
     if threads:
         torch.set_num_threads(threads)
     disturb.start(_integer("COURSE_DISTURB", 0))
-    torch.set_printoptions(precision=4, sci_mode=False)
+    torch.set_printoptions(profile="default", precision=4, sci_mode=False)
     seed_everything(seed)
     plots.style()
     print(f"Ready: device {device.type}, profile {profile}, seed {seed}.")
@@ -130,11 +130,12 @@ def claim(sentence: str, condition: bool) -> None:
 
 
 def measured(name: str, value: float, unit: str = "", digits: int = 1) -> str:
-    """A number that came out of training, with its spread: "99.8 ± 0.1 %".
+    """A number of this training, and the mean and deviation of others: "40.3 (60.4 ± 18.2) %".
 
-    The spread is the standard deviation over five seeds, whose values `make spreads` keeps in
-    data/spreads.json. It is rounded up, so it is never 0. "± ?" means that it was not measured yet.
-    It is for the reader: what a test allows is measured apart (see `make disturbed`).
+    In brackets stand mean and standard deviation over five seeds, whose values `make spreads` keeps
+    in data/spreads.json. The deviation is rounded up, so it is never 0. "(? ± ?)" means that
+    they were not measured yet. They are for the reader: what a test allows is measured apart (see
+    `make disturbed`).
     """
     record = os.environ.get("COURSE_RECORD")
     if record:
@@ -144,23 +145,23 @@ def measured(name: str, value: float, unit: str = "", digits: int = 1) -> str:
         spreads = json.loads(data_path("spreads.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         spreads = {}
-    spread = spreads.get(name, {}).get("std")
-    return _with_spread(value, spread, unit, digits)
+    kept = spreads.get(name)
+    over_seeds = _with_spread(kept["mean"], kept["std"], digits) if kept else "? ± ?"
+    return f"{value:.{digits}f} ({over_seeds}){' ' + unit if unit else ''}"
 
 
 def mean_spread(values: Sequence[float], unit: str = "", digits: int = 1) -> str:
     """Mean and standard deviation of runs made in the notebook: "84.2 ± 0.6 %"."""
     if len(values) < 2:
         raise ValueError(f"values: expected two or more runs, got {len(values)}")
-    return _with_spread(float(np.mean(values)), float(np.std(values, ddof=1)), unit, digits)
+    found = _with_spread(float(np.mean(values)), float(np.std(values, ddof=1)), digits)
+    return f"{found}{' ' + unit if unit else ''}"
 
 
-def _with_spread(value: float, spread: float | None, unit: str, digits: int) -> str:
-    text = "?"
-    if spread is not None:
-        step = 10.0**-digits
-        text = f"{max(step, math.ceil(round(spread / step, 6)) * step):.{digits}f}"
-    return f"{value:.{digits}f} ± {text}{' ' + unit if unit else ''}"
+def _with_spread(mean: float, spread: float, digits: int) -> str:
+    step = 10.0**-digits
+    rounded_up = max(step, math.ceil(round(spread / step, 6)) * step)
+    return f"{mean:.{digits}f} ± {rounded_up:.{digits}f}"
 
 
 # Progress

@@ -75,14 +75,16 @@ def test_claims(capsys, monkeypatch):
 
 def test_measured_numbers_carry_the_spread_of_the_file(monkeypatch, tmp_path):
     path = tmp_path / "spreads.json"
-    path.write_text(json.dumps({"a": {"std": 0.123}, "b": {"std": 0.0}, "c": {"std": 0.2}}))
+    path.write_text(
+        json.dumps({n: {"mean": 2.0, "std": s} for n, s in (("a", 0.123), ("b", 0.0), ("c", 0.2))})
+    )
     monkeypatch.setattr(lab, "data_path", lambda name: path)
     record = tmp_path / "record.jsonl"
     monkeypatch.setenv("COURSE_RECORD", str(record))
-    assert lab.measured("a", 99.444, "%") == "99.4 ± 0.2 %"  # rounded up
-    assert lab.measured("b", 3, digits=2) == "3.00 ± 0.01"  # never zero
-    assert lab.measured("c", 3) == "3.0 ± 0.2"  # not pushed up by rounding errors
-    assert lab.measured("new", 1.0) == "1.0 ± ?"
+    assert lab.measured("a", 99.444, "%") == "99.4 (2.0 ± 0.2) %"  # rounded up
+    assert lab.measured("b", 3, digits=2) == "3.00 (2.00 ± 0.01)"  # never zero
+    assert lab.measured("c", 3) == "3.0 (2.0 ± 0.2)"  # not pushed up by rounding errors
+    assert lab.measured("new", 1.0) == "1.0 (? ± ?)"
     lines = [json.loads(line) for line in record.read_text().splitlines()]
     assert [line["name"] for line in lines] == ["a", "b", "c", "new"]
     assert lines[0]["value"] == 99.444

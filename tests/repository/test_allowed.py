@@ -203,6 +203,10 @@ def test_a_moving_number_is_compared_with_its_interval():
 
 
 def test_a_lesson_that_was_not_run_disturbed_is_compared_with_three_spreads():
+    run = "loss 80.0 (70.0 ± 2.0) %"
+    assert compare_text("loss 74.1 (70.0 ± 2.0) %", run, unmeasured) == ""
+    assert compare_text("loss 73.9 (70.0 ± 2.0) %", run, unmeasured) != ""
+    assert compare_text("loss 80.0 (70.2 ± 2.0) %", run, unmeasured) != ""
     old = "loss 0.43, 80.0 ± 2.0, 99.0 ± 0.0"
     assert compare_text("loss 0.43, 74.1 ± 2.0, 99.1 ± 0.0", old, unmeasured) == ""
     for new in ("0.43, 73.9 ± 2.0, 99.0", "0.43, 80.0 ± 2.2, 99.0", "0.45, 80.0 ± 2.0, 99.0"):

@@ -228,7 +228,7 @@ def test_colab_button_opens_an_existing_notebook_of_this_repository(source):
 
 @built
 def test_measured_numbers_have_a_measured_spread(folder, source):
-    """`99.8 ± ?` would mean that `make spreads` wasn't run for this lesson."""
+    """`99.8 (? ± ?)` would mean that `make spreads` wasn't run for this lesson."""
     for cell in code_cells(read(folder, source)):
         assert "± ?" not in json.dumps(cell.outputs, ensure_ascii=False), (
             f"a spread wasn't measured: make spreads N={source.name[:2]}\n{cell.source}"

@@ -341,8 +341,8 @@ plots.show(
 
 # %% [markdown]
 # The same scores, two pictures. With 19 negatives for each positive, a false-alarm rate of 5 %
-# looks small on the left. On the right it is 0.95 false alarms for each positive: where all are
-# found, the precision is $1 / 1.95$, about a half. When positives are rare, look at the right one.
+# looks small on the left. On the right it is nearly one false alarm for each positive: where all
+# are found, the precision is about a half. When positives are rare, look at the right one.
 
 # %% [markdown]
 # At its best threshold the model of section 1 does beat the one that never looks, by accuracy too.
@@ -678,6 +678,8 @@ print(
     "to see a true difference of 1 point four times out of five:"
     f" {round(len(test) * (2.8 * step) ** 2, -3):,.0f} questions"
 )
+
+# %%
 lab.claim(
     "the blocks that see a difference see more than twice the true one",
     min(found) > 2 * 100 * large["world_late_0"].value,
@@ -691,7 +693,7 @@ lab.claim(
 #
 # So **an interval that holds 0 does not say "no difference"**. It says that these questions could
 # not tell. The last line tells how many could. It uses that a difference of 2.8 standard errors is
-# found four times out of five: 1.96 for the interval, and 0.84 for the four in five.
+# found four times out of five: 1.96 of them for the interval, the rest for the four in five.
 
 # %% [markdown]
 # And there is a second kind of luck. The two files come from *one* training each. What if one had
@@ -759,8 +761,8 @@ for a, b in (("joint", "late"), ("cross", "late")):
 for k in (3, 5, 10):
     t, holds = stats.t.ppf(0.975, k - 1), 2 * stats.t.cdf(k**0.5, k - 1) - 1
     print(
-        f"{k:2} runs: t = {t:.2f}, ± {t / k**0.5:.2f} standard deviations; ± one"
-        f" holds the truth in {100 * holds:.0f} %"
+        f"{k:2} runs: t = {t:.2f}, ± {t / k**0.5:.2f} standard deviations;"
+        f" ± one holds the truth in {100 * holds:.0f} %"
     )
 lab.claim(
     "the file joint_0 is better than the file late_0; of the recipes nothing"
@@ -789,15 +791,24 @@ lab.claim(
 # with its accuracy. The mean gap, each bin weighted by its number of answers, is the **expected
 # calibration error** (ECE).
 
+# %%
+errors, BINS = {}, 15
+theirs = MulticlassCalibrationError(len(test.answers), n_bins=BINS, norm="l1")
+for name in ("world_joint_0", "world_late_0", "world_cross_0"):
+    chance = logits[name].softmax(1)  # (questions, answers)
+    errors[name] = metrics.expected_calibration_error(
+        chance.max(1).values, right[name], BINS
+    )
+    lab.claim(
+        f"{name}: ECE equals torchmetrics' (in float32) to 1e-4",
+        abs(theirs(chance, test.y).item() - errors[name]) < 1e-4,
+    )
+
 # %% tags=["figure"]
 figure, axes = plt.subplots(1, 3, figsize=(9.4, 3.3), sharey=True)
-errors, BINS = {}, 15
-for axis, name in zip(axes, ("world_joint_0", "world_late_0", "world_cross_0")):
-    confidence, said = logits[name].softmax(1).max(1)  # (questions,) each
+for axis, name in zip(axes, errors):
+    confidence = logits[name].softmax(1).max(1).values  # (questions,)
     bins = metrics.calibration(confidence, right[name], BINS)
-    errors[name] = metrics.expected_calibration_error(
-        confidence, right[name], BINS
-    )
     axis.plot([0, 100], [0, 100], color="grey", linewidth=1)
     axis.scatter(
         100 * bins.confidence,
@@ -812,14 +823,6 @@ for axis, name in zip(axes, ("world_joint_0", "world_late_0", "world_cross_0")):
         ylim=(-6, 112),
     )
     axis.title.set_size(9)
-    reference = MulticlassCalibrationError(
-        len(test.answers), n_bins=BINS, norm="l1"
-    )
-    same = (
-        abs(reference(logits[name].softmax(1), test.y).item() - errors[name])
-        < 1e-4
-    )
-    lab.claim(f"{name}: ECE equals torchmetrics' (in float32) to 1e-4", same)
 axes[0].set_ylabel("right (%); area: number of answers")
 figure.tight_layout()
 plots.show(
@@ -954,6 +957,8 @@ plots.table(
 )
 sure = 100 * seen["world_cross_0", "half the light"][0]
 print(f"predicted {my_confidence:.0f} %, measured {sure:.0f} %")
+
+# %% tags=["result"]
 lab.claim(
     "in half the light all three are sure of more than 80 % and right in fewer"
     " than 40 %",
@@ -1402,8 +1407,8 @@ quiz(
         (
             "Three runs gave 83 ± 3.2 %, mean and standard deviation. Another"
             " recipe gave 86 ± 2.0 %. Is it better?",
-            "Nothing can be said: the intervals are ± 7.9 and ± 5.0, and that of"
-            " the difference holds 0.",
+            "Nothing can be said: the intervals are ± 7.9 and ± 5.0, and that"
+            " of the difference holds 0.",
         ),
         (
             "Two intervals overlap. Are the models equally good?",

@@ -4,12 +4,26 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import BertModel, GPT2LMHeadModel, VisualBertModel
+from transformers import BertModel, GPT2LMHeadModel, LlamaForCausalLM, VisualBertModel
 
 from course_utils.models.decoder import Decoder, DecoderConfig
 from course_utils.models.joint import JointConfig, JointEncoder
+from course_utils.models.llama import Llama, LlamaConfig
 from course_utils.models.text import TextEncoder, config_from_bert, weights_from_bert
 from course_utils.models.transformer import TransformerLayer
+
+# Names of a layer's weights in transformers' LlamaForCausalLM and here
+NAMES = {
+    "input_layernorm": "norm1",
+    "self_attn.q_proj": "attention.q",
+    "self_attn.k_proj": "attention.k",
+    "self_attn.v_proj": "attention.v",
+    "self_attn.o_proj": "attention.out",
+    "post_attention_layernorm": "norm2",
+    "mlp.gate_proj": "mlp.gate",
+    "mlp.up_proj": "mlp.up",
+    "mlp.down_proj": "mlp.down",
+}
 
 
 @torch.no_grad()
@@ -115,6 +129,52 @@ def from_gpt2(reference: GPT2LMHeadModel) -> Decoder:
 
 
 @torch.no_grad()
+def from_llama(reference: LlamaForCausalLM) -> Llama:
+    """A `Llama` with the weights of a LlamaForCausalLM: the same tensors, so nothing is copied, and
+    training one changes the other.
+
+    Raises:
+        ValueError: the reference has a bias, scaled positions, another activation, or a head of its
+            own.
+    """
+    theirs = reference.config
+    rope = theirs.rope_parameters or {}
+    for name, found, wanted in (
+        ("attention_bias", theirs.attention_bias, False),
+        ("mlp_bias", theirs.mlp_bias, False),
+        ("hidden_act", theirs.hidden_act, "silu"),
+        ("tie_word_embeddings", theirs.tie_word_embeddings, True),
+        ("rope_type", rope.get("rope_type", "default"), "default"),
+        (
+            "head_dim",
+            reference.model.layers[0].self_attn.head_dim,
+            theirs.hidden_size // theirs.num_attention_heads,
+        ),
+    ):
+        if found != wanted:
+            raise ValueError(f"{name}: expected {wanted!r}, got {found!r}")
+    config = LlamaConfig(
+        vocab_size=theirs.vocab_size,
+        dim=theirs.hidden_size,
+        layers=theirs.num_hidden_layers,
+        heads=theirs.num_attention_heads,
+        key_heads=theirs.num_key_value_heads,
+        mlp=theirs.intermediate_size,
+        theta=rope["rope_theta"],
+        eps=theirs.rms_norm_eps,
+    )
+    with torch.device("meta"):
+        ours = Llama(config)
+    state = {}
+    for name, weight in reference.model.named_parameters():
+        if name.startswith("layers."):
+            _, number, part = name.split(".", 2)
+            name = f"layers.{number}.{NAMES[part.removesuffix('.weight')]}.weight"
+        state[name.replace("embed_tokens", "token")] = weight
+    ours.load_state_dict(state, assign=True)
+    return ours.train(reference.training)
+
+
 def copy_layer(layer: TransformerLayer, reference: Any) -> None:
     """Copies attention and two-layer network from a BERT-like layer of transformers (VisualBERT,
     BERT, ViLT: they share these names); normalisations differ by name and are the caller's."""

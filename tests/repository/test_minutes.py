@@ -22,7 +22,7 @@ def counted(*cells):
 
 def test_words_and_lines_at_their_pace():
     cells = [text(HUNDRED_AND_THIRTY), code("x = 1\n\n" * 24), text("## 1. A title · core")]
-    assert counted(*cells) == {("prose", False): 1, ("code", False): 2}
+    assert counted(*cells) == {("prose", False): 1, ("code", False): 2 + minutes.OUTPUT}
     assert minutes.words("a | b, $x = 2$ and – 7") == 6  # signs alone aren't words
 
 
@@ -30,7 +30,7 @@ def test_words_and_lines_at_their_pace():
     "cell",
     [
         code("import math\nimport torch"),
-        code("x = 1\n" * 12, metadata={"tags": ["figure"]}),
+        code("x = 1\n" * 12, metadata={"tags": ["setup"]}),
         code("def f():\n    ### BEGIN SOLUTION\n    pass\n    ### END SOLUTION"),
         code('f = check("07.1", f)'),
         code('hint("07.1")'),
@@ -38,6 +38,13 @@ def test_words_and_lines_at_their_pace():
 )
 def test_what_is_collapsed_solved_or_checked_is_not_counted(cell):
     assert counted(cell) == {}
+
+
+def test_what_a_cell_shows_takes_half_a_minute_and_a_definition_shows_nothing():
+    figure = code("x = 1\n" * 12, metadata={"tags": ["figure"]})
+    assert counted(figure) == {("code", False): 0.5}
+    assert counted(code("import math\n\ndef f():\n    return 1")) == {("code", False): 0.25}
+    assert counted(code("%time f()")) == {("code", False): 0.5 + 1 / 12}
 
 
 def test_an_exercise_takes_its_own_minutes_with_its_statement():
@@ -63,7 +70,7 @@ def test_marks_hold_until_the_next_heading_of_their_rank():
     assert counted(*cells) == {
         ("prose", False): 3,
         ("prose", True): 3,
-        ("code", True): 1,
+        ("code", True): 1 + minutes.OUTPUT,
         ("07.1", True): 2,
         ("07.2", True): 2,  # in a section that may be skipped
         ("07.3", False): 2,

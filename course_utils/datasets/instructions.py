@@ -58,6 +58,16 @@ def text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
 
 
+def left_padded(
+    texts: Sequence[Sequence[int]], padding: int
+) -> tuple[Int[Tensor, "batch words"], Bool[Tensor, "batch words"]]:
+    """Token ids of several texts, and where there is a token."""
+    longest = max(map(len, texts))
+    x = torch.tensor([[padding] * (longest - len(text)) + list(text) for text in texts])
+    lengths = torch.tensor([len(text) for text in texts])  # (batch,)
+    return x, torch.arange(longest, 0, -1) <= lengths[:, None]
+
+
 def as_batch(
     tokenizer: PreTrainedTokenizerBase, rows: Sequence[Instruction], patches: int
 ) -> InstructionBatch:
@@ -65,14 +75,12 @@ def as_batch(
     end = tokenizer.convert_tokens_to_ids(END)
     prompts = [prompt_ids(tokenizer, row.question, patches) for row in rows]
     answers = [[*text_ids(tokenizer, row.answer), end] for row in rows]
-    longest = max(len(p) + len(a) for p, a in zip(prompts, answers))
-    x = torch.full((len(rows), longest), tokenizer.pad_token_id)  # (batch, words)
-    mask = torch.zeros(x.shape, dtype=torch.bool)  # (batch, words)
-    scored = torch.zeros(x.shape, dtype=torch.bool)  # (batch, words)
-    for i, (prompt, answer) in enumerate(zip(prompts, answers)):
-        x[i, longest - len(prompt) - len(answer) :] = torch.tensor(prompt + answer)
-        mask[i, longest - len(prompt) - len(answer) :] = True
-        scored[i, longest - len(answer) :] = True
+    x, mask = left_padded(
+        [p + a for p, a in zip(prompts, answers)], tokenizer.pad_token_id
+    )  # (batch, words) each
+    lengths = torch.tensor([len(answer) for answer in answers])  # (batch,)
+    place = torch.arange(x.shape[1], 0, -1)  # (words,): 1 is the last
+    scored = place <= lengths[:, None]  # (batch, words)
     picture = torch.tensor([row.picture for row in rows])  # (batch,)
     return InstructionBatch(picture, x, mask, scored)
 

@@ -1,0 +1,65 @@
+"""A decoder with eyes learns from instructions, and is asked."""
+
+import pytest
+import torch
+
+from course_utils.datasets.instructions import Instruction, as_batch
+from course_utils.methods.instruction_tuning import answer_loss, answers
+from course_utils.models import smollm2
+from course_utils.models.convert import from_llama
+from course_utils.models.seeing import Projector, SeeingDecoder
+from course_utils.objectives.language import next_token_loss
+from tests.models.test_llama import small
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    try:
+        return smollm2.load()[1]
+    except FileNotFoundError as missing:
+        pytest.skip(str(missing))
+
+
+def model_for(tokenizer, seed=0):
+    decoder = from_llama(small(vocab_size=len(tokenizer)))
+    torch.manual_seed(seed)
+    placeholder = tokenizer.convert_tokens_to_ids("<file_sep>")
+    return SeeingDecoder(decoder, Projector(10, 24, 12, scale=0.3), placeholder)
+
+
+ROWS = [
+    Instruction(0, "what colour is it?", "teal"),
+    Instruction(1, "what colour is it?", "red"),
+    Instruction(1, "is it a circle or a square?", "a square"),
+]
+
+
+def pictures():
+    return torch.randn(2, 3, 10, generator=torch.Generator().manual_seed(2))
+
+
+def test_the_loss_equals_that_of_all_logits_where_others_are_left_out(tokenizer):
+    model, v = model_for(tokenizer), pictures()
+    batch = as_batch(tokenizer, ROWS, patches=3)
+    want = next_token_loss(model(v[batch.picture], batch.x, batch.mask), batch.x, batch.scored)
+    assert answer_loss(model, v, batch).item() == pytest.approx(want.item(), abs=1e-5)
+
+
+def test_it_learns_what_each_picture_shows_and_answers_with_words(tokenizer):
+    model, v = model_for(tokenizer), pictures()
+    batch = as_batch(tokenizer, ROWS, patches=3)
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(60):
+        optimiser.zero_grad()
+        loss = answer_loss(model, v, batch)
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < 0.05
+    order = torch.tensor([row.picture for row in ROWS])
+    asked = [row.question for row in ROWS]
+    written = answers(model.eval(), tokenizer, v[order], asked, at_once=2)
+    assert written == [row.answer for row in ROWS]
+    exchanged = answers(model, tokenizer, v[1 - order], asked)
+    assert exchanged[:2] == ["red", "teal"]
+    with pytest.raises(ValueError, match="a picture for each of 3 questions, got 2"):
+        answers(model, tokenizer, v, asked)

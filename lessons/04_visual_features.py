@@ -10,9 +10,9 @@
 # will
 #
 # - name what is in photographs with a real network;
-# - build a convolution, batch normalisation and a residual block, and load torchvision's weights
+# - write a convolution, batch normalisation and a residual block, and load torchvision's weights
 #   into the course's networks;
-# - see how a signal dies in 30 plain layers, and what saves it;
+# - see how a signal fades in 30 plain layers, and what a start, a path and normalisation change;
 # - break a frozen network by leaving it in train mode;
 # - read single attributes out of frozen features, and know what to compare with;
 # - build a Vision Transformer, and prove what it can't see without positions.
@@ -37,8 +37,10 @@ from course_utils.models.pretrained import (
 )
 from course_utils.models.vit import ViT, ViTConfig
 from course_utils.notebook import diagrams, lab, plots
+from course_utils.studies import depth
+from course_utils.studies.runs import read_runs
 from course_utils.world.drawing import draw
-from course_utils.world.scenes import compose, sample_scenes
+from course_utils.world.scenes import compose
 from matplotlib import cbook
 from PIL import Image
 from sklearn.datasets import load_sample_images
@@ -185,15 +187,22 @@ print("right minus left:", F.conv2d(row, edge).flatten().tolist())
 # > **Exercise 04.1 · write it** · core · difficulty 1 of 3 · 5 minutes
 # >
 # > Write this formula for a kernel that may be **dilated**: its entries lie `dilation` pixels
-# > apart, so that it spans `dilation * (kernel - 1) + 1` pixels. Stuck? Run `hint("04.1")`.
+# > apart, so that it spans `dilation * (kernel - 1) + 1` pixels. Where not even one window fits,
+# > raise a ValueError, as PyTorch raises an error. Stuck? Run `hint("04.1")`.
 
 
 # %%
 def output_side(side, kernel, stride=1, padding=0, dilation=1):
-    """Side of a convolution's output, in pixels: an int."""
+    """Side of a convolution's output, in pixels: an int.
+
+    Raises ValueError if the kernel is wider than the padded side.
+    """
     ### BEGIN SOLUTION
     span = dilation * (kernel - 1) + 1
-    return (side + 2 * padding - span) // stride + 1
+    left_over = side + 2 * padding - span
+    if left_over < 0:
+        raise ValueError(f"the window is {-left_over} pixels too wide")
+    return left_over // stride + 1
     ### END SOLUTION
 
 
@@ -201,59 +210,126 @@ def output_side(side, kernel, stride=1, padding=0, dilation=1):
 output_side = check("04.1", output_side)
 
 # %% [markdown]
-# Now the sum itself. A loop says it in the order of the formula. `unfold` lays each window out as
-# one column, and the whole convolution is one product of matrices.
+# Now the sum itself. The drawing shows one place $(i, j)$ of the output.
+
+# %% tags=["figure"]
+diagrams.flow(
+    {
+        "x": (0, 0, "x, padded"),
+        "w": (1, 0, "window at\nrow i s, column j s"),
+        "k": (1, 1, "kernels"),
+        "*": (2, 0, "multiply,\nsum, + bias"),
+        "o": (3, 0, "output at (i, j)"),
+    },
+    [
+        ("x", "w", "(images, channels,\nrows, columns)"),
+        ("w", "*", "(images, channels, K, K)"),
+        ("k", "*", "(out, channels, K, K)"),
+        ("*", "o", "(images, out)"),
+    ],
+    alt=(
+        "From the padded pictures a window is cut out at row i s and column"
+        " j s. It is multiplied with each kernel and summed, a bias is added,"
+        " and that is the output at row i and column j, for each output"
+        " channel."
+    ),
+    marked=["*"],
+)
+
+# %% [markdown]
+# > **Exercise 04.2 · write it** · core · difficulty 2 of 3 · 15 minutes
+# >
+# > Write the convolution, place by place, with two loops over the rows and columns of the output.
+# > Pictures and kernels need not be square. `output_side` is yours; `F.pad(x, (p,) * 4)` puts
+# > $p$ zeros on all four sides.
 
 
 # %%
 def conv_by_loop(x, weight, bias, stride, padding):
-    """Convolution of x (images, channels, height, width), place by place."""
-    kernel = weight.shape[2]
-    side = output_side(x.shape[2], kernel, stride, padding)
-    # (images, channels, height + 2 padding, width + 2 padding)
+    """Convolution of x (images, channels, height, width).
+
+    weight is (out, channels, kernel height, kernel width), bias (out,).
+    Gives (images, out, rows, columns).
+    """
+    ### BEGIN SOLUTION
+    height, width = weight.shape[2:]
+    rows = output_side(x.shape[2], height, stride, padding)
+    columns = output_side(x.shape[3], width, stride, padding)
     x = F.pad(x, (padding,) * 4)
-    out = torch.zeros(len(x), len(weight), side, side)
-    for i in range(side):
-        for j in range(side):
-            rows = slice(i * stride, i * stride + kernel)
-            columns = slice(j * stride, j * stride + kernel)
-            # (images, 1, channels, kernel, kernel)
-            window = x[:, None, :, rows, columns]
+    out = torch.zeros(len(x), len(weight), rows, columns)
+    for i in range(rows):
+        for j in range(columns):
+            down = slice(i * stride, i * stride + height)
+            right = slice(j * stride, j * stride + width)
+            # (images, 1, channels, kernel height, kernel width)
+            window = x[:, None, :, down, right]
             # (images, out)
             out[:, :, i, j] = (window * weight).sum((2, 3, 4)) + bias
     return out
+    ### END SOLUTION
 
 
+# %%
+conv_by_loop = check("04.2", conv_by_loop)
+
+# %% [markdown]
+# Loops are slow. `unfold` lays each window out as one column, and the whole convolution is one
+# product of matrices.
+
+
+# %%
 def conv_by_product(x, weight, bias, stride, padding):
     """The same, as one product."""
-    side = output_side(x.shape[2], weight.shape[2], stride, padding)
-    windows = F.unfold(x, weight.shape[2], padding=padding, stride=stride)
-    # windows: (images, channels * kernel * kernel, side * side)
+    sides = [
+        output_side(side, kernel, stride, padding)
+        for side, kernel in zip(x.shape[2:], weight.shape[2:])
+    ]
+    windows = F.unfold(x, weight.shape[2:], padding=padding, stride=stride)
+    # windows: (images, channels * kernel * kernel, rows * columns)
     out = weight.flatten(1) @ windows + bias[:, None]
-    return out.unflatten(2, (side, side))  # (images, out, side, side)
+    return out.unflatten(2, sides)  # (images, out, rows, columns)
 
 
 # %%
 generator = torch.Generator().manual_seed(0)
 # (images, channels, height, width)
-x = torch.randn(2, 3, 17, 17, generator=generator)
+x = torch.randn(2, 3, 12, 20, generator=generator)
 bias = torch.randn(5, generator=generator)  # (out,)
+gaps = []
 for kernel, stride, padding in ((3, 1, 1), (3, 2, 1), (7, 2, 3), (4, 4, 0)):
     # (out, channels, k, k)
     weight = torch.randn(5, 3, kernel, kernel, generator=generator)
     options = (weight, bias, stride, padding)
-    theirs = F.conv2d(x, *options)  # (images, out, side, side)
-    gaps = [
-        (ours(x, *options) - theirs).abs().max()
-        for ours in (conv_by_loop, conv_by_product)
-    ]
-    lab.claim(
-        f"by hand as F.conv2d: kernel {kernel}, stride {stride},"
-        f" 17 -> {theirs.shape[-1]}",
-        max(gaps) < 1e-4,
-    )
+    theirs = F.conv2d(x, *options)  # (images, out, rows, columns)
+    print(f"kernel {kernel}, stride {stride}: 12x20 ->", *theirs.shape[2:])
+    for ours in (conv_by_loop, conv_by_product):
+        gaps.append((ours(x, *options) - theirs).abs().max())
+lab.claim("loop and product equal F.conv2d", max(gaps) < 1e-4)
 
 # %% [markdown]
+# ### The gradient is a convolution, too · extra
+#
+# A weight $w_{c,k,a,b}$ touches each output $o_{c,i,j}$ once, with the pixel $x_{k,i+a,j+b}$
+# (stride 1, no padding). So, with the gradient $g = \partial L / \partial o$ of each image,
+#
+# $$\frac{\partial L}{\partial w_{c,k,a,b}} = \sum_{\text{images}} \sum_{i,j}
+#   g_{c,i,j}\; x_{k,\,i+a,\,j+b} :$$
+#
+# the picture convolved with $g$ as its kernel, where images take the place of channels.
+
+# %%
+weight = torch.randn(5, 3, 3, 3, generator=generator, requires_grad=True)
+out = F.conv2d(x, weight)  # (2, 5, 10, 18)
+g = torch.randn(out.shape, generator=generator)  # (2, 5, 10, 18)
+out.backward(g)
+# images and channels exchanged: (3, 2, 12, 20) and (5, 2, 10, 18)
+by_hand = F.conv2d(x.transpose(0, 1), g.transpose(0, 1))  # (3, 5, 3, 3)
+gap = (by_hand.transpose(0, 1) - weight.grad).abs().max()
+lab.claim("the gradient of the kernel equals autograd's", gap < 1e-4)
+
+# %% [markdown]
+# ### What kernels find
+#
 # What does a kernel find? Three that need no learning, on the temple: the difference of neighbours
 # is an edge detector. In the maps of edges medium grey is 0, white is brighter on the first side,
 # black the reverse.
@@ -349,7 +425,7 @@ lab.claim("our VGG equals torchvision's", gap < 1e-5)
 # neighbours are 2 apart; then 3x3: $r = 2 + 2 \cdot 2 = 6$.
 
 # %% [markdown]
-# > **Exercise 04.2 · write it** · core · difficulty 2 of 3 · 10 minutes
+# > **Exercise 04.3 · write it** · core · difficulty 2 of 3 · 10 minutes
 # >
 # > Write it for a list of (kernel, stride). Pooling counts as a layer.
 
@@ -368,7 +444,7 @@ def receptive_field(layers):
 
 
 # %%
-receptive_field = check("04.2", receptive_field)
+receptive_field = check("04.3", receptive_field)
 
 # %% [markdown]
 # ### The rule, tested by gradients · extra
@@ -461,52 +537,122 @@ lab.claim(
 # More layers can say more. Can they be trained? Two ideas made it possible.
 #
 # **Batch normalisation** (BN) brings each channel to mean 0 and variance 1, over all places of all
-# pictures of the *batch*. Then it scales and shifts by learnt $\gamma, \beta$. A single picture has
-# no batch. So BN also keeps running means and variances (a tenth of each new batch), and uses
-# *these* in eval mode. By hand, and PyTorch's:
+# pictures of the *batch*, and then scales and shifts it by learnt $\gamma, \beta$:
+#
+# $$\hat x = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}}, \qquad y = \gamma \hat x + \beta ,$$
+#
+# where $\mu$ and $\sigma^2$ are mean and variance over the channel's $n$ values, without bias
+# correction: divided by $n$.
+
+# %% [markdown]
+# A single picture has no batch. So BN also keeps *running* statistics, a tenth of each new batch
+# and nine tenths of the old, and uses these in eval mode. The variance that it keeps is divided by
+# $n - 1$.
+
+# %% tags=["figure"]
+diagrams.flow(
+    {
+        "x": (0, 0, "x"),
+        "b": (1, 0, "mean and variance\nof the batch"),
+        "r": (1, 1, "running mean\nand variance"),
+        "n": (2, 0, "subtract, divide,\nscale, shift"),
+        "y": (3, 0, "y"),
+    },
+    [
+        ("x", "b", "(images, channels,\nrows, columns)"),
+        ("b", "n", "train mode:\n(channels,) each"),
+        ("b", "r", "a tenth"),
+        ("r", "n", "eval mode"),
+        ("n", "y", ""),
+    ],
+    alt=(
+        "In train mode x is normalised by mean and variance of the batch, a"
+        " tenth of which goes into the running statistics. In eval mode the"
+        " running statistics are used instead."
+    ),
+    marked=["n"],
+)
+
+# %% [markdown]
+# > **Exercise 04.4 · write it** · core · difficulty 2 of 3 · 15 minutes
+# >
+# > Write both modes. With a single value a channel, such as one picture of 1x1, train mode can't
+# > have a variance: raise a ValueError, as PyTorch does. What is kept must carry no gradient:
+# > `.detach()` it.
 
 
 # %%
 def batch_norm(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
-    """BN of x (images, channels, rows, columns).
+    """BN of x (images, channels, rows, columns); scale, shift (channels,).
 
-    `running` = (mean, var), (channels,) each, is changed in place.
+    Gives y and the new running (mean, variance), (channels,) each.
     """
+    ### BEGIN SOLUTION
+    mean, var = running  # (channels,) each
     if training:
+        n = x.numel() // x.shape[1]  # values a channel
+        if n == 1:
+            raise ValueError("one value a channel has no variance")
         # (channels,) each
         mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
-        n = x.numel() / x.shape[1]  # values a channel
-        running[0].lerp_(mean, momentum)
-        # kept without bias, as PyTorch does
-        running[1].lerp_(var * n / (n - 1), momentum)
-    else:
-        mean, var = running  # (channels,) each
+        new = (mean.detach(), var.detach() * n / (n - 1))
+        running = tuple(
+            (1 - momentum) * old + momentum * now
+            for old, now in zip(running, new)
+        )
     mean, var, scale, shift = (
         t[:, None, None] for t in (mean, var, scale, shift)
     )
     # (images, channels, rows, columns)
-    return (x - mean) / (var + eps).sqrt() * scale + shift
+    return (x - mean) / (var + eps).sqrt() * scale + shift, running
+    ### END SOLUTION
 
+
+# %%
+batch_norm = check("04.4", batch_norm)
 
 # %%
 bn = nn.BatchNorm2d(4)
 nn.init.uniform_(bn.weight), nn.init.uniform_(bn.bias)
-running = [torch.zeros(4), torch.ones(4)]
-gaps = []
+running, gaps = (torch.zeros(4), torch.ones(4)), []
 for step in range(5):
     bn.train(step < 4)  # four batches in train mode, one in eval mode
     x = 2 + 3 * torch.randn(6, 4, 5, 5)  # (images, channels, rows, columns)
-    ours = batch_norm(x, bn.weight, bn.bias, running, bn.training)
+    ours, running = batch_norm(x, bn.weight, bn.bias, running, bn.training)
     gaps.append((ours - bn(x)).abs().max().item())
 gaps.append((running[1] - bn.running_var).abs().max().item())
-print(
-    f"difference to nn.BatchNorm2d in both modes below 1e-5: {max(gaps) < 1e-5}"
-)
 lab.claim(
-    "BN by hand equals PyTorch's, in train and in eval mode", max(gaps) < 1e-5
+    "BN by hand equals nn.BatchNorm2d, in train and in eval mode",
+    max(gaps) < 1e-5,
 )
 
 # %% [markdown]
+# ### The gradient through BN · extra
+#
+# In train mode $\mu$ and $\sigma$ depend on $x$ too. With $g = \gamma\, \partial L / \partial y$
+# and means over the channel's $n$ values, the chain rule gives
+#
+# $$\frac{\partial L}{\partial x} = \frac{1}{\sqrt{\sigma^2 + \epsilon}}
+#   \bigl(g - \overline{g} - \hat x\; \overline{g \hat x}\bigr) .$$
+#
+# The gradient loses its mean and its part along $\hat x$: to move or stretch the whole channel
+# would change nothing.
+
+# %%
+x = torch.randn(6, 4, 5, 5, dtype=torch.float64, requires_grad=True)
+y = F.batch_norm(x, None, None, training=True)  # scale 1, shift 0
+g = torch.randn_like(y)  # (6, 4, 5, 5)
+y.backward(g)
+axes, x_hat = (0, 2, 3), y.detach()  # (6, 4, 5, 5)
+along = (g * x_hat).mean(axes, keepdim=True)  # (1, 4, 1, 1)
+by_hand = g - g.mean(axes, keepdim=True) - x_hat * along
+var = x.detach().var(axes, unbiased=False, keepdim=True)  # (1, 4, 1, 1)
+gap = (by_hand / (var + 1e-5).sqrt() - x.grad).abs().max()
+lab.claim("BN's gradient by hand equals autograd's", gap < 1e-9)
+
+# %% [markdown]
+# ### Residual blocks
+#
 # A **residual block** adds what it computes to what came in: $y = \mathrm{relu}(x + F(x))$. Its
 # derivative is $1 + F'(x)$ where the last ReLU's input is positive. So through a stack of blocks
 # one path multiplies ones only.
@@ -535,7 +681,7 @@ diagrams.flow(
 )
 
 # %% [markdown]
-# > **Exercise 04.3 · write it** · core · difficulty 1 of 3 · 10 minutes
+# > **Exercise 04.5 · write it** · core · difficulty 1 of 3 · 10 minutes
 # >
 # > Write ResNet's basic block without normalisation: $F$ is a convolution, a ReLU, a convolution.
 
@@ -553,7 +699,7 @@ def residual_block(x, conv1, conv2):
 
 
 # %%
-residual_block = check("04.3", residual_block)
+residual_block = check("04.5", residual_block)
 
 # %% [markdown]
 # ### torchvision's ResNet
@@ -845,7 +991,7 @@ lab.claim(
 # each epoch, and that reaches every module inside.
 
 # %% [markdown]
-# > **Exercise 04.4 · repair it** · core · difficulty 2 of 3 · 10 minutes
+# > **Exercise 04.6 · repair it** · core · difficulty 2 of 3 · 10 minutes
 # >
 # > `wrong_start` is called before each epoch. Write it right: all of `model` is in train mode,
 # > except `model.backbone`, which is frozen as a whole.
@@ -869,7 +1015,7 @@ def start_epoch(model):
 
 
 # %%
-start_epoch = check("04.4", start_epoch)
+start_epoch = check("04.6", start_epoch)
 
 # %% [markdown]
 # ## 5. What frozen features know · core
@@ -880,7 +1026,7 @@ start_epoch = check("04.4", start_epoch)
 # thing, in 8 colours and 4 shapes.
 
 # %% [markdown]
-# > **Exercise 04.5 · predict first** · core · difficulty 1 of 3 · 2 minutes
+# > **Exercise 04.7 · predict first** · core · difficulty 1 of 3 · 2 minutes
 # >
 # > Chance is 25 % for the shape. How many percent will the probe on *raw pixels* (16x16, in
 # > colour) get right, from 600 labelled pictures?
@@ -893,7 +1039,7 @@ my_prediction = 40
 ### END SOLUTION
 
 # %%
-my_prediction = check("04.5", my_prediction)
+my_prediction = check("04.7", my_prediction)
 
 # %%
 N, SIDE = lab.pick(cpu=600, gpu=3000), 128
@@ -1003,7 +1149,7 @@ diagrams.flow(
 )
 
 # %% [markdown]
-# > **Exercise 04.6 · write it** · core · difficulty 2 of 3 · 15 minutes
+# > **Exercise 04.8 · write it** · core · difficulty 2 of 3 · 15 minutes
 # >
 # > Do it without a convolution: cut, flatten, multiply. (A strided `F.conv2d` would pass the
 # > check; the point is to see why it equals cutting.) `weight` is (dim, 3, patch, patch), as a
@@ -1029,7 +1175,7 @@ def patch_embed(images, weight, bias):
 
 
 # %%
-patch_embed = check("04.6", patch_embed)
+patch_embed = check("04.8", patch_embed)
 
 # %%
 torch.manual_seed(lab.seed)
@@ -1234,7 +1380,7 @@ lab.claim(
 # tell what a ViT reaches in the end. Give it `updates=3000` and compare again.
 
 # %% [markdown]
-# > **Exercise 04.7 · choose and justify** · extra · difficulty 2 of 3 · 5 minutes
+# > **Exercise 04.9 · choose and justify** · extra · difficulty 2 of 3 · 5 minutes
 # >
 # > 2,000 labelled photographs of 64x64 pixels, the question "is the valve left of the gauge?", one
 # > CPU. Which do you take? "a": a ViT from scratch. "b": the mean over patches of a frozen,
@@ -1250,7 +1396,7 @@ my_choice = "c"
 ### END SOLUTION
 
 # %%
-my_choice = check("04.7", my_choice)
+my_choice = check("04.9", my_choice)
 
 # %% [markdown]
 # ## 8. What a feature map sees · extra

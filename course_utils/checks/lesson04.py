@@ -271,8 +271,7 @@ def _bn(x, scale, shift, running, training, momentum=0.1, eps=1e-5, **change):
         if change.get("constant"):
             mean, var = mean.detach(), var.detach()
         factor = 1 if change.get("kept_biased") else values / max(values - 1, 1)
-        per = [t.expand(1, x.shape[1], 1, 1).flatten() for t in (mean.mean(0, True), var.mean(0, True))]
-        now = (per[0].detach(), per[1].detach() * factor)
+        now = (mean.mean((0, 2, 3)).detach(), var.mean((0, 2, 3)).detach() * factor)
         m = 1 - momentum if change.get("turned") else momentum
         if change.get("kept", True):
             running = tuple((1 - m) * old + m * new for old, new in zip(running, now))
@@ -675,7 +674,7 @@ EXERCISES = {
     ),
     "04.5": Exercise(
         "A residual block",
-        10,
+        5,
         1,
         _residual_block,
         _test_residual,
@@ -772,8 +771,8 @@ EXERCISES = {
         choice(
             "c",
             {
-                "a": "A ViT from scratch must learn to see from 2,000 pictures; frozen features can do "
-                "so already.",
+                "a": "A ViT from scratch must learn to see from 2,000 pictures; frozen features "
+                "can do so already.",
                 "b": "The mean over patches has forgotten the places, and the question is about "
                 "them.",
                 "d": "11 million weights from scratch meet 2,000 pictures, and its stem leaves "

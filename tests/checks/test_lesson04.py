@@ -49,7 +49,7 @@ def conv_of_entries(x, weight, bias, stride, padding):
     out = bias[None, :, None, None].repeat(len(x), 1, rows, columns)
     for a in range(height):
         for b in range(width):
-            seen = x[:, :, a :: stride, b :: stride][:, :, :rows, :columns]
+            seen = x[:, :, a::stride, b::stride][:, :, :rows, :columns]
             out = out + torch.einsum("ncij,oc->noij", seen, weight[:, :, a, b])
     return out
 

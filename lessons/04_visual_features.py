@@ -565,6 +565,7 @@ diagrams.flow(
     },
     [
         ("x", "b", "(images, channels,\nrows, columns)"),
+        ("x", "n", "x"),
         ("b", "n", "train mode:\n(channels,) each"),
         ("b", "r", "a tenth"),
         ("r", "n", "eval mode"),
@@ -989,6 +990,8 @@ print(
     "the temple among 15 pictures of our world, in train mode:"
     f" {100 * moved_in_company:.0f} %"
 )
+
+# %%
 lab.claim(
     "no weight has changed, and the answers have",
     weights_equal and moved.mean() > 0.1,
@@ -1002,7 +1005,7 @@ lab.claim(
 # each epoch, and that reaches every module inside.
 
 # %% [markdown]
-# > **Exercise 04.6 · repair it** · core · difficulty 2 of 3 · 10 minutes
+# > **Exercise 04.6 · repair it** · core · difficulty 2 of 3 · 8 minutes
 # >
 # > `wrong_start` is called before each epoch. Write it right: all of `model` is in train mode,
 # > except `model.backbone`, which is frozen as a whole.
@@ -1787,10 +1790,10 @@ quiz(
             " it, with raw pixels, with the untrained network and with chance.",
         ),
         (
-            "ResNet's ImageNet stem on 64x64 pictures: what comes out, and"
-            " what to do?",
-            "Four patches, 2 by 2. Take a 3x3 stem without stride and pooling,"
-            " or enlarge the pictures.",
+            "A small network learns nothing from pictures in [0, 1]. What do"
+            " you try first?",
+            "Standardise them: take away each colour channel's mean and divide"
+            " by its standard deviation.",
         ),
     ]
 )

@@ -700,7 +700,7 @@ EXERCISES = {
     ),
     "04.6": Exercise(
         "Frozen means eval mode, too",
-        10,
+        8,
         2,
         _start_epoch,
         _test_start_epoch,

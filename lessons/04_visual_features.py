@@ -855,8 +855,8 @@ lab.claim(
 )
 
 # %% [markdown]
-# With the default start the signal fades, even a little more than predicted, and the gradients of
-# the weights with it. AdamW divides a gradient by its own size plus 1e-8, and these vanish beside
+# With the default start the signal fades, even more than predicted, and the gradients of the
+# weights with it. AdamW divides a gradient by its own size plus 1e-8, and these vanish beside
 # that. The *biases* of the last layers get as much gradient as in other networks. But a bias is the
 # same for all pictures.
 
@@ -1478,9 +1478,9 @@ lab.claim(
 
 # %% [markdown]
 # Both learn 100 pictures by heart. On new ones the VGG is far ahead, and four times the updates
-# bring the ViT nothing: it lacks pictures, not time. With 4,000 pictures it comes close, after ten
-# times as many updates as the VGG. So the assumptions of a convolution, which are true in this
-# world, save pictures and updates.
+# bring the ViT nothing: it lacks pictures, not time. The VGG's longer row is better still, and may
+# not be its end. With 4,000 pictures the ViT comes close, after ten times as many updates. So the
+# assumptions of a convolution, which are true in this world, save pictures and updates.
 
 # %% [markdown]
 # > **Exercise 04.9 · choose and justify** · extra · difficulty 2 of 3 · 5 minutes
@@ -1693,8 +1693,8 @@ print(
 
 # %% [markdown]
 # Among emoji the neighbours are alike in form and colour first, and in kind second. "Symbols" or
-# "Objects" are not things that look alike. Three photographs and one set of drawings are no
-# benchmark.
+# "Objects" are not things that look alike. The interval of the difference holds 0, so here no lead
+# over raw pixels is shown. Three photographs and one set of drawings are no benchmark.
 
 # %% [markdown]
 # ## 9. On a GPU: ResNet-50 and ViT-S · extra

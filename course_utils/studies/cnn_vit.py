@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 
 import torch
-from torch import nn
 
 from course_utils.models.cnn import VGG
 from course_utils.models.vit import ViT, ViTConfig
@@ -27,7 +26,7 @@ UPDATES = {"VGG": (50, 200), "ViT": (500, 2000)}
 REPEATED = {("VGG", 100): 200, ("VGG", 4000): 200, ("ViT", 100): 500, ("ViT", 4000): 2000}
 
 
-def network(name: str, seed: int) -> nn.Module:
+def network(name: str, seed: int) -> VGG | ViT:
     """A VGG or a ViT for 32x32 and four shapes, with its usual normalisation: BN or LayerNorm."""
     torch.manual_seed(seed)
     if name == "VGG":

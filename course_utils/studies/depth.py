@@ -16,11 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.models.cnn import ResNet
+from course_utils.models.cnn import VGG, ResNet
+from course_utils.models.vit import ViT
 from course_utils.studies.runs import Row, Setting, Study
 from course_utils.world.drawing import draw
 from course_utils.world.scenes import sample_scenes
 
+Backbone = ResNet | VGG | ViT
 SEEDS = (0, 1, 2)
 RATES = (2e-3, 1e-2)
 UPDATES = 300
@@ -39,12 +41,14 @@ def one_thing(n: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Pictures (n, 3, 64, 64) in [0, 1] of one thing each, its colours (n,) and its shapes (n,)."""
     scenes = sample_scenes(6 * n, np.random.default_rng(seed))
     scenes = scenes.select(np.flatnonzero(scenes.count == 1)[:n])
-    labels = (torch.from_numpy(a[:, 0].astype(np.int64)) for a in (scenes.colour, scenes.shape))
-    return torch.from_numpy(draw(scenes)).float() / 255, *labels
+    colour, shape = (
+        torch.from_numpy(a[:, 0].astype(np.int64)) for a in (scenes.colour, scenes.shape)
+    )
+    return torch.from_numpy(draw(scenes)).float() / 255, colour, shape
 
 
 def train(
-    model: nn.Module,
+    model: Backbone,
     images: Tensor,
     labels: Tensor,
     updates: int,
@@ -73,7 +77,7 @@ def train(
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
+def accuracy(model: Backbone, images: Tensor, labels: Tensor) -> float:
     """Share of right classes."""
     device = next(model.parameters()).device
     best = [model.classify(some.to(device)).argmax(-1).cpu() for some in images.split(256)]

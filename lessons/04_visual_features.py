@@ -110,7 +110,7 @@ rows = [
 ]
 pictures = [image[0] for image in squares.values()]
 plots.show(
-    plots.images_grid(pictures, list(top5), columns=4, size=1.7),
+    plots.images_grid(pictures, list(top5), columns=4, size=1.3),
     alt=(
         "Three photographs, of a temple, a flower and a woman in uniform, and"
         " five emoji."
@@ -1527,7 +1527,7 @@ hooks = [
 ]
 
 # %% tags=["figure"]
-figure, axes = plt.subplots(2, 13, figsize=(13, 2.6))
+figure, axes = plt.subplots(2, 13, figsize=(9.5, 2.1))
 for row, image in zip(axes, (temple, flower)):
     with torch.no_grad():
         lite(square(image).to(lab.device))
@@ -1537,7 +1537,7 @@ for row, image in zip(axes, (temple, flower)):
         for j, channel in enumerate(maps.flatten(1).std(1).topk(4).indices):
             row[1 + 4 * i + j].imshow(maps[channel])
         size = f"{maps.shape[1]}x{maps.shape[2]}"
-        row[1 + 4 * i].set_title(f"{name}: {size}", loc="left", fontsize=9)
+        row[1 + 4 * i].set_title(f"{name}: {size}", loc="left", fontsize=8)
 for axis in axes.flat:
     axis.axis("off")
 for hook in hooks:

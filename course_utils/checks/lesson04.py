@@ -19,7 +19,26 @@ from course_utils.checks.feedback import (
 
 
 def _output_side(side, kernel, stride=1, padding=0, dilation=1):
+    rest = side + 2 * padding - dilation * (kernel - 1) - 1
+    if rest < 0:
+        raise ValueError(f"expected a window that fits, got one that is {-rest} pixels too wide")
+    return rest // stride + 1
+
+
+def _never_refuses(side, kernel, stride=1, padding=0, dilation=1):
     return (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def _refuses_what_just_fits(side, kernel, stride=1, padding=0, dilation=1):
+    if side + 2 * padding <= dilation * (kernel - 1) + 1:
+        raise ValueError("too wide")
+    return _never_refuses(side, kernel, stride, padding, dilation)
+
+
+def _refuses_without_padding(side, kernel, stride=1, padding=0, dilation=1):
+    if side < dilation * (kernel - 1) + 1:
+        raise ValueError("too wide")
+    return _never_refuses(side, kernel, stride, padding, dilation)
 
 
 def _padding_once(side, kernel, stride=1, padding=0, dilation=1):
@@ -56,7 +75,11 @@ CONVOLUTIONS = (
     (20, 5, 3, 2, 2),
     (9, 1, 2, 0, 1),
     (9, 1, 2, 1, 1),
+    (16, 16, 3, 0, 1),
+    (2, 4, 1, 1, 1),
+    (5, 3, 2, 0, 2),
 )
+TOO_WIDE = ((2, 5, 1, 0, 1), (2, 3, 2, 0, 1), (4, 3, 2, 0, 2), (1, 5, 1, 1, 1))
 
 
 def _test_output_side(function):
@@ -64,7 +87,13 @@ def _test_output_side(function):
         number(call(function, 17, 3)), 15, "the side for side 17, kernel 3, and nothing else given"
     )
     for side, kernel, stride, padding, dilation in CONVOLUTIONS:
-        got = number(call(function, side, kernel, stride, padding, dilation))
+        try:
+            got = number(call(function, side, kernel, stride, padding, dilation))
+        except ValueError:
+            raise Feedback(
+                f"ValueError for side {side}, kernel {kernel}, stride {stride}, padding {padding}, "
+                f"dilation {dilation}, where a window fits."
+            ) from None
         compare(
             got,
             _output_side(side, kernel, stride, padding, dilation),
@@ -76,9 +105,82 @@ def _test_output_side(function):
                 f"the side {got!r} is no whole number (int): it is to be the size of a "
                 "tensor. Round down with // on whole numbers."
             )
+    for side, kernel, stride, padding, dilation in TOO_WIDE:
+        try:
+            got = call(function, side, kernel, stride, padding, dilation)
+        except ValueError:
+            continue
+        raise Feedback(
+            f"side {side}, kernel {kernel}, stride {stride}, padding {padding}, dilation "
+            f"{dilation}: not even one window fits. Expected a ValueError, got {got!r}."
+        )
 
 
-# 04.2 the receptive field
+# 04.2 the convolution
+
+
+def _conv2d(x, weight, bias, stride, padding):
+    return F.conv2d(x, weight, bias, stride, padding)  # (images, out, rows, columns)
+
+
+def _square_only(x, weight, bias, stride, padding):
+    side = _output_side(x.shape[2], weight.shape[2], stride, padding)
+    full = F.pad(_conv2d(x, weight, bias, stride, padding), (0, side, 0, side))
+    return full[:, :, :side, :side]  # (images, out, side, side)
+
+
+def _kernel_square_only(x, weight, bias, stride, padding):
+    size = weight.shape[2]
+    square = F.pad(weight, (0, max(0, size - weight.shape[3])))[..., :size]
+    return _conv2d(x, square, bias, stride, padding)
+
+
+def _flipped(x, weight, bias, stride, padding):
+    return _conv2d(x, weight.flip(2, 3), bias, stride, padding)
+
+
+def _bias_forgotten(x, weight, bias, stride, padding):
+    return _conv2d(x, weight, None, stride, padding)
+
+
+def _not_padded(x, weight, bias, stride, padding):
+    return _conv2d(x, weight, bias, stride, 0)
+
+
+def _no_stride(x, weight, bias, stride, padding):
+    rows, columns = _conv2d(x, weight, bias, stride, padding).shape[2:]
+    return _conv2d(x, weight, bias, 1, padding)[:, :, :rows, :columns]
+
+
+def _bias_in_each_channel(x, weight, bias, stride, padding):
+    return _conv2d(x, weight, x.shape[1] * bias, stride, padding)
+
+
+# images, channels in and out, height, width, kernel, stride, padding
+PICTURES = (
+    (2, 3, 4, 6, 9, (3, 3), 1, 1),
+    (1, 1, 1, 5, 5, (3, 3), 2, 0),
+    (2, 2, 3, 7, 10, (3, 2), 2, 1),
+    (3, 2, 4, 8, 5, (1, 5), 1, 2),
+    (1, 3, 2, 4, 4, (4, 4), 1, 0),
+)
+
+
+def _test_convolution(function):
+    generator = torch.Generator().manual_seed(2)
+    for n, c_in, c_out, height, width, kernel, stride, padding in PICTURES:
+        x = torch.randn(n, c_in, height, width, generator=generator)
+        weight = torch.randn(c_out, c_in, *kernel, generator=generator)
+        bias = torch.randn(c_out, generator=generator)  # (out,)
+        compare(
+            call(function, x, weight, bias, stride, padding),
+            _conv2d(x, weight, bias, stride, padding),
+            f"pictures of {height}x{width}, kernel {kernel[0]}x{kernel[1]}, stride {stride}, "
+            f"padding {padding}",
+        )
+
+
+# 04.3 the receptive field
 
 
 def _receptive_field(layers):
@@ -139,7 +241,137 @@ def _test_receptive_field(function):
         compare(number(call(function, layers)), _receptive_field(layers), f"the field of {layers}")
 
 
-# 04.3 a residual block
+# 04.4 batch normalisation
+
+
+def _batch_norm(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
+    values = x.numel() // x.shape[1]
+    if training and values == 1:
+        raise ValueError("expected more than one value a channel in train mode, got 1")
+    mean, var = running  # (channels,) each
+    if training:
+        mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)  # (channels,) each
+        now = (mean.detach(), var.detach() * values / (values - 1))
+        running = tuple((1 - momentum) * old + momentum * new for old, new in zip(running, now))
+    mean, var, scale, shift = (t[:, None, None] for t in (mean, var, scale, shift))
+    return (x - mean) / (var + eps).sqrt() * scale + shift, running
+
+
+def _bn(x, scale, shift, running, training, momentum=0.1, eps=1e-5, **change):
+    """BN with one thing changed."""
+    axes = change.get("axes", (0, 2, 3))
+    values = x.numel() // x.shape[1]
+    if training and values == 1 and change.get("refuse", True):
+        raise ValueError("one value a channel")
+    mean, var = (t[:, None, None] for t in running)
+    if training:
+        mean, var = x.mean(axes, keepdim=True), x.var(axes, unbiased=False, keepdim=True)
+        if change.get("unbiased"):
+            var = x.var(axes, keepdim=True)
+        if change.get("constant"):
+            mean, var = mean.detach(), var.detach()
+        factor = 1 if change.get("kept_biased") else values / max(values - 1, 1)
+        now = (mean.mean((0, 2, 3)).detach(), var.mean((0, 2, 3)).detach() * factor)
+        m = 1 - momentum if change.get("turned") else momentum
+        if change.get("kept", True):
+            running = tuple((1 - m) * old + m * new for old, new in zip(running, now))
+        if change.get("from_running"):
+            mean, var = (t[:, None, None] for t in running)
+    root = var.sqrt() + eps if change.get("eps_outside") else (var + eps).sqrt()
+    return (x - mean) / root * scale[:, None, None] + shift[:, None, None], running
+
+
+def _one_thing_changed(**change):
+    return lambda *inputs, **options: _bn(*inputs, **options, **change)
+
+
+_kept_biased = _one_thing_changed(kept_biased=True)
+_normalised_unbiased = _one_thing_changed(unbiased=True)
+_momentum_turned = _one_thing_changed(turned=True)
+_never_kept = _one_thing_changed(kept=False)
+_statistics_constant = _one_thing_changed(constant=True)
+_by_the_running = _one_thing_changed(from_running=True)
+_each_picture = _one_thing_changed(axes=(2, 3))
+_one_value_taken = _one_thing_changed(refuse=False)
+
+
+def _always_training(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
+    return _batch_norm(x, scale, shift, running, True, momentum, eps)
+
+
+def _moves_in_eval(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
+    out = _batch_norm(x, scale, shift, running, training, momentum, eps)[0]
+    return out, _batch_norm(x, scale, shift, running, True, momentum, eps)[1]
+
+
+def _running_with_graph(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
+    out, kept = _batch_norm(x, scale, shift, running, training, momentum, eps)
+    return out, tuple(k + 0 * x.sum() for k in kept) if training else kept
+
+
+def _bn_outcome(function, x, scale, shift, running, training):
+    """What BN gives, its gradients, and the running statistics."""
+    leaves = [t.clone().requires_grad_() for t in (x, scale, shift)]
+    given = [t.clone() for t in running]
+    out = function(*leaves, given, training)
+    if not isinstance(out, (tuple, list)) or len(out) != 2:
+        raise Feedback("expected two things, the output and the running (mean, var).")
+    out, kept = out
+    compare(out, x, "the output", atol=float("inf"))  # a tensor of this shape
+    if not out.requires_grad:
+        raise Feedback("no gradient passes through the output: was it detached?")
+    if not isinstance(kept, (tuple, list)) or len(kept) != 2:
+        raise Feedback("the second thing is to be the pair of running mean and variance.")
+    if any(isinstance(t, torch.Tensor) and t.requires_grad for t in kept):
+        raise Feedback(
+            "the running statistics carry gradients: all batches so far would stay in memory. "
+            "Use .detach() on what is kept."
+        )
+    weights = torch.linspace(-1, 2, x.numel()).view_as(x).sin()  # no sum over a channel is 0
+    found = torch.autograd.grad((out * weights).sum(), leaves, allow_unused=True)
+    found = [torch.zeros_like(t) if g is None else g for g, t in zip(found, leaves)]
+    return [out.detach(), *(torch.as_tensor(t) for t in kept), *found]
+
+
+BN_PARTS = ("output", "running mean", "running variance", "gradient of x")
+BN_PARTS += ("gradient of the scale", "gradient of the shift")
+
+
+def _test_batch_norm(function):
+    if not callable(function):
+        raise Feedback("expected a function.")
+
+    def outcome(*inputs):
+        return _bn_outcome(function, *inputs)
+
+    generator = torch.Generator().manual_seed(4)
+    for n, channels, rows, columns, training in (
+        (3, 2, 4, 5, True),
+        (3, 2, 4, 5, False),
+        (2, 3, 1, 1, True),
+        (1, 3, 2, 1, True),
+        (1, 3, 1, 1, False),
+    ):
+        x = 2 + 3 * torch.randn(n, channels, rows, columns, generator=generator)
+        x[:, 0] *= 1e-3  # small enough for eps to count
+        scale, shift, mean, log_var = torch.randn(4, channels, generator=generator)  # (channels,)
+        inputs = (x, scale, shift, (mean, log_var.exp()), training)
+        mode = "train" if training else "eval"
+        case = f"{n} pictures of {rows}x{columns} in {mode} mode"
+        want = _bn_outcome(_batch_norm, *inputs)
+        for part, one, other in zip(BN_PARTS, call(outcome, *inputs), want):
+            compare(one, other, f"{case}, the {part}")
+    one = torch.ones(1, 2, 1, 1)
+    try:
+        function(one, one[0, :, 0, 0], one[0, :, 0, 0], [one[0, :, 0, 0]] * 2, True)
+    except ValueError:
+        return
+    raise Feedback(
+        "one picture of 1x1 in train mode: a single value has no variance. Expected a ValueError."
+    )
+
+
+# 04.5 a residual block
 
 
 def _residual_block(x, conv1, conv2):
@@ -185,7 +417,7 @@ def _test_residual(function):
     compare(call(function, x, conv1, conv2), _residual_block(x, conv1, conv2), "the block's output")
 
 
-# 04.4 frozen means eval mode too
+# 04.6 frozen means eval mode too
 
 
 class _Model(nn.Module):
@@ -280,7 +512,7 @@ def _test_start_epoch(function):
             )
 
 
-# 04.6 patches
+# 04.8 patches
 
 
 def _patch_embed(images, weight, bias):
@@ -349,7 +581,8 @@ EXERCISES = {
         _test_output_side,
         (
             "Put dilation * (kernel - 1) + 1 where the formula has K. Padding is on both sides.",
-            "(side + 2 * padding - span) // stride + 1, with span = dilation * (kernel - 1) + 1.",
+            "How many pixels are left over once the first window lies there? If fewer than none, "
+            "raise ValueError. Else each stride of them is one more place.",
         ),
         mistakes=(
             (_padding_once, "The padding lies on both sides of the picture."),
@@ -361,9 +594,35 @@ EXERCISES = {
                 "The last entry isn't followed by a gap: the span is dilation * (kernel - 1) + 1.",
             ),
             (_true_division, "A side is a whole number: round down with //."),
+            (_never_refuses, "A window that is wider than the padded side has no place at all."),
+            (_refuses_what_just_fits, "A window exactly as wide as the padded side fits once."),
+            (_refuses_without_padding, "The padding makes room, too."),
         ),
     ),
     "04.2": Exercise(
+        "The convolution",
+        15,
+        2,
+        _conv2d,
+        _test_convolution,
+        (
+            "Pad x first. Then two loops over the output's rows and columns; its height and its "
+            "width each have their own output_side.",
+            "At (i, j) the window is x[:, None, :, rows, columns] with rows from i * stride to "
+            "i * stride + kernel height. Multiply it with weight, and sum over what isn't "
+            "images or output channels.",
+        ),
+        mistakes=(
+            (_square_only, "Height and width have an output side each."),
+            (_kernel_square_only, "The kernel's height and width may differ, too."),
+            (_flipped, "The formula doesn't flip the kernel."),
+            (_bias_forgotten, "The bias of each output channel is missing."),
+            (_not_padded, "Zeros are to be put around x first."),
+            (_no_stride, "The window at (i, j) begins at row i * stride and column j * stride."),
+            (_bias_in_each_channel, "The bias is added once, not for each input channel."),
+        ),
+    ),
+    "04.3": Exercise(
         "The receptive field",
         10,
         2,
@@ -371,7 +630,8 @@ EXERCISES = {
         _test_receptive_field,
         (
             "Keep two numbers: what is seen, and how far apart neighbours lie. Both begin with 1.",
-            "In each layer first seen += (kernel - 1) * step, then step *= stride.",
+            "In each layer `seen` grows first, by the neighbours times their distance. Only then "
+            "the distance grows.",
         ),
         mistakes=(
             (_no_strides, "After a stride, neighbours lie further apart: the steps multiply."),
@@ -385,14 +645,41 @@ EXERCISES = {
             ),
         ),
     ),
-    "04.3": Exercise(
+    "04.4": Exercise(
+        "Batch normalisation",
+        15,
+        2,
+        _batch_norm,
+        _test_batch_norm,
+        (
+            "x.mean((0, 2, 3)) is a mean for each channel; x.var takes unbiased=False. To subtract "
+            "it, give it two more axes: mean[:, None, None].",
+            "In train mode normalise by the batch's mean and biased variance, and mix a tenth of "
+            "(mean, n / (n - 1) * variance), detached, into `running`. In eval mode normalise by "
+            "`running`, and give it back as it is. First of all: is there more than one value?",
+        ),
+        mistakes=(
+            (_kept_biased, "What is kept is the variance without bias: times n / (n - 1)."),
+            (_normalised_unbiased, "The batch is normalised by the biased variance: by n."),
+            (_momentum_turned, "A tenth of the new batch goes in, nine tenths of the old stay."),
+            (_never_kept, "The running statistics don't move in train mode."),
+            (_statistics_constant, "Mean and variance depend on x: don't detach them there."),
+            (_by_the_running, "In train mode the batch's own statistics normalise."),
+            (_each_picture, "The mean goes over the pictures of the batch, too."),
+            (_always_training, "In eval mode the running statistics normalise."),
+            (_moves_in_eval, "In eval mode the running statistics stay as they are."),
+            (_one_value_taken, ""),
+            (_running_with_graph, ""),
+        ),
+    ),
+    "04.5": Exercise(
         "A residual block",
-        10,
+        5,
         1,
         _residual_block,
         _test_residual,
         (
-            "F is conv2 of the relu of conv1. Add x to it, then one more relu.",
+            "Follow the drawing from left to right. What does each arrow carry?",
             "Two ReLUs: one between the convolutions, one behind the sum. What is added is x as it "
             "came in.",
         ),
@@ -411,15 +698,16 @@ EXERCISES = {
             (_three_relus, "F ends with the second convolution: no ReLU before the sum."),
         ),
     ),
-    "04.4": Exercise(
+    "04.6": Exercise(
         "Frozen means eval mode, too",
-        10,
+        8,
         2,
         _start_epoch,
         _test_start_epoch,
         (
             "model.train() reaches every module inside. What has to come after it?",
-            "model.train(), then model.backbone.requires_grad_(False) and model.backbone.eval().",
+            "Three calls: one puts everything in train mode, one stops gradients, one takes the "
+            "backbone out of train mode again. Which must come last?",
         ),
         mistakes=(
             (_only_weights, ""),
@@ -431,7 +719,7 @@ EXERCISES = {
             (_no_gradients_at_all, ""),
         ),
     ),
-    "04.5": Exercise(
+    "04.7": Exercise(
         "Predict the probe on raw pixels",
         2,
         1,
@@ -444,7 +732,7 @@ EXERCISES = {
             "fill.",
         ),
     ),
-    "04.6": Exercise(
+    "04.8": Exercise(
         "Patches are a convolution",
         15,
         2,
@@ -453,8 +741,9 @@ EXERCISES = {
         (
             "reshape cuts each side in two: (images, 3, rows, patch, columns, patch). Bring the "
             "axes of one patch together with permute, before you flatten.",
-            "permute(0, 2, 4, 1, 3, 5), reshape to (images, patches, 3 * patch * patch), then "
-            "@ weight.flatten(1).T + bias.",
+            "After permute the axes are (images, rows, columns, 3, patch, patch). Reshape to "
+            "(images, patches, 3 * patch * patch) and multiply with the weight, flattened in the "
+            "same order.",
         ),
         mistakes=(
             (_plain_reshape, "A plain reshape cuts rows of pixels, not squares: permute first."),
@@ -474,7 +763,7 @@ EXERCISES = {
             (_weight_reshaped, "reshape doesn't transpose: weight.flatten(1).T."),
         ),
     ),
-    "04.7": Exercise(
+    "04.9": Exercise(
         "Which stem?",
         5,
         2,
@@ -482,7 +771,8 @@ EXERCISES = {
         choice(
             "c",
             {
-                "a": "2,000 pictures are few for a ViT from scratch: see the table above.",
+                "a": "A ViT from scratch must learn to see from 2,000 pictures; frozen features "
+                "can do so already.",
                 "b": "The mean over patches has forgotten the places, and the question is about "
                 "them.",
                 "d": "11 million weights from scratch meet 2,000 pictures, and its stem leaves "

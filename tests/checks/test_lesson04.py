@@ -11,6 +11,7 @@ from course_utils.checks.lesson04 import (
     CONVOLUTIONS,
     EXERCISES,
     STACKS,
+    TOO_WIDE,
     _output_side,
     _receptive_field,
 )
@@ -18,7 +19,60 @@ from course_utils.checks.lesson04 import (
 
 def side_by_convolution(side, kernel, stride=1, padding=0, dilation=1):
     conv = nn.Conv1d(1, 1, kernel, stride, padding, dilation)
-    return conv(torch.zeros(1, 1, side)).shape[-1]
+    try:
+        return conv(torch.zeros(1, 1, side)).shape[-1]
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
+
+
+def side_by_count(side, kernel, stride=1, padding=0, dilation=1):
+    starts = range(0, side + 2 * padding - dilation * (kernel - 1), stride)
+    if not starts:
+        raise ValueError
+    return len(starts)
+
+
+def conv_by_unfold(x, weight, bias, stride, padding):
+    windows = F.unfold(x, weight.shape[2:], padding=padding, stride=stride)
+    rows, columns = (
+        _output_side(n, k, stride, padding) for n, k in zip(x.shape[2:], weight.shape[2:])
+    )
+    out = torch.einsum("ok,nkp->nop", weight.flatten(1), windows) + bias[:, None]
+    return out.unflatten(2, (rows, columns))
+
+
+def conv_of_entries(x, weight, bias, stride, padding):
+    """A sum over the kernel's entries instead of places."""
+    x = torch.constant_pad_nd(x, (padding,) * 4)
+    height, width = weight.shape[2:]
+    rows, columns = (_output_side(n, k, stride) for n, k in zip(x.shape[2:], weight.shape[2:]))
+    out = bias[None, :, None, None].repeat(len(x), 1, rows, columns)
+    for a in range(height):
+        for b in range(width):
+            seen = x[:, :, a::stride, b::stride][:, :, :rows, :columns]
+            out = out + torch.einsum("ncij,oc->noij", seen, weight[:, :, a, b])
+    return out
+
+
+def bn_of_torch(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
+    """PyTorch's, which changes the running statistics in place."""
+    mean, var = (t.clone() for t in running)
+    return F.batch_norm(x, mean, var, scale, shift, training, momentum, eps), [mean, var]
+
+
+def bn_in_place(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
+    if training:
+        flat = x.transpose(0, 1).flatten(1)  # (channels, values)
+        if flat.shape[1] < 2:
+            raise ValueError("one value")
+        mean, var = flat.mean(1), flat.var(1, correction=0)
+        with torch.no_grad():
+            running[0].lerp_(mean, momentum)
+            running[1].lerp_(flat.var(1), momentum)
+    else:
+        mean, var = running
+    shaped = lambda t: t.view(1, -1, 1, 1)
+    return shaped(scale / (var + eps) ** 0.5) * (x - shaped(mean)) + shaped(shift), running
 
 
 def field_from_the_end(layers):
@@ -50,12 +104,18 @@ def patches_by_convolution(images, weight, bias):
     ("number", "answer"),
     [
         ("04.1", side_by_convolution),
-        ("04.2", field_from_the_end),
-        ("04.3", block_by_parts),
-        ("04.4", freeze_by_loops),
-        ("04.5", 100),
-        ("04.6", patches_by_convolution),
-        ("04.7", " C "),
+        ("04.1", side_by_count),
+        ("04.2", conv_by_unfold),
+        ("04.2", conv_of_entries),
+        ("04.2", F.conv2d),
+        ("04.3", field_from_the_end),
+        ("04.4", bn_of_torch),
+        ("04.4", bn_in_place),
+        ("04.5", block_by_parts),
+        ("04.6", freeze_by_loops),
+        ("04.7", 100),
+        ("04.8", patches_by_convolution),
+        ("04.9", " C "),
     ],
 )
 def test_right_answers_written_differently_pass(number, answer):
@@ -71,8 +131,20 @@ NAMED = {
         "spans more pixels",
         "followed by a gap",
         "whole number",
+        "no place at all",
+        "fits once",
+        "padding makes room",
     ],
     "04.2": [
+        "an output side each",
+        "height and width may differ, too",
+        "doesn't flip",
+        "bias of each output channel is missing",
+        "zeros are to be put around",
+        "begins at row",
+        "added once",
+    ],
+    "04.3": [
         "steps multiply",
         "own stride",
         "adds K - 1",
@@ -80,7 +152,20 @@ NAMED = {
         "begin with 1",
         "comes first",
     ],
-    "04.3": [
+    "04.4": [
+        "without bias",
+        "biased variance: by n",
+        "A tenth of the new batch",
+        "don't move in train mode",
+        "don't detach them there",
+        "batch's own statistics",
+        "pictures of the batch, too",
+        "In eval mode the running statistics normalise",
+        "stay as they are",
+        "single value has no variance",
+        "carry gradients",
+    ],
+    "04.5": [
         "plain network",
         "never take away",
         "behind the sum is missing",
@@ -88,7 +173,7 @@ NAMED = {
         "What came into the block",
         "no ReLU before",
     ],
-    "04.4": [
+    "04.6": [
         "backbone is in train mode",
         "backbone is in train mode",
         "head is in eval mode",
@@ -97,7 +182,7 @@ NAMED = {
         "itself is in eval mode",
         "off for everything",
     ],
-    "04.6": [
+    "04.8": [
         "rows of pixels",
         "row by row",
         "channel comes first",
@@ -106,7 +191,7 @@ NAMED = {
         "rows and columns are exchanged",
         "doesn't transpose",
     ],
-    "04.7": ["few for a ViT", "forgotten the places", "four patches"],
+    "04.9": ["learn to see from", "forgotten the places", "four patches"],
 }
 
 
@@ -120,25 +205,40 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
 
 def test_every_known_mistake_is_tried_above():
     for number, exercise in EXERCISES.items():
-        if number != "04.5":
+        if number != "04.7":
             assert len(exercise.mistakes) == len(NAMED[number]) >= 3
 
 
 @pytest.mark.parametrize("guess", [-1, 101, "low", True, 0.4])
 def test_a_prediction_must_be_a_possible_percentage(guess):
     with pytest.raises(Feedback):
-        EXERCISES["04.5"].test(guess)
+        EXERCISES["04.7"].test(guess)
 
 
 def test_the_cases_tell_by_an_independent_way():
     for case in CONVOLUTIONS:
         assert _output_side(*case) == side_by_convolution(*case)
+    for case in TOO_WIDE:
+        with pytest.raises(ValueError, match="too wide"):
+            _output_side(*case)
+        with pytest.raises(ValueError, match=r"[Kk]ernel size"):
+            side_by_convolution(*case)
     for layers in STACKS:
         assert _receptive_field(layers) == field_from_the_end(layers)
 
 
+def test_batch_norm_of_another_kind_is_named():
+    for wrong, words in (
+        (lambda x, *rest: x, "two things"),
+        (lambda x, scale, shift, running, training: (x, running[0]), "the pair"),
+        (lambda x, scale, shift, running, training: (x.detach(), running), "no gradient"),
+    ):
+        with pytest.raises(Feedback, match=words):
+            EXERCISES["04.4"].test(wrong)
+
+
 def test_answers_of_another_kind_are_named():
     with pytest.raises(Feedback, match="expected a function"):
-        EXERCISES["04.4"].test(3)
+        EXERCISES["04.6"].test(3)
     with pytest.raises(Feedback, match="shape"):
-        EXERCISES["04.3"].test(lambda x, conv1, conv2: x[:, :1])
+        EXERCISES["04.5"].test(lambda x, conv1, conv2: x[:, :1])

@@ -1154,7 +1154,6 @@ changes = (
         0.01,
         "AdaLoRA without allocation: unit vectors",
     ),
-    ("norms only", "head only", 0.03, "head only: norms trained too"),
 )
 parts = ("validation", "accuracy")
 plots.table(
@@ -1688,18 +1687,8 @@ lab.claim(
     " is not",
     gaps[80].low > 0 and gaps[320].low > 0 and gaps[20].low < 0,
 )
-scratch = own_accuracies(
-    "not pretrained", 320, own_study.best_rate(found, "not pretrained")
-)
-print(
-    f"320, not pretrained: {lab.mean_spread(scratch, '%')}, LoRA minus this"
-    f" {points(lead(own_accuracies('lora', 320), scratch))}"
-)
 
 # %% [markdown]
-# "Not pretrained": all weights of the same network, trained from a random start on the same frozen
-# features of pictures and words, at the better of two rates.
-#
 # **Twenty examples teach nothing**: the tuned model is no better than its blind twin. With 80 and
 # with 320 it is ahead by more than its interval. For pictures of your own: look at the blind twin
 # first, choose a rate on *validation*, and look at the test once. The command prints the same

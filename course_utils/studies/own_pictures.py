@@ -2,12 +2,11 @@
 
     python -m course_utils.studies own_pictures
 
-tunes the pretrained model for real pictures in several ways on the worked example of
+tunes the pretrained model for real pictures with LoRA on the worked example of
 `course_utils.own.example`, and writes data/studies/own_pictures.json: the accuracy on 320 questions
-about 160 other pictures. "pictures exchanged" is LoRA on questions each of which comes with another
-picture, so it can learn nothing from pictures; "not pretrained" begins from random weights, on the
-same frozen features of pictures and words. The default rate of `course train` is the one with the
-best mean validation accuracy of LoRA with 320 examples; "not pretrained" chooses its own likewise.
+about 160 other pictures. "pictures exchanged" is the same on questions each of which comes with
+another picture, so it can learn nothing from pictures. The default rate of `course train` is the
+one with the best mean validation accuracy with 320 examples.
 """
 
 import tempfile
@@ -20,10 +19,8 @@ import torch
 
 from course_utils.datasets import VQAData
 from course_utils.datasets.rows import by_picture, frequent_answers, read_rows
-from course_utils.models.joint import JointEncoder
-from course_utils.models.vqa import VQAModel
 from course_utils.own.example import write_example
-from course_utils.own.pictures import OWN_FIT, questions_data, real_vqa_model, score, tunable, tune
+from course_utils.own.pictures import OWN_FIT, questions_data, score, tunable, tune
 from course_utils.studies.runs import Row, Setting, Study
 
 SIZES = (20, 80, 320)  # examples, of which a fifth chooses the epoch
@@ -37,21 +34,8 @@ MEASURED = (
     ("pictures exchanged", 80, (OWN_FIT.lr,)),
     ("lora", 20, (OWN_FIT.lr,)),
     ("pictures exchanged", 20, (OWN_FIT.lr,)),
-    ("not pretrained", 320, RATES),
 )
 STARTS = dict.fromkeys(method for method, *_ in MEASURED)
-
-
-def start(kind: str, answers: int, seed: int) -> VQAModel:
-    """A model to be tuned: one of STARTS."""
-    torch.manual_seed(seed)
-    if kind in ("lora", "pictures exchanged"):
-        return tunable(answers, "lora")
-    model = real_vqa_model(answers)
-    random = JointEncoder(model.encoder.config, token=model.encoder.embedding.token)
-    random.embedding.token.project.reset_parameters()
-    model.encoder = random  # but on the same frozen features of pictures and words
-    return model
 
 
 @cache
@@ -75,7 +59,8 @@ def run(method: str, rate: float, examples: int, seed: int) -> Row:
     train, validation, test = parts(examples, seed)
     if method == "pictures exchanged":
         train, validation, test = (part.shuffle_images(seed) for part in (train, validation, test))
-    model = start(method, len(train.answers), seed)
+    torch.manual_seed(seed)
+    model = tunable(len(train.answers), "lora")
     config = replace(OWN_FIT, lr=rate)
     history = tune(model, train, validation, config, seed=seed, device="cpu", progress=False)
     return dict(

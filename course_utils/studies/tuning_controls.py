@@ -3,11 +3,10 @@
     python -m course_utils.studies tuning_controls
 
 adds to the set-up of `course_utils.studies.tuning_curve` what its table can't tell: a learning rate
-of the head's own, a fifth rate for what was best at the fourth, the norms alone, adapters with
-trained norms, and AdaLoRA with vectors of unit length at first. Each row also tells how many masked
-words of captions the tuned model still guesses, which it could before it was tuned; for "all
-weights", also how much of the change of the matrices fits into low rank. Writes
-data/studies/tuning_controls.json.
+of the head's own, a fifth rate for what was best at the fourth, adapters with trained norms, and
+AdaLoRA with vectors of unit length at first. Each row also tells how many masked words of captions
+the tuned model still guesses, which it could before it was tuned; for "all weights", also how much
+of the change of the matrices fits into low rank. Writes data/studies/tuning_controls.json.
 """
 
 import copy
@@ -36,11 +35,10 @@ SEEDS = tuning_curve.SEEDS
 MEASURED = (
     ("LoRA 4", 1e-2, 3e-2, SEEDS),
     ("all weights", 3e-3, 3e-2, SEEDS),
-    ("AdaLoRA 6, no allocation, unit vectors", 1e-2, 1e-2, SEEDS),
-    ("adapters of 8, norms trained", 1e-2, 1e-2, SEEDS),
-    ("norms only", 3e-2, 3e-2, SEEDS),
     ("LoRA 1", 1e-1, 1e-1, (0,)),
     ("LoRA 4, queries and values", 1e-1, 1e-1, (0,)),
+    ("AdaLoRA 6, no allocation, unit vectors", 1e-2, 1e-2, SEEDS),
+    ("adapters of 8, norms trained", 1e-2, 1e-2, SEEDS),
 )
 RANKS = ("1", "4", "16", "32")  # of a matrix; its full rank is 64
 METHODS = dict.fromkeys(method for method, *_ in MEASURED)
@@ -49,9 +47,7 @@ WEIGHTS = "checkpoints/world_pretrained.safetensors"
 
 def prepare(model: VQAModel, method: str) -> None:
     """As `tuning_curve.prepare`, for the methods of MEASURED."""
-    if method == "norms only":
-        freeze_base(model, keep=("head", *_norms(model)))
-    elif method == "adapters of 8, norms trained":
+    if method == "adapters of 8, norms trained":
         tuning_curve.METHODS["adapters of 8"](model)
         freeze_base(model, keep=("head", *_norms(model)))
     elif method == "AdaLoRA 6, no allocation, unit vectors":

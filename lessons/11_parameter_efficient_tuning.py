@@ -834,6 +834,8 @@ plots.table(
         "new combinations (%)",
     ],
 )
+
+# %%
 of_adapters = [run for run in runs if run["method"] == "adapters of 8"]
 lab.claim(
     "the column of new combinations is what `reported` returns",
@@ -977,6 +979,8 @@ plots.table(
     ],
     ["seen combinations (%) at rate", *(f"{rate:g}" for rate in rates)],
 )
+
+# %%
 lab.claim(
     "at the rate 0.001 all weights beat LoRA 4 at every seed, at 0.01 LoRA 4"
     " beats all weights",

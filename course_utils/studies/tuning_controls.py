@@ -125,7 +125,7 @@ def change_in_rank(model: VQAModel, before: VQAModel, ranks: Sequence[int]) -> l
     shares = []
     old = dict(before.named_parameters())
     for name, now in model.named_parameters():
-        if now.ndim == 2 and ".layers." in name:
+        if now.ndim == 2 and name.startswith("encoder.encoder.layers."):
             delta = (now - old[name]).detach()  # (out, in)
             for part in delta.chunk(3 if "qkv" in name else 1):
                 squares = torch.linalg.svdvals(part).square()  # (min(out, in),) falling

@@ -76,7 +76,7 @@ def test_a_change_of_rank_1_is_held_by_rank_1():
     after = copy.deepcopy(before)
     with torch.no_grad():
         for name, p in after.named_parameters():
-            if p.ndim == 2 and ".layers." in name:
+            if p.ndim == 2 and name.startswith("encoder.encoder.layers."):
                 p.add_(torch.outer(torch.randn(p.shape[0]), torch.randn(p.shape[1])))
     shares = tuning_controls.change_in_rank(after, before, [1, 64])
     assert shares == pytest.approx([1, 1], abs=1e-5)

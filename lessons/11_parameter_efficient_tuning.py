@@ -643,7 +643,8 @@ for stabilised, name in ((False, "alpha / r"), (True, "alpha / sqrt(r)")):
 
 # %% [markdown]
 # They stay: $\sigma$ is not linear, so there is no matrix into which they could be merged. Houlsby et
-# al. train the layer normalisations too; ours stay frozen, but for one row in section 6.
+# al. train the layer normalisations too, which stay frozen here: our row in section 6 is a part of
+# their method.
 
 # %% tags=["figure"]
 diagrams.flow(
@@ -1112,12 +1113,11 @@ lab.claim(
 # @@FORGET
 
 # %% [markdown]
-# ### Three doubts, tested · extra
+# ### Two doubts, tested · extra
 #
 # Is the grid wide enough? Of the first table, "LoRA 1" and "queries and values" are best at its edge.
-# Should a new head learn at the rate of the pretrained rest? And are adapters and AdaLoRA here what
-# their papers describe? `python -m course_utils.studies tuning_controls` tests each at the rate that
-# validation chose, with three seeds; beyond the edge with one.
+# And should a new head learn at the rate of the pretrained rest? `python -m course_utils.studies
+# tuning_controls` tries a fifth rate, at one seed, and a rate of the head's own, at three.
 
 
 # %%
@@ -1142,31 +1142,28 @@ for method in ("LoRA 1", "LoRA 4, queries and values"):
         f" {after:.1f} % at 0.1"
     )
 
+for method in ("LoRA 4", "all weights"):
+    print(
+        f"{method}: {lab.mean_spread(control(method, 'own'), '%')} of its own"
+        " training questions"
+    )
+
 # %% tags=["figure"]
 changes = (
-    ("LoRA 4", "LoRA 4", 0.01, "LoRA 4: head at 0.03"),
-    ("all weights", "all weights", 0.003, "all weights: head at 0.03"),
-    (
-        "adapters of 8, norms trained",
-        "adapters of 8",
-        0.01,
-        "adapters: norms trained too",
-    ),
-    (
-        "AdaLoRA 6, no allocation, unit vectors",
-        "AdaLoRA 6, no allocation",
-        0.01,
-        "AdaLoRA without allocation: unit vectors",
-    ),
+    ("LoRA 4", 0.01, "LoRA 4, 0.01: head at 0.03"),
+    ("all weights", 0.003, "all weights, 0.003: head at 0.03"),
 )
 parts = ("validation", "accuracy")
 plots.table(
     [
         [
             told,
-            *(points(lead(control(new, p), at(old, rate, p))) for p in parts),
+            *(
+                points(lead(control(method, p), at(method, rate, p)))
+                for p in parts
+            ),
         ]
-        for new, old, rate, told in changes
+        for method, rate, told in changes
     ],
     ["change (points)", "seen combinations", "new combinations"],
 )
@@ -1554,6 +1551,8 @@ lab.claim(
 # %%
 forgotten = base_model(len(train.answers), weights, lab.seed)
 tuning_curve.prepare(forgotten, "AdaLoRA 6, no allocation")
+first = next(m.Q for m in forgotten.modules() if hasattr(m, "Q")).norm(dim=-1)
+print(f"length of a row of Q at first: {first.mean():.2f}")
 tuning_curve.tune(
     forgotten,
     "AdaLoRA 6, no allocation",
@@ -1572,6 +1571,11 @@ lab.claim(
     "without the call every matrix still has its first rank",
     set(ranks(forgotten).values()) == {6},
 )
+
+# %% [markdown]
+# The rows of $Q$ are short at first, far from the length 1 that the penalty asks for: the published
+# start was made for wider models. Whether a longer one would help here was not tested, so AdaLoRA's
+# row in section 6 is a row of these constants.
 
 # %% [markdown]
 # ## 11. Your own pictures · extra

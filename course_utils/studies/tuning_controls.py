@@ -3,10 +3,10 @@
     python -m course_utils.studies tuning_controls
 
 adds to the set-up of `course_utils.studies.tuning_curve` what its table can't tell: a learning rate
-of the head's own, a fifth rate for what was best at the fourth, adapters with trained norms, and
-AdaLoRA with vectors of unit length at first. Each row also tells how many masked words of captions
-the tuned model still guesses, which it could before it was tuned; for "all weights", also how much
-of the change of the matrices fits into low rank. Writes data/studies/tuning_controls.json.
+of the head's own, and a fifth rate for what was best at the fourth. Each row also tells how many
+masked words of captions the tuned model still guesses, which it could before it was tuned; for "all
+weights", also how much of the change of the matrices fits into low rank. Writes
+data/studies/tuning_controls.json.
 """
 
 import copy
@@ -24,8 +24,7 @@ from course_utils.methods.answering import base_model
 from course_utils.methods.pretraining import guessable, world_pretraining_model
 from course_utils.models.vqa import VQAModel
 from course_utils.models.weights import load_weights
-from course_utils.peft import count_parameters, freeze_base
-from course_utils.peft.adalora import AdaLoRALinear
+from course_utils.peft import count_parameters
 from course_utils.studies import tuning_curve
 from course_utils.studies.runs import Row, Setting, Study
 
@@ -37,42 +36,10 @@ MEASURED = (
     ("all weights", 3e-3, 3e-2, SEEDS),
     ("LoRA 1", 1e-1, 1e-1, (0,)),
     ("LoRA 4, queries and values", 1e-1, 1e-1, (0,)),
-    ("AdaLoRA 6, no allocation, unit vectors", 1e-2, 1e-2, SEEDS),
-    ("adapters of 8, norms trained", 1e-2, 1e-2, SEEDS),
 )
 RANKS = ("1", "4", "16", "32")  # of a matrix; its full rank is 64
 METHODS = dict.fromkeys(method for method, *_ in MEASURED)
 WEIGHTS = "checkpoints/world_pretrained.safetensors"
-
-
-def prepare(model: VQAModel, method: str) -> None:
-    """As `tuning_curve.prepare`, for the methods of MEASURED."""
-    if method == "adapters of 8, norms trained":
-        tuning_curve.METHODS["adapters of 8"](model)
-        freeze_base(model, keep=("head", *_norms(model)))
-    elif method == "AdaLoRA 6, no allocation, unit vectors":
-        tuning_curve.prepare(model, "AdaLoRA 6, no allocation")
-        unit_vectors(model)
-    else:
-        tuning_curve.prepare(model, method)
-
-
-def _norms(model: nn.Module) -> list[str]:
-    """Names of the normalisations of the encoder; the stem's aren't among them."""
-    return [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.LayerNorm) and name.startswith("encoder.")
-    ]
-
-
-@torch.no_grad()
-def unit_vectors(model: nn.Module) -> None:
-    """Scales each vector of AdaLoRA's P and Q to length 1, what its penalty asks for."""
-    for module in model.modules():
-        if isinstance(module, AdaLoRALinear):
-            module.P.div_(module.P.norm(dim=1, keepdim=True))  # (parts, out, rank)
-            module.Q.div_(module.Q.norm(dim=2, keepdim=True))  # (parts, rank, in)
 
 
 def faster_head(head: nn.Module, factor: float) -> Callable[[int], None]:
@@ -139,12 +106,11 @@ def run(method: str, rate: float, head_rate: float, seed: int) -> Row:
     train = tuning_curve.questions("train", tuning_curve.LABELS // 4, 100 + seed)
     validation = tuning_curve.questions("validation", 100)
     model = base_model(len(train.answers), data_path(WEIGHTS), seed)
-    prepare(model, method)
+    tuning_curve.prepare(model, method)
     counts = count_parameters(model)
     faster = None if head_rate == rate else faster_head(model.head, head_rate / rate)
-    name = "AdaLoRA 6, no allocation" if method.startswith("AdaLoRA") else method
     before = copy.deepcopy(model)
-    history = tuning_curve.tune(model, name, train, validation, rate, seed, faster)
+    history = tuning_curve.tune(model, method, train, validation, rate, seed, faster)
     row = dict(
         method=method,
         rate=rate,

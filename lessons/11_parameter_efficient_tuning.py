@@ -39,6 +39,7 @@ from course_utils.datasets import load_emoji, loader
 from course_utils.evaluation import baselines
 from course_utils.evaluation.intervals import (
     Interval,
+    bootstrap,
     paired_difference,
     standard_error,
 )
@@ -1669,17 +1670,37 @@ own_model, seeing = tuned_on(*own_parts)
 _, blind_twin = tuned_on(*(p.shuffle_images(lab.seed) for p in own_parts))
 own_train, _, own_test = own_parts
 strings = own_pictures.blind_score(own_train, own_test)
-print(f"a table of questions:       {100 * strings.all:.1f} %")
-for name, key, found in (
-    ("LoRA, pictures exchanged:", "11.own_blind", blind_twin),
-    ("LoRA:", "11.own", seeing),
-):
-    print(f"{name:27} {lab.measured(key, 100 * found.all, '%')}")
 more = own_pictures.gain(seeing, blind_twin, own_test)
 lab.claim(
     "the model that sees is ahead of its blind twin: the 95 % interval of the"
     " difference, by picture, lies above 0",
     more.low > 0,
+)
+
+# %% tags=["figure", "varies"]
+figure, axis = plt.subplots(figsize=(6.6, 2))
+shown = {
+    "a table of questions": strings,
+    "LoRA, pictures exchanged": blind_twin,
+    "LoRA": seeing,
+}
+spans = [bootstrap(s.each, own_test.image_index) for s in shown.values()]
+plots.bars_with_interval(
+    axis,
+    list(shown),
+    [100 * span.value for span in spans],
+    [100 * span.half for span in spans],
+)
+axis.set(
+    xlabel="test accuracy (%), 95 % interval by picture",
+    title="320 own examples are enough to see",
+)
+plots.show(
+    figure,
+    alt=(
+        "Three bars with intervals: a table of questions and the model with"
+        " exchanged pictures are alike, the model that sees is far above both."
+    ),
 )
 
 # %% [markdown]

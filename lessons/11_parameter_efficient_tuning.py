@@ -48,6 +48,8 @@ from course_utils.models.attention import MultiHeadAttention
 from course_utils.models.pretrained import load_minilm
 from course_utils.models.text import encode_texts, sentence_embedding
 from course_utils.notebook import diagrams, lab, plots
+
+# %% tags=["setup"]
 from course_utils.peft import (
     AdapterConfig,
     LoRAConfig,

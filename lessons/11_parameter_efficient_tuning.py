@@ -849,28 +849,23 @@ lab.claim(
 # %% tags=["figure"]
 figure, axis = plt.subplots(figsize=(7, 4))
 families = ("LoRA", "AdaLoRA", "adapters", "prefix", "head only; all weights")
+beside = {1: "left", -1: "right"}
+number = {"textcoords": "offset points", "fontsize": 8}
 for i, method in enumerate(table, 1):
-    fits = [method.startswith(name) for name in families[:4]]
-    kind = [*fits, True].index(True)
+    side = 1 if i in (3, 5, 6, 7, 9) else -1
+    kind = [*map(method.startswith, families[:4]), True].index(True)
     for part, full in (("validation", False), ("accuracy", True)):
         values = torch.tensor(accuracies(method, part))  # (seeds,)
+        spot = trainable(method), values.mean()
         axis.errorbar(
-            trainable(method),
-            values.mean(),
+            *spot,
             values.std(),
             fmt="osD^v"[kind],
             color=plots.PALETTE[kind],
             markerfacecolor=plots.PALETTE[kind] if full else "white",
             capsize=3,
         )
-        axis.annotate(
-            i,
-            (trainable(method), values.mean()),
-            (7 if i in (3, 5, 6, 7, 9) else -7, -3),
-            textcoords="offset points",
-            ha="left" if i in (3, 5, 6, 7, 9) else "right",
-            fontsize=8,
-        )
+        axis.annotate(i, spot, (7 * side, -3), ha=beside[side], **number)
 for kind, name in enumerate(families):
     axis.plot([], [], "osD^v"[kind], color=plots.PALETTE[kind], label=name)
 axis.plot([], [], "ok", markerfacecolor="white", label="seen combinations")

@@ -1,5 +1,6 @@
 """Lesson 11: parameter-efficient tuning."""
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -22,7 +23,7 @@ def _draw(seed, *shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-# 10.2 the forward pass
+# 11.2 the forward pass
 
 
 def _forward(x, linear, A, B, scale):
@@ -57,6 +58,14 @@ def _minus(x, linear, A, B, scale):
     return linear(x) - scale * (x @ A.T) @ B.T
 
 
+def _over_rank(x, linear, A, B, scale):
+    return linear(x) + scale / len(A) * (x @ A.T) @ B.T
+
+
+def _cuts_the_input(x, linear, A, B, scale):
+    return linear(x.detach()) + scale * (x @ A.T) @ B.T
+
+
 def _into_the_weight(x, linear, A, B, scale):
     with torch.no_grad():
         linear.weight += scale * B @ A
@@ -69,7 +78,8 @@ def _no_gradient(x, linear, A, B, scale):
 
 
 def _test_forward(function):
-    for seed, (batch, into, out, rank, scale) in enumerate(((3, 4, 4, 2, 0.5), (2, 5, 3, 1, 3.0))):
+    cases = ((3, 4, 4, 2, 0.5), (2, 5, 3, 1, 3.0), (1, 3, 6, 4, -1.5))
+    for seed, (batch, into, out, rank, scale) in enumerate(cases):
         torch.manual_seed(seed)
         linear = nn.Linear(into, out).requires_grad_(False)
         x, A, B = _draw(seed, batch, into), _draw(1, rank, into), _draw(2, out, rank)
@@ -78,20 +88,30 @@ def _test_forward(function):
         compare(got, want, f"the output for a matrix of {out} x {into} with rank {rank}")
         # once more, not on copies: what becomes of the frozen layer and of the gradients?
         kept = [p.clone() for p in linear.parameters()]
-        A, B = A.requires_grad_(), B.requires_grad_()
+        x, A, B = (part.requires_grad_() for part in (x, A, B))
         got = function(x, linear, A, B, scale)
         if not all(map(torch.equal, kept, linear.parameters())):
             raise Feedback("it changes the weight of `linear`, which is frozen: add to its output.")
-        grads = (None,)
-        if got.requires_grad:
-            grads = torch.autograd.grad(got.sum(), (A, B), allow_unused=True)
-        if any(g is None for g in grads):
-            raise Feedback(
-                "no gradient reaches A and B: leave out `no_grad`, `detach` and `.data`."
-            )
+        _test_gradients(got, _forward(x, linear, A, B, scale), {"A": A, "B": B, "x": x})
 
 
-# 10.4 counting
+def _test_gradients(got, want, inputs):
+    """The gradients of a weighted sum of two outputs with respect to named inputs are equal."""
+    weights = _draw(7, *want.shape)
+    right = torch.autograd.grad((want * weights).sum(), list(inputs.values()))
+    found = (None,) * len(right)
+    if got.requires_grad:
+        found = torch.autograd.grad((got * weights).sum(), list(inputs.values()), allow_unused=True)
+    cut = [name for name, gradient in zip(inputs, found) if gradient is None]
+    if cut:
+        raise Feedback(
+            f"no gradient reaches {' and '.join(cut)}: leave out `no_grad`, `detach` and `.data`."
+        )
+    for name, mine, theirs in zip(inputs, found, right):
+        compare(mine, theirs, f"the output is right, but the gradient of {name}")
+
+
+# 11.4 counting
 
 
 def _count(shapes, rank):
@@ -125,7 +145,7 @@ def _test_count(function):
         compare(got, _count(shapes, rank), f"the weights of {many} with rank {rank}")
 
 
-# 10.5 merging
+# 11.5 merging
 
 
 def _merged(W, A, B, scale):
@@ -157,14 +177,168 @@ def _subtracted(W, A, B, scale):
     return W - scale * B @ A
 
 
+def _divided_by_rank(W, A, B, scale):
+    return W + scale / len(A) * B @ A
+
+
 def _test_merged(function):
-    for seed, (out, into, rank, scale) in enumerate(((4, 4, 2, 2.0), (3, 5, 1, 0.5))):
+    for seed, (out, into, rank, scale) in enumerate(((4, 4, 2, 3.0), (3, 5, 1, 0.5))):
         W, A, B = _draw(seed, out, into), _draw(5, rank, into), _draw(6, out, rank)
         got = call(function, W, A, B, scale)
         compare(got, W + scale * B @ A, f"the merged weight of {out} x {into}")
 
 
-# 10.6 the forgotten head
+# 11.6 a prefix
+
+
+def _prefix(q, k, v, keys, values):
+    weights = (q @ torch.cat([keys, k]).T / q.shape[1] ** 0.5).softmax(1)
+    return weights @ torch.cat([values, v]), weights[:, : len(keys)].sum(1)
+
+
+def _unscaled_prefix(q, k, v, keys, values):
+    weights = (q @ torch.cat([keys, k]).T).softmax(1)
+    return weights @ torch.cat([values, v]), weights[:, : len(keys)].sum(1)
+
+
+def _two_softmaxes(q, k, v, keys, values):
+    old = (q @ k.T / q.shape[1] ** 0.5).softmax(1) @ v
+    new = (q @ keys.T / q.shape[1] ** 0.5).softmax(1) @ values
+    return old + new, _prefix(q, k, v, keys, values)[1]
+
+
+def _old_share(q, k, v, keys, values):
+    out, share = _prefix(q, k, v, keys, values)
+    return out, 1 - share
+
+
+def _other_axis(q, k, v, keys, values):
+    weights = (q @ torch.cat([keys, k]).T / q.shape[1] ** 0.5).softmax(0)
+    return weights @ torch.cat([values, v]), weights[:, : len(keys)].sum(1)
+
+
+def _no_values(q, k, v, keys, values):
+    weights = (q @ torch.cat([keys, k]).T / q.shape[1] ** 0.5).softmax(1)
+    return weights[:, len(keys) :] @ v, weights[:, : len(keys)].sum(1)
+
+
+def _ratio(q, k, v, keys, values):
+    out, share = _prefix(q, k, v, keys, values)
+    return out, share / (1 - share)
+
+
+def _dead_prefix(q, k, v, keys, values):
+    return _prefix(q, k, v, keys.detach(), values.detach())
+
+
+def _test_prefix(function):
+    for seed, (positions, dim, length) in enumerate(((3, 4, 2), (1, 3, 5), (4, 2, 0))):
+        q, k, v = (_draw(10 * seed + i, positions, dim) for i in range(3))
+        keys, values = (_draw(10 * seed + i, length, dim) for i in (3, 4))
+        what = f"{positions} positions and a prefix of {length}"
+        pair = call(function, q, k, v, keys, values)
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise Feedback(f"expected a pair, output and share, got {kind(pair)}.")
+        out, share = _prefix(q, k, v, keys, values)
+        compare(pair[1], share, f"the share for {what}")
+        compare(pair[0], out, f"the output for {what}")
+        if length:
+            keys, values = keys.requires_grad_(), values.requires_grad_()
+            got, _ = function(q, k, v, keys, values)
+            named = {"keys": keys, "values": values}
+            _test_gradients(got, _prefix(q, k, v, keys, values)[0], named)
+
+
+# 11.7 what may be reported
+
+
+def _by_seed(runs, best):
+    """What `best` picks among the runs of each seed, in rising order of the seeds."""
+    seeds = sorted({run["seed"] for run in runs})
+    return [best([run for run in runs if run["seed"] == seed])["accuracy"] for seed in seeds]
+
+
+def _reported(runs):
+    return _by_seed(runs, lambda mine: max(mine, key=lambda run: (run["validation"], -run["rate"])))
+
+
+def _best_on_test(runs):
+    return _by_seed(runs, lambda mine: max(mine, key=lambda run: run["accuracy"]))
+
+
+def _first_of_equals(runs):
+    return _by_seed(runs, lambda mine: max(mine, key=lambda run: run["validation"]))
+
+
+def _higher_rate(runs):
+    return _by_seed(runs, lambda mine: max(mine, key=lambda run: (run["validation"], run["rate"])))
+
+
+def _validation_itself(runs):
+    seeds = sorted({run["seed"] for run in runs})
+    return [max(run["validation"] for run in runs if run["seed"] == seed) for seed in seeds]
+
+
+def _one_for_all(runs):
+    return [max(runs, key=lambda run: run["validation"])["accuracy"]]
+
+
+def _one_rate(runs):
+    by_rate = {}
+    for run in runs:
+        by_rate.setdefault(run["rate"], []).append(run["validation"])
+    rate = max(by_rate, key=lambda rate: sum(by_rate[rate]) / len(by_rate[rate]))
+    mine = sorted((run for run in runs if run["rate"] == rate), key=lambda run: run["seed"])
+    return [run["accuracy"] for run in mine]
+
+
+def _mean_over_rates(runs):
+    seeds = sorted({run["seed"] for run in runs})
+    found = [[run["accuracy"] for run in runs if run["seed"] == seed] for seed in seeds]
+    return [sum(mine) / len(mine) for mine in found]
+
+
+def _as_they_come(runs):
+    seeds = dict.fromkeys(run["seed"] for run in runs)
+    return [
+        max((r for r in runs if r["seed"] == seed), key=lambda r: (r["validation"], -r["rate"]))[
+            "accuracy"
+        ]
+        for seed in seeds
+    ]
+
+
+def _runs(*rows):
+    return [dict(zip(("seed", "rate", "validation", "accuracy"), row)) for row in rows]
+
+
+_REPORTED_CASES = {
+    "two seeds with three rates each": _runs(
+        (4, 0.03, 0.50, 0.61),
+        (1, 0.01, 0.70, 0.52),
+        (4, 0.01, 0.90, 0.43),
+        (1, 0.03, 0.60, 0.74),
+        (4, 0.001, 0.75, 0.65),
+        (1, 0.001, 0.80, 0.31),
+    ),
+    "two equally good rates, the lower one first": _runs((0, 0.01, 0.8, 0.5), (0, 0.03, 0.8, 0.6)),
+    "two equally good rates, the higher one first": _runs((0, 0.03, 0.8, 0.6), (0, 0.01, 0.8, 0.5)),
+}
+
+
+def _test_reported(function):
+    for what, runs in _REPORTED_CASES.items():
+        got = call(function, runs)
+        if isinstance(got, (torch.Tensor, np.ndarray)):
+            got = got.tolist()
+        if isinstance(got, tuple):
+            got = list(got)
+        if isinstance(got, list):
+            got = [number(entry) for entry in got]
+        compare(got, _reported(runs), f"the accuracies for {what}")
+
+
+# 11.8 the forgotten head
 
 
 class _Model(nn.Module):
@@ -292,7 +466,7 @@ def _test_places(model):
             raise Feedback(f"expected rank 2, got {module.config.rank}.")
 
 
-# 10.7 the highest rank
+# 11.9 the highest rank
 
 _EXACT_RANK = 630e6 / 100 / 2 / (24 * 4 * (1024 + 1024))
 
@@ -335,6 +509,8 @@ EXERCISES = {
             (_after_the_linear, "A reads x, not what the frozen layer puts out."),
             (_other_order, "A matrix M acts on rows as x @ M.T, and A comes first."),
             (_minus, "The detour is added, not subtracted."),
+            (_over_rank, "`scale` is alpha / r already: don't divide by the rank again."),
+            (_cuts_the_input, ""),
             (_into_the_weight, ""),
             (_no_gradient, ""),
         ),
@@ -362,8 +538,8 @@ EXERCISES = {
     ),
     "11.4": Exercise(
         "Count the weights",
-        10,
-        2,
+        5,
+        1,
         _count,
         _test_count,
         (
@@ -381,14 +557,14 @@ EXERCISES = {
     ),
     "11.5": Exercise(
         "Merge",
-        8,
+        5,
         1,
         _merged,
         _test_merged,
         (
             "The change of the weight is a matrix of the weight's size. Which product of A and B "
             "has `out` rows and `in` columns?",
-            "W + scale * B @ A, as a new tensor.",
+            "It is multiplied by `scale` and added to W, but not with `+=`, which would change W.",
         ),
         mistakes=(
             (_delta_only, "That is the change alone; the old weight is missing."),
@@ -397,9 +573,54 @@ EXERCISES = {
             (_in_place, "You change W itself; return a new tensor."),
             (_a_times_b, "B @ A has `out` rows and `in` columns; A @ B is rank x rank."),
             (_subtracted, "The change is added, not subtracted."),
+            (_divided_by_rank, "`scale` is alpha / r already: don't divide by the rank again."),
         ),
     ),
     "11.6": Exercise(
+        "Attention with a prefix",
+        10,
+        2,
+        _prefix,
+        _test_prefix,
+        (
+            "To the queries, the keys of the prefix are keys like the others. So nothing is new "
+            "but what is stacked on what.",
+            "One softmax over the scores of both kinds of keys gives all weights. Which of its "
+            "columns add up to the share of the prefix?",
+        ),
+        mistakes=(
+            (_unscaled_prefix, "The scores aren't divided by the root of `dim`."),
+            (_two_softmaxes, "Two softmaxes: the prefix and the rest have to share one sum."),
+            (_old_share, "That is the share of the real keys; the prefix has the rest."),
+            (_other_axis, "The softmax goes over the keys, for each query: along axis 1."),
+            (_no_values, "The prefix takes its share, but its values are missing."),
+            (_ratio, "That is Z' / Z; the share is Z' / (Z + Z')."),
+            (_dead_prefix, ""),
+        ),
+    ),
+    "11.7": Exercise(
+        "What may be reported",
+        8,
+        2,
+        _reported,
+        _test_reported,
+        (
+            "Which seeds are there? For each of them, which of its runs has the best validation?",
+            "`max` with a key does the choice; a key may be a pair, whose second entry decides "
+            "where the first ones are equal. Which sign lets the lower rate win?",
+        ),
+        mistakes=(
+            (_best_on_test, "That chooses the rate on the test, which is to judge the choice."),
+            (_first_of_equals, "Of two equally good rates you take the first in the list."),
+            (_higher_rate, "Of two equally good rates you take the higher one."),
+            (_validation_itself, "That is the validation accuracy of the chosen runs."),
+            (_one_for_all, "That is one run; each seed has a choice of its own."),
+            (_one_rate, "That is one rate for all seeds; each seed has a choice of its own."),
+            (_mean_over_rates, "That is the mean over the rates; nothing was chosen."),
+            (_as_they_come, "The seeds come in the order of the list, not in rising order."),
+        ),
+    ),
+    "11.8": Exercise(
         "The forgotten head",
         10,
         2,
@@ -424,7 +645,7 @@ EXERCISES = {
             (_zeroed, ""),
         ),
     ),
-    "11.7": Exercise(
+    "11.9": Exercise(
         "The highest rank",
         5,
         2,

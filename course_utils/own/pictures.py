@@ -54,7 +54,7 @@ METHODS = {
     "adapters": lambda model: add_adapters(model, AdapterConfig(width=16)),
     "prefix": lambda model: add_prefix(model, PrefixConfig(length=8, hidden=0)),
 }
-OWN_FIT = FitConfig(epochs=60, lr=1e-3, warmup=0.1, patience=20)
+OWN_FIT = FitConfig(epochs=30, lr=1e-3, warmup=0.1, patience=10)
 IMAGES_PER_BATCH = 4
 
 

@@ -1,5 +1,6 @@
 """Lesson 11's exercises: right answers written in another way pass, and enough wrong ones fail."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -25,6 +26,22 @@ def merged_by_outer(W, A, B, scale):
     return new
 
 
+def prefix_by_sums(q, k, v, keys, values):
+    real = (q @ k.T / q.shape[1] ** 0.5).exp()
+    new = (q @ keys.T / q.shape[1] ** 0.5).exp()
+    whole = real.sum(1) + new.sum(1)
+    return [(real @ v + new @ values) / whole[:, None], new.sum(1) / whole]
+
+
+def reported_by_hand(runs):
+    best = {}
+    for run in sorted(runs, key=lambda run: (run["seed"], run["rate"])):
+        seed = run["seed"]
+        if seed not in best or run["validation"] > best[seed]["validation"]:
+            best[seed] = run
+    return [run["accuracy"] for run in best.values()]
+
+
 def prepare_by_hand(model):
     add_lora(model, LoRAConfig(2))
     for name, p in model.named_parameters():
@@ -41,8 +58,12 @@ def prepare_by_hand(model):
         ("11.3", "a"),
         ("11.4", count_by_tensors),
         ("11.5", merged_by_outer),
-        ("11.6", prepare_by_hand),
-        ("11.7", 16.0),
+        ("11.6", prefix_by_sums),
+        ("11.7", reported_by_hand),
+        ("11.7", lambda runs: torch.tensor(reported_by_hand(runs), dtype=torch.float64)),
+        ("11.7", lambda runs: tuple(np.float64(a) for a in reported_by_hand(runs))),
+        ("11.8", prepare_by_hand),
+        ("11.9", 16.0),
     ],
 )
 def test_right_answers_written_differently_pass(number, answer):
@@ -59,6 +80,8 @@ NAMED = {
         "reads x",
         "A comes first",
         "not subtracted",
+        "rank again",
+        "gradient of x",
         "which is frozen",
         "no gradient reaches",
     ],
@@ -70,8 +93,28 @@ NAMED = {
         "return a new tensor",
         "rank x rank",
         "not subtracted",
+        "rank again",
     ],
     "11.6": [
+        "root of `dim`",
+        "share one sum",
+        "the real keys",
+        "along axis 1",
+        "values are missing",
+        "Z' / Z",
+        "no gradient reaches keys and values",
+    ],
+    "11.7": [
+        "on the test",
+        "first in the list",
+        "the higher one",
+        "validation accuracy",
+        "one run",
+        "one rate",
+        "mean over the rates",
+        "rising order",
+    ],
+    "11.8": [
         "it isn't trained",
         "built before they",
         "base isn't frozen",
@@ -83,7 +126,7 @@ NAMED = {
         "not all of it",
         "changes the pretrained",
     ],
-    "11.7": [
+    "11.9": [
         "A without B",
         "four bytes",
         "four matrices",
@@ -127,25 +170,37 @@ def test_every_known_mistake_is_tried_above():
         ("11.2", lambda x, linear, A, B, s: x[:, :2], "shape"),
         ("11.2", lambda x, linear, A, B, s: None, "None"),
         ("11.4", lambda s, r: "many", "number"),
-        ("11.6", lambda model: None, "optimiser back"),
+        ("11.8", lambda model: None, "optimiser back"),
         (
-            "11.6",
+            "11.8",
             lambda model: (
                 add_lora(model, LoRAConfig(8)) and torch.optim.SGD(model.parameters(), lr=1.0)
             ),
             "expected rank 2, got 8",
         ),
-        ("11.6", 7, "expected a function, got a whole number"),
+        ("11.8", 7, "expected a function, got a whole number"),
         (
-            "11.6",
+            "11.8",
             lambda model: torch.optim.SGD(prepare_by_hand(model).param_groups[0]["params"]),
             "expected an AdamW, got SGD",
         ),
+        ("11.6", lambda q, k, v, keys, values: q, "expected a pair"),
+        (
+            "11.6",
+            lambda q, k, v, keys, values: (
+                EXERCISES["11.6"].reference(q, k, v, keys, values)[0],
+                0.5,
+            ),
+            "the share",
+        ),
+        ("11.7", lambda runs: {0: 0.5}, "expected a list"),
+        ("11.7", lambda runs: runs.sort(key=lambda r: r["rate"]), "changes its input"),
+        ("11.7", lambda runs: [], "the accuracies for two seeds"),
         ("11.4", lambda s, r: torch.tensor(22.7), "the weights of 1 matrix"),
         ("11.4", lambda s, r: torch.ones(2), "one number"),
-        ("11.7", 16.02, "round down"),
-        ("11.7", "many", "number"),
-        ("11.7", 17, "the highest rank"),
+        ("11.9", 16.02, "round down"),
+        ("11.9", "many", "number"),
+        ("11.9", 17, "the highest rank"),
     ],
 )
 def test_answers_of_another_kind_are_told_so(number, value, message):

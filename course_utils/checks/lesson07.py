@@ -552,9 +552,7 @@ def _test_hard(function):
     twice = [
         torch.stack(
             [
-                _text_numbers(
-                    call(function, scores, right, torch.Generator().manual_seed(seed))
-                )
+                _text_numbers(call(function, scores, right, torch.Generator().manual_seed(seed)))
                 for seed in range(20)
             ]
         )
@@ -567,8 +565,8 @@ def _test_hard(function):
         got = _text_numbers(call(function, low, right, torch.Generator().manual_seed(seed)))
         if right[torch.arange(4), got.long()].any():
             raise Feedback(
-                "with scores around -60 a text that is true of the picture is drawn: its score must "
-                "be lower than any number."
+                "with scores around -60 a text that is true of the picture is drawn: its score "
+                "must be lower than any number."
             )
 
 
@@ -621,7 +619,7 @@ EXERCISES = {
     ),
     "07.2": Exercise(
         "The loss of a model that knows nothing",
-        5,
+        3,
         1,
         math.log(256),
         value(math.log(256), "the loss of a model that knows nothing", atol=0.0015 / math.log(256)),
@@ -670,7 +668,7 @@ EXERCISES = {
     ),
     "07.4": Exercise(
         "Recall at k",
-        10,
+        8,
         2,
         _recall,
         _test_recall,
@@ -764,7 +762,7 @@ EXERCISES = {
     ),
     "07.6": Exercise(
         "The loss of masked words",
-        10,
+        8,
         2,
         _masked,
         _test_masked,
@@ -795,7 +793,7 @@ EXERCISES = {
     ),
     "07.8": Exercise(
         "Name by sentences",
-        10,
+        8,
         2,
         _name,
         _test_name,
@@ -806,11 +804,14 @@ EXERCISES = {
             "a table of cosines (pictures, classes).",
         ),
         mistakes=(
-            (_long_ones_first, "Long vectors have more say: bring each sentence to length 1 first."),
+            (
+                _long_ones_first,
+                "Long vectors have more say: bring each sentence to length 1 first.",
+            ),
             (
                 _no_cosine,
-                "The mean of a class is shorter than 1 where its sentences differ: take cosines, not "
-                "dot products.",
+                "The mean of a class is shorter than 1 where its sentences differ: take cosines, "
+                "not dot products.",
             ),
             (_sum_not_cosine, "A class with more sentences has a longer sum: take cosines."),
             (_first_sentence, "Only the first sentence of each class is used."),
@@ -821,7 +822,7 @@ EXERCISES = {
     ),
     "07.9": Exercise(
         "Choose the control",
-        4,
+        3,
         2,
         "unpaired",
         choice(
@@ -829,8 +830,8 @@ EXERCISES = {
             {
                 "longer": "It tests whether more updates on the same questions do as much. The "
                 "pictures and captions stay unseen, paired or not.",
-                "seeds": "More seeds make the interval of the gap smaller. They don't say where the "
-                "gap comes from.",
+                "seeds": "More seeds make the interval of the gap smaller. They don't say where it "
+                "comes from.",
                 "captions": "That leaves out the pictures too, so two things differ: whether "
                 "pictures are seen at all, and whether they are paired.",
             },
@@ -842,7 +843,7 @@ EXERCISES = {
     ),
     "07.7": Exercise(
         "Repair the hard negatives",
-        10,
+        8,
         2,
         _hard,
         _test_hard,

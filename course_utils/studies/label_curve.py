@@ -30,7 +30,7 @@ from course_utils.training.fit import FitConfig, History, fit
 from course_utils.training.objective import answer_objective
 
 STARTS = ("none", "pairs")
-UPDATES = {100: 400, 400: 1000}  # of tuning, for each number of labels
+UPDATES = {100: 250, 400: 1000}  # of tuning, for each number of labels
 SEEDS = (0, 1, 2)
 IMAGES_PER_BATCH = 8  # with four questions each
 

@@ -799,7 +799,7 @@ print("decay against none:", lab.mean_spread(gap, "points"))
 # %% [markdown]
 # So here the *decay* moves the temperature up; the loss alone moves it down. One setting that
 # nobody looks at decides how hard the hardest negatives are pushed. Print the learnt temperature
-# of a run. For the search the difference is small, with three runs.
+# of a run. Whether the search is better for it, three runs cannot tell.
 
 # %% [markdown]
 # ### How many negatives? · extra
@@ -1588,8 +1588,8 @@ lab.claim(
 # knows. **A single test of a model tests the question as much as the model.**
 
 # %% [markdown]
-# Contrast is weak about one thing too: it compares one vector of the whole picture, which holds two
-# objects.
+# Contrast is weaker about one thing too. It has one vector for the whole picture, which holds two
+# objects; whether that is the reason was not tested.
 
 # %% [markdown]
 # Large models have been found weak at such exchanges too, CLIP and others
@@ -1803,7 +1803,7 @@ lab.claim(
 # and six pictures and say nothing. A share of 240 pictures has a standard error of about 3 points.
 
 # %% [markdown]
-# ## 8. How many labels does it save? · core
+# ## 8. Does it save labels? · core
 #
 # The reason for all this: fewer labels. We tune the world's joint model on a few answered
 # questions of four families (is there a ..., how many, which shape, which colour) and count right

@@ -1801,10 +1801,11 @@ lab.claim(
 )
 
 # %% [markdown]
-# The columns are categories with their number of test pictures, in per cent. Heads that were told no
-# category do about as well as the true names: the sentences are poor descriptions. By category,
-# animals, people and places gain most over the class names, and objects lose. Two columns hold two
-# and six pictures and say nothing. A share of 240 pictures has a standard error of about 3 points.
+# The columns are categories with their number of test pictures, in per cent. Heads that were told
+# no category do about as well as the true names: the sentences are poor descriptions. By
+# category, animals, people and places gain most over the class names, and objects lose. Two
+# columns hold two and six pictures and say nothing. A share of 240 pictures has a standard error
+# of about 3 points.
 
 # %% [markdown]
 # ## 8. Does it save labels? · core
@@ -1933,10 +1934,11 @@ lab.claim(
 # **With 400 labels the start from pairs is far ahead.** Random weights learn most of their own
 # questions and not the task: on new ones they are near the most common answers. Validation is best
 # before the end of training, so it is not updates that they lack. With 100 labels the interval
-# holds 0: three runs show no lead.
+# over all questions holds 0.
 
 # %% [markdown]
-# Split by what is asked, with 400 labels *exists* and *shape* gain most. In *colour* the runs disagree, though
+# Split by what is asked, *exists* is far ahead with each seed, with 100 labels already; *shape*
+# needs 400. In *colour* the runs disagree, though
 # section 5 showed that the checkpoint reads colours. What a model knows and what a few hundred
 # answers bring out are two things; one accuracy for all questions would have hidden that.
 

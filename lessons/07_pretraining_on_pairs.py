@@ -15,27 +15,29 @@
 # - derive the contrastive loss from the cross-entropy that you know, and find out what its
 #   temperature does;
 # - join two real pretrained encoders, one for pictures and one for sentences, by two small heads,
-#   and search emoji by names that the heads were never trained on;
+#   search emoji by names that the heads were never trained on, and compare with a search that needs
+#   no contrastive loss;
 # - catch the loss teaching falsehoods (two scenes, one caption), and repair it;
 # - guess masked words from pictures, and see which words teach nothing;
-# - measure how many labels pretraining saves, and how many it does not.
+# - measure what pretraining adds where labels are few, and say what the measurement leaves open.
 
 # %% tags=["setup"]
 import json
 import math
+import re
 import textwrap
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
 import torch.nn.functional as F
-from course_utils.checks import check, compare_prediction, hint, quiz
+from course_utils.checks import check, hint, quiz
 from course_utils.datasets import load_captions, load_emoji
 from course_utils.datasets.features import cached_features
 from course_utils.datasets.pairs import captioned, pair_tokenizer
 from course_utils.datasets.text import encode, word_tokenizer
 from course_utils.datasets.world_vqa import answered
+from course_utils.evaluation.intervals import standard_error, wilson
 from course_utils.evaluation.retrieval import chance, ranks, retrieval
 from course_utils.models.pretrained import (
     imagenet_names,
@@ -65,9 +67,9 @@ from torch import nn
 # ## 1. Pairs · core
 #
 # Here are twelve pairs: emoji, with their names in Unicode's list. They are this lesson's real
-# pictures and real words. The names come in English and in Chinese. Pictures that resemble each other
-# (all clocks, all flags, all kinds of hands) are in one part of the data as a whole, so that nothing
-# in the test part has been seen in another colour.
+# pictures and real words. The names come in English and in Chinese. Pictures that resemble each
+# other (all clocks, all flags, all kinds of hands) are in one part of the data as a whole, so
+# that nothing in the test part has been seen in another colour.
 
 # %%
 emoji = {part: load_emoji(part) for part in ("train", "validation", "test")}
@@ -88,18 +90,44 @@ plots.show(
 
 # %% [markdown]
 # A sentence encoder turns a name into a vector. An image network turns a picture into a vector.
-# Both have learnt a great deal: MiniLM from a billion pairs of sentences, EfficientNet-Lite0 from 1.3
-# million photographs with labels. But neither has ever met the other. We keep both **frozen** and
-# compute their vectors once.
+# Both have learnt a great deal: MiniLM from a billion pairs of sentences, EfficientNet-Lite0 from
+# 1.3 million photographs with labels. But neither has ever met the other. We keep both **frozen**
+# and compute their vectors once.
 
 # %% [markdown]
 # Unicode also lists keywords for each emoji. We train on the name alone or on name and keywords,
-# at random. And some emoji look the same, or nearly: where two pictures, made small, differ by at
-# most 5 % (`alike`), the name of one counts as right for the other.
+# at random. Section 7 asks for an emoji's *category*, so keywords with a category's word (*animal*,
+# *food*) are left out: a model that has read them has been told the labels.
 
 # %%
+CATEGORIES = sorted(set(emoji["test"].categories))
+LABEL_WORDS = set(re.findall("[a-z]+", " ".join(CATEGORIES).lower()))
+LABEL_WORDS |= {"activity", "animal", "object", "smiley", "symbol", "place"}
+
+
+def tells_category(text):
+    return bool(LABEL_WORDS & set(re.findall("[a-z]+", text.lower())))
+
+
+def with_keywords(data):
+    """Name and keywords of each emoji as one text, without the labels."""
+    return [
+        ", ".join([name, *(w for w in words if not tells_category(w))])
+        for name, words in zip(data.names, data.keywords)
+    ]
+
+
+telling = [any(map(tells_category, ws)) for ws in emoji["train"].keywords]
+print(f"a keyword tells a category in {sum(telling)} of {len(telling)} texts")
+
+# %% [markdown]
+# Some emoji look the same, or nearly: where two pictures, made small, differ by at most 5 %
+# (`alike`), the name of one counts as right for the other. Here we can look at the pictures; for
+# photographs from the web nobody has such a table.
+
+# %% tags=["setup"]
 net, (minilm, wordpiece) = load_efficientnet_lite0(), load_minilm()
-SIDE = lab.pick(cpu=128, gpu=224)
+SIDE = 128  # to which pictures are enlarged
 
 
 @torch.no_grad()
@@ -115,7 +143,7 @@ def sentences(texts):
     return torch.cat(parts)[torch.tensor(order).argsort()]  # (texts, 384)
 
 
-# %%
+# %% tags=["setup"]
 pictures, names, right = {}, {}, {}
 for part, data in emoji.items():
     grid = cached_features(
@@ -127,7 +155,8 @@ for part, data in emoji.items():
     pictures[part] = grid.mean(1)  # (n, 1280) the mean of the patches
     names[part] = sentences(data.names)  # (n, 384)
     right[part] = data.right_answers(alike=0.05)  # (n, n) bool
-with_keywords = sentences(emoji["train"].texts())  # (1185, 384)
+# (1185, 384) each: the name alone, and with keywords
+training_texts = names["train"], sentences(with_keywords(emoji["train"]))
 for name, value in (("pictures", pictures), ("names", names)):
     print(f"{name} {tuple(value['test'].shape)}")
 print(
@@ -198,8 +227,9 @@ diagrams.flow(
 #   L_{\text{cols}} = -\frac1n \sum_j \log q_{jj}, \qquad
 #   L = \tfrac12 (L_{\text{rows}} + L_{\text{cols}}) .$$
 #
-# No label was needed: the batch itself is the set of wrong answers, the **negatives**. Here is a table
-# small enough to check by hand, with $\tau = 1$. Its numbers are made up, and are no cosines:
+# No label was needed: the batch itself is the set of wrong answers, the **negatives**. Here is a
+# table small enough to check by hand, with $\tau = 1$. Its numbers are made up, and are no
+# cosines:
 
 # %%
 # (pictures, texts)
@@ -241,9 +271,9 @@ def contrastive(scores):
 contrastive = check("07.1", contrastive)
 
 # %% [markdown]
-# The same loss is inside CLIP, a model of 2021 that was trained in this way on 400 million pairs from
-# the web. The library `transformers` has it. A small CLIP with random weights gives a table of scores
-# and its loss; ours, from the same table:
+# The same loss is inside CLIP, a model of 2021 that was trained in this way on 400 million pairs
+# from the web. The library `transformers` has it. A small CLIP with random weights gives a table
+# of scores and its loss; ours, from the same table:
 
 # %% tags=["figure"]
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
@@ -285,7 +315,7 @@ lab.claim(
 )
 
 # %% [markdown]
-# > **Exercise 07.2 · work out a number** · core · difficulty 1 of 3 · 5 minutes
+# > **Exercise 07.2 · work out a number** · core · difficulty 1 of 3 · 3 minutes
 # >
 # > A model that knows nothing scores all pairs alike. What is its contrastive loss in a batch of
 # > 256 pairs? Give three digits after the point, or the expression.
@@ -317,8 +347,8 @@ know_nothing = check("07.2", know_nothing)
 # %% [markdown]
 # > **Exercise 07.3 · write it** · core · difficulty 2 of 3 · 10 minutes
 # >
-# > Each wrong text's share of the whole push in a row of scores. The shares sum to 1; the share of the
-# > text that is right is 0.
+# > Each wrong text's share of the whole push in a row of scores. The shares sum to 1; the share
+# > of the text that is right is 0.
 
 
 # %%
@@ -374,9 +404,9 @@ plots.show(
 # A high temperature pushes all negatives more alike, a low one mostly the most similar. How much
 # that one gets depends on the gap to the next: two texts compare as $e^{\text{gap}/\tau}$.
 #
-# The temperature is one more setting to choose. CLIP lets training choose it: the learnt parameter is
-# $\log(1/\tau)$, so that $1/\tau$ stays positive. It starts at $\log(1/0.07)$, and $1/\tau$ is kept
-# at 100 at most. `Temperature` does that.
+# The temperature is one more setting to choose. CLIP lets training choose it: the learnt
+# parameter is $\log(1/\tau)$, so that $1/\tau$ stays positive. It starts at $\log(1/0.07)$, and
+# $1/\tau$ is kept at 100 at most. `Temperature` does that.
 
 # %% [markdown]
 # ## 3. Two heads · core
@@ -388,15 +418,15 @@ plots.show(
 
 # %%
 class Heads(nn.Module):
-    """Scores (pictures, texts) of frozen vectors of both sides."""
+    """Scores (pictures, texts) of frozen vectors of both sides. Pictures are
+    standardised as v, those of training (n, picture_dim)."""
 
-    def __init__(self, picture_dim, text_dim, space=256):
+    def __init__(self, v, text_dim, space=256):
         super().__init__()
-        # (picture_dim,)
-        self.register_buffer("mean", pictures["train"].mean(0))
-        self.register_buffer("std", pictures["train"].std(0) + 1e-3)
+        self.register_buffer("mean", v.mean(0))  # (picture_dim,)
+        self.register_buffer("std", v.std(0) + 1e-3)
         self.picture = nn.Sequential(
-            nn.Dropout(0.5), nn.Linear(picture_dim, space)
+            nn.Dropout(0.5), nn.Linear(v.shape[1], space)
         )
         self.text = nn.Sequential(nn.Dropout(0.5), nn.Linear(text_dim, space))
         self.temperature = Temperature()
@@ -410,14 +440,19 @@ class Heads(nn.Module):
 UPDATES = lab.steps(cpu=200, gpu=200)
 
 
-def train_heads(texts, table=256, updates=UPDATES, seed=lab.seed):
+def train_heads(texts, seed, decay=1.0):
     """Heads trained on pictures["train"] with two texts each: texts, a pair
-    of (n, text_dim). The loss of a batch of 256 is the mean over tables of
-    `table` pairs."""
+    of (n, text_dim). `decay` is that of biases and temperature."""
     torch.manual_seed(seed)
-    model = Heads(pictures["train"].shape[1], texts[0].shape[1])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1.0)
-    for _ in range(updates):
+    model = Heads(pictures["train"], texts[0].shape[1])
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices}, {"params": others, "weight_decay": decay}],
+        lr=2e-3,
+        weight_decay=1.0,
+    )
+    for _ in range(UPDATES):
         rows = torch.randperm(len(pictures["train"]))[:256]  # (batch,)
         # the name alone, or with keywords
         which = torch.rand(len(rows), 1) < 0.5
@@ -425,26 +460,24 @@ def train_heads(texts, table=256, updates=UPDATES, seed=lab.seed):
         t = torch.where(which, texts[0][rows], texts[1][rows])
         # (batch, batch)
         scores = model.temperature(model(pictures["train"][rows], t))
-        truth = right["train"][rows][:, rows]  # (batch, batch)
-        parts = [slice(at, at + table) for at in range(0, len(rows), table)]
-        loss = sum(
-            contrastive_loss(scores[p, p], truth[p, p]) for p in parts
-        ) / len(parts)
+        loss = contrastive_loss(scores, right["train"][rows][:, rows])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     return model.eval()
 
 
-heads = train_heads((names["train"], with_keywords))
+SEEDS = [lab.seed + i for i in range(3)]
+trained_heads = [train_heads(training_texts, seed) for seed in SEEDS]
+heads = trained_heads[0]
 
 # %% [markdown]
-# `right` in the loss says which names are true of which pictures; section 4 shows what happens
-# without it. To judge a search, count how often a right answer is among the first $k$ of the list:
-# **recall at k**, R@k.
+# We train three times, from three seeds. `right` in the loss says which names are true of which
+# pictures; section 4 shows what happens without it. To judge a search, count how often a right
+# answer is among the first $k$ of the list: **recall at k**, R@k.
 
 # %% [markdown]
-# > **Exercise 07.4 · write it** · core · difficulty 2 of 3 · 10 minutes
+# > **Exercise 07.4 · write it** · core · difficulty 2 of 3 · 8 minutes
 # >
 # > Rows of `scores` (queries, choices) are searches. `right` (queries, choices) is True where a
 # > choice is a right answer. There may be several, and one among the k best is enough. `k` is at
@@ -464,93 +497,197 @@ def recall_at(scores, right, k):
 recall_at = check("07.4", recall_at)
 
 # %% [markdown]
-# Baselines first. *Chance* is exact: a random order. *Class names* needs no training at all: let
-# the image network name what it sees (its ten likeliest ImageNet classes), and let MiniLM compare
-# these words with the emoji's name. A second measure beside recall: the *rank* of a search is the
-# place of the best right answer in its list, 1 is first. Half of the searches do better than the
-# **median rank**.
+# Peers first. *Chance* is exact: a random order. *Class names* needs no pairs at all: the image
+# network names what it sees (its ten likeliest ImageNet classes), and MiniLM compares these words
+# with the emoji's name. Beside recall we print the **median rank**: the *rank* of a search is the
+# place of the best right answer in its list, and half of the searches do better than the median.
 
 
-# %%
+# %% tags=["setup"]
 @torch.no_grad()
 def by_class_names(v):
-    """Scores (pictures, names of the test part) through ImageNet's classes."""
+    """Texts' vectors (pictures, 384) through ImageNet's classes."""
     top = net.classifier(v).softmax(1).topk(10)  # (pictures, 10) each
     weights = top.values / top.values.sum(1, keepdim=True)  # (pictures, 10)
-    # (pictures, 384)
-    said = (weights[..., None] * class_vectors[top.indices]).sum(1)
-    return cosine_scores(said, names["test"])
+    return (weights[..., None] * class_vectors[top.indices]).sum(1)
 
 
 class_vectors = sentences(imagenet_names())  # (1000, 384)
+
+# %% [markdown]
+# Two peers get the same pairs and the same frozen vectors as the heads, and no contrastive loss.
+# *Nearest pictures* is a memory: the mean text of the $k$ most similar training pictures. *Least
+# squares* fits a matrix $W$ that turns a picture's vector $v$ into its text's vector $t$, in
+# closed form (*ridge regression*): $W = (V^\top V + \lambda I)^{-1} V^\top T$.
+
+# %%
+# (1185, 384) the mean of both texts, and (1280,) each
+both_texts = sum(map(F.normalize, training_texts)) / 2
+centre, mean = both_texts.mean(0), pictures["train"].mean(0)
+std = pictures["train"].std(0) + 1e-3
+v = (pictures["train"] - mean) / std  # (1185, 1280)
+
+
+def by_neighbours(new, k):
+    """Mean text (pictures, 384) of the k most similar training pictures."""
+    near = cosine_scores((new - mean) / std, v).topk(k, dim=1).indices
+    return both_texts[near].mean(1)
+
+
+def by_least_squares(new, strength):
+    """Text (pictures, 384) by ridge regression."""
+    known = v.double()  # (1185, 1280)
+    square = known.T @ known + strength * torch.eye(1280)
+    w = torch.linalg.solve(square, known.T @ (both_texts - centre).double())
+    return (((new - mean) / std).double() @ w).float() + centre
+
+
+# %% [markdown]
+# The one setting of each, $k$ and $\lambda$, is what finds most pictures among the first ten of the
+# *validation* part.
+
+
+# %% tags=["setup"]
+def found_in(part, scores):
+    """How the names of a part find its pictures, scores (pictures, names)."""
+    return retrieval(scores.T, right[part].T)
+
+
+def choose(method, settings):
+    """The setting that is best on validation."""
+    v, t = pictures["validation"], names["validation"]
+    r10 = [
+        found_in("validation", cosine_scores(method(v, one), t)).r10
+        for one in settings
+    ]
+    return settings[r10.index(max(r10))]
+
+
+k = choose(by_neighbours, (1, 3, 10, 30))
+strength = choose(by_least_squares, (10, 100, 1000, 10000))
+print(f"chosen on validation: k = {k}, lambda = {strength}")
+v_test, t_test = pictures["test"], names["test"]
+tables = {
+    "class names": cosine_scores(by_class_names(v_test), t_test),
+    f"{k} nearest pictures": cosine_scores(by_neighbours(v_test, k), t_test),
+    "least squares": cosine_scores(by_least_squares(v_test, strength), t_test),
+}
 with torch.no_grad():
-    tables = {
-        "class names, no training": by_class_names(pictures["test"]),
-        "two trained heads": heads(pictures["test"], names["test"]),
-    }
-guess = chance(right["test"])
+    by_heads = [model(v_test, t_test) for model in trained_heads]
 
 
 # %% tags=["figure"]
-def plain_row(label, found):
-    """Label, R@1, R@10 and median rank of what was not trained here."""
+def plain_row(label, there, back):
+    """Label, how names find pictures, and how pictures find names."""
     return [
         label,
-        f"{100 * found.r1:.1f} %",
-        f"{100 * found.r10:.1f} %",
-        f"{found.median:.0f}",
+        f"{100 * there.r1:.1f} %",
+        f"{100 * there.r10:.1f} %",
+        f"{there.median:.0f}",
+        f"{100 * back.r10:.1f} %",
     ]
 
 
-def search_row(label, found):
-    """Label, R@1, R@10 and median rank, with their spread over seeds."""
+def runs_row(label, scores):
+    """The same over several trainings: mean and standard deviation."""
+    there = [found_in("test", table) for table in scores]
+    back = [retrieval(table, right["test"]) for table in scores]
     return [
         label,
-        lab.measured(f"07.{label}.r1", 100 * found.r1, "%"),
-        lab.measured(f"07.{label}.r10", 100 * found.r10, "%"),
-        lab.measured(f"07.{label}.median", found.median, digits=0),
+        lab.mean_spread([100 * found.r1 for found in there], "%"),
+        lab.mean_spread([100 * found.r10 for found in there], "%"),
+        lab.mean_spread([found.median for found in there], digits=0),
+        lab.mean_spread([100 * found.r10 for found in back], "%"),
     ]
 
 
-words_first = {
-    name: retrieval(scores.T, right["test"].T)
-    for name, scores in tables.items()
-}
-untrained, trained = words_first.values()
+# %% tags=["figure"]
+guess = chance(right["test"])
+searches = {name: found_in("test", table) for name, table in tables.items()}
+back = {name: retrieval(table, right["test"]) for name, table in tables.items()}
 plots.table(
     [
-        plain_row("chance", guess),
-        plain_row("class names, no training", untrained),
-        search_row("two trained heads", trained),
+        plain_row("chance", guess, guess),
+        *(plain_row(name, searches[name], back[name]) for name in tables),
+        runs_row("two trained heads", by_heads),
     ],
-    header=["240 unseen names: find the picture", "R@1", "R@10", "median rank"],
+    header=[
+        "240 unseen emoji",
+        "picture: R@1",
+        "picture: R@10",
+        "picture: median rank",
+        "name: R@10",
+    ],
+)
+
+# %%
+trained = [found_in("test", table) for table in by_heads]
+untrained = searches["class names"]
+lab.claim(
+    "in each run the heads find a right picture among the first ten more than"
+    " four times as often as chance and twice as often as class names",
+    min(recall_at(table.T, right["test"].T, 10) for table in by_heads)
+    > max(4 * guess.r10, 2 * untrained.r10),
+)
+
+# %% [markdown]
+# The $\pm$ is the standard deviation over the three trainings. It does not say how far the shares
+# would move with *other emoji*. For that we compare search by search: was a right picture among
+# the first ten with the heads (mean of the runs), and with least squares? Searches for emoji of
+# one family are alike, so families are what was drawn.
+
+
+# %% tags=["setup"]
+def hits_of(scores, found):
+    """Which searches have a right answer among the first ten, (240,)."""
+    if found == "pictures":
+        return (ranks(scores.T, right["test"].T) <= 10).double()
+    return (ranks(scores, right["test"]) <= 10).double()
+
+
+leads = {}
+for found in ("pictures", "names"):
+    # (240,) the mean of the runs
+    of_heads = sum(hits_of(table, found) for table in by_heads) / len(by_heads)
+    lead = 100 * (of_heads - hits_of(tables["least squares"], found))  # points
+    error = standard_error(lead, emoji["test"].family)
+    leads[found] = lead.mean().item(), 2 * error
+    print(
+        f"heads against least squares, {found:8}: {leads[found][0]:.1f} ±"
+        f" {leads[found][1]:.1f} points of R@10 (two standard errors)"
+    )
+with torch.no_grad():
+    own = [
+        retrieval(
+            model(pictures["train"], names["train"]).T, right["train"].T
+        ).r10
+        for model in trained_heads
+    ]
+print(
+    f"own training names: R@10 {lab.mean_spread([100 * r for r in own], '%')}"
 )
 
 # %%
 lab.claim(
-    "the heads find a right picture among the first ten more than four times as"
-    " often as chance and twice as often as class names, and the median rank is"
-    " less than half of both",
-    trained.r10 > max(4 * guess.r10, 2 * untrained.r10)
-    and trained.median < min(guess.median, untrained.median) / 2,
-)
-lab.claim(
-    "recall_at agrees with the package",
-    math.isclose(
-        recall_at(tables["two trained heads"].T, right["test"].T, 10),
-        words_first["two trained heads"].r10,
-    ),
+    "finding pictures, the heads are not ahead of least squares by two standard"
+    " errors",
+    leads["pictures"][0] < leads["pictures"][1],
 )
 
 # %% [markdown]
-# The $\pm$ is the standard deviation over five trainings. It does not say how far the shares would
-# move with *other emoji*: by about 3 points more at R@10, the standard error of a share of 240
-# searches.
-#
-# Two matrices and 1,185 pairs: far better than chance, and far from good. The first place is right
-# no more often than with the class names, which cost no training; the heads gain further down the
-# list. All that they can use is what the frozen networks have kept. EfficientNet was trained on
-# photographs of things, and many emoji are signs, faces and hands. Look at some searches.
+# **Finding pictures, the contrastive loss buys nothing here that least squares does not have.**
+# The heads know the names that they were trained on by heart; what counts is unseen names. Without
+# the peer in the table we would have praised the loss for what the frozen networks give for free.
+# CLIP trains both sides, on far more pairs: that case is not tested here.
+
+# %% [markdown]
+# Finding *names*, the heads are ahead by 4.4 points, just as much as two standard errors. A gap at
+# the edge of its interval is a reason to measure again, and no result.
+
+# %% [markdown]
+# All three are far better than chance, and far from good. All that they can use is what the frozen
+# networks have kept. EfficientNet was trained on photographs of things, and many emoji are signs,
+# faces and hands. Look at some searches.
 
 
 # %% tags=["figure"]
@@ -597,10 +734,8 @@ plots.show(
 
 # %% [markdown]
 # None of these four texts is an emoji's name. *A vehicle* works, for which the picture network has
-# classes. *An animal that lives in the sea* finds animals, but few of the sea. *Something to
-# drink* and *music* find other things first. Either the frozen picture vectors do not hold what was
-# asked for, or 1,185 pairs did not connect it to the words. A few chosen examples would have
-# looked better: that is why one measures all 240.
+# classes; the others find other things too. A few chosen examples would have looked better: that is
+# why one measures all 240.
 
 # %% [markdown]
 # Try your own: type words, or choose a picture. A page without a running kernel shows no controls.
@@ -634,43 +769,49 @@ widgets.explorer(
 )
 
 # %% [markdown]
-# ### How many negatives? · extra
+# ### Who sets the temperature? · extra
 #
-# The batch is the set of wrong answers. A larger one asks a harder question. Does it matter here?
-# Every run below makes the same 50 updates on the same 256 pairs each. It cuts the table of scores
-# into 32 smaller ones of 8 pairs along the diagonal, or leaves it whole. Only the number of negatives
-# differs. Batches of 8 pairs would not do: they would make 32 times as many updates for the same
-# pairs, and that would measure the settings.
+# `Temperature` starts at 0.07. AdamW pulls what it decays to 0. If it decays $\log(1/\tau)$ too,
+# it pulls $\tau$ towards 1. `fit` of this course therefore leaves biases and temperature out; the
+# heads above did not. With and without, on validation:
 
 # %%
-by_table = {}
-for table in (8, 256):
-    by_table[table] = []
-    for seed in range(5):
-        model = train_heads(
-            (names["train"], with_keywords), table, max(1, UPDATES // 4), seed
-        )
-        with torch.no_grad():
-            found = retrieval(
-                model(pictures["validation"], names["validation"]).T,
-                right["validation"].T,
-            )
-        by_table[table].append(100 * found.r10)
+without_decay = [train_heads(training_texts, seed, decay=0.0) for seed in SEEDS]
+r10 = {}
+for name, models in (("with decay", trained_heads), ("without", without_decay)):
+    with torch.no_grad():
+        r10[name] = [
+            100
+            * found_in(
+                "validation", model(pictures["validation"], names["validation"])
+            ).r10
+            for model in models
+        ]
+    tau = [math.exp(-model.temperature.log_scale.item()) for model in models]
     print(
-        f"tables of {table:3}: R@10 among the {len(names['validation'])} names"
-        " of validation",
-        lab.mean_spread(by_table[table], "%"),
+        f"{name:10} temperature {lab.mean_spread(tau, digits=3)},"
+        f" R@10 {lab.mean_spread(r10[name], '%')}"
     )
-gap = [large - small for large, small in zip(by_table[256], by_table[8])]
-print(f"(chance: {100 * chance(right['validation']).r10:.1f} %)")
-print("one table of 256 against tables of 8:", lab.mean_spread(gap, "points"))
+    lab.claim(
+        f"{name} the temperature ends"
+        f" {'above' if models is trained_heads else 'below'} 0.07 in each run",
+        all((t > 0.07) == (models is trained_heads) for t in tau),
+    )
+gap = [a - b for a, b in zip(*r10.values())]
+print("decay against none:", lab.mean_spread(gap, "points"))
 
 # %% [markdown]
-# With the same pairs and updates the mean gap is smaller than its spread over seeds: these runs do
-# not show that more negatives help here. With encoders that are trained as a whole, on millions of
-# pairs, batches of thousands are usual.
+# So here the *decay* moves the temperature up; the loss alone moves it down. One setting that
+# nobody looks at decides how hard the hardest negatives are pushed. Print the learnt temperature
+# of a run. Whether the search is better for it, three runs cannot tell.
+
+# %% [markdown]
+# ### How many negatives? · extra
 #
-# This is also the trap of **accumulating gradients**, where a batch too large for memory is
+# The batch is the set of wrong answers, and a larger one asks a harder question. With encoders
+# that are trained as a whole, on millions of pairs, batches of thousands are usual.
+#
+# Here lies the trap of **accumulating gradients**, where a batch too large for memory is
 # computed in parts, and the gradients are added up. It does not make a contrastive batch larger.
 # Each part has its own, smaller table, and the negatives across the parts are missing.
 
@@ -823,7 +964,7 @@ class Characters(nn.Module):
         return (self.table(x) * keep).sum(1) / keep.sum(1)  # (texts, dim)
 
 
-# %%
+# %% tags=["setup"]
 class Towers(nn.Module):
     """Scores of pictures' patches (n, 16, 64) and captions."""
 
@@ -844,7 +985,7 @@ class Towers(nn.Module):
         )
 
 
-# %%
+# %% tags=["setup"]
 shown, asked = captions, short_captions("test", 400)
 # (n, 16, 64) each
 shown_v, asked_v = (stem_features(data.images) for data in (shown, asked))
@@ -924,15 +1065,17 @@ lab.claim(
 )
 
 # %% [markdown]
-# The truth helps, and most of the gain is already there when the false negatives are only left
-# out.
-#
-# Would it help to call identical captions right as well? It changes *nothing*. Two copies have the
-# same vector, so the same score and the same probability. Whether a row asks for one copy or for half
-# of each, its loss is the same number, and the columns' targets, summed over the copies, are the same
-# too. The two losses are equal, gradient included. On one batch:
+# The truth helps. Leaving the false negatives out helps too; how much differs most from run to
+# run. The $\pm$ in this table is the spread of five trainings around *their* mean; the number
+# before it is this run.
 
-# %%
+# %% [markdown]
+# Would it help to call identical captions right as well? It changes *nothing*. Two copies have
+# the same vector, so the same score and the same probability. Whether a row asks for one copy or
+# for half of each, its loss is the same number, and the columns' targets, summed over the copies,
+# are the same too. The two losses are equal, gradient included. On one batch:
+
+# %% tags=["setup"]
 torch.manual_seed(lab.seed)
 model = Towers(tokenizer.get_vocab_size())
 scores, own = batch_scores(model, torch.arange(64))
@@ -950,6 +1093,8 @@ for name in ("the diagonal only", "identical captions too", "whatever is true"):
         f"largest {found['the diagonal only'][1].abs().max():.1f}"
     )
 same_loss, same_gradient = zip(*list(found.values())[:2])
+
+# %%
 lab.claim(
     "the diagonal and identical captions have the same loss and the same"
     " gradient",
@@ -958,9 +1103,10 @@ lab.claim(
 )
 
 # %% [markdown]
-# What hurts the search is another caption that is true as well. Nobody knows the truth about pictures
-# from the web. What people do there: a higher temperature, which pushes the single most similar text
-# less, or a model's own scores as soft targets (ALBEF).
+# What hurts the search is another caption that is true as well. Nobody knows the truth about
+# pictures from the web. Two answers from the field: a temperature that is not too low, which
+# tolerates texts that mean nearly the same (Wang and Liu), or a model's own scores as soft
+# targets (ALBEF).
 
 # %% [markdown]
 # ## 5. Masked words, given the picture · core
@@ -999,18 +1145,42 @@ diagrams.flow(
 #
 # - Three need pairs: masked words given the picture; contrast (the picture alone against the text
 #   alone, both through the same encoder); and matching (section 6).
-# - Two need no partner: masked words without a picture, and hidden patches without words. There half
-#   of the patches are hidden from the encoder, and the model guesses their pixels from the rest.
+# - Two need no partner: masked words without a picture, and hidden patches without words. There
+#   half of the patches are hidden from the encoder, and the model guesses their pixels from the
+#   rest.
 
 # %% [markdown]
-# It has never seen a question or an answer. And four combinations, such as a red circle, were neither
-# drawn in its pictures nor named in its captions. `python -m course_utils.studies.recipes
+# It has never seen a question or an answer. And four combinations, such as a red circle, were
+# neither drawn in its pictures nor named in its captions. `python -m course_utils.studies.recipes
 # world_pretrained` makes it, in about nine minutes on one core.
 
 # %% [markdown]
-# Mask one word at a time, and ask for it three times: with the right picture, with another one,
-# and with none. Even a perfect reader of the picture has a loss, where several words are true
-# (*there is a [MASK] circle*, with two circles). The grammar's probabilities give this loss exactly.
+# > **Exercise 07.6 · write it** · core · difficulty 2 of 3 · 8 minutes
+# >
+# > The loss of masked words: the mean of $-\log p$ of the words that stood there, over all chosen
+# > places of the batch. Each chosen place counts alike; the others count for nothing, whatever
+# > their logits. Where no place is chosen, the loss is 0, and so is its gradient.
+
+
+# %%
+def masked_word_loss(logits, x, chosen):
+    """logits (texts, words, vocab_size) of each place, x (texts, words) the
+    words that stood there, chosen (texts, words) bool -> a tensor () with
+    its gradient."""
+    ### BEGIN SOLUTION
+    count = chosen.sum().clamp(min=1)
+    # (places, vocab_size) and (places,)
+    hidden, words = logits[chosen], x[chosen]
+    return F.cross_entropy(hidden, words, reduction="sum") / count
+    ### END SOLUTION
+
+
+# %%
+masked_word_loss = check("07.6", masked_word_loss)
+
+# %% [markdown]
+# This is what the checkpoint was trained with, 30 % of the words masked at random. What does that
+# one number say on new captions, with their picture and without?
 
 # %%
 drawn = generate("composition", "validation", 400, 1, seed=3)
@@ -1020,6 +1190,22 @@ told = captioned(
 told_v, own = stem_features(told.images), told.own[:, 0]
 x, mask = told.x[own], told.mask[own]  # (400, words) each
 MASK = tokenizer.token_to_id("[MASK]")
+generator = torch.Generator().manual_seed(0)
+chosen = mask & (torch.rand(x.shape, generator=generator) < 0.3)
+chosen[:, 0] = False  # [CLS] is no word
+with torch.no_grad():
+    for name, v in (("with its picture", told_v), ("without", None)):
+        h = world.encoder(x.masked_fill(chosen, MASK), v, mask)
+        logits = world.word_logits(h[:, : x.shape[1]])
+        print(f"{name:16} {masked_word_loss(logits, x, chosen):.2f} nat")
+
+# %% [markdown]
+# The picture helps. But with which words? Mask one word at a time, and ask for it three times:
+# with the right picture, with another one, and with none. Even a perfect reader of the picture
+# has a loss, where several words are true (*there is a [MASK] circle*, with two circles). The
+# grammar's probabilities give this loss exactly.
+
+# %%
 KINDS = {
     "colour": set(COLOURS),
     "shape": set(SHAPES),
@@ -1154,11 +1340,11 @@ lab.claim(
 # words, much of the training goes there.
 
 # %% [markdown]
-# The words in the middle are another matter. The picture shows whether a thing is small, and where
-# it is (the last column is near 0), but this model has not learnt to read it: its loss is
-# $\log 2$, a coin toss between the two words that fit. For colours and shapes, too, the best possible
-# loss is lower. In the sum of all losses nothing of this can be seen. It took a table by kinds of
-# words.
+# The words in the middle are another matter. The picture shows whether a thing is small, and
+# where it is (the last column is near 0), but this model has not learnt to read it: its loss is
+# $\log 2$, a coin toss between the two words that fit. For colours and shapes, too, the best
+# possible loss is lower. In the sum of all losses nothing of this can be seen. It took a table by
+# kinds of words.
 
 # %% [markdown]
 # ## 6. Matching, and hard negatives · core
@@ -1166,10 +1352,10 @@ lab.claim(
 # The third loss is a yes/no question to the joint encoder: does this text belong to this picture?
 # Wrong texts have to come from somewhere. A random caption usually differs in colour *and* shape
 # *and* number, so the question is easy. A **hard negative** is a wrong text that the contrastive
-# scores find convincing. The function below was to draw them. It has two faults.
+# scores find convincing. The function below was meant to draw them. It has two faults.
 
 # %% [markdown]
-# > **Exercise 07.6 · repair it** · core · difficulty 2 of 3 · 10 minutes
+# > **Exercise 07.7 · repair it** · core · difficulty 2 of 3 · 8 minutes
 # >
 # > For each picture (row), draw a wrong text with the softmax of its scores. `right` is True where
 # > a text is true of a picture: such a text must never be drawn. Change the line above
@@ -1189,17 +1375,17 @@ def hard_wrong(scores, right, generator):
 
 
 # %%
-hard_wrong = check("07.6", hard_wrong)
+hard_wrong = check("07.7", hard_wrong)
 
 # %% [markdown]
-# How good is the pretrained model at matching? The wrong captions are drawn from the other 399: at
-# random, or hard ones by the model's own scores and temperature. The hard ones we sort by what is
-# wrong in them: is everything they name in the picture? Are the colours and shapes there, but on other
-# things? Or is a colour or shape absent?
+# How good is the pretrained model at matching? The wrong captions are drawn from the other 399:
+# at random, or hard ones by the model's own scores and temperature. The hard ones we sort by what
+# is wrong in them: is everything they name in the picture? Are the colours and shapes there, but
+# on other things? Or is a colour or shape absent?
 
 # %% [markdown]
-# From here on the $\pm$ after a share is a standard error. It says how far the share would move
-# with other pictures, not with another training: there is one checkpoint.
+# From here to section 7 the $\pm$ after a share is a standard error. It says how far the share
+# would move with other pictures, not with another training: there is one checkpoint.
 
 
 # %% tags=["figure"]
@@ -1281,20 +1467,28 @@ lab.claim(
 )
 
 # %% [markdown]
-# Random wrong captions are refused nearly always. Of the hard ones about half slip through. Sorted
-# by their faults they show again what section 5 found: six of ten are wrong in size or relation
-# only, and three of four of these slip through. Of the others about four of five are refused. That
-# is what hard negatives are for: they are made of what is not learnt yet.
+# Random wrong captions are refused nearly always. Of the hard ones about half slip through.
+# Sorted by their faults they show again what section 5 found: six of ten are wrong in size or
+# relation only, and three of four of these slip through. Of the others about four of five are
+# refused. So hard negatives *show* what is not learnt yet.
+
+# %% [markdown]
+# Do they also *teach* it? This table cannot say. The checkpoint was trained with such negatives
+# for 24 passes, and sizes and relations still slip through. To find out one would train once with
+# `Pretraining(match="random")` and once with `match="hard"`; that was not done here.
 
 # %% [markdown]
 # ### What belongs to what · extra
 #
-# A harder test, made by hand: scenes with two objects, where the caption exchanges the two
-# colours. *A red circle left of a blue square* and *a blue circle left of a red square* have the
-# same words; only *which colour belongs to which shape* differs, the **binding** of lesson 05. We
-# ask in three ways: matching and contrast about the long caption; matching about one thing only
-# (*a red circle* or *a blue circle*); and the masked words, with both colours of the long caption
-# masked.
+# A harder test, made by hand: all 360 scenes with two large objects that differ in colour and
+# shape (and are no held-out combination). The false caption exchanges the two colours. *A red
+# circle left of a blue square* and *a blue circle left of a red square* have the same words; only
+# *which colour belongs to which shape* differs, the **binding** of lesson 05.
+
+# %% [markdown]
+# We ask one model in several ways: matching and contrast about the long caption; both about one
+# thing (*a red circle* or *a blue circle*); two short questions, one for each shape, whose logits
+# are added; and masked words, with both colours of the long caption masked.
 
 # %% tags=["figure"]
 pairs = [
@@ -1307,10 +1501,7 @@ pairs = [
     and s1 != s2
     and not {(c1, s1), (c2, s2), (c1, s2), (c2, s1)} & set(HELD_OUT)
 ]
-chosen = [
-    pairs[i]
-    for i in torch.randperm(len(pairs), generator=generator)[:300].tolist()
-]
+exchanged = [(c2, s1, c1, s2) for c1, s1, c2, s2 in pairs]
 scene_images = torch.cat(
     [
         torch.from_numpy(
@@ -1318,87 +1509,133 @@ scene_images = torch.cat(
                 compose([("large", c1, s1, 16, 32), ("large", c2, s2, 48, 32)])
             )
         )
-        for c1, s1, c2, s2 in chosen
+        for c1, s1, c2, s2 in pairs
     ]
 )
-long = [
-    encode(
-        tokenizer, [f"a {a} {s1} left of a {b} {s2}" for a, s1, b, s2 in texts]
-    )
-    for texts in (chosen, [(c2, s1, c1, s2) for c1, s1, c2, s2 in chosen])
-]  # true, false
-short = [
-    encode(tokenizer, [f"a {texts[at]} {texts[1]}" for texts in chosen])
-    for at in (0, 2)
-]
+
+
+def asked_about(form):
+    """The captions, true and false, in a form of words."""
+    return [
+        encode(
+            tokenizer, [form.format(c=c, s=s, d=d, t=t) for c, s, d, t in texts]
+        )
+        for texts in (pairs, exchanged)
+    ]
+
 
 # %%
+long = asked_about("a {c} {s} left of a {d} {t}")
+first, second = asked_about("a {c} {s}"), asked_about("a {d} {t}")
 # (8,) token ids
 palette = torch.tensor([vocabulary[colour] for colour in COLOURS])
-# (300, words) where a colour stands, two a row
+# (360, words) where a colour stands, two a row
 at = torch.isin(long[0][0], palette)
 with torch.no_grad():
-    v = stem_features(scene_images)  # (300, 16, 64)
-    judged, asked_short = (
-        [world.match_logits(v, *text) for text in texts]
-        for texts in (long, short)
-    )  # two of (300,) each
-    compared = [
-        F.cosine_similarity(world.embed_pictures(v), world.embed_texts(*text))
-        for text in long
-    ]
-    # (300, positions, dim)
+    v = stem_features(scene_images)  # (360, 16, 64)
+    seen = world.embed_pictures(v)  # (360, 64)
+
+    def matched(texts):
+        return [world.match_logits(v, *text) for text in texts]
+
+    def compared(texts):
+        return [
+            F.cosine_similarity(seen, world.embed_texts(*text))
+            for text in texts
+        ]
+
     h = world.encoder(long[0][0].masked_fill(at, MASK), v, long[0][1])
     log_p = (
         world.word_logits(h[:, : at.shape[1]][at])
         .log_softmax(1)
-        .view(300, 2, -1)
+        .view(len(pairs), 2, -1)
     )
-guessed = [
-    log_p.gather(2, text[0][at].view(300, 2, 1)).sum((1, 2)) for text in long
-]  # (300,) each
+    both = zip(matched(first), matched(second))
+    asked = {
+        "matching, the long caption": matched(long),
+        "matching, in other words": matched(
+            asked_about("there is a {c} {s} left of a {d} {t}")
+        ),
+        "contrast, the long caption": compared(long),
+        "contrast, one thing": compared(first),
+        "matching, one thing": matched(first),
+        "matching, two short questions added": [a + b for a, b in both],
+        "masked words, both colours": [
+            log_p.gather(2, text[0][at].view(-1, 2, 1)).sum((1, 2))
+            for text in long
+        ],
+    }  # two of (360,) each: true, false
 
 # %%
-two = {
-    "matching, the long caption": judged,
-    "contrast, the long caption": compared,
-    "matching, one thing": asked_short,
-    "masked words, both colours": guessed,
-}
+prefers = {name: true > false for name, (true, false) in asked.items()}
 plots.table(
-    [[name, share(true > false)] for name, (true, false) in two.items()],
+    [[name, share(hits)] for name, hits in prefers.items()],
     header=["the true colours preferred (a coin: 50 %)", ""],
 )
+of = {name: hits.double().mean().item() for name, hits in prefers.items()}
 lab.claim(
-    "asked about one thing or for the masked colours it prefers the true ones"
-    " far more often than by matching the long caption",
-    min(
-        (two[name][0] > two[name][1]).double().mean().item()
-        for name in list(two)[2:]
-    )
-    > (judged[0] > judged[1]).double().mean().item() + 0.15,
+    "two short questions decide the exchange more than 30 points more often"
+    " than one long caption",
+    of["matching, two short questions added"]
+    > of["matching, the long caption"] + 0.3,
+)
+lab.claim(
+    "contrast is weaker than matching about one thing too",
+    of["contrast, one thing"] < of["matching, one thing"] - 0.1,
 )
 
 # %% [markdown]
-# With exchanged colours in the long caption matching is not far above a coin, and contrast nearer
-# still. One could conclude that the model does not know what belongs to what. But asked about one
-# thing the same matching is nearly always right, and asked for the two masked colours the same
-# encoder is right far more often. One yes or no about a long caption uses less than the model
+# With exchanged colours in the long caption matching is right in about six of ten, less in other
+# words, and contrast too. One could conclude that the model does not know what belongs to what.
+# But two short questions to the same matching head decide every exchange, and the two masked
+# colours are guessed far more often. One yes or no about a long caption uses less than the model
 # knows. **A single test of a model tests the question as much as the model.**
 
 # %% [markdown]
+# Contrast is weaker about one thing too. It has one vector for the whole picture, which holds two
+# objects; whether that is the reason was not tested.
+
+# %% [markdown]
 # Large models have been found weak at such exchanges too, CLIP and others
-# ([2210.01936](https://arxiv.org/abs/2210.01936)). And there too the comparison seems to lose what
-# each side has: in CLIP the binding can be read from pictures alone and from texts alone
-# ([2502.03566](https://arxiv.org/abs/2502.03566)).
+# ([2210.01936](https://arxiv.org/abs/2210.01936)). And there too the comparison seems to lose
+# what each side has: in CLIP the binding can be read from pictures alone and from texts alone
+# ([2502.03566](https://arxiv.org/abs/2502.03566)). And the tests themselves can be at fault: in
+# several, the true caption can be told without the picture
+# ([2306.14610](https://arxiv.org/abs/2306.14610)).
 
 # %% [markdown]
 # ## 7. Zero-shot: naming without labels · core
 #
-# A model that scores pictures against texts is a classifier without training: write a sentence for
-# each class, and take the best. First the world: one object per picture, 32 sentences *a red
-# circle*, *a blue square*, ... Four of these combinations were never drawn nor named in
-# pretraining.
+# A model that scores pictures against texts is a classifier without training: write a sentence
+# for each class, and take the best. A class may have several sentences: it gets the mean of their
+# vectors.
+
+# %% [markdown]
+# > **Exercise 07.8 · write it** · core · difficulty 2 of 3 · 8 minutes
+# >
+# > Name pictures by sentences. Each class has one sentence or more, not all the same number.
+# > Bring each sentence's vector to length 1, so that a long vector has no more say than a short
+# > one; average those of a class; take the class whose mean has the largest *cosine* with the
+# > picture.
+
+
+# %%
+def name_by(v, sentences_of):
+    """v (pictures, dim); sentences_of: for each class its sentences' vectors
+    (sentences, dim) -> number of the class of each picture (pictures,)."""
+    ### BEGIN SOLUTION
+    means = [F.normalize(t, dim=1).mean(0) for t in sentences_of]
+    return cosine_scores(v, torch.stack(means)).argmax(1)
+    ### END SOLUTION
+
+
+# %%
+name_by = check("07.8", name_by)
+
+# %% [markdown]
+# First the world: one object per picture, 32 classes *red circle*, *blue square*, ... Four of
+# these combinations were never drawn nor named in pretraining. We ask with one sentence, with
+# three, and in Chinese.
 
 # %% tags=["figure"]
 classes = [(colour, shape) for colour in COLOURS for shape in SHAPES]
@@ -1413,19 +1650,27 @@ single = torch.cat(
         for i, (cx, cy) in zip(truth, places)
     ]
 )  # (384, 3, 64, 64)
-prompts_en = [f"a {colour} {shape}" for colour, shape in classes]
-prompts = encode(tokenizer, prompts_en)
+FORMS = ("a {} {}", "there is a {} {}", "a large {} {}")
+by_form = {
+    form: encode(tokenizer, [form.format(*kind) for kind in classes])
+    for form in FORMS
+}
 zh_prompts = encode(
     tokenizer, ["一个" + thing("zh", None, *kind) for kind in classes]
 )
-print(prompts_en[0], "/", "一个" + thing("zh", None, *classes[0]))
+print(
+    FORMS[0].format(*classes[0]), "/", "一个" + thing("zh", None, *classes[0])
+)
 
 # %%
 with torch.no_grad():
     v = world.embed_pictures(stem_features(single))  # (384, 64)
+    # (32, dim) each
+    english = [world.embed_texts(*p) for p in by_form.values()]
     best = {
-        language: cosine_scores(v, world.embed_texts(*p)).argmax(1)
-        for language, p in (("English", prompts), ("Chinese", zh_prompts))
+        "one sentence": name_by(v, english[0][:, None]),
+        "three": name_by(v, torch.stack(english, 1)),
+        "Chinese": name_by(v, world.embed_texts(*zh_prompts)[:, None]),
     }
 truth = torch.tensor(truth)
 # (384,) each
@@ -1433,7 +1678,17 @@ hits = {language: guessed == truth for language, guessed in best.items()}
 kind = {c: truth == classes.index(c) for c in HELD_OUT}  # (384,) each
 held = torch.stack(list(kind.values())).any(0)  # (384,)
 
+
 # %% tags=["figure"]
+def interval(hits):
+    """95 % of a share of few cases (Wilson), in per cent."""
+    found = wilson(int(hits.sum()), len(hits))
+    return (
+        f"{int(hits.sum())} of {len(hits)}:"
+        f" {100 * found.low:.0f} to {100 * found.high:.0f} %"
+    )
+
+
 plots.table(
     [
         [
@@ -1441,22 +1696,26 @@ plots.table(
             *(share(hit[~held]) for hit in hits.values()),
         ],
         *(
-            [f"{' '.join(c)} (new)", *(share(hit[of]) for hit in hits.values())]
+            [
+                f"{' '.join(c)} (new)",
+                *(interval(hit[of]) for hit in hits.values()),
+            ]
             for c, of in kind.items()
         ),
     ],
-    header=["named rightly", *hits],
+    header=["named rightly, with 95 %", *hits],
 )
 colour_right = torch.tensor(
     [
         classes[g][0] == classes[i][0]
-        for g, i in zip(best["English"][held].tolist(), truth[held].tolist())
+        for g, i in zip(
+            best["one sentence"][held].tolist(), truth[held].tolist()
+        )
     ]
 )
 print(
-    f"chance {100 / len(classes):.1f} %; the same answer in both languages:"
-    f" {share(best['English'] == best['Chinese'])}; the right colour for new"
-    f" ones: {share(colour_right)}"
+    f"chance {100 / len(classes):.1f} %; the right colour for new ones:"
+    f" {interval(colour_right)}"
 )
 
 # %%
@@ -1466,75 +1725,122 @@ named = [
 ]
 lab.claim(
     "known combinations are nearly always named, and three of the four new ones"
-    " more often than not, in both languages",
+    " more often than not, in each way of asking",
     min(hit[~held].double().mean().item() for hit in hits.values()) > 0.9
     and sum(share_of > 0.5 for share_of in named) >= 3,
 )
 
 # %% [markdown]
-# Without a label for this task the model names things, from captions that name colours and shapes.
-# Three of the four new combinations it names nearly always, though neither they nor their names
-# were in its training data. The fourth, a blue square, it never does: it calls each of them by
-# another shape, with the right colour. So it puts together some words that it knows, not all. With
-# four combinations no rate can be given.
+# Without a label for this task the model names things, from captions that name colours and
+# shapes. Three of the four new combinations it names mostly, though neither they nor their names
+# were in its training data. The fourth, a blue square, it never does, though it has the colour
+# right. Three sentences do no better here than one. So it puts together some words that it knows,
+# not all. With four combinations no rate can be given.
 
 # %% [markdown]
-# Now real pictures: to which category does an emoji belong? The sentences are the names
-# of the categories, as they are in Unicode's list. The heads have not been trained on them.
+# Now real pictures: to which category does an emoji belong? The sentences are the names of the
+# categories, as they are in Unicode's list. The heads have read no keyword with these words.
+# Beside them: the class names of section 3 with the same sentences; the emoji's *true name* in
+# place of its picture, which shows how much the sentences themselves can do; and a vote of the
+# ten nearest *labelled* training pictures, which is no zero-shot at all.
 
-# %%
-categories = sorted(set(emoji["test"].categories))
-# (240,)
-truth = torch.tensor([categories.index(c) for c in emoji["test"].categories])
+# %% tags=["setup"]
+truth = torch.tensor([CATEGORIES.index(c) for c in emoji["test"].categories])
+prompts = sentences([c.lower() for c in CATEGORIES])  # (8, 384)
 with torch.no_grad():
-    # (240, classes)
-    scores = heads(pictures["test"], sentences([c.lower() for c in categories]))
-zero_shot = (scores.argmax(1) == truth).double().mean().item()
-commonest = torch.bincount(truth).max().item() / len(truth)
-print(
-    f"{len(categories)} categories; always the most common:"
-    f" {100 * commonest:.1f} %; zero-shot:",
-    lab.measured("07.zero_shot", 100 * zero_shot, "%"),
+    runs = [model(v_test, prompts).argmax(1) for model in trained_heads]
+    from_names = cosine_scores(t_test, prompts).argmax(1)
+    from_classes = cosine_scores(by_class_names(v_test), prompts).argmax(1)
+# (1185,) the training part has two categories more
+labels = torch.tensor(
+    [
+        CATEGORIES.index(c) if c in CATEGORIES else len(CATEGORIES)
+        for c in emoji["train"].categories
+    ]
 )
+near = cosine_scores((v_test - mean) / std, (pictures["train"] - mean) / std)
+votes = F.one_hot(labels[near.topk(10).indices]).sum(1)  # (240, categories)
+
+
+# %% tags=["figure"]
+def category_row(label, guesses):
+    """Right answers in all and in the categories, mean over runs."""
+    hits = torch.stack([guess == truth for guess in guesses]).double()
+    by = [hits[:, truth == i].mean(1) for i in range(len(CATEGORIES))]
+    if len(guesses) == 1:
+        return [
+            label,
+            f"{100 * hits.mean():.1f} %",
+            *(f"{100 * one.mean():.0f}" for one in by),
+        ]
+    runs = [lab.mean_spread((100 * one).tolist(), digits=0) for one in by]
+    return [label, lab.mean_spread((100 * hits.mean(1)).tolist(), "%"), *runs]
+
+
+commonest = torch.bincount(truth).max().item() / len(truth)
+counts = torch.bincount(truth).tolist()
+plots.table(
+    [
+        category_row("most common", [truth.mode().values.expand(240)]),
+        category_row("class names, no pairs", [from_classes]),
+        category_row("two trained heads", runs),
+        category_row("the true name", [from_names]),
+        category_row("vote of ten, labelled", [votes.argmax(1)]),
+    ],
+    header=[
+        "",
+        "all",
+        *(f"{c.split()[0]} ({n})" for c, n in zip(CATEGORIES, counts)),
+    ],
+)
+# %%
+zero_shot = [(run == truth).double().mean().item() for run in runs]
 lab.claim(
-    "zero-shot is more than 10 points above the most common",
-    zero_shot > commonest + 0.1,
+    "zero-shot is more than 10 points above the most common in each run",
+    min(zero_shot) > commonest + 0.1,
 )
 
 # %% [markdown]
-# ## 8. How many labels does it save? · core
+# The columns are categories with their number of test pictures, in per cent. Heads that were told
+# no category do about as well as the true names: the sentences are poor descriptions. By
+# category, animals, people and places gain most over the class names, and objects lose. Two
+# columns hold two and six pictures and say nothing. A share of 240 pictures has a standard error
+# of about 3 points.
+
+# %% [markdown]
+# ## 8. Does it save labels? · core
 #
-# The reason for all this: fewer labels. We tune the world's joint model on 100 to 6,400 answered
+# The reason for all this: fewer labels. We tune the world's joint model on a few answered
 # questions of four families (is there a ..., how many, which shape, which colour) and count right
 # answers on 2,000 new ones. It starts from
 #
-# - **pairs**: the recipe of section 5, but eight passes only;
-# - **alone**: as long on the same pictures and captions, but never together: masked words without
-#   pictures, hidden patches without words;
-# - **none**: random weights, the same 400 updates;
-# - **none, equal compute**: random weights, and 3,000 updates more, about the time that
-#   pretraining took;
-# - **pairs, checkpoint**: the shipped model, 24 passes. There is one of it, so its spread comes
-#   from the tuning alone.
+# - **none**: random weights;
+# - **pairs**: the checkpoint of section 5, 24 passes over 6,000 pictures with their captions.
 
 # %% [markdown]
-# Each was tuned for 400 updates of 64 questions (except *equal compute*), and the best of its
-# epochs was chosen by 200 more answered questions, the same for every start. So read 100 labels as
-# 300. As a baseline without pictures, each family gets its most common answer. The runs were made by
-# `python -m course_utils.studies label_curve` with three seeds, and are kept in
-# `data/studies/label_curve.json`; here they are drawn.
+# Runs that stop too early compare speeds, not starts. So both are tuned for the same number of
+# updates, until validation no longer gets better. The weights of the best pass are kept, chosen by
+# 200 more answered questions. Three seeds draw other questions. There is one pretraining only, so
+# the spread of *pairs* does not hold that of another pretraining.
+
+# %% [markdown]
+# The runs were made by `python -m course_utils.studies label_curve` and are kept in
+# `data/studies/label_curve.json`. Beside them, without pictures: each family's most common answer.
 
 # %% tags=["figure"]
+from course_utils.studies import label_curve
+
 runs = json.loads(lab.data_path("studies/label_curve.json").read_text())["runs"]
-starts = list(dict.fromkeys(run["start"] for run in runs))
 labels = sorted({run["labels"] for run in runs})
+starts = label_curve.STARTS  # none, pairs
+families = ("exists", "colour", "shape", "count")
 
 
-def accuracies(start, count):
-    """Accuracy in per cent of each seed."""
+def column(start, count, name):
+    """One column of the kept runs in per cent, by seed."""
     rows = [r for r in runs if r["start"] == start and r["labels"] == count]
     rows.sort(key=lambda r: r["seed"])
-    return torch.tensor([100 * r["accuracy"] for r in rows])  # (seeds,)
+    return [100 * r[name] for r in rows]  # (seeds,)
 
 
 learnt, test_questions = answered("train", 400, seed=100), answered("test", 500)
@@ -1543,118 +1849,122 @@ usual = {
     for f in learnt.family.unique().tolist()
 }
 guessed = torch.tensor([usual[f] for f in test_questions.family.tolist()])
-blind = 100 * (guessed == test_questions.y).double().mean().item()
+blind_hits = guessed == test_questions.y  # (2000,)
+blind = {
+    name: 100
+    * blind_hits[test_questions.family == test_questions.families.index(name)]
+    .double()
+    .mean()
+    .item()
+    for name in families
+}
+blind["accuracy"] = 100 * blind_hits.double().mean().item()
+
+# %%
+COLUMNS = ("own", "accuracy", *families)
+commonest = [f"{blind[name]:.0f}" for name in COLUMNS[1:]]
+rows = [["", "most common answers", "", *commonest]]
+for count in labels:
+    for start in starts:
+        found = [column(start, count, name) for name in COLUMNS]
+        spreads = [lab.mean_spread(values, digits=0) for values in found]
+        rows.append([count, start, *spreads])
+plots.table(rows, header=["labels", "start", "own (%)", "new (%)", *families])
+for count in labels:
+    updates = label_curve.UPDATES[count]
+    for start in starts:
+        kept = [round(v / 100) for v in column(start, count, "kept")]
+        print(
+            f"{count} labels, {start:5}: weights kept after {min(kept)} to"
+            f" {max(kept)} of {updates} updates"
+        )
 
 # %% tags=["figure"]
-figure, axis = plt.subplots(figsize=(6.6, 3.6))
-for i, start in enumerate(starts):
-    # (sizes, seeds)
-    found = torch.stack([accuracies(start, count) for count in labels])
-    dash = plots.DASHES[i % len(plots.DASHES)] + "osD^v"[i]
-    axis.errorbar(
-        labels,
-        found.mean(1),
-        found.std(1),
-        fmt=dash,
-        capsize=3,
-        markersize=4,
-        color=plots.PALETTE[i],
-        label=start,
-    )
-axis.axhline(blind, color="0.4", linestyle=":", label="most common answers")
-axis.set(
-    xscale="log",
-    xlabel="answered questions",
-    ylabel="right answers (%)",
-    title="Few labels: pairs help. Many: equal compute is better spent on them",
+figure, axes = plt.subplots(
+    1, len(labels), figsize=(3.7 * len(labels), 3.2), sharey=True, squeeze=False
 )
-axis.set_xticks(labels, labels)
-axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+for axis, count in zip(axes[0], labels):
+    for i, start in enumerate(starts):
+        found = torch.tensor([column(start, count, f) for f in families])
+        place = torch.arange(len(families)) + 0.36 * (i - 0.5)
+        axis.bar(
+            place, found.mean(1), 0.34, label=start, color=plots.PALETTE[i]
+        )
+        for seed in range(found.shape[1]):
+            axis.plot(place, found[:, seed], "k.", markersize=4)
+    for x_at, name in enumerate(families):
+        axis.plot(
+            [x_at - 0.4, x_at + 0.4],
+            [blind[name]] * 2,
+            color="0.4",
+            linestyle=":",
+        )
+    axis.set_xticks(range(len(families)), families)
+    axis.set_title(f"{count} labels")
+axes[0, 0].set_ylabel("right answers (%)")
+axes[0, 0].legend()
 plots.show(
     figure,
     alt=(
-        "Accuracy over the number of labels from 100 to 6,400 for five starts:"
-        " the checkpoint is highest; equal compute without pretraining passes"
-        " the short pretraining at 6,400 labels; the start from unpaired data"
-        " stays lowest."
+        "Bars of right answers by family for the starts none and pairs, one"
+        " dot a seed, dotted lines for the most common answers, a panel for"
+        " each number of labels."
     ),
 )
 
 # %%
-rows = [
-    ["most common answer of each family", *[f"{blind:.1f} %"] * len(labels)]
-]
-for start in starts:
-    found = [accuracies(start, count).tolist() for count in labels]
-    rows.append([start, *(lab.mean_spread(values, "%") for values in found)])
-plots.table(rows, header=["start", *(f"{n} labels" for n in labels)])
-
-
-# %% tags=["figure"]
-def area(start, base):
-    """The mean gap in points of two curves over the log of the labels,
-    (seeds,)."""
-    gaps = [accuracies(start, n) - accuracies(base, n) for n in labels]
-    gaps = torch.stack(gaps)  # (sizes, seeds)
-    # the sizes are evenly spaced on the log axis
-    return (gaps[1:] + gaps[:-1]).mean(0) / 2
-
-
-gained = {
-    (start, base): area(start, base)
-    for start, base in (
-        ("pairs", "none, equal compute"),
-        ("pairs", "alone"),
-        ("alone", "none"),
+# the 97.5 % quantile of Student's t with 2 degrees of freedom
+T = 4.303
+for count in labels:
+    gap = torch.tensor(column("pairs", count, "accuracy")) - torch.tensor(
+        column("none", count, "accuracy")
     )
-}
-for (start, base), gap in gained.items():
+    half = T * gap.std() / len(gap) ** 0.5
     print(
-        f"{start} against {base}: {lab.mean_spread(gap.tolist(), 'points')}, "
-        f"by seed {', '.join(f'{g:+.1f}' for g in gap.tolist())}"
-    )
-
-# %%
-# between the measured numbers of labels the curve is taken as straight
-for n in (400, 1600):
-    reached = accuracies("pairs", n).mean().item()
-    curve = [accuracies("none, equal compute", k).mean().item() for k in labels]
-    needed = math.exp(np.interp(reached, curve, np.log(labels)))
-    print(
-        f"what pairs reach with {n} labels takes {needed:.0f} at equal compute:"
-        f" {needed / n:.1f} times as many"
+        f"{count} labels, pairs against none: {gap.mean():.1f} ± {half:.1f}"
+        " points (95 %, three seeds)"
     )
 lab.claim(
-    "against as much compute without pretraining, pairs are ahead with 400"
-    " labels and behind with 6,400, with every seed",
-    (accuracies("pairs", 400) > accuracies("none, equal compute", 400))
-    .all()
-    .item()
-    and (accuracies("pairs", 6400) < accuracies("none, equal compute", 6400))
-    .all()
-    .item(),
+    "with the most labels the start from pairs is ahead: the interval, which is"
+    " the last one, is above 0",
+    gap.mean() > half,
 )
 
 # %% [markdown]
-# **Pairs save labels where labels are few.** With 100 labels only the starts from pairs are
-# clearly above the most common answers. At equal compute, *pairs* with 400 or 1,600 labels reach
-# what random weights need roughly twice as many for. With 6,400 it is the other way round: there
-# 3,000 more updates on answers do far better than eight passes over captions. One mean over the whole
-# range (the first line printed) hides that the curves cross, and a figure with *pairs* against
-# *none* only would have hidden the compute.
+# **With 400 labels the start from pairs is far ahead.** Random weights learn most of their own
+# questions and not the task: on new ones they are near the most common answers. Validation is best
+# before the end of training, so it is not updates that they lack. With 100 labels the interval
+# over all questions holds 0.
 
 # %% [markdown]
-# **Updates count too.** *pairs*, *alone* and *none* hardly gain after 1,600 labels: they see 400
-# batches, whatever the number of labels. The checkpoint is ahead everywhere, but it has had three
-# times the compute of the *equal compute* line.
+# Split by what is asked, *exists* is far ahead with each seed, with 100 labels already; *shape*
+# needs 400. In *colour* the runs disagree, though
+# section 5 showed that the checkpoint reads colours. What a model knows and what a few hundred
+# answers bring out are two things; one accuracy for all questions would have hidden that.
 
 # %% [markdown]
-# **Unpaired data showed no gain.** Masked words without pictures and hidden patches without words
-# learn about each side by itself; what *red* looks like is in neither. With three seeds only the
-# gap at 1,600 labels stands out from the spread, and it is a loss. That is no law: at the scale of
-# BERT, masked words alone do help.
+# > **Exercise 07.9 · choose and justify** · core · difficulty 2 of 3 · 3 minutes
+# >
+# > *pairs* has seen 6,000 more pictures and their captions, and had more updates. Somebody says:
+# > "it is the pairing of picture and words that helped". Which one further start would test
+# > *that*?
+# >
+# > `"longer"`: random weights, tuned for more updates on the same questions. `"unpaired"`:
+# > pretrained as long on the same pictures and captions, but never both together. `"seeds"`:
+# > *pairs* and *none* with ten more seeds. `"captions"`: pretrained on the captions alone.
+
+# %%
+next_start = None
+### BEGIN SOLUTION
+next_start = "unpaired"
+### END SOLUTION
+
+# %%
+next_start = check("07.9", next_start)
 
 # %% [markdown]
+# That start was not run here, so this lesson does not say how much of the gain is the pairing. It
+# does not say either what happens with many labels: there more updates on answers may do as much.
 # And **captions are supervision too**: somebody wrote them, and these name colours and shapes,
 # which is what half of the questions ask for.
 
@@ -1665,7 +1975,7 @@ lab.claim(
 # vector the sentence encoder gives.
 
 # %% [markdown]
-# > **Exercise 07.7 · predict first** · extra · difficulty 1 of 3 · 3 minutes
+# > **Exercise 07.10 · predict first** · extra · difficulty 1 of 3 · 3 minutes
 # >
 # > Search with the Chinese names, through MiniLM and the heads trained in English. What will the
 # > median rank of the right picture among 240 be? (Chance gives 118.)
@@ -1677,15 +1987,20 @@ my_rank = 100  # a guess, written down before the search
 ### END SOLUTION
 
 # %%
-my_rank = check("07.7", my_rank)
+my_rank = check("07.10", my_rank)
 
 # %% tags=["result"]
 zh_names = {part: sentences(chinese[part].names) for part in ("train", "test")}
 with torch.no_grad():
-    in_chinese = retrieval(
-        heads(pictures["test"], zh_names["test"]).T, right["test"].T
-    )
-compare_prediction("07.chinese.rank", my_rank, in_chinese.median, digits=0)
+    in_chinese = [
+        found_in("test", model(v_test, zh_names["test"]))
+        for model in trained_heads
+    ]
+medians = [found.median for found in in_chinese]
+print(
+    f"your prediction {my_rank:.0f}, measured"
+    f" {lab.mean_spread(medians, digits=0)}, chance {guess.median:.0f}"
+)
 ids = [
     i
     for name in chinese["test"].names
@@ -1703,23 +2018,23 @@ print(f"{100 * unknown:.1f} % of the tokens of the Chinese names are [UNK]")
 # name turns into `[UNK]`, the same token for every unknown character, and what has become the same
 # no head can tell apart.
 #
-# The repair: a text side of our own, trained on nothing but the 1,185 emoji with their Chinese
-# names and keywords. It is the one of section 4, with one vector for each character. As a control we
-# train the same in English, with one vector for each word: it has the language that MiniLM has, and
-# no pretraining.
+# The repair: a text side of our own, with one vector for each character, trained with the heads
+# on nothing but the 1,185 emoji with their Chinese names and keywords. It is the one of section
+# 4.
 
 
-# %%
-def search_with_own_words(data, updates=UPDATES):
+# %% tags=["setup"]
+def search_by_characters(data, seed, updates=UPDATES):
     """Trains heads as before, and with them a text side of one vector a
-    character or word. Gives how the names of the test part find pictures."""
-    torch.manual_seed(lab.seed)
+    character. Gives how the names of the test part find pictures."""
+    torch.manual_seed(seed)
     words = word_tokenizer([*data["train"].names, *data["train"].texts()])
     encoded = [
         encode(words, texts)
         for texts in (data["train"].names, data["train"].texts())
     ]
-    text_side, model = Characters(words.get_vocab_size()), Heads(1280, 256)
+    text_side = Characters(words.get_vocab_size())
+    model = Heads(pictures["train"], 256)
     parameters = [*text_side.parameters(), *model.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.1)
     for step in range(updates):
@@ -1737,48 +2052,52 @@ def search_with_own_words(data, updates=UPDATES):
         optimizer.step()
     with torch.no_grad():
         t = text_side(*encode(words, data["test"].names))  # (240, 256)
-        return retrieval(model.eval()(pictures["test"], t).T, right["test"].T)
+        return model.eval()(v_test, t)
 
 
-own_side, own_english = (
-    search_with_own_words(chinese),
-    search_with_own_words(emoji),
-)
+by_characters = search_by_characters(chinese, lab.seed)
 
 # %% [markdown]
 # And a second try with MiniLM: heads trained on its vectors of the Chinese names, so that only the
 # encoder is to blame.
 
-# %%
-retrained = train_heads((zh_names["train"], zh_names["train"]))
+# %% tags=["setup"]
+retrained = train_heads((zh_names["train"],) * 2, lab.seed)
 with torch.no_grad():
-    through_minilm = retrieval(
-        retrained(pictures["test"], zh_names["test"]).T, right["test"].T
-    )
-rows = [
-    plain_row("chance", guess),
-    search_row("Chinese, MiniLM, heads from English", in_chinese),
-    search_row("Chinese, MiniLM, heads from Chinese", through_minilm),
-    search_row("Chinese, one vector a character", own_side),
-    search_row("English, one vector a word", own_english),
-    ["English, MiniLM", *search_row("two trained heads", trained)[1:]],
-]
+    through_minilm = retrained(v_test, zh_names["test"])
+    from_english = [model(v_test, zh_names["test"]) for model in trained_heads]
+
+
+# %% tags=["figure"]
+def search_row(label, scores):
+    """One run, with the spread of five kept runs."""
+    found = found_in("test", scores)
+    return [
+        label,
+        lab.measured(f"07.{label}.r1", 100 * found.r1, "%"),
+        lab.measured(f"07.{label}.r10", 100 * found.r10, "%"),
+        lab.measured(f"07.{label}.median", found.median, digits=0),
+    ]
+
+
 plots.table(
-    rows,
-    header=["240 unseen names: find the picture", "R@1", "R@10", "median rank"],
+    [
+        plain_row("chance", guess, guess)[:4],
+        runs_row("Chinese, MiniLM, heads from English", from_english)[:4],
+        search_row("Chinese, MiniLM, heads from Chinese", through_minilm),
+        search_row("Chinese, one vector a character", by_characters),
+        runs_row("English, MiniLM", by_heads)[:4],
+    ],
+    header=["240 unseen emoji", "R@1", "R@10", "median rank"],
 )
 
 # %% tags=["figure"]
-for what, parts in (
-    ("characters", {p: "".join(chinese[p].names) for p in chinese}),
-    ("English words", {p: " ".join(emoji[p].names).split() for p in emoji}),
-):
-    new = [c for c in parts["test"] if c.isalpha()]
-    known = sum(c in parts["train"] for c in new) / len(new)
-    print(
-        f"{100 * known:.0f} % of the {what} in the new names occur in a"
-        " training name"
-    )
+seen = set("".join((*chinese["train"].names, *chinese["train"].texts())))
+new = [c for c in "".join(chinese["test"].names) if c.isalpha()]
+print(
+    f"{100 * sum(c in seen for c in new) / len(new):.0f} % of the characters in"
+    " the new names occur in a training text"
+)
 print(
     "马, horse, occurs in:",
     ", ".join(
@@ -1789,20 +2108,20 @@ print(
 )
 
 # %%
+of_characters = found_in("test", by_characters).r10
 lab.claim(
     "one vector a character finds more pictures among the first ten than MiniLM"
-    " with heads from English, and fewer than MiniLM in English",
-    in_chinese.r10 < own_side.r10 < trained.r10,
+    " in each run, and fewer than MiniLM in English",
+    max(found.r10 for found in in_chinese)
+    < of_characters
+    < min(found.r10 for found in trained),
 )
 
 # %% [markdown]
-# The control tells what pretraining on text is worth. In the same language as MiniLM's, but without
-# it, one vector per word finds less than half as many pictures among the first ten.
-#
-# In Chinese one vector per character goes further, because a new name is mostly made of known
-# characters, and a new English name often of unknown words. Known is not always good: 马 is in *zebra*
-# and *hippopotamus*, but also in *toilet* and *circus tent*, and all the horses are in the test part.
-# Neither side can know that two different words mean the same.
+# One vector per character goes further, because a new name is mostly made of known characters.
+# Known is not always good: 马 is in *zebra* and *hippopotamus*, but also in *toilet* and *circus
+# tent*, and all the horses are in the test part. The gap to English is that of a pretrained
+# encoder and of the language together; it was not taken apart.
 
 # %% [markdown]
 # ## 10. On real weights · extra
@@ -1837,7 +2156,7 @@ print(
     f" {share(place <= 1)}, R@10 {share(place <= 10)}"
 )
 
-# %%
+# %% tags=["setup"]
 # (100, 16, 1280)
 scene_grid = grid_features("world-lesson07", told.images[:100])
 hidden = [told.texts[i] for i in own[:100].tolist()]  # captions
@@ -1864,34 +2183,37 @@ print(
     ", ".join(f"{share(hit)} with {name}" for name, hit in guessed.items()),
     f"(chance {100 / len(COLOURS):.1f} %)",
 )
-for name, model in (("two heads", heads), ("joint encoder", real)):
-    print(
-        f"{name}:"
-        f" {sum(p.numel() for p in model.parameters() if p.requires_grad):,}"
-        " weights"
-    )
+objects = torch.tensor(drawn.scenes.shape[:100] >= 0).sum(1)  # (100,)
+print(
+    "with its picture, by the number of objects in it:",
+    ", ".join(
+        f"{n}: {interval(guessed['its picture'][objects == n])}"
+        for n in (1, 2, 3, 4)
+    ),
+)
+
+# %%
 lab.claim(
     "with its picture it guesses more than twice as many colours as with none",
     guessed["its picture"].sum() > 2 * guessed["no picture"].sum(),
 )
 
 # %% [markdown]
-# By contrast alone the joint encoder finds less than the two heads. Several things differ, and they
-# were not tested one by one. It starts from MiniLM's word vectors, without the sentence encoder
-# above them. Its batches have 32 pairs. It passed over the emoji 16 times, the heads about 43
-# times. It has twice as many weights, and they serve four other losses.
+# By contrast alone the joint encoder finds less than the two heads. Several things differ, and
+# they were not tested one by one: it starts from MiniLM's word vectors, without the sentence
+# encoder above them, its batches have 32 pairs, and its weights serve four other losses.
 
 # %% [markdown]
-# But it can do what two heads can't: read a word in the light of a picture. It guesses the colours of
-# the world far more often with the picture than without, although its frozen network was never trained
-# on such pictures. It guesses half of them only: the scenes have several objects, and the text must
-# tell which is meant.
+# But it can do what two heads can't: read a word in the light of a picture. It guesses the
+# colours of the world far more often with the picture than without, although its frozen network
+# was never trained on such pictures. With several objects the text must tell which is meant, and
+# fewer are guessed. But a part is wrong where there is one object and nothing to tell apart.
 
 # %% [markdown]
 # ## 11. On a GPU, at full scale · extra
 #
-# The profile `gpu` enlarges the pictures to 224 pixels. At the scale of the papers, the two frozen
-# encoders become one model that is trained as a whole:
+# The profile `gpu` changes nothing in this lesson: its trainings are too small for a GPU. At the
+# scale of the papers, the two frozen encoders become one model that is trained as a whole:
 #
 # | | here | CLIP, as published |
 # |---|---|---|
@@ -1913,11 +2235,11 @@ lab.claim(
 #   the batch and on what is called wrong.
 # - Another true caption in the batch does harm; a copy of the right caption changes nothing.
 # - Two frozen encoders and two matrices make a search that knows unseen names, as far as the
-#   encoders go.
+#   encoders go. Least squares on the same vectors does it too: put the simple peer in the table.
 # - A masked word teaches about pictures only if the text alone cannot guess it.
-# - Wrong answers have to be hard, and really wrong.
+# - Hard wrong answers show what is not learnt. They must be really wrong.
 # - What a model knows depends on how it is asked.
-# - Pairs save labels where labels are few. Captions are supervision too: somebody wrote them.
+# - Pairs helped with 400 labels. Captions are supervision too: somebody wrote them.
 
 # %%
 quiz(
@@ -1961,12 +2283,16 @@ quiz(
 # with a trained text side did best. Zhai et al. 2023, *SigLIP*
 # ([2303.15343](https://arxiv.org/abs/2303.15343)): the sigmoid loss; beyond about 32,000 pairs a
 # batch there was little left to gain. Khosla et al. 2020, *Supervised Contrastive Learning*
-# ([2004.11362](https://arxiv.org/abs/2004.11362)): several positives, spread evenly. Kim et al.
+# ([2004.11362](https://arxiv.org/abs/2004.11362)): several positives, spread evenly. Wang and Liu
+# 2021 ([2012.09740](https://arxiv.org/abs/2012.09740)): the temperature sets how strongly hard
+# negatives are punished, and with it how much texts of like meaning are tolerated. Kim et al.
 # 2021, *ViLT* ([2102.03334](https://arxiv.org/abs/2102.03334)): masked words and matching in a
-# single stream. Li et al. 2021, *ALBEF* ([2107.07651](https://arxiv.org/abs/2107.07651)): contrast
-# before fusion, and hard negatives drawn by its scores. Yuksekgonul et al. 2023
+# single stream. Li et al. 2021, *ALBEF* ([2107.07651](https://arxiv.org/abs/2107.07651)):
+# contrast before fusion, and hard negatives drawn by its scores. Yuksekgonul et al. 2023
 # ([2210.01936](https://arxiv.org/abs/2210.01936)): large models often ignore what belongs to what
-# and the order of words, and hard negatives help.
+# and the order of words, and hard negatives help. Hsieh et al. 2023, *SugarCrepe*
+# ([2306.14610](https://arxiv.org/abs/2306.14610)): models without pictures beat others in such
+# tests.
 
 # %% [markdown]
 # **Next:** lesson 08 asks questions and answers them.

@@ -6,7 +6,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from course_utils.checks.feedback import Exercise, Feedback, call, compare, kind, prediction, value
+from course_utils.checks.feedback import (
+    Exercise,
+    Feedback,
+    call,
+    choice,
+    compare,
+    kind,
+    prediction,
+    value,
+)
 from course_utils.objectives.contrastive import contrastive_loss, hard_negatives
 
 
@@ -87,13 +96,28 @@ def _survives(got):
         )
 
 
+def _half_cut(scores):
+    return (_one_way(scores) + _one_way(scores.T.detach())) / 2
+
+
+def _gradients(function, reference, *inputs):
+    """The gradient by the scores, the first input, against that of the reference."""
+    found = []
+    for loss_of in (function, reference):
+        scores = inputs[0].detach().clone().requires_grad_()
+        loss = loss_of(scores, *inputs[1:])
+        if not isinstance(loss, torch.Tensor) or not loss.requires_grad:
+            raise Feedback("the value is right, but no gradient gets back to the scores.")
+        found.append(torch.autograd.grad(loss, scores)[0])
+    compare(found[0], found[1], "the value is right, the gradient by the scores is not")
+
+
 def _test_contrastive(function):
     for n in (5, 2):
         scores = 3 * _draw(n, n, n)
         got = call(function, scores)
         compare(got, _contrastive(scores), f"the loss of a table of {n} x {n} scores")
-    if isinstance(got, torch.Tensor) and not call(function, scores.requires_grad_()).requires_grad:
-        raise Feedback("the value is right, but no gradient gets back to the scores.")
+    _gradients(function, _contrastive, 3 * _draw(4, 4, 4))
     got = call(function, LARGE)
     _survives(got)
     compare(got, _contrastive(LARGE), "the loss of large scores")
@@ -132,6 +156,12 @@ def _own_is_zero(scores, own, temperature):
     return (wrong / temperature).softmax(0)
 
 
+def _own_is_low(scores, own, temperature):
+    wrong = scores.clone()
+    wrong[own] = -10
+    return (wrong / temperature).softmax(0)
+
+
 def _own_is_lowest(scores, own, temperature):
     wrong = scores.clone()
     wrong[own] = -1
@@ -139,7 +169,7 @@ def _own_is_lowest(scores, own, temperature):
 
 
 def _test_push(function):
-    for own, temperature in ((0, 0.5), (3, 0.07)):
+    for own, temperature in ((0, 0.5), (3, 0.07), (2, 20.0)):
         scores = torch.tanh(_draw(own, 6))
         leaf = scores.clone().requires_grad_()
         loss = F.cross_entropy(leaf[None] / temperature, torch.tensor([own]))
@@ -286,6 +316,10 @@ def _both_added(scores, right):
     return 2 * contrastive_loss(scores, right)
 
 
+def _spread_half_cut(scores, right):
+    return (_rows_only(scores, right) + _rows_only(scores.T.detach(), right.T)) / 2
+
+
 def _test_spread(function):
     right = torch.eye(5, dtype=torch.bool)
     right[0, 3] = right[3, 0] = right[1, 4] = True
@@ -295,8 +329,7 @@ def _test_spread(function):
     ):
         scores = 2 * _draw(11, 5, 5)
         compare(call(function, scores, truth), _spread(scores, truth), f"the loss with {name}")
-    if not call(function, scores.requires_grad_(), truth).requires_grad:
-        raise Feedback("the value is right, but no gradient gets back to the scores.")
+    _gradients(function, _spread, 2 * _draw(12, 5, 5), truth)
     truth = torch.eye(3, dtype=torch.bool)
     truth[0, 2] = True
     got = call(function, LARGE, truth)
@@ -304,7 +337,139 @@ def _test_spread(function):
     compare(got, _spread(LARGE, truth), "the loss of large scores")
 
 
-# 07.6 hard negatives
+# 07.6 masked words
+
+
+def _masked(logits, x, chosen):
+    loss = F.cross_entropy(logits[chosen], x[chosen], reduction="sum")
+    return loss / chosen.sum().clamp(min=1)
+
+
+def _nan_without_any(logits, x, chosen):
+    return F.cross_entropy(logits[chosen], x[chosen])
+
+
+def _every_place(logits, x, chosen):
+    return F.cross_entropy(logits.flatten(0, 1), x.flatten())
+
+
+def _over_every_place(logits, x, chosen):
+    return F.cross_entropy(logits[chosen], x[chosen], reduction="sum") / x.numel()
+
+
+def _over_texts(logits, x, chosen):
+    return F.cross_entropy(logits[chosen], x[chosen], reduction="sum") / len(x)
+
+
+def _text_by_text(logits, x, chosen):
+    means = [_masked(z, words, at) for z, words, at in zip(logits, x, chosen) if at.any()]
+    return torch.stack(means).mean() if means else 0 * logits.sum()
+
+
+def _added_up(logits, x, chosen):
+    return F.cross_entropy(logits[chosen], x[chosen], reduction="sum")
+
+
+def _not_chosen(logits, x, chosen):
+    return _masked(logits, x, ~chosen)
+
+
+def _masked_softmax_twice(logits, x, chosen):
+    return _masked(logits.softmax(-1), x, chosen)
+
+
+def _times_chosen(logits, x, chosen):
+    loss = F.cross_entropy(logits.transpose(1, 2), x, reduction="none")  # (texts, words)
+    return (loss * chosen).sum() / chosen.sum().clamp(min=1)
+
+
+def _logits_times_chosen(logits, x, chosen):
+    return _every_place(logits * chosen[..., None], x, chosen)
+
+
+def _test_masked(function):
+    logits, x = 2 * _draw(21, 3, 5, 7), torch.arange(15).view(3, 5) * 4 % 7
+    chosen = torch.zeros(3, 5, dtype=torch.bool)
+    chosen[0, 1] = chosen[1, 0] = chosen[1, 2] = chosen[1, 4] = True
+    got = call(function, logits, x, chosen)
+    compare(got, _masked(logits, x, chosen), "the loss, with 1, 3 and 0 chosen places in 3 texts")
+    found = []
+    for loss_of in (function, _masked):
+        leaf = logits.clone().requires_grad_()
+        loss = loss_of(leaf, x, chosen)
+        if not loss.requires_grad:
+            raise Feedback("the value is right, but no gradient gets back to the logits.")
+        found.append(torch.autograd.grad(loss, leaf)[0])
+    compare(found[0], found[1], "the value is right, the gradient by the logits is not")
+    other = logits.clone()
+    other[0, 0, 3] = -torch.inf  # of a place that isn't chosen
+    other[2, 1] = torch.inf
+    what = "the loss, with infinite logits at places that are not chosen"
+    compare(call(function, other, x, chosen), _masked(other, x, chosen), what)
+    leaf = logits.clone().requires_grad_()
+    got = function(leaf, x, torch.zeros_like(chosen))
+    compare(got, torch.zeros(()), "the loss where no place is chosen")
+    if got.requires_grad:
+        (slope,) = torch.autograd.grad(got, leaf, allow_unused=True)
+        if slope is not None:
+            compare(slope, torch.zeros_like(slope), "the gradient where no place is chosen")
+
+
+# 07.8 naming by sentences
+
+
+def _name(v, sentences_of):
+    means = torch.stack([F.normalize(t, dim=1).mean(0) for t in sentences_of])
+    return (F.normalize(v, dim=1) @ F.normalize(means, dim=1).T).argmax(1)
+
+
+def _long_ones_first(v, sentences_of):
+    means = torch.stack([t.mean(0) for t in sentences_of])
+    return (v @ F.normalize(means, dim=1).T).argmax(1)
+
+
+def _no_cosine(v, sentences_of):
+    means = torch.stack([F.normalize(t, dim=1).mean(0) for t in sentences_of])
+    return (v @ means.T).argmax(1)
+
+
+def _sum_not_cosine(v, sentences_of):
+    sums = torch.stack([F.normalize(t, dim=1).sum(0) for t in sentences_of])
+    return (v @ sums.T).argmax(1)
+
+
+def _first_sentence(v, sentences_of):
+    return _name(v, [t[:1] for t in sentences_of])
+
+
+def _best_sentence(v, sentences_of):
+    best = [(F.normalize(v, dim=1) @ F.normalize(t, dim=1).T).amax(1) for t in sentences_of]
+    return torch.stack(best, 1).argmax(1)
+
+
+def _farthest(v, sentences_of):
+    return _name(-v, sentences_of)
+
+
+def _number_of_sentence(v, sentences_of):
+    return (F.normalize(v, dim=1) @ F.normalize(torch.cat(sentences_of), dim=1).T).argmax(1)
+
+
+def _test_name(function):
+    v = _draw(31, 60, 4) * (1 + 5 * _draw(32, 60, 1).abs())
+    shift = 0.5 * _draw(33, 4)
+    sentences_of = [
+        (_draw(40 + i, n, 4) + shift) * (0.1 + 5 * _draw(50 + i, n, 1).abs())
+        for i, n in enumerate((1, 3, 2, 3, 5))
+    ]
+    for pictures, what in ((v, "60 pictures"), (v[:1], "one picture")):
+        got = call(function, pictures, sentences_of)
+        if isinstance(got, (list, tuple, np.ndarray)):
+            got = torch.as_tensor(got)
+        compare(got, _name(pictures, sentences_of), f"the classes of {what}, five classes")
+
+
+# 07.7 hard negatives
 
 
 def _hard(scores, right, generator):
@@ -342,6 +507,11 @@ def _always_the_hardest(scores, right, generator):
     return scores.masked_fill(right, -torch.inf).argmax(1)
 
 
+def _low_number(scores, right, generator):
+    p = scores.masked_fill(right, -10).softmax(1)
+    return p.multinomial(1, generator=generator)[:, 0]
+
+
 def _without_generator(scores, right, generator):
     return scores.masked_fill(right, -torch.inf).softmax(1).multinomial(1)[:, 0]
 
@@ -361,8 +531,7 @@ def _test_hard(function):
     draws = 1500
     counts = torch.zeros(4, 4)
     for seed in range(draws):
-        got = call(function, scores, right, torch.Generator().manual_seed(seed))
-        _text_numbers(got)
+        got = _text_numbers(call(function, scores, right, torch.Generator().manual_seed(seed)))
         counts[torch.arange(4), got.long()] += 1
     shares = counts / draws  # (pictures, texts)
     if shares.diagonal().any():
@@ -383,7 +552,7 @@ def _test_hard(function):
     twice = [
         torch.stack(
             [
-                call(function, scores, right, torch.Generator().manual_seed(seed))
+                _text_numbers(call(function, scores, right, torch.Generator().manual_seed(seed)))
                 for seed in range(20)
             ]
         )
@@ -391,9 +560,18 @@ def _test_hard(function):
     ]
     if not torch.equal(*twice):
         raise Feedback("the same generator must draw the same texts: pass it on to multinomial.")
+    low = scores - 60  # scores have no lowest value
+    for seed in range(20):
+        got = _text_numbers(call(function, low, right, torch.Generator().manual_seed(seed)))
+        if right[torch.arange(4), got.long()].any():
+            raise Feedback(
+                "with scores around -60 a text that is true of the picture is drawn: its score "
+                "must be lower than any number."
+            )
 
 
 def _text_numbers(got):
+    got = torch.as_tensor(got) if isinstance(got, (list, tuple, np.ndarray)) else got
     if not isinstance(got, torch.Tensor) or got.shape != (4,):
         found = tuple(got.shape) if isinstance(got, torch.Tensor) else kind(got)
         raise Feedback(f"expected one text number a picture, a tensor (4,), got {found}.")
@@ -401,6 +579,7 @@ def _text_numbers(got):
         raise Feedback(f"expected whole numbers, got {str(got.dtype).removeprefix('torch.')}.")
     if got.min() < 0 or got.max() > 3:
         raise Feedback(f"expected numbers of texts from 0 to 3, got {got.tolist()}.")
+    return got
 
 
 EXERCISES = {
@@ -413,8 +592,8 @@ EXERCISES = {
         (
             "Row i of the table is a choice among texts, and text i is right: a cross-entropy "
             "with target i. Column i is a choice among pictures.",
-            "own = torch.arange(len(scores)); F.cross_entropy(scores, own) for the rows, the same "
-            "with scores.T for the columns, and the mean of both.",
+            "F.cross_entropy(scores, own) takes the rows, with own the numbers 0, 1, 2, ... of the "
+            "right texts. Which table has the columns as its rows?",
         ),
         mistakes=(
             (
@@ -435,17 +614,18 @@ EXERCISES = {
             ),
             (_without_the_right_one, "The right text is among those in the denominator."),
             (_probabilities_first, ""),
+            (_half_cut, ""),
         ),
     ),
     "07.2": Exercise(
         "The loss of a model that knows nothing",
-        5,
+        3,
         1,
         math.log(256),
         value(math.log(256), "the loss of a model that knows nothing", atol=0.0015 / math.log(256)),
         (
             "It gives each of the 256 texts the same probability.",
-            "-log(1 / 256), with the natural logarithm: math.log(256).",
+            "The loss is minus the natural logarithm of that probability.",
         ),
         mistakes=(
             (8.0, "That is the logarithm to base 2; the loss uses the natural one."),
@@ -470,8 +650,8 @@ EXERCISES = {
             "The gradient of the cross-entropy by score j is p_j / temperature for a wrong text j. "
             "Only their proportions matter. Among the wrong ones, do the proportions depend on "
             "the right one's score?",
-            "They do not: it is a softmax over the wrong texts alone. Set the own score to "
-            "-torch.inf, divide by the temperature, softmax.",
+            "They do not: it is a softmax over the wrong texts alone. Which score makes exp 0, so "
+            "that the right one has no share?",
         ),
         mistakes=(
             (_with_own, "Your shares include the right text, which is pulled, not pushed."),
@@ -479,6 +659,7 @@ EXERCISES = {
             (_times, "You multiply by the temperature; scores are divided by it."),
             (_no_temperature, "The temperature isn't used."),
             (_own_is_zero, "A score of 0 is no exclusion: exp(0) is 1. It takes -infinity."),
+            (_own_is_low, "A score of -10 still gets a share at a high temperature."),
             (
                 _own_is_lowest,
                 "A cosine of -1 is possible, and still gets a share. It takes -infinity.",
@@ -487,15 +668,15 @@ EXERCISES = {
     ),
     "07.4": Exercise(
         "Recall at k",
-        10,
+        8,
         2,
         _recall,
         _test_recall,
         (
             "`topk` gives the places of the k best in each row. How do you look up `right` at "
             "these places?",
-            "right.gather(1, scores.topk(k, dim=1).indices) is (queries, k); `.any(1)`, then the "
-            "mean.",
+            "right.gather(1, places) is (queries, k): True where one of the k best is right. What "
+            "has to be true of a row?",
         ),
         mistakes=(
             (
@@ -515,7 +696,7 @@ EXERCISES = {
             (_count, "That is the number of queries; their share is asked for."),
         ),
     ),
-    "07.7": Exercise(
+    "07.10": Exercise(
         "Predict the search in Chinese",
         3,
         1,
@@ -535,8 +716,8 @@ EXERCISES = {
         (
             "Make each row of `right` a distribution that sums to 1, and take the cross-entropy "
             "with it.",
-            "target = right / right.sum(1, keepdim=True); -(target * scores.log_softmax(1)).sum(1)"
-            ".mean(). The same with scores.T and right.T, and the mean of both.",
+            "right / right.sum(1, keepdim=True) are the rows' targets, scores.log_softmax(1) their "
+            "log-probabilities. For the columns take scores.T, and targets of their own.",
         ),
         mistakes=(
             (_first_only, "`right` isn't used: the other right answers are still pushed away."),
@@ -576,17 +757,100 @@ EXERCISES = {
             (_mean_of_pairs, "Each row counts once, however many right texts it has."),
             (_columns_only, "Only the columns: the rows are missing."),
             (_both_added, "The two ways are added; it is their mean."),
+            (_spread_half_cut, ""),
         ),
     ),
     "07.6": Exercise(
+        "The loss of masked words",
+        8,
+        2,
+        _masked,
+        _test_masked,
+        (
+            "`logits[chosen]` and `x[chosen]` are the places that count. What does their number do "
+            "to the mean where it is 0?",
+            'cross_entropy with reduction="sum" gives 0 for no places. What is it divided by?',
+        ),
+        mistakes=(
+            (_nan_without_any, "Where no place is chosen that is 0 / 0."),
+            (_every_place, "`chosen` isn't used: every place counts."),
+            (_over_every_place, "The sum is divided by all places; only the chosen ones count."),
+            (_over_texts, "The sum is divided by the number of texts, not of chosen places."),
+            (
+                _text_by_text,
+                "That is a mean of the texts' means: a place counts less in a text with more.",
+            ),
+            (_added_up, "That is the sum over the chosen places, not their mean."),
+            (_not_chosen, "Those are the places that were not chosen."),
+            (_masked_softmax_twice, "cross_entropy takes logits and does the softmax itself."),
+            (
+                _times_chosen,
+                "A loss that is multiplied by 0 still counts where it is infinite: take the chosen "
+                "places out first.",
+            ),
+            (_logits_times_chosen, "Logits of 0 have a loss too: log of the number of words."),
+        ),
+    ),
+    "07.8": Exercise(
+        "Name by sentences",
+        8,
+        2,
+        _name,
+        _test_name,
+        (
+            "F.normalize(t, dim=1) brings each row to length 1. Is the mean of such rows of "
+            "length 1 as well?",
+            "It isn't, and cosines need it. One mean a class, stacked to (classes, dim), and then "
+            "a table of cosines (pictures, classes).",
+        ),
+        mistakes=(
+            (
+                _long_ones_first,
+                "Long vectors have more say: bring each sentence to length 1 first.",
+            ),
+            (
+                _no_cosine,
+                "The mean of a class is shorter than 1 where its sentences differ: take cosines, "
+                "not dot products.",
+            ),
+            (_sum_not_cosine, "A class with more sentences has a longer sum: take cosines."),
+            (_first_sentence, "Only the first sentence of each class is used."),
+            (_best_sentence, "That is the best sentence of a class; its mean is asked for."),
+            (_farthest, "Those are the smallest cosines."),
+            (_number_of_sentence, "That is the number of a sentence, not of its class."),
+        ),
+    ),
+    "07.9": Exercise(
+        "Choose the control",
+        3,
+        2,
+        "unpaired",
+        choice(
+            "unpaired",
+            {
+                "longer": "It tests whether more updates on the same questions do as much. The "
+                "pictures and captions stay unseen, paired or not.",
+                "seeds": "More seeds make the interval of the gap smaller. They don't say where it "
+                "comes from.",
+                "captions": "That leaves out the pictures too, so two things differ: whether "
+                "pictures are seen at all, and whether they are paired.",
+            },
+        ),
+        (
+            "A control differs from *pairs* in one thing only. Which thing is claimed?",
+            "The pairing is claimed: pictures, captions and updates have to stay the same.",
+        ),
+    ),
+    "07.7": Exercise(
         "Repair the hard negatives",
-        10,
+        8,
         2,
         _hard,
         _test_hard,
         (
             "Two things are wrong: which axis has to sum to 1, and what must never be drawn.",
-            "scores.masked_fill(right, -torch.inf).softmax(dim=1), then multinomial.",
+            "Each row has to sum to 1. What has to be done to the scores of the right texts before "
+            "the softmax, so that their probability is 0?",
         ),
         mistakes=(
             (_broken, ""),
@@ -598,6 +862,7 @@ EXERCISES = {
             (_always_the_hardest, ""),
             (_top_two, ""),
             (_without_generator, ""),
+            (_low_number, ""),
         ),
     ),
 }

@@ -1,92 +1,159 @@
-"""Why does a model that is trained on yes/no questions alone stay blind? For lesson 08.
+"""What does a model learn from yes/no questions alone, once it has features? For lesson 08.
 
     python -m course_utils.studies yes_no_runs
 
-trains lesson 08's network on the yes/no questions of easy-VQA in two ways, at three seeds, and
-writes data/studies/yes_no_runs.json: for longer (seven passes instead of three), and for three
-passes from a stem and an encoder that have learnt colours and shapes first.
+trains lesson 08's encoder and head on the yes/no questions of easy-VQA and writes
+data/studies/yes_no_runs.json. The features are given, and frozen: those of the stem in
+data/checkpoints/easy_vqa.safetensors, which tell every colour and shape. The encoder has first
+learnt to name colours and shapes from them. Then come the yes/no questions: as they are, or with
+weights in the loss that give each wording as much "yes" as "no". Each accuracy is split by what is
+asked.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import product
 
 import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from course_utils.datasets import Batch, VQAData, load_easy_vqa, loader
-from course_utils.evaluation.evaluate import evaluate
-from course_utils.methods.answering import easy_vqa_model
+from course_utils.datasets.easy_vqa import COLOURS
+from course_utils.evaluation.evaluate import Evaluation, evaluate
+from course_utils.methods.answering import easy_vqa_model, trained_easy_vqa
 from course_utils.models.vqa import VQAModel
-from course_utils.objectives.classification import binary_cross_entropy
-from course_utils.studies.recipes import EASY_VQA_FIT, IMAGES_PER_BATCH
 from course_utils.studies.runs import Row, Setting, Study
-from course_utils.training.fit import History, fit
+from course_utils.training.fit import FitConfig, fit
 from course_utils.training.objective import answer_objective
 
-KINDS = ("seven passes", "colours and shapes first")
-SEEDS = (0, 1, 2)
+KINDS = ("as they are", "weighted evenly")
+SEEDS = (0, 1)
+PASSES = 2  # over the yes/no questions
+IMAGES_PER_BATCH = 8
 
 
-def yes_no_objective(model: VQAModel, batch: Batch) -> torch.Tensor:
-    """Mean binary cross-entropy of a batch, by the single logit."""
-    z = model(batch.images, batch.image_index, batch.x, batch.mask)[:, 0]  # (batch,)
-    return binary_cross_entropy(z, batch.y.float())
+def asks_for(question: str) -> str:
+    """What a yes/no question asks for: "colour" where it names one, otherwise "shape"."""
+    words = question.lower().rstrip("?").split()
+    return "colour" if any(colour in words for colour in COLOURS) else "shape"
 
 
-def train(
-    model: VQAModel,
-    objective,
-    data: VQAData,
-    validation: VQAData,
-    epochs: int,
-    seed: int,
-    max_steps: int = 0,
-) -> History:
-    """Training as in lesson 08: the weights of the pass that is best on validation are kept."""
-    return fit(
+def by_kind(found: Evaluation, data: VQAData) -> dict[str, float]:
+    """Accuracy on the yes/no questions that ask for a colour, and on those for a shape."""
+    colour = torch.tensor([asks_for(question) == "colour" for question in data.questions])
+    parts = {"colour": colour, "shape": ~colour}
+    return {name: round(found.select(rows).accuracy, 4) for name, rows in parts.items()}
+
+
+@torch.no_grad()
+def with_features(data: VQAData) -> VQAData:
+    """The same with the features (images, 16, 64) of the trained stem in place of the pictures."""
+    stem = trained_easy_vqa().network.stem
+    parts = [stem(images.float() / 255) for images in data.images.split(100)]
+    return replace(data, images=torch.cat(parts))
+
+
+@cache
+def easy_vqa() -> tuple[VQAData, VQAData, VQAData]:
+    """Training and validation pictures and test, as features."""
+    whole = load_easy_vqa("train")
+    test = load_easy_vqa("test", whole.tokenizer, whole.answers)
+    train, validation = whole.split_by_image(0.1, seed=0)
+    return with_features(train), with_features(validation), with_features(test)
+
+
+def model_of_features(data: VQAData, seed: int, outputs: int | None = None) -> VQAModel:
+    """Lesson 08's model without its stem: it is given features."""
+    torch.manual_seed(seed)
+    model = easy_vqa_model(data, outputs)
+    model.stem = nn.Identity()
+    return model
+
+
+def train(model, objective, data, validate, passes: int, seed: int, max_steps: int = 0) -> None:
+    """The weights of the pass that is best by `validate` are kept."""
+    fit(
         model,
         objective,
         loader(data, IMAGES_PER_BATCH, seed=seed),
-        lambda m: evaluate(m, validation).accuracy,
-        replace(EASY_VQA_FIT, epochs=epochs, max_steps=max_steps),
+        validate,
+        FitConfig(epochs=passes, lr=1e-3, warmup=0.2, max_steps=max_steps),
         device="cpu",
         progress=False,
     )
 
 
+@cache
+def prepared(seed: int, max_steps: int = 0) -> tuple[VQAModel, float]:
+    """A model that was trained for one pass on the questions for a colour or a shape, and the share
+    of these that it answers on test; not to be changed."""
+    names = tuple(answer for answer in easy_vqa()[0].answers if answer not in ("no", "yes"))
+    data, held, test = (part.restrict_answers(names) for part in easy_vqa())
+    model = model_of_features(data, seed)
+    train(model, answer_objective, data, lambda m: evaluate(m, held).accuracy, 1, seed, max_steps)
+    return model, evaluate(model, test).accuracy
+
+
+class Weighted:
+    """Binary cross-entropy in which each wording has as much weight of "yes" as of "no"."""
+
+    def __init__(self, data: VQAData, even: bool):
+        self.even = even
+        words, which = data.x.unique(dim=0, return_inverse=True)
+        counts = torch.bincount(2 * which + data.y, minlength=2 * len(words)).view(-1, 2)
+        self.weight = {  # ids of a wording -> weights of no, yes
+            self.key(x): (0.5 * row.sum() / row.clamp(min=1)).tolist()
+            for x, row in zip(words, counts)
+        }
+
+    @staticmethod
+    def key(x: Tensor) -> tuple[int, ...]:
+        return tuple(i for i in x.tolist() if i)  # without padding
+
+    def weights(self, batch: Batch) -> Float[Tensor, " batch"]:
+        rows = zip(batch.x, batch.y.tolist())
+        return torch.tensor([self.weight[self.key(x)][y] if self.even else 1.0 for x, y in rows])
+
+    def __call__(self, model: VQAModel, batch: Batch) -> Tensor:
+        z = model(batch.images, batch.image_index, batch.x, batch.mask)[:, 0]  # (batch,)
+        each = F.binary_cross_entropy_with_logits(z, batch.y.float(), reduction="none")
+        return (self.weights(batch) * each).mean()
+
+
 def run(kind: str, seed: int, max_steps: int = 0) -> Row:
-    """Validation accuracy after each pass over the yes/no questions, and test accuracy with the
-    right and with exchanged pictures.
+    """Accuracy by what is asked: on validation after each pass, on the training questions, and on
+    test with the right and with exchanged pictures.
 
     Raises:
         ValueError: an unknown kind.
     """
     if kind not in KINDS:
         raise ValueError(f"kind: expected one of {KINDS}, got {kind!r}")
-    whole = load_easy_vqa("train")
-    test = load_easy_vqa("test", whole.tokenizer, whole.answers).restrict_answers(("no", "yes"))
-    parts = whole.split_by_image(0.1, seed=0)  # training and validation pictures
-    yes_no, held = (part.restrict_answers(("no", "yes")) for part in parts)
-    torch.manual_seed(seed)
-    model = easy_vqa_model(yes_no, outputs=1)
-    if kind == "colours and shapes first":
-        names = tuple(answer for answer in whole.answers if answer not in ("no", "yes"))
-        others, held_others = (part.restrict_answers(names) for part in parts)
-        first = easy_vqa_model(others)
-        train(
-            first, answer_objective, others, held_others, epochs=3, seed=seed, max_steps=max_steps
-        )
-        model.stem.load_state_dict(first.stem.state_dict())
-        model.encoder.load_state_dict(first.encoder.state_dict())
-    epochs = 7 if kind == "seven passes" else 3
-    history = train(model, yes_no_objective, yes_no, held, epochs, seed, max_steps)
-    exchanged = evaluate(model, test.shuffle_images(seed=seed)).accuracy
+    data, held, test = (part.restrict_answers(("no", "yes")) for part in easy_vqa())
+    first, named = prepared(seed, max_steps)
+    model = model_of_features(data, seed, outputs=1)
+    model.encoder.load_state_dict(first.encoder.state_dict())
+    seen = []  # validation by what is asked, after each pass
+
+    def validate(m: VQAModel) -> float:
+        found = evaluate(m, held)
+        seen.append(by_kind(found, held))
+        return found.accuracy
+
+    objective = Weighted(data, even=kind == "weighted evenly")
+    train(model, objective, data, validate, PASSES, seed, max_steps)
+    exchanged = test.shuffle_images(seed=seed)
     return dict(
         kind=kind,
         seed=seed,
-        validation=[round(s, 4) for s in history.score],
-        test=round(evaluate(model, test).accuracy, 4),
-        exchanged=round(exchanged, 4),
+        named=round(named, 4),
+        validation=seen,
+        train=by_kind(evaluate(model, data), data),
+        test=by_kind(evaluate(model, test), test),
+        exchanged=by_kind(evaluate(model, exchanged), exchanged),
     )
 
 
@@ -96,8 +163,8 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 
 STUDY = Study(
-    measures="lesson 08: yes/no questions alone: for longer, and after colours and shapes",
-    takes="ten minutes",
+    measures="lesson 08: yes/no questions, once colours and shapes are known",
+    takes="four minutes",
     columns={"kind": KINDS, "seed": None},
     seeds=SEEDS,
     settings=settings,

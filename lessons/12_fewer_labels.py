@@ -9,7 +9,8 @@
 # Pictures are cheap and answers are expensive: somebody has to give them. And what was true of the
 # data last month need not be true today. This lesson is about models that get few answers, and
 # about models whose data change.
-#
+
+# %% [markdown]
 # In this lesson you will
 #
 # - ask a model that was never trained on questions, and find out what in the wording matters;
@@ -354,10 +355,10 @@ lab.claim(
 )
 
 # %% [markdown]
-# The $\pm$ is the spread over five sets of examples. **Examples do not help this model**, and words
-# without colours cost as much as false colours. The cliff at four is the place again: token 15 is
-# further from the start than any colour of an English caption. Order moves the result by a few
-# points. In GPT-3-like models it can decide between nearly the best and nearly random results
+# The $\pm$ is the spread over five sets of examples. **Examples do not help this model**, and three
+# things without a colour cost about as much as three with a false one. The cliff at four is mostly the
+# place: token 15 is further from the start than any colour of an English caption. Order moves the
+# result by a few points. In GPT-3-like models it can decide between nearly the best and nearly random results
 # ([2104.08786](https://arxiv.org/abs/2104.08786)).
 
 # %% [markdown]
@@ -850,7 +851,8 @@ lab.claim(
 # **Validation costs answers too.** It has 400 of them, as many as the labelled part, and it chooses
 # the weights to keep and for most methods the learning rate. So there is a peer that has the same
 # 800 answers and trains on all of them: *10 %, no validation* keeps its last weights.
-#
+
+# %% [markdown]
 # And there is a row that is no method, but a question: *the truth on what is let in* replaces each
 # accepted pseudo-label by the true answer. If FixMatch is worse, are its wrong labels to blame, or
 # its strong views?
@@ -884,8 +886,6 @@ base = percent("5 %, pictures as they are")
 # %% tags=["figure"]
 rows = []
 for method, config in semi_supervised.METHODS.items():
-    if method == semi_supervised.AS_THEY_ARE:
-        continue
     gain = percent(method) - base  # by seed: the same labelled pictures
     looks = [
         lab.mean_spread(last_look(method, what)) if config.weight else ""
@@ -933,7 +933,8 @@ lab.claim(
 # above training on the same answers alone. With true labels in the same places, the same strong
 # views do no harm. Of the answers that the model gives with at least `0.95` probability, too small
 # a share is right.
-#
+
+# %% [markdown]
 # **The answers that choose would be better used to teach.** Semi-supervised methods are often
 # compared with a large validation set that nobody who has few answers owns
 # ([1804.09170](https://arxiv.org/abs/1804.09170)). This is no verdict on FixMatch: its authors
@@ -981,7 +982,7 @@ def observed_threshold(confidence, right, precision):
 
 generator = torch.Generator().manual_seed(lab.seed)
 tries = {"observed share": 0, "lower end": 0}
-for _ in range(100):
+for _ in range(40):
     confidence = torch.rand(400, generator=generator)  # (n,)
     truth = 0.5 + 0.35 * confidence  # never above 85 %
     was_right = torch.rand(400, generator=generator) < truth  # (n,)
@@ -991,8 +992,8 @@ for _ in range(100):
     )
 lab.claim(
     "a model that is never right in more than 85 %: the observed share finds a"
-    " threshold for 95 % in most of 100 draws, the lower end in at most five",
-    tries["observed share"] > 50 and tries["lower end"] <= 5,
+    " threshold for 95 % in most of 40 draws, the lower end in at most two",
+    tries["observed share"] > 20 and tries["lower end"] <= 2,
 )
 
 # %% tags=["figure"]
@@ -1355,9 +1356,8 @@ lab.claim(
 )
 
 # %% [markdown]
-# A caution before any comparison: 120 updates per stage do not teach anybody to count. Numbers end
-# 3 to 27 points above blind. So what follows speaks of three families that are learnt and one that
-# is not.
+# A caution before any comparison: 120 updates per stage do not teach counting. So what follows speaks
+# of three families that are learnt and one that hardly is.
 
 # %% [markdown]
 # ### Three numbers for a matrix
@@ -1407,7 +1407,8 @@ print(
 #
 # **Replay** keeps a few old questions, here one picture in twenty of each stage, and adds their
 # loss to every update.
-#
+
+# %% [markdown]
 # **EWC** keeps no data but the old weights, and for each weight how much it mattered: $L =
 # L_{\text{new}} + \frac\lambda2 \sum_k F_k\, (\theta_k - \theta^{\text{old}}_k)^2$, a spring at every
 # weight, stiff where the old answers depend on it. The extra part below derives the stiffness $F_k$.
@@ -1454,13 +1455,12 @@ print(
     f"distillation {distillation(torch.zeros(1, 2), old, 2.0):.4f},"
     f" by hand {by_hand:.4f}"
 )
+# (2, n, answers)
+logits = 2 * torch.randn(2, 50, 21, generator=torch.Generator().manual_seed(1))
+theirs = consolidation.distillation_loss(*logits, 2.0)
 lab.claim(
     "exercise and package are equal, to 1e-5",
-    abs(
-        distillation(*logits, 2.0)
-        - consolidation.distillation_loss(*logits, 2.0)
-    )
-    < 1e-5,
+    abs(distillation(*logits, 2.0) - theirs) < 1e-5,
 )
 
 # %% [markdown]
@@ -1528,7 +1528,8 @@ lab.claim(
 # %% [markdown]
 # *Old families*: all but the last, after the last stage. *Among their own answers*: each question
 # may choose only among the answers of its own family.
-#
+
+# %% [markdown]
 # **Naive training leaves nothing.** Our families share one head, and their answers do not overlap.
 # In the last stage every right answer was a number, and the quickest way to a low loss is to stop
 # saying anything else. That is not the same as not knowing, so one column counts again with a gift:
@@ -1538,13 +1539,16 @@ lab.claim(
 # %% [markdown]
 # **Replay of one picture in twenty comes within ten points of joint training.** It is the simplest
 # of the methods; where data may not be kept, it is not allowed.
-#
+
+# %% [markdown]
 # **Distillation keeps what the model knows, not what it says.** Without the gift it is no better
 # than naive: the new questions never ask for an old answer, so nothing stops the numbers from
 # taking over. With a head for each family, as in its paper, one would see the other column.
-#
+
+# %% [markdown]
 # **EWC keeps something, and stops learning.** A spring that holds the old holds against the new: in
-# the last family it is worse than a guess without a picture. With a single head it is known to do
+# the last family it is worse than a guess without a picture. Validation chose the larger of its two
+# strengths; a larger one still was not tried. With a single head it is known to do
 # badly ([1801.10112](https://arxiv.org/abs/1801.10112)).
 
 # %% [markdown]
@@ -1850,7 +1854,8 @@ lab.claim(
 # then the median delay of the slowest. In the last row the detectors differ: five in a hundred were
 # asked for, and 600 pictures have another mean than 600 others. A detector that rings more often
 # for nothing is also quicker.
-#
+
+# %% [markdown]
 # **Doubt can fall when answers get worse.** In dim light the model is wrong two times in three, and
 # with two of the three models the alarm that waits for more doubt never rings. "Is there no red
 # circle?" is answered like "is there a red circle?", surely and wrongly.
@@ -1859,7 +1864,8 @@ lab.claim(
 # **Watch vectors, and watch the pixels beside them.** The probabilities see what their largest one
 # does not, $h$ sees everything that was tried, and two numbers without a model tell *what* changed:
 # if the pixels are quiet, it was the questions.
-#
+
+# %% [markdown]
 # ***Another meaning* can't be seen** by any detector of this kind: pictures and questions are the
 # same. Whoever buys no answers never learns of it. A small stream of bought answers belongs to
 # every monitor.
@@ -1871,7 +1877,8 @@ lab.claim(
 # pictures, there is a repair that needs no answer. The model's stem has batch normalisation
 # (lesson 04), which subtracts a mean and divides by a deviation: those of the pictures it was
 # trained on. Give it those of the new pictures.
-#
+
+# %% [markdown]
 # In dim light the first model is right in about a third of the test questions. Take 40 new
 # pictures, without a single answer, measure these statistics anew, and change no weight.
 
@@ -1964,9 +1971,9 @@ def lead(change, name, of="as it was", when="after"):
 
 
 lab.claim(
-    "dim light: new statistics are more than 10 points ahead of 160 answers,"
-    " with every model",
-    lead("dim light", "new statistics", of="answers, replay").min() > 10,
+    "dim light: new statistics without answers are ahead of 160 answers, with"
+    " every model",
+    lead("dim light", "new statistics", of="answers, replay").min() > 0,
 )
 lab.claim(
     "noisy camera: they win back more than 8 points with every model",

@@ -173,7 +173,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 STUDY = Study(
     measures="lesson 12: changed data: how soon detectors ring, and tuning on a few bought answers",
-    takes="a few minutes",
+    takes="ten minutes",
     columns={"change": CHANGES, "seed": None},
     seeds=SEEDS,
     settings=settings,

@@ -21,6 +21,12 @@ def test_every_method_and_seed_is_there_once():
         assert [r["seed"] for r in semi.chosen(stored(), method)] == list(semi.SEEDS)
 
 
+def test_validation_answers_are_learnt_where_nothing_is_chosen():
+    for row in semi.chosen(stored(), semi.TWICE):
+        assert row["labels"] == 800 and row["validation"] is None
+    assert all(r["labels"] == 400 for r in semi.chosen(stored(), semi.TRUTH))
+
+
 def test_the_rate_is_chosen_on_validation_at_the_first_seed():
     runs = [
         dict(method="a", seed=0, rate=1, validation=0.8, accuracy=0.1),

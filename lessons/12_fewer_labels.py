@@ -559,7 +559,7 @@ for k in (1, 50):
 # %% [markdown]
 # That was one draw of the examples, and the draw matters. Below are three trainings of the heads,
 # and for each of them five draws (one for the soft prompt). *In the space* means: after the
-# picture's head, which has learnt from names what matters about an emoji.
+# picture's head, which has learnt from names what matters about an emoji. *Soft prompt*: section 3.
 #
 # Whoever has labelled pictures has the sentence too. So two rows use **both**: the sum of the
 # sentence's unit vector and the unit mean of the examples; and a weighted mean in which the
@@ -982,7 +982,7 @@ def observed_threshold(confidence, right, precision):
 
 generator = torch.Generator().manual_seed(lab.seed)
 tries = {"observed share": 0, "lower end": 0}
-for _ in range(40):
+for _ in range(20):
     confidence = torch.rand(400, generator=generator)  # (n,)
     truth = 0.5 + 0.35 * confidence  # never above 85 %
     was_right = torch.rand(400, generator=generator) < truth  # (n,)
@@ -992,8 +992,8 @@ for _ in range(40):
     )
 lab.claim(
     "a model that is never right in more than 85 %: the observed share finds a"
-    " threshold for 95 % in most of 40 draws, the lower end in at most two",
-    tries["observed share"] > 20 and tries["lower end"] <= 2,
+    " threshold for 95 % in most of 20 draws, the lower end in at most one",
+    tries["observed share"] > 10 and tries["lower end"] <= 1,
 )
 
 # %% tags=["figure"]
@@ -1148,8 +1148,8 @@ lab.claim(
 # %% [markdown]
 # **The trap depends on the seed.** *New* means that neither the first 80 nor the other 79 hold a
 # copy. With the first seed the highest scores buy far more copies than random does, and one run
-# would have made a good story. Over five seeds nothing is left of it. What holds: both pay for
-# copies, one per picture does not help where every frame is another picture, and variety in $h$
+# would have made a good story; with the third they buy none. Over five seeds the interval holds 0.
+# What holds: one per picture does not help where every frame is another picture, and variety in $h$
 # finds out by itself what is a copy.
 
 # %% [markdown]
@@ -1264,17 +1264,17 @@ lab.claim(
 )
 
 # %% [markdown]
-# **Every strategy beats random, and that proves little.** Look at the last table: the pool, with
-# eight questions per picture, has other families than the test, with four, and random buys what
-# the pool has. A part of every gain is a better mix.
+# **Beating random proves little.** Look at the table of families: the pool, with eight questions per
+# picture, has other families than the test, with four, and random buys what the pool has. A part of
+# every gain is a better mix.
 #
-# **k-centre chooses families; within them it may as well be luck.** Against *families evenly* it
-# leads with every seed. Against its own mix, bought at random, its interval holds 0. A control has
-# to buy what its method buys, except for what is to be tested.
+# **k-centre chooses families; within them it may as well be luck.** Its lead over random is clear.
+# Against *families evenly*, and against its own mix bought at random, its interval holds 0, and so
+# does margin's. A control has to buy what its method buys, except for what is to be tested.
 
 # %% [markdown]
-# **In the film variety matters.** There *entropy, then k-centre* is ahead because it buys almost no
-# copies. So count copies once, and ask for variety where a pool has many.
+# **In the film variety matters.** There *entropy, then k-centre* is far ahead with every seed, and it
+# buys almost no copies. So count copies once, and ask for variety where a pool has many.
 #
 # A warning: a sample that was chosen is not like the test, so it must not be used to *measure*
 # anything. The validation questions here were answered as well, and not counted.
@@ -1711,6 +1711,10 @@ print(cusum(torch.tensor([1.0, -2.0, 2.0, 2.0]), slack=0.5).tolist())
 deployed, watched, usual = drift.watched(
     lab.seed % 3, lab.data_path("checkpoints")
 )
+alarms = {
+    name: watched[name].detector()
+    for name in ("doubt", "probabilities", "shift of h")
+}
 changed = {
     change: drift.CHANGES[change]("test", drift.PICTURES, 10 + lab.seed % 3)
     for change in ("noisy camera", "dim light")
@@ -1730,16 +1734,13 @@ def stream(data, name, seed=1):
 # %%
 def level(name, numbers):
     """CUSUM in units of the threshold: above 1 the alarm rings."""
-    alarm = watched[name].detector()
+    alarm = alarms[name]
     z = (numbers - alarm.mean) / alarm.std  # (batches,)
     return cusum(z, alarm.slack) / alarm.threshold
 
 
 levels = {
-    change: {
-        name: level(name, stream(data, name))
-        for name in ("doubt", "probabilities", "shift of h")
-    }
+    change: {name: level(name, stream(data, name)) for name in alarms}
     for change, data in changed.items()
 }
 
@@ -1852,8 +1853,8 @@ lab.claim(
 # %% [markdown]
 # Each cell: the share of streams in which it never rang after the change, for the three models,
 # then the median delay of the slowest. In the last row the detectors differ: five in a hundred were
-# asked for, and 600 pictures have another mean than 600 others. A detector that rings more often
-# for nothing is also quicker.
+# asked for, and 600 pictures have another mean than 600 others. So don't compare delays too finely:
+# a lower threshold rings sooner, for nothing too.
 
 # %% [markdown]
 # **Doubt can fall when answers get worse.** In dim light the model is wrong two times in three, and
@@ -1862,7 +1863,7 @@ lab.claim(
 
 # %% [markdown]
 # **Watch vectors, and watch the pixels beside them.** The probabilities see what their largest one
-# does not, $h$ sees everything that was tried, and two numbers without a model tell *what* changed:
+# does not, $h$ sees every change of the inputs, and two numbers without a model tell *what* changed:
 # if the pixels are quiet, it was the questions.
 
 # %% [markdown]
@@ -1899,7 +1900,7 @@ my_guess = check("12.12", my_guess)
 # %% [markdown]
 # > **Exercise 12.13 · write it** · core · difficulty 2 of 3 · 8 minutes
 # >
-# > A copy of `model` in which every `nn.BatchNorm2d` has the mean and variance that its inputs have
+# > A copy of `model` in which every `torch.nn.BatchNorm2d` has the mean and variance that its inputs have
 # > for `images`, as PyTorch keeps them in train mode. They go through the model once. The model that
 # > was given, all weights and everything else stay as they are (dropout, say, is off), and the copy
 # > is in eval mode.
@@ -1938,7 +1939,7 @@ print(f"predicted: {my_guess:.0f} %")
 
 # %% [markdown]
 # For every change and model: the pictures of 40 scenes, with and without their 160 answers. Tuning
-# makes 240 updates, after which the bought answers are learnt (*own*), with old questions beside
+# makes 240 updates, after which nearly all bought answers are learnt (*own*), with old questions beside
 # them or without. Nothing was chosen here.
 
 # %% tags=["result", "figure"]
@@ -1976,8 +1977,10 @@ lab.claim(
     lead("dim light", "new statistics", of="answers, replay").min() > 0,
 )
 lab.claim(
-    "noisy camera: they win back more than 8 points with every model",
-    lead("noisy camera", "new statistics").min() > 8,
+    "noisy camera: they win back more than 8 points with every model, and 160"
+    " answers beside old ones more still",
+    lead("noisy camera", "new statistics").min() > 8
+    and lead("noisy camera", "answers, replay", of="new statistics").min() > 0,
 )
 lab.claim(
     "where no picture has changed, they cost less than 3 points",
@@ -1996,8 +1999,8 @@ lab.claim(
 # 1. **The pictures changed**: repair the input, or the statistics, before you buy anything. In dim
 #    light 40 pictures without an answer do more than 160 answers that were learnt by heart. Keep
 #    the old statistics for the old light: with the new ones the old pictures suffer.
-# 2. **Buy answers for what is left.** Noise is undone only in part, and there answers with replay
-#    add to it. New questions need answers, and old questions beside them help the *new* ones too.
+# 2. **Buy answers for what is left.** Noise is undone only in part, and there 160 answers
+#    beside old ones reach more. New questions need answers, and old questions beside them help the *new* ones too.
 # 3. **The meaning changed**: only answers tell. Old answers beside them would contradict the new.
 
 # %% [markdown]

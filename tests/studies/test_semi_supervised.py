@@ -18,7 +18,8 @@ def test_every_method_and_seed_is_there_once():
     for method in semi.METHODS:
         rates = semi.RATES[:1] if method in semi.ONE_RATE else semi.RATES
         assert {(method, rate, 0) for rate in rates} <= set(found)
-        assert [r["seed"] for r in semi.chosen(stored(), method)] == list(semi.SEEDS)
+        seeds = semi.SEEDS[:2] if method in semi.TWO_SEEDS else semi.SEEDS
+        assert tuple(r["seed"] for r in semi.chosen(stored(), method)) == seeds
 
 
 def test_validation_answers_are_learnt_where_nothing_is_chosen():

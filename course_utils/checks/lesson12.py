@@ -195,7 +195,7 @@ def _same_loss(function, weak, strong, threshold, what):
     got = call(function, weak, strong, threshold)
     compare(got, _consistency(weak, strong, threshold), f"the loss of {what}")
     views = [view.clone().requires_grad_() for view in (weak, strong)]
-    want = torch.autograd.grad(_consistency(*views, threshold), views[1])[0]
+    want = torch.autograd.grad(_consistency(views[0], views[1], threshold), views[1])[0]
     loss = function(*views, threshold)
     learns = isinstance(loss, torch.Tensor) and loss.requires_grad
     if not learns and not want.any():  # where nothing is let in, a plain 0 is right
@@ -464,7 +464,7 @@ def _test_distillation(function):
         found = []
         for each in (function, _distillation):
             logits = [z.clone().requires_grad_() for z in (new, old)]
-            loss = each(*logits, temperature)
+            loss = each(logits[0], logits[1], temperature)
             if not isinstance(loss, torch.Tensor) or not loss.requires_grad:
                 raise Feedback("the loss has no gradient: the new model has to learn from it.")
             found.append(torch.autograd.grad(loss, logits, allow_unused=True))
@@ -642,7 +642,12 @@ def _state(model, images):
     """What is compared: statistics of each normalisation, and outputs in the mode it is in."""
     with torch.no_grad():
         outputs = model(images)
-    return [t for m in _norms(model) for t in (m.running_mean, m.running_var)] + [outputs]
+    found: list[torch.Tensor] = []
+    for module in _norms(model):
+        for part in (module.running_mean, module.running_var):
+            assert part is not None  # None where a layer keeps no statistics
+            found.append(part)
+    return [*found, outputs]
 
 
 def _test_new_statistics(function):

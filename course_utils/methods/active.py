@@ -87,6 +87,24 @@ def evenly(
     )
 
 
+def in_the_mix_of(strategy: Strategy) -> Strategy:
+    """As many of each family as `strategy` would buy in this place, at random within it."""
+
+    def strategy_of_mix(
+        model: VQAModel, pool: VQAData, bought: Tensor, count: int, generator: torch.Generator
+    ) -> Tensor:
+        families = pool.family[strategy(model, pool, bought, count, generator)]  # (count,)
+        luck = torch.rand(len(pool), generator=generator)  # (n,)
+        return torch.cat(
+            [
+                highest(luck, ~bought & (pool.family == f), int((families == f).sum()))
+                for f in families.unique()
+            ]
+        )
+
+    return strategy_of_mix
+
+
 def by_entropy(model: VQAModel, pool: VQAData, bought: Tensor, count: int, _) -> Tensor:
     return highest(entropy(predict_logits(model, pool)), ~bought, count)
 

@@ -1,4 +1,5 @@
-"""Watching a deployed model for changed data without answers, and tuning it on a few new ones."""
+"""Watching a deployed model for changed data without answers, and what repairs it: new statistics
+of batch normalisation, or tuning on a few new answers."""
 
 import copy
 from collections.abc import Callable
@@ -6,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_utils.datasets import VQAData, loader
 from course_utils.evaluation.evaluate import predict_logits, representations
@@ -33,6 +34,17 @@ def doubt(model: VQAModel, data: VQAData) -> Float[Tensor, "pictures 1"]:
     """1 - the probability of the likeliest answer."""
     confidence = predict_logits(model, data).softmax(-1).max(-1, keepdim=True).values
     return per_picture(1 - confidence, data)
+
+
+def probabilities(model: VQAModel, data: VQAData) -> Float[Tensor, "pictures answers"]:
+    """Of each answer."""
+    return per_picture(predict_logits(model, data).softmax(-1), data)
+
+
+def pixels(data: VQAData) -> Float[Tensor, "pictures 2"]:
+    """Mean and deviation of a picture's numbers: what needs no model."""
+    v = data.images.flatten(1).float() / 255  # (pictures, numbers)
+    return torch.stack([v.mean(1), v.std(1)], dim=1)
 
 
 def standardised_by(values: Float[Tensor, "pictures dim"]) -> Callable[[Tensor], Tensor]:
@@ -65,15 +77,41 @@ class Watch:
 
 
 def watches(model: VQAModel, validation: VQAData, batches: int, streams: int) -> dict[str, Watch]:
-    """Doubt, and the shift of h; see `Watch` for `batches` and `streams`."""
-    plain = lambda data: per_picture(representations(model, data), data)
-    h = plain(validation)  # (pictures, dim)
-    scale = standardised_by(h)
-    seen = {
-        "doubt": (lambda data: doubt(model, data), mean_doubt, doubt(model, validation)),
-        "shift of h": (lambda data: scale(plain(data)), shift, scale(h)),
+    """Doubt, and three shifts: of pixels, of the probabilities of answers, and of h. One half of
+    the pictures standardises, the other is left for setting a detector: what has been standardised
+    by itself is nearer to 0 than new pictures are. See `Watch` for `batches` and `streams`."""
+    half = len(validation.images) // 2
+
+    def moved(values: Callable[[VQAData], Tensor]) -> Watch:
+        found = values(validation)  # (pictures, dim)
+        scale = standardised_by(found[:half])
+        return Watch(lambda data: scale(values(data)), shift, scale(found[half:]), batches, streams)
+
+    doubted = lambda data: doubt(model, data)
+    return {
+        "doubt": Watch(doubted, mean_doubt, doubted(validation)[half:], batches, streams),
+        "pixels": moved(pixels),
+        "probabilities": moved(lambda data: probabilities(model, data)),
+        "shift of h": moved(lambda data: per_picture(representations(model, data), data)),
     }
-    return {name: Watch(*parts, batches, streams) for name, parts in seen.items()}
+
+
+# What repairs a model
+
+
+def new_statistics(model: VQAModel, images: Tensor) -> VQAModel:
+    """A copy whose batch normalisation has the statistics of `images` (uint8), which go through
+    its stem once; no weight is changed, and no answer is needed (Schneider et al., arXiv
+    2006.16971, without mixing in the old statistics)."""
+    new = copy.deepcopy(model).eval()
+    for module in new.stem.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # the mean over all batches: here of one
+            module.train()
+    with torch.no_grad():
+        new.stem(images.float() / 255)
+    return new.eval()
 
 
 def retune(

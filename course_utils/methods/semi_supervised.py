@@ -63,7 +63,8 @@ def fixmatch_loss(
         )
     labels, accepted = pseudo_labels(weak, threshold)  # (batch,), (batch,)
     each = F.cross_entropy(strong, labels, reduction="none")  # (batch,)
-    return Consistency((each * accepted).mean(), accepted, labels)
+    # not times `accepted`: 0 times an infinite loss is nan
+    return Consistency(each.where(accepted, 0).mean(), accepted, labels)
 
 
 # Perturbations that no question for what there is, its colour, shape or number depends on
@@ -105,11 +106,12 @@ class FixMatchConfig:
     weight: float = 1.0  # lambda: of the loss without answers; 0 trains on answers alone
     labelled_view: View | None = weak_view  # of pictures with answers; None leaves them
     view: View = strong_view  # of pictures without answers
+    truth: bool = False  # teach the true answer of what is let in: no method, but a question asked
 
 
 class FixMatch:
     """(model, batch without answers) -> loss, to be handed to `fit`; each call takes the next batch
-    with answers too. The answers of the first batch are never read."""
+    with answers too. The answers of the first batch are never read, unless `truth` is set."""
 
     def __init__(self, labelled: DataLoader, config: FixMatchConfig, seed: int):
         self.labelled, self.config = Endless(labelled), config
@@ -141,7 +143,11 @@ class FixMatch:
         strong = model(self.config.view(u.images, self.generator), *question)
         found = fixmatch_loss(weak, strong, self.config.threshold)
         self.accepted.append(found.accepted.float().mean().item())
-        return loss + self.config.weight * found.loss
+        taught = found.loss
+        if self.config.truth:
+            each = F.cross_entropy(strong, u.y, reduction="none")  # (batch u,)
+            taught = (each * found.accepted).mean()  # ()
+        return loss + self.config.weight * taught
 
 
 # How good pseudo-labels are that nobody can check in earnest

@@ -32,6 +32,7 @@ from course_utils.methods.active import (
     entropy_then_distance,
     evenly,
     filmed,
+    in_the_mix_of,
 )
 from course_utils.methods.answering import base_model
 from course_utils.models.vqa import VQAModel
@@ -57,6 +58,7 @@ STRATEGIES: dict[str, Strategy] = {
     "entropy": by_entropy,
     "margin": by_margin,
     "k-centre": by_distance,
+    "random, k-centre's mix": in_the_mix_of(by_distance),
     "entropy, then k-centre": partial(entropy_then_distance, candidates=CANDIDATES),
 }
 
@@ -119,6 +121,7 @@ def run(pool: str, strategy: str, rate: float, seed: int) -> Row:
         different=[],
         pictures=[],
         families=[],
+        by_family=[],
     )
     for round_ in range(ROUNDS + 1):
         model = base_model(len(asked.answers), weights, seed)
@@ -126,7 +129,9 @@ def run(pool: str, strategy: str, rate: float, seed: int) -> Row:
         families = asked.family[bought]  # (answers bought,)
         row["answers"].append(int(bought.sum()))
         row["validation"].append(evaluate(model, validation).accuracy)
-        row["accuracy"].append(evaluate(model, test).accuracy)
+        found = evaluate(model, test)
+        row["accuracy"].append(found.accuracy)
+        row["by_family"].append(found.by_family)
         row["different"].append(len(original[bought].unique()))
         row["pictures"].append(len(asked.image_index[bought].unique()))
         row["families"].append(

@@ -71,6 +71,8 @@ SOFT_SHOTS = (1, 4, 16)
 DRAWS = 5  # of the examples, a seed
 SOFT_UPDATES = 100
 SOFT_RATES = (1e-3, 1e-2)
+SENTENCE = "a picture of {}"  # to which examples are added
+WORTH = (2, 8, 32)  # examples of each class that it may count as
 PENALTIES = (1e-3, 1e-1, 1e1)  # inverse weights of the linear head's L2 penalty
 SIDE = 128  # pixels to which pictures are enlarged
 SEEDS = (0, 1, 2)
@@ -154,6 +156,46 @@ def few_shots(heads: TwoHeads, data: Data, seed: int) -> list[Row]:
     return rows
 
 
+def with_sentence(heads: TwoHeads, sentences: Sentences, data: Data, seed: int) -> list[Row]:
+    """A sentence and k examples of each class together: the sum of the two unit vectors, and their
+    weighted mean, both centred over classes, where the sentence counts as so many examples. Also
+    the mean of all training examples, without a sentence."""
+    (v, y), (v_val, y_val), (v_test, y_test) = (data[part] for part in PARTS)
+    z, z_val, z_test = (heads.pictures(some) for some in (v, v_val, v_test))  # (n, space) each
+    names = [SENTENCE.format(name) for name in WORDINGS["Unicode's names"]]
+    said = heads.texts(sentences(names))  # (classes, space)
+
+    def row(kind: str, k: int, draw: int, c: Tensor) -> Row:
+        return dict(
+            kind=kind,
+            seed=seed,
+            k=k,
+            draw=draw,
+            validation=share((z_val @ c.T).argmax(1) == y_val),
+            test=share((z_test @ c.T).argmax(1) == y_test),
+        )
+
+    whole = class_means(z, y, len(CATEGORIES))  # (classes, space)
+    rows: list[Row] = [
+        dict(
+            kind="all examples",
+            seed=seed,
+            validation=share(nearest(z_val, whole) == y_val),
+            test=share(nearest(z_test, whole) == y_test),
+        )
+    ]
+    for k in SHOTS:
+        for draw in range(DRAWS):
+            chosen = few_of_each(y, k, torch.Generator().manual_seed(1000 * seed + draw))
+            seen = F.normalize(class_means(z[chosen], y[chosen], len(CATEGORIES)), dim=-1)
+            rows.append(row("sentence and mean", k, draw, said + seen))
+            for worth in WORTH:
+                share_seen = k / (k + worth)
+                both = share_seen * (seen - seen.mean(0)) + (1 - share_seen) * (said - said.mean(0))
+                rows.append(row("weighted", k, draw, both) | dict(worth=worth))
+    return rows
+
+
 def linear(scaled: list[Tensor], chosen: Tensor, data: Data) -> dict:
     """Logistic regression; its penalty is chosen on validation."""
     y, y_val, y_test = (data[part][1] for part in PARTS)
@@ -208,6 +250,7 @@ def run(seed: int) -> list[Row]:
     return (
         templates(heads, sentences, data, seed)
         + few_shots(heads, data, seed)
+        + with_sentence(heads, sentences, data, seed)
         + soft(heads, sentences, data, seed)
     )
 

@@ -1,11 +1,15 @@
 """Lesson 12's exercises: right answers written in another way pass, and enough wrong ones fail."""
 
+import copy
+
 import pytest
 import torch
+from torch import nn
 
-from course_utils.checks import check
+from course_utils.checks import check, lesson12
 from course_utils.checks.feedback import Feedback
 from course_utils.checks.lesson12 import EXERCISES
+from course_utils.evaluation.intervals import wilson
 
 
 def report_by_sorting(validation, test):
@@ -19,25 +23,86 @@ def means_by_matrix(v, y, classes):
 
 
 def consistency_in_a_loop(weak, strong, threshold):
-    total = strong.sum() * 0
+    total = torch.zeros(())
     for p, logp in zip(weak.detach().softmax(-1), strong.log_softmax(-1)):
         if p.max() >= threshold:
             total = total - logp[p.argmax()]
     return total / len(weak)
 
 
+def consistency_by_where(weak, strong, threshold):
+    p = weak.detach().softmax(-1).max(-1)
+    each = torch.nn.functional.cross_entropy(strong, p.indices, reduction="none")
+    return torch.where(p.values >= threshold, each, torch.zeros(())).mean()
+
+
 def lowest_by_masks(confidence, right, precision):
-    good = [t for t in confidence if right[confidence >= t].float().mean() >= precision]
+    good = []
+    for t in confidence:
+        let_in = confidence >= t
+        if wilson(int((right & let_in).sum()), int(let_in.sum())).low >= precision:
+            good.append(t)
     return min(good) if good else None
 
 
-def one_each_by_removing(scores, groups, count):
-    scores, chosen = scores.clone(), []
+def k_centre_in_loops(points, bought, free, count):
+    centres, left, chosen = bought.nonzero()[:, 0].tolist(), free.nonzero()[:, 0].tolist(), []
     for _ in range(count):
-        i = int(scores.argmax())
+        far = [min((points[i] - points[c]).norm().item() for c in centres) for i in left]
+        i = left.pop(far.index(max(far)))
+        centres.append(i)
         chosen.append(i)
-        scores[groups == groups[i]] = -torch.inf
     return torch.tensor(chosen)
+
+
+def distillation_by_torch(new, old, temperature):
+    old = old.detach() / temperature
+    loss = torch.nn.functional.kl_div(
+        (new / temperature).log_softmax(-1), old.softmax(-1), reduction="batchmean"
+    )
+    return loss * temperature**2
+
+
+def cusum_by_minima(z, slack):
+    total = torch.cat([torch.zeros(1), (z - slack).cumsum(0)])
+    return (total - total.cummin(0).values)[1:]
+
+
+def cusum_as_a_list(z, slack):
+    found, total = [], torch.tensor(0.0)
+    for value in z:
+        total = (total + value - slack).clamp(min=0)
+        found.append(total)
+    return found
+
+
+def statistics_by_momentum_1(model, images):
+    new = copy.deepcopy(model)
+    new.eval()
+    for module in new.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.train()
+            module.momentum = 1.0
+    with torch.no_grad():
+        new(images)
+    new.eval()
+    return new
+
+
+def statistics_by_hooks(model, images):
+    new = copy.deepcopy(model).eval()
+
+    def measure(module, inputs):
+        module.running_mean = inputs[0].mean((0, 2, 3))
+        module.running_var = inputs[0].var((0, 2, 3))
+
+    norms = [m for m in new.modules() if isinstance(m, nn.BatchNorm2d)]
+    hooks = [m.register_forward_pre_hook(measure) for m in norms]
+    with torch.no_grad():
+        new(images)
+    for hook in hooks:
+        hook.remove()
+    return new
 
 
 def forgetting_in_loops(R):
@@ -59,16 +124,24 @@ def fisher_by_autograd(W, items):
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
-        ("12.1", 0),
-        ("12.1", 99.5),
+        ("12.1", "b"),
+        ("12.1", " B"),
         ("12.2", report_by_sorting),
         ("12.3", means_by_matrix),
-        ("12.4", consistency_in_a_loop),
-        ("12.5", lowest_by_masks),
-        ("12.6", "b"),
-        ("12.7", one_each_by_removing),
+        ("12.4", "b"),
+        ("12.5", consistency_in_a_loop),
+        ("12.5", consistency_by_where),
+        ("12.6", lowest_by_masks),
+        ("12.7", k_centre_in_loops),
         ("12.8", forgetting_in_loops),
-        ("12.9", fisher_by_autograd),
+        ("12.9", distillation_by_torch),
+        ("12.10", fisher_by_autograd),
+        ("12.11", cusum_by_minima),
+        ("12.11", cusum_as_a_list),
+        ("12.12", 0),
+        ("12.12", 99.5),
+        ("12.13", statistics_by_momentum_1),
+        ("12.13", statistics_by_hooks),
     ],
 )
 def test_right_answers_written_differently_pass(number, answer):
@@ -91,7 +164,9 @@ NAMED = {
         "not over dimensions",
         "aren't sorted",
     ],
-    "12.4": [
+    "12.5": [
+        "nan",
+        ">=",
         "all n questions",
         "threshold isn't used",
         "strong view's own",
@@ -102,14 +177,23 @@ NAMED = {
         "a mean over",
         "exchanged",
     ],
-    "12.5": ["highest threshold", "measure it", "let in, not of all", "in together", ">="],
+    "12.6": [
+        "observed",
+        "upper end",
+        "highest threshold",
+        "first threshold from above",
+        "measure it",
+        "let in, not of all",
+        ">=",
+    ],
     "12.7": [
-        "pay several times",
-        "fewer than",
-        "is sure of",
-        "not the first",
-        "come back later",
-        "numbers of groups",
+        "distances change",
+        "not the mean distance",
+        "not to the farthest",
+        "not only the last",
+        "not to the mean of all",
+        "closest",
+        "`free`",
     ],
     "12.8": [
         "backward transfer",
@@ -119,8 +203,28 @@ NAMED = {
         "not the sum",
         "over stages",
     ],
-    "12.9": ["square of a mean", "weight each", "likeliest alone", "squared too", "not the sum"],
+    "12.9": [
+        "is missing",
+        "\\*square\\*",
+        "are exchanged",
+        "aren't divided",
+        "Only the old",
+        "goes over answers",
+        "not the sum",
+        "cross-entropy",
+    ],
+    "12.10": ["square of a mean", "weight each", "likeliest alone", "squared too", "not the sum"],
+    "12.11": [
+        "max with 0 is missing",
+        "in every batch",
+        "bring S down",
+        "isn't taken off",
+        "not added",
+        "one per batch",
+    ],
 }
+GUESSES = ("12.1", "12.4", "12.12")  # without a list of mistakes
+OWN = "12.13"  # names its mistakes itself
 
 
 @pytest.mark.parametrize(("number", "i"), [(n, i) for n in NAMED for i in range(len(NAMED[n]))])
@@ -132,18 +236,87 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"), [("a", "turns round"), ("c", "above or below"), ("d", "other colours")]
+    ("number", "answer", "reason"),
+    [
+        ("12.1", "a", "expect good"),
+        ("12.1", "c", "expect bad"),
+        ("12.4", "a", "turns round"),
+        ("12.4", "c", "above or below"),
+        ("12.4", "d", "other colours"),
+    ],
 )
-def test_a_wrong_choice_is_told_why(answer, reason, monkeypatch):
+def test_a_wrong_choice_is_told_why(number, answer, reason, monkeypatch):
     monkeypatch.setenv("NBGRADER_EXECUTION", "1")
     with pytest.raises(Feedback, match=f"(?i){reason}"):
-        check("12.6", answer)
+        check(number, answer)
 
 
 def test_every_known_mistake_is_tried_above():
     for number, exercise in EXERCISES.items():
-        if number not in ("12.1", "12.6"):
+        if number not in (*GUESSES, OWN):
             assert len(exercise.mistakes) == len(NAMED[number]) >= 3
+
+
+# New statistics
+
+
+def in_place(model, images):
+    new = lesson12._new_statistics(model, images)
+    model.load_state_dict(new.state_dict())
+    return model
+
+
+def other_weights(model, images):
+    new = lesson12._new_statistics(model, images)
+    with torch.no_grad():
+        next(new.parameters()).mul_(1.1)
+    return new
+
+
+def still_in_train_mode(model, images):
+    return lesson12._new_statistics(model, images).train()
+
+
+def layer_by_layer(model, images):
+    """Statistics of inputs that were made with the old ones."""
+    new, old = copy.deepcopy(model).eval(), copy.deepcopy(model).eval()
+    norms = [[m for m in net.modules() if isinstance(m, nn.BatchNorm2d)] for net in (new, old)]
+    for mine, its in zip(*norms):
+
+        def measure(module, inputs, mine=mine):
+            mine.running_mean = inputs[0].mean((0, 2, 3))
+            mine.running_var = inputs[0].var((0, 2, 3))
+
+        its.register_forward_pre_hook(measure)
+    with torch.no_grad():
+        old(images)
+    return new
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (lesson12._nothing_done, "are the old ones"),
+        (lesson12._mixed_in, "by a tenth"),
+        (lesson12._reset_only, "no picture has gone"),
+        (lesson12._reset_and_mixed, "look at `momentum`"),
+        (lesson12._everything_in_train_mode, "layer 2"),
+        (in_place, "has changed"),
+        (other_weights, "No weight changes"),
+        (still_in_train_mode, "in eval mode"),
+        (layer_by_layer, "layer 2"),
+        (lambda model, images: model, "has changed"),
+        (lambda model, images: model.train() and images, "expected a model"),
+        (lambda model, images: None, "expected a model"),
+        (3, "expected a function"),
+    ],
+)
+def test_wrong_statistics_are_told_what_is_wrong(wrong, reason):
+    with pytest.raises(Feedback, match=reason):
+        EXERCISES["12.13"].test(wrong)
+
+
+# Gradients
 
 
 def without_detach(weak, strong, threshold):
@@ -159,20 +332,33 @@ def detached_strong(weak, strong, threshold):
     return consistency_in_a_loop(weak, strong.detach(), threshold)
 
 
+def half_gradient(weak, strong, threshold):
+    return consistency_in_a_loop(weak, (strong + strong.detach()) / 2, threshold)
+
+
+def distillation_into_both(new, old, temperature):
+    p = (old / temperature).softmax(-1)
+    ratio = p.log() - (new / temperature).log_softmax(-1)
+    return temperature**2 * (p * ratio).sum(-1).mean()
+
+
 @pytest.mark.parametrize(
     ("number", "value", "message"),
     [
-        ("12.1", 140, "0 to 100"),
+        ("12.1", "e", "expected one of"),
         ("12.2", lambda v, t: None, "None"),
         ("12.3", lambda v, y, classes: v, "shape"),
-        ("12.4", without_detach, "is a constant"),
-        ("12.4", detached_strong, "has no gradient"),
-        ("12.4", lambda w, s, t: 0.3, "tensor"),
-        ("12.5", lambda c, r, p: 0.5, "too small"),
-        ("12.6", "e", "expected one of"),
-        ("12.7", lambda s, g, n: s, "."),
+        ("12.5", without_detach, "is a constant"),
+        ("12.5", detached_strong, "has no gradient"),
+        ("12.5", half_gradient, "gradient of the strong view"),
+        ("12.5", lambda w, s, t: 0.3, "."),
+        ("12.6", lambda c, r, p: 0.5, "."),
+        ("12.7", lambda points, bought, free, count: [0] * count, "chosen twice"),
         ("12.8", lambda R: R, "one number"),
-        ("12.9", lambda W, items: W[0], "shape"),
+        ("12.9", distillation_into_both, "flows into the old"),
+        ("12.10", lambda W, items: W[0], "shape"),
+        ("12.11", lambda z, slack: z[0], "shape"),
+        ("12.12", 140, "0 to 100"),
     ],
 )
 def test_answers_of_another_kind_are_told_so(number, value, message):

@@ -116,3 +116,18 @@ def test_an_answer_that_is_ruled_out_adds_no_doubt():
     found = active.entropy(logits)
     assert found[0].item() == pytest.approx(math.log(2)) and found[1].isfinite()
     assert active.highest(found, torch.tensor([True, True]), 1).tolist() == [0]
+
+
+def test_a_mix_is_bought_at_random():
+    pool = answered("validation", 12)
+    bought = torch.zeros(len(pool), dtype=torch.bool)  # (n,)
+    bought[:4] = True
+    wanted = (~bought).nonzero()[:, 0][[0, 5, 9, 13, 20]]  # (count,)
+    strategy = active.in_the_mix_of(lambda *_: wanted)
+    picks = [
+        strategy(None, pool, bought, 5, torch.Generator().manual_seed(seed)) for seed in range(8)
+    ]
+    for rows in picks:
+        assert sorted(pool.family[rows].tolist()) == sorted(pool.family[wanted].tolist())
+        assert not bought[rows].any() and len(rows.unique()) == 5
+    assert len({tuple(sorted(rows.tolist())) for rows in picks}) > 1

@@ -154,12 +154,43 @@ def test_values_are_standardised_by_the_reference():
 
 def test_what_is_watched_of_validation_pictures(model, data):
     found = d.watches(model, data, batches=20, streams=300)
-    assert set(found) == {"doubt", "shift of h"}
-    for watch in found.values():
-        torch.testing.assert_close(watch.values(data), watch.unchanged)
+    assert set(found) == {"doubt", "pixels", "probabilities", "shift of h"}
+    for watch in found.values():  # the second half sets the detector
+        torch.testing.assert_close(watch.values(data)[20:], watch.unchanged)
         assert not watch.detector()(watch.stream(watch.unchanged, 5, 3)).all()
         assert watch.stream(watch.unchanged, 5, 3).shape == (300, 5)
         assert watch.stream(watch.unchanged, 5, 3, streams=7).shape == (7, 5)
+
+
+def test_a_shift_is_standardised_by_the_first_half_alone(model, data):
+    found = d.watches(model, data, batches=20, streams=300)
+    for name in ("pixels", "probabilities", "shift of h"):
+        first = found[name].values(data)[:20]  # (pictures, dim)
+        torch.testing.assert_close(first.mean(0), torch.zeros(first.shape[1]), atol=1e-3, rtol=0)
+
+
+def test_pixels_and_probabilities_by_hand(model, data):
+    v = data.images[3].float() / 255
+    assert d.pixels(data)[3].tolist() == pytest.approx([v.mean().item(), v.std().item()], abs=1e-5)
+    found = d.probabilities(model, data)
+    assert found.shape == (len(data.images), len(data.answers))
+    torch.testing.assert_close(found.sum(1), torch.ones(len(found)))
+
+
+def test_new_statistics_are_those_of_the_pictures(model, data):
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    new = d.new_statistics(model, data.images)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert not any(module.training for module in new.modules())
+    for (name, a), (_, b) in zip(model.named_parameters(), new.named_parameters()):
+        assert torch.equal(a, b), name
+    conv, norm = new.stem.blocks[0][:2]
+    with torch.no_grad():
+        inputs = conv(data.images.float() / 255)  # (pictures, channels, height, width)
+    torch.testing.assert_close(norm.running_mean, inputs.mean((0, 2, 3)))
+    torch.testing.assert_close(norm.running_var, inputs.var((0, 2, 3)), rtol=1e-4, atol=1e-6)
+    again = d.new_statistics(new, data.images)  # of one pass, whatever was there before
+    torch.testing.assert_close(again.stem.state_dict(), new.stem.state_dict())
 
 
 def test_retuning_leaves_the_deployed_model_as_it_was(model, data):

@@ -72,6 +72,26 @@ def test_no_gradient_flows_into_the_target():
     assert weak.grad is None and strong.grad.abs().sum() > 0
 
 
+def test_an_infinite_loss_that_is_not_let_in_adds_nothing():
+    weak = logits_for([0.9, 0.1], [0.5, 0.5])
+    strong = torch.tensor([[0.0, 0.0], [-math.inf, 0.0]], requires_grad=True)
+    loss = semi.fixmatch_loss(weak, strong, 0.8).loss
+    loss.backward()
+    assert loss.item() == pytest.approx(math.log(2) / 2)
+    assert strong.grad.tolist() == [[-0.25, 0.25], [0.0, 0.0]]
+
+
+def test_the_truth_is_taught_where_it_is_asked_for(data):
+    model = base_model(len(data.answers), WEIGHTS, 0).eval()
+    batch = next(iter(loader(data, 4, 0)))
+    losses = []
+    for y in (batch.y, (batch.y + 1) % len(data.answers)):
+        config = semi.FixMatchConfig(threshold=0.0, truth=True)
+        objective = semi.FixMatch(loader(data, 4, 0), config, 0)
+        losses.append(objective(model, batch._replace(y=y)).item())
+    assert losses[0] != losses[1]
+
+
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="one shape"):
         semi.fixmatch_loss(torch.zeros(2, 3), torch.zeros(3, 3), 0.5)

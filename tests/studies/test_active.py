@@ -16,5 +16,10 @@ def test_the_file_has_all_runs_at_equal_budgets():
                 assert r["answers"] == [80, 160, 240, 320]
                 assert all(d <= n for d, n in zip(r["different"], r["answers"]))
                 assert all(sum(f.values()) == n for f, n in zip(r["families"], r["answers"]))
-    first = {(r["pool"], r["seed"], r["rate"], r["accuracy"][0]) for r in runs}
-    assert len(first) == len({key[:3] for key in first})  # all begin with the same 80 answers
+    for r in active.chosen(runs, "pictures", "random, k-centre's mix"):
+        assert len(r["by_family"]) == len(r["answers"])
+    first: dict[tuple, list[float]] = {}  # all begin with the same 80 answers
+    for r in runs:
+        first.setdefault((r["pool"], r["seed"], r["rate"]), []).append(r["accuracy"][0])
+    # rows may come from two processors, which add differently
+    assert all(max(shares) - min(shares) < 0.01 for shares in first.values())

@@ -48,6 +48,14 @@ def test_every_change_and_seed_is_there_once():
     assert set(found) == {(change, seed) for change in d.CHANGES for seed in d.SEEDS}
 
 
+def test_every_repair_is_there_and_the_bought_answers_are_learnt():
+    for row in stored():
+        names = {"as it was", "new statistics", *d.TUNED.get(row["change"], ())}
+        assert set(row["accuracy"]) == names, row["change"]
+        for name in names - {"as it was", "new statistics"}:
+            assert row["accuracy"][name]["own"] > 0.85, (row["change"], row["seed"], name)
+
+
 def test_a_run_gives_the_stored_numbers():
     torch.set_num_threads(1)
     told = next(r for r in stored() if (r["change"], r["seed"]) == ("noisy camera", 0))

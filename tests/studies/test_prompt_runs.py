@@ -12,8 +12,11 @@ def test_the_file_has_all_rows():
         kinds = [r["kind"] for r in rows if r["seed"] == seed]
         assert kinds.count("template") == each
         assert kinds.count("soft prompt") == len(prompt_runs.SOFT_SHOTS)
-        for kind in ("mean of features", "mean in the space", "linear head"):
-            assert kinds.count(kind) == len(prompt_runs.SHOTS) * prompt_runs.DRAWS
+        draws = len(prompt_runs.SHOTS) * prompt_runs.DRAWS
+        for kind in ("mean of features", "mean in the space", "linear head", "sentence and mean"):
+            assert kinds.count(kind) == draws
+        assert kinds.count("weighted") == draws * len(prompt_runs.WORTH)
+        assert kinds.count("all examples") == 1
     assert all(0 <= r[part] <= 1 for r in rows for part in ("validation", "test"))
 
 

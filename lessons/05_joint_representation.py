@@ -321,8 +321,8 @@ class Layer(nn.Module):
 
 
 # %% [markdown]
-# The joint encoder on one drawing. Below the line where words and patches meet, nothing tells them
-# apart but their vectors:
+# The joint encoder on one drawing. From where words and patches meet, only their vectors tell them
+# apart:
 
 # %% tags=["figure"]
 diagrams.flow(
@@ -937,8 +937,8 @@ plots.show(
     alt=(
         "Accuracy of joint, late and cross fusion for four families of"
         " questions, three runs each, on training questions as open and on test"
-        " questions as filled markers, and chance as dashed lines. On colour and"
-        " shape joint and late are near 75 per cent on both, cross near 100."
+        " questions as filled markers, and chance as dashed lines. On colour"
+        " and shape joint and late are near 75 per cent on both, cross near 100."
     ),
 )
 
@@ -954,9 +954,9 @@ lab.claim(
 )
 
 # %% [markdown]
-# Blind does no better than chance, as it should. Training and test agree within a few points in
-# each row. So what joint and late lack is not more pictures; they have not learnt the questions on
-# colour and shape, and one joint run has not even learnt to count.
+# Blind does no better than chance, as it should. No fusion is more than a few points better on its
+# training questions than on new ones. So what joint and late lack here is not more pictures. They
+# have not learnt the questions on colour and shape that they were shown.
 
 # %% [markdown]
 # ### Does it know which object is meant?
@@ -1067,10 +1067,10 @@ longer = read_runs(lab.data_path("studies/fusion_longer.json"))
 for row in longer:
     key = row["fusion"], row["seed"]
     for f in pairs:
+        shares = [100 * row[part][f] for part in ("train", "test", "pairs")]
         print(
-            f"{key[0]}, run {key[1]}, {f}: training"
-            f" {100 * row['train'][f]:.1f} %, test {100 * row['test'][f]:.1f} %,"
-            f" both of a pair {100 * row['pairs'][f]:.1f} %"
+            f"{key[0]}, run {key[1]}, {f}: training {shares[0]:.1f} %,"
+            f" test {shares[1]:.1f} %, both of a pair {shares[2]:.1f} %"
         )
 
 # %% tags=["figure"]

@@ -902,7 +902,7 @@ header = "mean ± standard deviation of three seeds"
 plots.table(rows, header=[header, *families])
 
 # %% tags=["figure"]
-figure, axis = plt.subplots(figsize=(7.5, 3.6))
+figure, axis = plt.subplots(figsize=(7.5, 3.8), layout="constrained")
 for i, (fusion, marker) in enumerate(zip(answering.FUSIONS, "os^")):
     colour = plots.PALETTE[i]
     for part, shift in (("training", -0.05), ("test", 0.05)):
@@ -929,9 +929,7 @@ axis.set(
     title="Joint and late are not trained to the end:\nthey miss their own"
     " training questions as well",
 )
-axis.legend(
-    ncols=4, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, -0.42)
-)
+figure.legend(ncols=4, fontsize=8, loc="outside lower center")
 plots.show(
     figure,
     alt=(

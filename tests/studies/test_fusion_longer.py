@@ -1,4 +1,4 @@
-"""Pairs of questions, and the runs behind lesson 05's question whether joint fusion is only later."""
+"""Pairs of questions, and the run behind lesson 05: is a joint model that misses them only later?"""
 
 from pathlib import Path
 

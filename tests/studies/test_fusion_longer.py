@@ -1,4 +1,4 @@
-"""Pairs of questions, and the run behind lesson 05: is a joint model that misses them only later?"""
+"""Pairs of questions, and the run behind lesson 05: is a joint model only later?"""
 
 from pathlib import Path
 

@@ -1,58 +1,79 @@
 """Lesson 05's exercises: right answers written in another way pass, and enough wrong ones fail."""
 
-import math
-
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from course_utils.checks import check, lesson05
 from course_utils.checks.feedback import Feedback
-from course_utils.checks.lesson05 import EXERCISES, SIZES
-from course_utils.models.joint import JointConfig, JointEncoder
-
-
-def std_by_steps(dim, sigma_q, sigma_k):
-    return math.sqrt(dim * sigma_q**2 * sigma_k**2 / dim)
+from course_utils.checks.lesson05 import EXERCISES
 
 
 def mask_by_pad(mask, patches):
     return F.pad(mask, (0, patches), value=True)
 
 
-def attend_by_scores(attention, h, mask):
-    scores = torch.zeros(mask.shape).masked_fill(mask.logical_not(), float("-inf"))
-    return attention(h, h, h, key_padding_mask=scores)[0]
-
-
-def count_by_building(dim, layers, mlp_dim, vocab_size, max_words, visual_dim, patches):
-    config = JointConfig(
-        dim=dim,
-        layers=layers,
-        mlp_dim=mlp_dim,
-        vocab_size=vocab_size,
-        max_words=max_words,
-        visual_dim=visual_dim,
-        patches=patches,
-    )
-    with torch.device("meta"):
-        return sum(p.numel() for p in JointEncoder(config).parameters())
+def forward_by_index(x, v, mask, embedding, layers, norm):
+    h = embedding(x, v)
+    every = torch.ones(h.shape[:2], dtype=torch.bool)
+    every[:, : mask.shape[1]] = mask
+    for i in range(len(layers)):
+        h = layers[i](h, every)
+    return norm(h)
 
 
 def cross_by_sdpa(h, context, w_q, w_k, w_v):
     return F.scaled_dot_product_attention(h @ w_q, context @ w_k, context @ w_v)
 
 
+def pairs_by_stride(predictions, answers):
+    right = predictions == answers
+    both = (right[::2] & right[1::2]).float().mean()
+    return [both, (predictions[::2] == predictions[1::2]).float().mean()]
+
+
+def pairs_as_a_tensor(predictions, answers):
+    return torch.stack(pairs_by_stride(predictions, answers))
+
+
+def pairs_by_loop(predictions, answers):
+    both = same = 0
+    for i in range(0, len(predictions), 2):
+        both += int(predictions[i] == answers[i] and predictions[i + 1] == answers[i + 1])
+        same += int(predictions[i] == predictions[i + 1])
+    return np.float64(both / (len(answers) / 2)), same / (len(answers) / 2)
+
+
+def pointing_by_loop(weights, target):
+    shares = []
+    for head in range(weights.shape[1]):
+        first = weights[:, head].argmax(1)
+        shares.append(target[torch.arange(len(target)), first].float().mean())
+    return torch.stack(shares)
+
+
+def pointing_by_one_hot(weights, target):
+    first = F.one_hot(weights.argmax(-1), weights.shape[-1])
+    return (first * target[:, None]).sum(-1).float().mean(0).tolist()
+
+
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
-        ("05.1", std_by_steps),
-        ("05.3", mask_by_pad),
-        ("05.2", attend_by_scores),
-        ("05.4", count_by_building),
-        ("05.5", cross_by_sdpa),
+        ("05.1", mask_by_pad),
+        ("05.2", forward_by_index),
+        ("05.3", " Patches"),
+        ("05.4", cross_by_sdpa),
+        ("05.5", ["late", 1.0]),
+        ("05.5", ("Late ", np.int64(1))),
+        ("05.5", ("late", torch.tensor(1))),
+        ("05.6", pairs_by_stride),
+        ("05.6", pairs_as_a_tensor),
+        ("05.6", pairs_by_loop),
         ("05.7", 62),
-        ("05.6", ["late", 1.0]),
+        ("05.8", pointing_by_loop),
+        ("05.8", pointing_by_one_hot),
     ],
 )
 def test_right_answers_written_differently_pass(number, answer):
@@ -61,8 +82,7 @@ def test_right_answers_written_differently_pass(number, answer):
 
 # What each wrong answer is told: a piece of the message that names the mistake
 NAMED = {
-    "05.1": ["before the division", "variance, not", "sum of dim terms", "spread 1"],
-    "05.3": [
+    "05.1": [
         "patches come first",
         "no picture is seen",
         "expected bool",
@@ -70,19 +90,20 @@ NAMED = {
         "inverted",
         "padding may be attended",
     ],
-    "05.2": ["mask is inverted", "still attended to", "exp\\(0\\) is 1", "words still attend"],
-    "05.4": [
-        "biases",
-        "four matrices",
-        "table of types",
-        "normalisations are missing",
-        "two normalisations",
-        "biases of the attention",
-        "biases of the network",
-        "table of places",
-        "bias of the projection",
+    "05.2": [
+        "last normalisation is missing",
+        "not after each",
+        "not before the layers",
+        "Only the last layer",
+        "Only the first layer",
+        "adds what came in",
+        "padding is read",
+        "opposite order",
+        "a position for each patch",
+        "a mask of shape \\(2, 3\\)",
     ],
-    "05.5": [
+    "05.3": ["own place vector", "another one now", "expected one of"],
+    "05.4": [
         "attended to themselves",
         "one vector for each patch",
         "division by sqrt",
@@ -92,7 +113,29 @@ NAMED = {
         "must add up to 1",
         "not of the number of keys",
     ],
-    "05.6": ["with early fusion", "with cross fusion", "stored already", "has to be read"],
+    "05.5": ["with early fusion", "with cross fusion", "stored already", "has to be read"],
+    "05.6": [
+        "counts right questions",
+        "one right answer",
+        "second half",
+        "belongs to one pair",
+        "numbers of pairs",
+        "not per cent",
+        "not of questions",
+        "other order",
+        "one may be right",
+    ],
+    "05.8": [
+        "mean weight on the object",
+        "share of the weight",
+        "one number a picture",
+        "one number for all heads",
+        "number of pictures",
+        "smallest weight",
+        "does not point",
+        "argmax comes first",
+        "averaged before argmax",
+    ],
 }
 
 
@@ -121,18 +164,24 @@ def test_a_prediction_must_be_a_percentage(value):
     [
         ("late", "a pair"),
         (("two towers", 1), "one of early, late, cross"),
+        ((["late"], 1), "one of early, late, cross"),
         (("late", "one"), "whole"),
         (("late", True), "whole"),
     ],
 )
 def test_a_choice_is_a_fusion_and_a_number(value, message):
     with pytest.raises(Feedback, match=message):
-        EXERCISES["05.6"].test(value)
+        EXERCISES["05.5"].test(value)
 
 
-@pytest.mark.parametrize("sizes", SIZES)
-def test_the_count_is_that_of_the_model(sizes):
-    assert lesson05._count(*sizes) == count_by_building(*sizes)
+def test_the_forward_pass_is_that_of_the_package():
+    from course_utils.models.joint import JointConfig, JointEncoder
+
+    encoder = JointEncoder(JointConfig(dim=8, heads=2, vocab_size=9, visual_dim=3, patches=4))
+    x, v = torch.tensor([[1, 2, 0], [3, 4, 5]]), torch.randn(2, 4, 3)
+    layers = [lambda h, mask, layer=layer: layer(h, mask)[0] for layer in encoder.encoder.layers]
+    got = lesson05._forward(x, v, x > 0, encoder.embedding, layers, encoder.encoder.norm)
+    assert torch.allclose(got, encoder(x, v, x > 0), atol=1e-5)
 
 
 def test_one_width_or_one_batch_size_is_not_enough():
@@ -142,24 +191,22 @@ def test_one_width_or_one_batch_size_is_not_enough():
 
     for wrong in (fixed, lambda *inputs: cross_by_sdpa(*inputs).squeeze()):
         with pytest.raises(Feedback, match="one text of width 6"):
-            EXERCISES["05.5"].test(wrong)
+            EXERCISES["05.4"].test(wrong)
 
 
-def test_the_padding_of_the_new_h_may_be_anything_and_the_mask_stays():
-    def zeroed(attention, h, mask):
-        return attention(h, h, h, key_padding_mask=~mask)[0] * mask[..., None]
+def test_a_second_share_of_the_answers_is_seen():
+    def of_the_answers(predictions, answers):
+        both, _ = lesson05._pair_test(predictions, answers)
+        return both, (answers[::2] == answers[1::2]).double().mean().item()
 
-    def inverts_the_given_mask(attention, h, mask):
-        return attention(h, h, h, key_padding_mask=mask.logical_not_())[0]
-
-    EXERCISES["05.2"].test(zeroed)
-    with pytest.raises(Feedback, match="changes its input 3"):
-        EXERCISES["05.2"].test(inverts_the_given_mask)
+    with pytest.raises(Feedback, match="the same answer"):
+        EXERCISES["05.6"].test(of_the_answers)
+    with pytest.raises(Feedback, match="two shares"):
+        EXERCISES["05.6"].test(lambda p, a: lesson05._pair_test(p, a)[0])
 
 
-def test_a_pair_from_multihead_attention_is_named():
-    def pair(attention, h, mask):
-        return attention(h, h, h, key_padding_mask=~mask)
-
-    with pytest.raises(Feedback, match="returns a pair"):
-        EXERCISES["05.2"].test(pair)
+def test_no_mistake_looks_like_another_one_or_like_the_right_answer():
+    p = torch.tensor([3, 4, 5, 5, 2, 6, 7, 7, 4, 3, 8, 9, 1, 1])
+    a = torch.tensor([3, 4, 5, 6, 2, 4, 9, 8, 3, 4, 8, 9, 1, 2])
+    found = [m(p, a) for m, _ in EXERCISES["05.6"].mistakes] + [lesson05._pair_test(p, a)]
+    assert len(set(found)) == len(found)

@@ -788,7 +788,7 @@ EXERCISES = {
             "The denominator is L_vs as you know it, of ask(images) and ask(disturbed). For the "
             "numerator, what should stand in the place of `disturbed`?",
             "`images` (pictures, 3, height, width) in another order: each one moved by one place "
-            "along dimension 0, the last to the front. `torch.roll` does that.",
+            "along dimension 0, and what falls off comes in at the other end: `torch.roll`.",
         ),
         mistakes=(
             (_upside_down, "The ratio is upside down."),
@@ -815,8 +815,8 @@ EXERCISES = {
             {
                 "parameters": "All runs have the same network.",
                 "chance": "Blind guessing stands in the first row of the table.",
-                "seeds": "Good to have, but the gap is wider than the deviations in the table. "
-                "Something simpler comes first.",
+                "seeds": "They would show how widely the runs differ, which the table tells "
+                "already. They would not show why. Something else comes first.",
             },
         ),
         (

@@ -196,7 +196,9 @@ def draw(questions_a_batch, pictures_a_question, generator):
     return pictures["train"][chosen], x_all[group], mask_all[group], group
 
 
-def pretrain(loss_of, questions_a_batch, pictures_a_question, watch=None):
+def pretrain(
+    loss_of, questions_a_batch, pictures_a_question, change=perturb, watch=None
+):
     """Trains a fresh `Joint` on loss_of(h, h_other, group).
 
     Returns the model, and L_vs of every update.
@@ -212,7 +214,7 @@ def pretrain(loss_of, questions_a_batch, pictures_a_question, watch=None):
         images, x, mask, group = draw(
             questions_a_batch, pictures_a_question, generator
         )
-        views = torch.cat([images, perturb(images, generator)])  # v, then v'
+        views = torch.cat([images, change(images, generator)])  # v, then v'
         both = model(views, x.repeat(2, 1), mask.repeat(2, 1))
         h, h_other = both.chunk(2)  # (batch, dim) each
         l_vs.append(consistency(h.detach(), h_other.detach()).item())
@@ -469,22 +471,42 @@ lab.claim(
 # %% [markdown]
 # In the first line everything is disturbed, and everything fades. That is the case of section 1,
 # and no deep network is needed to explain it. In the second line the entry that is not disturbed
-# keeps its weights. Does a deep network protect it too? Kept runs had noise on the left half of
-# each picture, and nothing else. The share is measured on pictures that differ in one half only.
+# keeps its weights. Does a deep network protect it too? Train with noise on the left half of each
+# picture, and nothing else. Then measure the share on pictures that differ in one half only.
+
 
 # %%
-HALF = "L_vs, noise on the left"
-rows = []
-for name in ("start", HALF):
-    halves = [
-        span(kept(name, f"share, {side}"), 4) for side in ("left", "right")
-    ]
-    rows.append([name, *halves])
-header = ["picture's share, %", "pictures differ on the left", "on the right"]
-plots.table(rows, header=header)
+def noise_on_the_left(images, generator):
+    """v': noise on the left half; the right half stays as it is."""
+    left, right = images.chunk(2, -1)  # (images, 3, 64, 32) each
+    return torch.cat([noise(left, 0.05, generator), right], -1)
+
+
+halved, _ = pretrain(
+    lambda h, h_other, group: consistency(h, h_other),
+    64,
+    1,
+    change=noise_on_the_left,
+)
+
+# %%
+one = grid_images[:1].expand_as(grid_images)  # (64, 3, 64, 64) the same picture
+halves = [images.chunk(2, -1) for images in (grid_images, one)]
+differ = {
+    "left": torch.cat([halves[0][0], halves[1][1]], -1),
+    "right": torch.cat([halves[1][0], halves[0][1]], -1),
+}
+fading = {}
+for side, images in differ.items():
+    before, after = (
+        indicators.visual_share(ask_each(model, GRID_QUESTIONS, images))
+        for model in (start, halved)
+    )
+    fading[side] = before / after
 lab.claim(
-    "the share of the half that was never disturbed falls more than tenfold",
-    10 * max(kept(HALF, "share, right")) < min(kept("start", "share, right")),
+    "the picture's share falls more than tenfold in the left half, and also in"
+    " the right half, which was never disturbed",
+    min(fading.values()) > 10,
 )
 
 # %% [markdown]
@@ -1151,14 +1173,18 @@ for name, other in others.items():
     gains[name] = gain
 lab.claim(
     "at equal computing the pretrained start is at no seed more than 5 points"
-    " ahead, and neither is it of a start that saw the 64 pictures only",
+    " ahead of the untrained one, nor of a start that saw the pictures of the"
+    " 64 questions only",
     max(gain.max() for gain in gains.values()) < 5,
 )
 
 # %% [markdown]
-# The lead was one of speed. These runs show no label saved, and no use of the other 3,500 pictures:
-# trained without labels on the 64 pictures alone, the start is as good. What pretraining did is to
-# spread $h$ before the first label came, so that tuning never got stuck. TEXT_ALONE
+# The lead was one of speed. These runs show no label saved, and no use of the other pictures: trained
+# without labels on the pictures of the 64 questions alone, the start is as good. What pretraining
+# did is to spread $h$ before the first label came, so that tuning never got stuck.
+#
+# And a picture that was turned down is a bad start. From L_vs alone, no run answered even two thirds
+# of its own questions after 400 updates.
 
 # %% [markdown]
 # So the answer to the opening question is: without an answer, the network learnt to show colours in
@@ -1261,8 +1287,8 @@ harmless = check("06.9", harmless)
 # **Stop-gradient.** A popular thought: let no gradient flow through one of the two views. Alone,
 # this does nothing. $L_{vs}$ is symmetric in $h$ and $h'$, so its gradient has two parts, one
 # through each. Stop one side in half of the loss and the other side in the other half, and each
-# part is counted once with the factor $\tfrac{1}{2}$: half of the gradient, in the same direction.
-# Adam, which divides by the size of the gradient, does not even notice.
+# part is counted once with the factor $\tfrac{1}{2}$: half of the gradient, in the same direction, as
+# Chen and He note. Adam, which divides by the size of the gradient, does not even notice.
 
 # %%
 torch.manual_seed(lab.seed)
@@ -1329,30 +1355,45 @@ simsiam_loss = check("06.10", simsiam_loss)
 # choice by the cosine, a softmax with temperature `0.1`; lesson 07 derives it. A constant cannot win
 # at that. But with mixed questions most of the competition can be won by the words.
 #
-# Each cure stands below three times: on mixed questions, with the batch of 4 questions, and with
-# the words held fixed. SimSiam gets the same repair as VICReg, the mean of the question subtracted.
+# Kept runs of each cure stand below, on mixed questions and with the words held fixed. "4 x 16" is
+# the control of section 4, the new batch with the old loss. SimSiam gets the same repair as VICReg:
+# the mean of the question is subtracted from both views.
 
 # %%
-CURES = ("VICReg", "SimSiam", "InfoNCE")
 rows = []
-for cure in CURES:
-    for name in (cure, f"{cure}, 4 x 16", f"{cure} given x"):
-        if kept(name, "share"):
-            texts = [
-                span(kept(name, c), d)
-                for c, d in (("share", 3), ("eff. rank", 0))
-            ]
-            rows.append([name, *texts, lab.mean_spread(kept(name, "probe"))])
+for name in (
+    "VICReg, 4 x 16",
+    "VICReg given x",
+    "SimSiam",
+    "SimSiam given x",
+    "InfoNCE",
+    "InfoNCE, 4 x 16",
+    "InfoNCE given x",
+):
+    share, rank = span(kept(name, "share")), span(kept(name, "eff. rank"), 0)
+    rows.append([name, share, rank, lab.mean_spread(kept(name, "probe"))])
 header = ["", "picture's share, %", "effective rank", "colour probe, %"]
 plots.table(rows, header=header)
 lab.claim(
     "with the words held fixed, each of the three cures has a picture's share"
     " above a half at every seed",
-    min(min(kept(f"{cure} given x", "share")) for cure in CURES) > 50,
+    min(
+        min(kept(f"{cure} given x", "share"))
+        for cure in ("VICReg", "SimSiam", "InfoNCE")
+    )
+    > 50,
 )
 
 # %% [markdown]
-# TEXT8
+# On mixed questions SimSiam loses the picture like VICReg, with the repair it keeps it. So the
+# failure of section 4 is not one of VICReg, but of any loss whose demands the words can meet. For
+# SimSiam the batch and the repair came together; its control is missing here. And it uses few
+# dimensions, which the share does not see.
+#
+# InfoNCE on mixed questions lies in between. One likely reason: among 64 rows with 107 questions to
+# draw from, nearly half share their question with another row, and the words cannot tell those
+# apart. Its control agrees: with 4 questions a batch it finds most of the picture without any
+# group, which VICReg did not.
 
 # %% [markdown]
 # Look at the share of *InfoNCE given x*, near 100 %. Now the **words** are turned down: given the

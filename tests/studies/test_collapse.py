@@ -7,6 +7,7 @@ import torch
 
 from course_utils.datasets.files import data_path
 from course_utils.objectives import indicators
+from course_utils.objectives.consistency import Predictor
 from course_utils.studies import collapse, starts
 from course_utils.studies.runs import read_runs
 
@@ -26,7 +27,6 @@ def test_every_run_is_there_once():
     for r in runs:
         assert 0 <= r["share"] <= 100 and 0 <= r["probe"] <= 100
         assert 1 <= r["eff. rank"] <= collapse.DIM
-        assert ("share, left" in r) == (r["objective"] in collapse.HALVES)
 
 
 def test_only_what_holds_the_words_fixed_keeps_the_picture():
@@ -55,18 +55,10 @@ def test_the_words_are_no_part_of_simsiam_given_words():
     group = torch.arange(3).repeat_interleave(4)
     words = torch.randn(3, collapse.DIM, generator=torch.Generator().manual_seed(1))[group]
     torch.manual_seed(0)
-    parts = collapse.Parts()
-    loss = collapse.simsiam_given_words(h, h_other, group, parts)
-    moved = collapse.simsiam_given_words(h + words, h_other + words, group, parts)
+    predictor = Predictor(collapse.DIM)
+    loss = collapse.simsiam_given_words(h, h_other, group, predictor)
+    moved = collapse.simsiam_given_words(h + words, h_other + words, group, predictor)
     assert abs(loss - moved) < 1e-5
-
-
-def test_noise_on_the_left_leaves_the_right_half_as_it_is():
-    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    changed = collapse.noise_on_the_left(images, torch.Generator().manual_seed(1))
-    assert changed.shape == images.shape
-    assert changed[..., 4:].equal(images[..., 4:])
-    assert (changed[..., :4] - images[..., :4]).abs().mean() > 0.01
 
 
 def test_a_batch_has_as_many_pictures_for_each_question_as_asked_for():

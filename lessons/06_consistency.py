@@ -1179,9 +1179,10 @@ lab.claim(
 )
 
 # %% [markdown]
-# The lead was one of speed. These runs show no label saved, and no use of the other pictures: trained
-# without labels on the pictures of the 64 questions alone, the start is as good. What pretraining
-# did is to spread $h$ before the first label came, so that tuning never got stuck.
+# The lead was one of speed. Both intervals hold 0: these runs show no label saved. They show no use of
+# the other pictures either, since a start that was trained without labels on the pictures of the 64
+# questions alone is as good. What the start from VICReg did is to spare the tuning its slow beginning;
+# one likely reason is that $h$ is spread before the first label comes.
 #
 # And a picture that was turned down is a bad start. From L_vs alone, no run answered even two thirds
 # of its own questions after 400 updates.
@@ -1494,8 +1495,7 @@ lab.claim(
 
 # %% [markdown]
 # The loss looks perfect, and most of it is shrinking: picture and word agree because both have
-# become small. It is no full collapse, the nearest word is still right more often than by chance.
-# But the contrast, whose squared distance barely falls, tells the words apart far better. Lesson 07
+# become small. It is no full collapse: the curves are still falling. But the contrast, whose squared distance does not fall, tells the words apart far better. Lesson 07
 # is about it.
 
 # %% [markdown]

@@ -4,7 +4,7 @@
 
 trains lesson 06's joint encoder with the lesson's objectives and their controls, at three seeds,
 and writes data/studies/collapse.json: the indicators of collapse, and what a linear probe reads
-from h. At the lesson's seed the runs are the lesson's own.
+from h. In all else the runs are the lesson's.
 
 "4 x 16" means batches of 4 questions with 16 pictures each instead of 64 questions with one; "given
 x" means that the objective compares rows of the same question only.

@@ -866,10 +866,9 @@ plots.show(
 
 # %%
 CONTROL = "VICReg, 4 x 16"
+cured = span(kept("VICReg given x", "share"), 0)
 print(f"the new batch, the old loss: {span(kept(CONTROL, 'share'))} %")
-print(
-    f"the new batch, at fixed words: {span(kept('VICReg given x', 'share'), 0)} %"
-)
+print(f"the new batch, at fixed words: {cured} %")
 lab.claim(
     "with the new batch alone the picture's share stays below 1 %; given the"
     " words it is more than half",

@@ -1418,7 +1418,6 @@ lab.claim(
 # and the same 400 updates: the distance, and a contrast (which of the eight words is mine?).
 
 # %%
-words = len(COLOURS)
 pair_images, pair_word = (part.cpu() for part in with_label(train, COLOURS))
 v_all, v_test = (  # (pictures, 1, 192): one vector a picture
     F.avg_pool2d(part.cpu(), 8).flatten(1)[:, None]
@@ -1437,7 +1436,7 @@ def contrast(v, which, project, texts):
 curves, right = {}, {}
 for name in ("distance", "contrast"):
     torch.manual_seed(lab.seed)
-    project, texts = nn.Linear(192, 32), nn.Embedding(words, 32)
+    project, texts = nn.Linear(192, 32), nn.Embedding(len(COLOURS), 32)
     both = [*project.parameters(), *texts.parameters()]
     optimizer = torch.optim.AdamW(both, lr=0.01)
     curve = []

@@ -6,11 +6,95 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_utils.checks.feedback import Exercise, Feedback, call, compare, kind, prediction
+from course_utils.checks.feedback import (
+    Exercise,
+    Feedback,
+    call,
+    choice,
+    compare,
+    kind,
+    number,
+    prediction,
+)
 from course_utils.objectives import indicators
-from course_utils.objectives.consistency import simsiam, variance_hinge
+from course_utils.objectives.consistency import consistency, simsiam, variance_hinge
 
-# 06.2 the gradient of L_vs
+# 06.1 L_vs
+
+
+def _mean_over_all(h, h_other):
+    return (h - h_other).square().mean()
+
+
+def _sum_over_all(h, h_other):
+    return (h - h_other).square().sum()
+
+
+def _over_the_batch(h, h_other):
+    return (h - h_other).square().sum() / len(h)
+
+
+def _rooted(h, h_other):
+    return (h - h_other).norm(dim=-1).mean()
+
+
+def _square_of_sum(h, h_other):
+    return (h - h_other).sum(-1).square().mean()
+
+
+def _summed_over_rows(h, h_other):
+    return (h - h_other).square().sum(0).mean()
+
+
+def _absolute(h, h_other):
+    return (h - h_other).abs().sum(-1).mean()
+
+
+def _not_averaged(h, h_other):
+    return (h - h_other).square().sum(-1)
+
+
+def _one_side(h, h_other):
+    return consistency(h, h_other.detach())
+
+
+def _other_side(h, h_other):
+    return consistency(h.detach(), h_other)
+
+
+def _l_vs_detached(h, h_other):
+    return consistency(h, h_other).detach()
+
+
+def _test_l_vs(function):
+    generator = torch.Generator().manual_seed(4)
+    for shape, what in (
+        ((5, 3), "a batch of 5 rows, dim 3"),
+        ((1, 4), "a batch of one row"),
+        ((2, 3, 4), "2 questions x 3 pictures, dim 4"),
+    ):
+        h, h_other = torch.randn(2, *shape, generator=generator)
+        got = call(function, h, h_other)
+        if isinstance(got, torch.Tensor) and got.ndim:
+            raise Feedback(f"{what}: expected one number, got a tensor of {tuple(got.shape)}.")
+        compare(got, consistency(h, h_other), f"L_vs of {what}")
+    leaves = [leaf.clone().requires_grad_() for leaf in (h, h_other)]
+    loss = function(*leaves)
+    names = ("h", "h_other")
+    gradients = [None, None]
+    if loss.requires_grad:
+        gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
+    for name, gradient, sign in zip(names, gradients, (1, -1)):
+        if gradient is None:
+            raise Feedback(
+                f"the value is right, but no gradient gets back to {name}: work with tensors, "
+                "without detach or item."
+            )
+        want = sign * 2 * (h - h_other) / h[..., 0].numel()
+        compare(gradient, want, f"the gradient with respect to {name}")
+
+
+# 06.3 the gradient of L_vs
 
 
 def _gradient(b, v, v_other):
@@ -61,10 +145,10 @@ def _test_gradient(function):
     got = call(function, b, v, v_other)
     if isinstance(got, torch.Tensor) and got.shape == (4, 3):
         raise Feedback(f"the gradient has the shape of B, {tuple(b.shape)}; yours is transposed.")
-    compare(got, torch.autograd.grad(loss, leaf)[0], "the gradient by B (autograd knows it too)")
+    compare(got, torch.autograd.grad(loss, leaf)[0], "the gradient (autograd knows it too)")
 
 
-# 06.3 the picture's share of the variance
+# 06.4 the picture's share of the variance
 
 
 def _share(h):
@@ -124,14 +208,16 @@ def _test_share(function):
         "words and picture": 2 * words * scale + pictures + 0.3 * words * pictures,
         "words alone": words.expand(4, 7, 5),
         "pictures alone": pictures.expand(4, 7, 5),
+        "one question only": (pictures * scale).expand(1, 7, 5),
+        "one picture only": (words * scale).expand(4, 1, 5),
     }
     for name, h in cases.items():
         got = call(function, h)
         got = got.item() if isinstance(got, torch.Tensor) and got.numel() == 1 else got
-        compare(got, _share(h).item(), f"the share where h holds {name}")
+        compare(got, _share(h).item(), f"the share with {name}")
 
 
-# 06.4 a blind spot
+# 06.5 a blind spot
 
 
 def _fool(questions, pictures, dim):
@@ -193,7 +279,7 @@ def _test_fool(function):
         raise Feedback(f"uniformity is {uniform:.1f}, expected -2 or less.")
 
 
-# 06.5 the variance hinge, given the words
+# 06.6 the variance hinge, given the words
 
 
 def _mixed_hinge(h, group):
@@ -247,6 +333,17 @@ def _detached(h, group):
     return variance_hinge(h.detach(), group)
 
 
+def _mean_of_variances(h, group):
+    """Each group's own variance: nan for a group of one row."""
+    variance = torch.stack([h[group == g].var(0) for g in group.unique()]).mean(0)
+    return F.relu(1 - (variance + 1e-4).sqrt()).mean()
+
+
+def _without_epsilon(h, group):
+    freedom = len(h) - len(group.unique())
+    return F.relu(1 - (_centred(h, group).square().sum(0) / freedom).sqrt()).mean()
+
+
 def _test_hinge(function):
     generator = torch.Generator().manual_seed(7)
     group = torch.tensor([4, 4, 4, 4, 1, 1, 1, 1, 1, 7, 7, 7])
@@ -258,15 +355,91 @@ def _test_hinge(function):
     compare(call(function, h, one), variance_hinge(h), "the hinge with a single group")
     mixed = torch.tensor([7, 4, 4, 1, 1, 7, 1, 4, 1, 1, 4, 7])
     compare(call(function, h, mixed), variance_hinge(h, mixed), "the hinge with groups in disorder")
-    leaf = h.clone().requires_grad_()
-    if not function(leaf, mixed.clone()).requires_grad:
+    single = torch.tensor([7, 4, 4, 1, 1, 7, 1, 4, 1, 1, 4, 2])
+    compare(
+        call(function, h, single), variance_hinge(h, single), "the hinge where a group has one row"
+    )
+    leaves = [h.clone().requires_grad_() for _ in range(2)]
+    loss = function(leaves[0], single.clone())
+    if not loss.requires_grad:
         raise Feedback(
             "the value is right, but no gradient gets back to h: work with tensors, "
             "without detach, item or tolist."
         )
+    got, want = (
+        torch.autograd.grad(one, leaf)[0]
+        for one, leaf in zip((loss, variance_hinge(leaves[1], single)), leaves)
+    )
+    compare(got, want, "the gradient with respect to h")
 
 
-# 06.7 a run that collapsed
+# 06.7 the exchange of pictures
+
+
+def _ratio(ask, images, disturbed):
+    h = ask(images)
+    return consistency(h, ask(images.roll(1, 0))) / consistency(h, ask(disturbed))
+
+
+def _upside_down(ask, images, disturbed):
+    return 1 / _ratio(ask, images, disturbed)
+
+
+def _not_divided(ask, images, disturbed):
+    return consistency(ask(images), ask(images.roll(1, 0)))
+
+
+def _questions_exchanged(ask, images, disturbed):
+    h = ask(images)
+    return consistency(h, h.roll(1, 0)) / consistency(h, ask(disturbed))
+
+
+def _entries_exchanged(ask, images, disturbed):
+    h = ask(images)
+    return consistency(h, h.roll(1, -1)) / consistency(h, ask(disturbed))
+
+
+def _disturbed_exchanged(ask, images, disturbed):
+    h = ask(images)
+    return consistency(h, ask(disturbed.roll(1, 0))) / consistency(h, ask(disturbed))
+
+
+def _turned_round(ask, images, disturbed):
+    h = ask(images)
+    return consistency(h, ask(images.flip(0))) / consistency(h, ask(disturbed))
+
+
+def _left_and_right(ask, images, disturbed):
+    h = ask(images)
+    return consistency(h, ask(images.roll(1, -1))) / consistency(h, ask(disturbed))
+
+
+def _one_dropped(ask, images, disturbed):
+    h = ask(images)
+    return consistency(h[:, 1:], h[:, :-1]) / consistency(h, ask(disturbed))
+
+
+def _ratio_of_roots(ask, images, disturbed):
+    return _ratio(ask, images, disturbed) ** 0.5
+
+
+def _test_exchange(function):
+    generator = torch.Generator().manual_seed(9)
+    weights = torch.randn(3 * 4 * 5, 6, generator=generator)
+    scales = torch.tensor([0.5, 1.0, 2.0])
+    images, noise = torch.rand(2, 5, 3, 4, 5, generator=generator)  # (pictures, 3, 4, 5)
+    disturbed = images + 0.1 * noise
+
+    def ask(some):
+        return scales[:, None, None] * torch.tanh(some.flatten(1) @ weights / 5)  # (3, pictures, 6)
+
+    for count in (5, 2):
+        given = images[:count], disturbed[:count]
+        got = number(call(function, ask, *given))
+        compare(got, _ratio(ask, *given).item(), f"the ratio with {count} pictures")
+
+
+# 06.10 a loss that is not SimSiam
 
 
 def _no_stop(h, h_other, predictor):
@@ -385,7 +558,7 @@ def _one_number(loss):
         )
 
 
-# 06.6 which perturbation for which question
+# 06.9 which perturbation for which question
 
 ALLOWED = {
     "what colour is the shape?": {"shift", "noise", "mirror"},
@@ -418,6 +591,7 @@ def _test_allowed(answer):
         got = answer[question]
         if not isinstance(got, (set, frozenset, list, tuple)):
             raise Feedback(f"{question!r}: expected a set of names, got {kind(got)}.")
+        got = [name.strip().lower() if isinstance(name, str) else name for name in got]
         for name in got:
             if name not in sorted(_CHANGES):
                 raise Feedback(f"{question!r}: {name!r} is none of {sorted(_CHANGES)}.")
@@ -436,7 +610,38 @@ _COLOUR = ALLOWED | {"what colour is the shape?": {"shift", "noise", "mix colour
 
 
 EXERCISES = {
-    "06.2": Exercise(
+    "06.1": Exercise(
+        "L_vs",
+        5,
+        1,
+        consistency,
+        _test_l_vs,
+        (
+            "Begin with the difference of the two, entry by entry. What squares a tensor?",
+            "Two steps are left: the squares of one row become one number, over dim=-1; then the "
+            "rows become one. The first is not the second.",
+        ),
+        mistakes=(
+            (_mean_over_all, "The squares of a row are summed over dim, not averaged."),
+            (
+                _sum_over_all,
+                "That is the sum over the pairs too; the mean over pairs is asked for.",
+            ),
+            (
+                _over_the_batch,
+                "With three dimensions there are questions x pictures pairs, not only len(h).",
+            ),
+            (_rooted, "That is the distance; L_vs is its square."),
+            (_square_of_sum, "First the square of each entry, then the sum."),
+            (_summed_over_rows, "The sum goes over the last dimension, the mean over the others."),
+            (_absolute, "Those are absolute differences, not squares."),
+            (_not_averaged, ""),
+            (_one_side, ""),
+            (_other_side, ""),
+            (_l_vs_detached, ""),
+        ),
+    ),
+    "06.3": Exercise(
         "The gradient of L_vs",
         10,
         1,
@@ -444,9 +649,9 @@ EXERCISES = {
         _test_gradient,
         (
             "Write d_i = v_i - v'_i. The loss is the mean of ||B d_i||^2. What is the gradient of "
-            "||B d||^2 by B, for one d?",
-            "It is 2 B d d^T. Summed over the rows of `d = v - v_other`, the d d^T are d.T @ d; "
-            "divide by len(v).",
+            "||B d||^2 with respect to B, for one d?",
+            "For one d it is 2 B d d^T, of the shape of B. Which product of the matrix "
+            "`v - v_other` with itself adds up the d d^T of its rows?",
         ),
         mistakes=(
             (_without_two, "A factor of 2 comes from the square."),
@@ -470,7 +675,7 @@ EXERCISES = {
             ),
         ),
     ),
-    "06.1": Exercise(
+    "06.2": Exercise(
         "Predict the picture's share",
         3,
         1,
@@ -478,10 +683,10 @@ EXERCISES = {
         prediction(0, 100, "%", below_1=True),
         (
             "Any number from 0 to 100 is an answer; 0.5 means half a per cent.",
-            "It was about a tenth before training.",
+            "The range before training is printed just above. Does this loss ask for the picture?",
         ),
     ),
-    "06.3": Exercise(
+    "06.4": Exercise(
         "The picture's share of the variance",
         10,
         2,
@@ -490,8 +695,8 @@ EXERCISES = {
         (
             "Dimension 1 of h holds the pictures. The numerator is the variance over pictures, "
             "averaged over the questions, the denominator the variance over all rows.",
-            "h.var(1, correction=0) is (questions, dim). Average it over questions, sum it over "
-            "dim; divide by h.flatten(0, 1).var(0, correction=0).sum().",
+            "h.var(1, correction=0) is (questions, dim): average over questions, sum over dim. For "
+            "the denominator make one long batch of h first (`flatten`).",
         ),
         mistakes=(
             (_words_share, "That is the words' share, Var E(h | x)."),
@@ -514,7 +719,7 @@ EXERCISES = {
             (_per_cent, "A share from 0 to 1 is asked for, not per cent."),
         ),
     ),
-    "06.4": Exercise(
+    "06.5": Exercise(
         "Find the blind spot",
         10,
         2,
@@ -522,8 +727,8 @@ EXERCISES = {
         _test_fool,
         (
             "Which h does a model give that has read the words very well, and never looked?",
-            "Draw one random vector for each question, words = torch.randn(questions, 1, dim), and "
-            "give it to every picture: words.expand(questions, pictures, dim).",
+            "Random vectors have a high rank. Who may have a vector of their own: the questions, "
+            "the pictures, or each pair? `expand` repeats a dimension of size 1.",
         ),
         mistakes=(
             (_constant, ""),
@@ -534,7 +739,7 @@ EXERCISES = {
             (_turned_down, "The picture is small here, but it is there."),
         ),
     ),
-    "06.5": Exercise(
+    "06.6": Exercise(
         "The variance hinge, given the words",
         15,
         2,
@@ -544,8 +749,8 @@ EXERCISES = {
             "Subtract from each row the mean of its own group. `same = (group[:, None] == "
             "group).float()` has a row for each row of h: `same @ h / same.sum(1, keepdim=True)` "
             "are the means. Then go on as without groups.",
-            "Square, sum over rows, divide by len(h) - number of groups, add 1e-4, take the root; "
-            "then F.relu(1 - std).mean().",
+            "Then follow the text: squares, sum over rows, division, 1e-4, root. That gives one s "
+            "for each entry; the hinge is F.relu of something, and the mean comes last.",
         ),
         mistakes=(
             (_mixed_hinge, "That is the variance over the whole batch: the words satisfy it."),
@@ -565,9 +770,61 @@ EXERCISES = {
             (_hinge_summed, "That is the sum over dim; the mean is asked for."),
             (_by_runs, "Rows of one group need not stand side by side."),
             (_detached, ""),
+            (
+                _mean_of_variances,
+                "That takes the variance of each group on its own, and a single row has none: add "
+                "up the squares of all groups, and divide once.",
+            ),
+            (_without_epsilon, "The 1e-4 under the root is missing."),
         ),
     ),
     "06.7": Exercise(
+        "Exchange the pictures",
+        10,
+        2,
+        _ratio,
+        _test_exchange,
+        (
+            "The denominator is L_vs as you know it, of ask(images) and ask(disturbed). For the "
+            "numerator, what should stand in the place of `disturbed`?",
+            "`images` (pictures, 3, height, width) in another order: each one moved by one place "
+            "along dimension 0, and what falls off comes in at the other end: `torch.roll`.",
+        ),
+        mistakes=(
+            (_upside_down, "The ratio is upside down."),
+            (_not_divided, "It is not yet divided by L_vs of the disturbed pictures."),
+            (_questions_exchanged, "That exchanges the questions: dimension 0 of h holds them."),
+            (_entries_exchanged, "That moves the entries of h, not the pictures."),
+            (_disturbed_exchanged, "The exchanged pictures are the clean ones, not the disturbed."),
+            (
+                _turned_round,
+                "In the opposite order a picture in the middle keeps its place: move each by one.",
+            ),
+            (_left_and_right, "That moves the columns of pixels: the pictures are dimension 0."),
+            (_one_dropped, "The last picture takes the first place: no pair is left out."),
+            (_ratio_of_roots, "L_vs is a squared distance: no root."),
+        ),
+    ),
+    "06.8": Exercise(
+        "Which number is missing?",
+        5,
+        1,
+        "own",
+        choice(
+            "own",
+            {
+                "parameters": "All runs have the same network.",
+                "chance": "Blind guessing stands in the first row of the table.",
+                "seeds": "They would show how widely the runs differ, which the table tells "
+                "already. They would not show why. Something else comes first.",
+            },
+        ),
+        (
+            "A run that failed and a run that was not finished look alike in this table.",
+            "On which questions must a network that has been trained to the end be nearly perfect?",
+        ),
+    ),
+    "06.10": Exercise(
         "Repair a loss that is not SimSiam",
         10,
         3,
@@ -576,8 +833,8 @@ EXERCISES = {
         (
             "Which of the two sides should learn from the comparison: the guess, or what is "
             "guessed?",
-            "`predictor(h)` is the guess and learns; `h_other` is the target and is detached. The "
-            "same with h and h_other exchanged. Mind the sign.",
+            "The side that is compared with a guess is a constant: that is where `.detach()` "
+            "belongs. There are two guesses, and so two targets. Mind the sign.",
         ),
         mistakes=(
             (_no_stop, "Both sides still learn: the target moves towards the guess."),
@@ -594,7 +851,7 @@ EXERCISES = {
             (_copies_the_predictor, "The predictor itself must be called, not a copy of it."),
         ),
     ),
-    "06.6": Exercise(
+    "06.9": Exercise(
         "Design v'",
         10,
         1,
@@ -603,8 +860,8 @@ EXERCISES = {
         (
             "For each pair ask: could the right answer to this question be another one after the "
             "change?",
-            "Cutting off half is never safe. Mirroring harms one question, mixing the colours "
-            "another one.",
+            "Look for one picture for which the change spoils the answer. Where you find none, the "
+            "change belongs in the set.",
         ),
         mistakes=((_ALL, ""), (_SAFE, ""), (_MIRROR, ""), (_COLOUR, "")),
     ),

@@ -29,8 +29,8 @@ def test_every_run_is_there_once():
     found = read_runs(data_path("studies/freezing.json"))
     expected = {
         (s, rate, seed)
-        for s in freezing.MEASURED
-        for rate in freezing.RATES
+        for s, rates in freezing.MEASURED.items()
+        for rate in rates
         for seed in freezing.SEEDS
     }
     assert len(found) == len(expected)

@@ -103,9 +103,7 @@ def test_decay_groups_hold_matrices_only():
 
 def test_tables_and_norms_do_not_decay_whatever_their_shape():
     vit = ViT(ViTConfig(dim=8, heads=2, layers=1, mlp_dim=8))
-    model = nn.ModuleDict(
-        {"vit": vit, "bag": nn.EmbeddingBag(3, 2), "norm": nn.LayerNorm((3, 2))}
-    )
+    model = nn.ModuleDict({"vit": vit, "bag": nn.EmbeddingBag(3, 2), "norm": nn.LayerNorm((3, 2))})
     model.scale = nn.Parameter(torch.zeros(()))
     names = {id(p): name for name, p in model.named_parameters()}
     decays, others = (

@@ -18,7 +18,6 @@ from course_utils.methods.pretraining import world_pretraining_model
 from course_utils.models.weights import load_weights
 from course_utils.training.fit import parameter_groups, warmup_cosine
 
-
 SCHEDULES = ("cosine", "cosine without warm-up", "constant")
 
 

@@ -55,7 +55,7 @@ MEASURED = {
     "top layer and head trained": RATES,
     "stem frozen": LOWER,
     "stem frozen, in train mode": RATES,
-    RANDOM: RATES,
+    RANDOM: RATES[1:],
     MOVED: (1e-3,),  # the rate that most seeds chose for "stem frozen"
 }
 IN_TUNING_CURVE = {"all frozen but the head": "head only", "nothing frozen": "all weights"}
@@ -152,7 +152,7 @@ def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:
 
 STUDY = Study(
     measures="lesson 09: accuracy after tuning with a part of a model frozen",
-    takes="eight minutes",
+    takes="six minutes",
     columns={"strategy": (*STRATEGIES, RANDOM, MOVED), "rate": None, "seed": None},
     seeds=SEEDS,
     settings=settings,

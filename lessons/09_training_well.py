@@ -75,9 +75,8 @@ for rate in (0.0001, 0.03):
     config = SmallConfig(lr=rate, epochs=EPOCHS)
     score[rate] = accuracy(train_small(config, train, lab.seed), validation)
 lab.claim(
-    "with rate 0.0001 it is worse than always giving the most common answer,"
-    " with 0.03 at least 30 points better",
-    score[0.0001] < most_common < score[0.03] - 0.3,
+    "with rate 0.03 at least 40 points more are right than with 0.0001",
+    score[0.03] - score[0.0001] > 0.4,
 )
 
 # %% [markdown]
@@ -682,17 +681,17 @@ lab.claim(
 # And the whole schedule, against a constant rate? Each at its own best rate:
 
 # %% tags=["setup"]
-rows, better = [], {}
+rows = []
 for passes in budgets.PASSES:
-    found, rates = {}, budgets.AROUND[passes, "adamw"]
+    found, rates, row = {}, budgets.AROUND[passes, "adamw"], [str(passes)]
     for schedule in ("constant", "cosine"):
         same = dict(optimizer="adamw", passes=passes, schedule=schedule)
-        found[schedule] = best_rate(rates, **same)
-        found[schedule] = runs("others", lr=found[schedule], **same)
-    better[passes] = found["cosine"] - found["constant"]
-    both = [lab.mean_spread(values, "%") for values in found.values()]
-    rows.append([str(passes), *both, interval(better[passes])])
-plots.table(rows, ["passes", "constant", "schedule", "its gain, points"])
+        rate = best_rate(rates, **same)
+        found[schedule] = runs("others", lr=rate, **same)
+        row += [f"{rate:.2g}", lab.mean_spread(found[schedule], "%")]
+    rows.append([*row, interval(found["cosine"] - found["constant"])])
+header = ["passes", "rate", "constant", "rate", "schedule", "its gain, points"]
+plots.table(rows, header)
 for rate in (0.01, 0.03162):
     one, two = (
         runs("others", optimizer="adamw", passes=8, lr=rate, schedule=s)
@@ -701,7 +700,8 @@ for rate in (0.01, 0.03162):
     print(f"8 passes, both at {rate:.2g}: {interval(two - one)} points")
 
 # %% [markdown]
-# Each at its own rate they are within a point of each other at either budget. After eight passes at
+# Each at its own rate they are within a point of each other at either budget. (The constant rate's
+# is the lowest that was tried after 64 passes; a lower one might do better.) After eight passes at
 # the *same* rate one would have found a clear winner, and which one depends on the rate.
 
 # %% [markdown]
@@ -814,13 +814,13 @@ for answers, both in budgets.DROPOUT_PASSES.items():
         found, row = {}, [str(answers), str(passes)]
         for p in budgets.DROPOUT:
             same = dict(answers=answers, passes=passes, dropout=p, width=256)
-            same["lr"] = best_rate(budgets.DROPOUT_RATES[passes], **same)
+            same["lr"] = best_rate(budgets.DROPOUT_RATES, **same)
             found[p] = runs("others", **same)
-            row.append(f"{runs('train', **same).mean():.0f} %")
+            row += [f"{same['lr']:g}", f"{runs('train', **same).mean():.0f} %"]
             row.append(lab.mean_spread(found[p], "%"))
         helps[answers, passes] = found[0.5] - found[0.0]
         rows.append([*row, interval(helps[answers, passes])])
-header = ["answers", "passes", "own, p = 0", "p = 0", "own, p = 0.5"]
+header = ["answers", "passes", "rate", "own", "p = 0", "rate", "own"]
 plots.table(rows, [*header, "p = 0.5", "dropout's gain, points"])
 
 # %%
@@ -834,8 +834,8 @@ lab.claim(
 # With 1,600 answers the verdict turns round. After 16 passes dropout costs about a point, after 64
 # it gains more than one. It makes learning slower, as the column of the own answers shows; so at a
 # short budget it loses, and where there is time to overfit it helps. "Dropout doesn't help here"
-# would have been a conclusion of 16 passes. With 200 answers the intervals hold 0: three seeds show
-# no difference.
+# would have been a conclusion of 16 passes. With 200 answers the intervals hold 0. (Three seeds; and
+# without dropout the lowest rate that was tried is chosen after the longer trainings.)
 
 # %% [markdown]
 # ### Early stopping
@@ -1219,7 +1219,7 @@ lab.claim(
 # And the accuracy? Three seeds, each at the rate that validation chose (`python -m
 # course_utils.studies freezing`; the two extremes are runs of lesson 11). The row that any claim
 # about a frozen *pretrained* stem needs is a frozen **random** one: the same network, weights drawn
-# anew.
+# anew, tuned at two of the rates.
 
 # %% tags=["setup"]
 both = []
@@ -1240,14 +1240,15 @@ header = ["", "test accuracy", "minus stem frozen, points (95 %)"]
 plots.table(rows, header)
 lab.claim(
     "at every seed a frozen pretrained stem is better than a frozen random one"
-    " by more than 25 points, and than a head alone by more than ten",
-    (tuned["stem frozen"] - tuned[freezing.RANDOM]).min() > 25
+    " by more than 15 points, and than a head alone by more than ten",
+    (tuned["stem frozen"] - tuned[freezing.RANDOM]).min() > 15
     and (tuned["stem frozen"] - tuned["all frozen but the head"]).min() > 10,
 )
 
 # %% [markdown]
 # **The stem can stay frozen** here. With a random stem the model stays far behind: what the
-# pretrained one learnt about seeing serves for questions as well. The interval of the difference to
+# pretrained one learnt about seeing serves for questions as well. (The random stem's rate is the
+# lower of the two; still lower ones were not tried.) The interval of the difference to
 # training everything holds 0, and with three seeds it is wide. To freeze the stem saves about three
 # quarters of the backward operations, and as much of the memory. The head alone is cheaper still,
 # but it costs accuracy; the top layer with the head lies between.
@@ -1271,7 +1272,10 @@ for size in freezing.BATCHES:
     print(f"after batches of {size:2}: {interval(after - before)} points")
 
 # %% [markdown]
-# MOVEDTEXT
+# It costs a point or so at most, and three seeds leave the intervals wide. These pictures are of the
+# world that the stem knows, so its statistics stay near what they were; nothing here tells what
+# other pictures would do. In the table the row "in train mode" isn't behind either. Still, a frozen
+# part that changes is a bug: nobody can say any more which model was tuned.
 
 # %% [markdown]
 # > **Exercise 09.9 · fix it** · core · difficulty 2 of 3 · 10 minutes

@@ -20,11 +20,10 @@ RATES = {8: EVERY, 64: EVERY[2:9]}
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("constant", "cosine without warm-up")  # beside "cosine", which has a warm-up
 # rates at which schedules are compared
-AROUND = {(8, "adamw"): EVERY[3:7], (8, "sgd"): EVERY[6:9], (64, "adamw"): EVERY[2:7]}
+AROUND = {(8, "adamw"): EVERY[3:7], (8, "sgd"): EVERY[6:9], (64, "adamw"): EVERY[3:7]}
 DROPOUT_PASSES = {200: (40, 160), 1600: (16, 64)}  # answers to learn from -> passes
 DROPOUT = (0.0, 0.5)
-DROPOUT_RATES = {40: (0.003, 0.01, 0.03), 160: (0.001, 0.003, 0.01, 0.03)}
-DROPOUT_RATES |= {16: DROPOUT_RATES[40], 64: DROPOUT_RATES[160]}
+DROPOUT_RATES = (0.003, 0.01, 0.03)
 DROPOUT_SEEDS = 3  # of the five
 SEEDS = tuple(range(5))
 

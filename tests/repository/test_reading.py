@@ -16,7 +16,7 @@ MEDIAN = 60  # words of a text cell
 MOST_FIRST, MOST = 150, 250  # in 00 to 03, where a reader starts, and later
 LONGEST_CORE = 150  # minutes
 LONGEST = 150  # minutes with all extras, but for these, which are to be cut or divided
-LONGER = {"05", "09", "12"}
+LONGER = {"05", "12"}
 
 
 def texts(source: Path) -> list[str]:

@@ -259,8 +259,8 @@ lab.claim(
 #   w \leftarrow w - \eta\, \frac{\hat m}{\sqrt{\hat v} + \epsilon} .$$
 
 # %% [markdown]
-# Usual are $\beta_1 = 0.9$, $\beta_2 = 0.999$ and $\epsilon = 10^{-8}$. `fit` takes $\beta_2 = 0.98$,
-# which forgets faster.
+# Usual are $\beta_1 = 0.9$, $\beta_2 = 0.999$ and $\epsilon = 10^{-8}$. `fit` takes $\beta_2 =
+# 0.98$, which forgets faster.
 #
 # **By hand**, first step, $g = 2$: $m = 0.2$, $v = 0.004$; corrected, $\hat m = 2$ and $\hat v =
 # 4$. The weight moves by $\eta \cdot 2/\sqrt4 = \eta$. With $g = 2000$ it moves by $\eta$ as well.
@@ -672,9 +672,9 @@ lab.claim(
 )
 
 # %% [markdown]
-# At good rates warm-up moves AdamW by a point at most. At 0.1, which is too high, it gains fifteen
-# points and more. At rates too high for SGD it gains nothing. Why Adam's? One account: at first $v$
-# rests on a few gradients, so the size of a step is noise ([Liu et al.
+# At good rates warm-up moves AdamW by about a point at most. At 0.1, which is too high, it gains
+# fifteen points and more. At rates too high for SGD it gains nothing. Why Adam's? One account: at
+# first $v$ rests on a few gradients, so the size of a step is noise ([Liu et al.
 # 2019](https://arxiv.org/abs/1908.03265)). Another disputes that: the first steps are simply large
 # ([Ma and Yarats 2019](https://arxiv.org/abs/1910.04209)). This table can't tell them apart.
 #
@@ -832,10 +832,9 @@ lab.claim(
 
 # %% [markdown]
 # With 1,600 answers the verdict turns round. After 16 passes dropout costs about a point, after 64
-# it gains more than one. It makes learning slower, as the column of the own answers shows; so at a
-# short budget it loses, and where there is time to overfit it helps. "Dropout doesn't help here"
-# would have been a conclusion of 16 passes. With 200 answers the intervals hold 0. (Three seeds; and
-# without dropout the lowest rate that was tried is chosen after the longer trainings.)
+# it gains more than one. It learns more slowly, as the own answers show after 16 passes. "Dropout
+# doesn't help here" would have been a conclusion of 16 passes. With 200 answers both intervals hold
+# 0. (After 160 passes over them the lowest rate that was tried is chosen.)
 
 # %% [markdown]
 # ### Early stopping
@@ -1248,10 +1247,10 @@ lab.claim(
 # %% [markdown]
 # **The stem can stay frozen** here. With a random stem the model stays far behind: what the
 # pretrained one learnt about seeing serves for questions as well. (The random stem's rate is the
-# lower of the two; still lower ones were not tried.) The interval of the difference to
-# training everything holds 0, and with three seeds it is wide. To freeze the stem saves about three
-# quarters of the backward operations, and as much of the memory. The head alone is cheaper still,
-# but it costs accuracy; the top layer with the head lies between.
+# lower of the two; still lower ones were not tried.) The interval of the difference to training
+# everything holds 0, and a point too: three seeds. To freeze the stem saves about three quarters of
+# the backward operations, and as much of the memory. The head alone is cheaper still, but it costs
+# accuracy; the top layer with the head lies between.
 
 # %% [markdown]
 # ### Frozen is two things
@@ -1722,8 +1721,8 @@ plots.show(
 # %% [markdown]
 # ## 12. Searching for settings · extra
 #
-# Rate, decay, dropout, width, batch: five numbers, no formula. A grid repeats the same few values of
-# those that matter (Bergstra and Bengio 2012). **Random search** draws each trial independently.
+# Rate, decay, dropout, width, batch: five numbers, no formula. A grid repeats the same few values
+# of those that matter (Bergstra and Bengio 2012). **Random search** draws each trial independently.
 # **TPE**, the default of the library Optuna, tries what is much likelier among the best trials so
 # far than among the rest. It begins after ten random trials.
 #

@@ -782,14 +782,14 @@ plots.show(
 
 # %%
 lab.claim(
-    "all five suggestions lie within a factor of 6 of the best rate for 8"
-    " passes",
-    all(1 / 6 < rate / 0.0316 < 6 for rate in found),
+    "the middle one of five suggestions lies within a factor of 4 of the best"
+    " rate for 8 passes; the five differ by more than a factor of 2",
+    1 / 4 < np.median(found) / 0.0316 < 4 and max(found) > 2 * min(found),
 )
 
 # %% [markdown]
-# It finds the region, not the rate, and knows nothing of the budget. It depends on smoothing and
-# on the batch too. Then try two or three rates around it.
+# It finds a region, not a rate, and knows nothing of the budget. It depends on smoothing and on the
+# batches, so run it more than once. Then try two or three rates around it.
 
 # %% [markdown]
 # ## 4. Dropout, and when to stop · core

@@ -1200,6 +1200,8 @@ for name, way in ways.items():
     rows.append([name, count, forward, backward, kept_for_it])
 header = ["", "trained", "million operations forward", "and backward"]
 plots.table(rows, [*header, "MB kept for it"])
+
+# %%
 whole, top = costs["nothing frozen"], costs["encoder frozen"]
 lab.claim(
     "backward costs nearly twice forward; to freeze the encoder above a stem"
@@ -1237,6 +1239,8 @@ rows = [
 ]
 header = ["", "test accuracy", "minus stem frozen, points (95 %)"]
 plots.table(rows, header)
+
+# %%
 lab.claim(
     "at every seed a frozen pretrained stem is better than a frozen random one"
     " by more than 15 points, and than a head alone by more than ten",
@@ -1458,8 +1462,7 @@ for clip in (nn.utils.clip_grad_norm_, nn.utils.clip_grad_value_):
 # ```
 
 # %% [markdown]
-# Here it is for real, on a CPU: one update of the joint model on 16 pictures, eight for each
-# process, against the whole batch in this one.
+# One update of the joint model by two processes, against the whole batch in this one:
 
 # %%
 from course_utils.training import processes as two_processes
@@ -1504,7 +1507,6 @@ print("70000 in float16:", torch.tensor(70000.0).to(fp16).item())
 #   computed in 16 bits. That is **mixed** precision, `FitConfig(precision="bf16")`.
 # - Small gradients are 0 in float16. So its loss is multiplied by a large number before
 #   `backward`, and the gradients divided by it after: **loss scaling**. bfloat16 needs none.
-# - Memory: with AdamW 2 + 2 + 4 + 4 + 4 = 16 bytes a weight, before activations.
 
 # %% [markdown]
 # ## 10. Killed, and none the worse · core
@@ -1714,11 +1716,6 @@ plots.show(
 )
 
 # %% [markdown]
-# What to look for: a loss that is level from the start, where the rate is too low or nothing is
-# trained; jumps that don't heal; a norm that grows and grows; a score that falls while the loss
-# falls. `tensorboard --logdir FOLDER` in a terminal shows them in a browser while a training runs.
-
-# %% [markdown]
 # ## 12. Searching for settings · extra
 #
 # Rate, decay, dropout, width, batch: five numbers, no formula. A grid repeats the same few values
@@ -1782,10 +1779,6 @@ lab.claim(
     (found[False][0] - found[True][0]).abs().max() < 1e-12
     and found[True][1] < 0.2 * found[False][1],
 )
-
-# %% [markdown]
-# The second forward pass is one part more where there were three (forward one, backward two), so
-# about a third more work. It is worth it where memory limits the batch, and only there.
 
 # %% [markdown]
 # ## 14. What you know now · core

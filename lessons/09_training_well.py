@@ -1447,7 +1447,7 @@ for clip in (nn.utils.clip_grad_norm_, nn.utils.clip_grad_value_):
     print(f"{clip.__name__:16}", [f"{g:.3f}" for g in w.grad.tolist()])
 
 # %% [markdown]
-# The second clips each number by itself: another direction.
+# The second clips each number by itself.
 
 # %% [markdown]
 # ## 8. Several processes · extra
@@ -1599,8 +1599,7 @@ in_the_file = check("09.11", in_the_file)
 # %% [markdown]
 # `fit(..., resume=PATH)` keeps all but the last, after each epoch and every `save_every` updates.
 # It writes *beside* the old file and renames, so a process that dies while it writes leaves the old
-# one whole. And it reads without running code: a pickle from elsewhere could do anything on your
-# machine.
+# one whole. And it reads without running code, as a pickle would.
 
 # %% [markdown]
 # ### Killed for real · extra

@@ -1740,8 +1740,7 @@ header = ["trials", "random", "TPE", "TPE ahead (95 % interval), points"]
 plots.table(rows, header)
 
 # %% [markdown]
-# Up to trial 10 the two are the same by construction. After that TPE is ahead in the mean, but most
-# of the intervals hold 0: not settled here. A search *chooses*: the score that it reports of its
+# After the tenth trial TPE is ahead in the mean, but most of the intervals hold 0. A search *chooses*: the score that it reports of its
 # winner is too good, as in section 5.
 
 # %% [markdown]

@@ -18,6 +18,8 @@ from course_utils.methods.pretraining import world_pretraining_model
 from course_utils.models.weights import load_weights
 from course_utils.training.fit import parameter_groups, warmup_cosine
 
+SCHEDULES = ("cosine", "cosine without warm-up", "constant")
+
 
 @dataclass(frozen=True)
 class SmallConfig:
@@ -30,13 +32,13 @@ class SmallConfig:
     batch: int = 64  # examples an update
     epochs: int = 8  # passes over the examples
     optimizer: str = "adamw"  # "adamw", or "sgd" with momentum 0.9
-    schedule: str = "cosine"  # warm-up and cosine, or "constant"
+    schedule: str = "cosine"  # with warm-up; or "cosine without warm-up", or "constant"
     ticks: int = 1  # steps of the schedule an update; more than 1 is a mistake
 
     def __post_init__(self) -> None:
-        if self.optimizer not in ("adamw", "sgd") or self.schedule not in ("cosine", "constant"):
+        if self.optimizer not in ("adamw", "sgd") or self.schedule not in SCHEDULES:
             raise ValueError(
-                "expected optimizer 'adamw' or 'sgd' and schedule 'cosine' or 'constant', "
+                f"expected optimizer 'adamw' or 'sgd' and a schedule of {SCHEDULES}, "
                 f"got {self.optimizer!r} and {self.schedule!r}"
             )
 
@@ -87,9 +89,10 @@ def train_small(config: SmallConfig, data: Features, seed: int) -> nn.Module:
     else:
         optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=0.9)
     total = config.epochs * math.ceil(len(data.y) / config.batch)  # updates
-    factor = partial(warmup_cosine, warmup_steps=round(0.1 * total), total_steps=total)
+    warmup = round(0.1 * total) if config.schedule == "cosine" else 0
+    factor = partial(warmup_cosine, warmup_steps=warmup, total_steps=total)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, factor if config.schedule == "cosine" else lambda step: 1.0
+        optimizer, factor if config.schedule != "constant" else lambda step: 1.0
     )
     for _ in range(config.epochs):
         for rows in torch.randperm(len(data.y)).split(config.batch):

@@ -76,6 +76,10 @@ class ViT(nn.Module):
             if table is not None:
                 nn.init.normal_(table, std=config.position_std)
 
+    def no_weight_decay(self) -> set[str]:
+        """The names of parameters that are tables, which don't decay (see `parameter_groups`)."""
+        return {"cls", "position"}
+
     def states(
         self,
         images: Float[Tensor, "images 3 height width"],

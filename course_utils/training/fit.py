@@ -71,18 +71,33 @@ class FitConfig:
             )
 
 
+def undecayed(model: nn.Module) -> set[int]:
+    """The ids of the parameters that don't decay whatever their shape: tables and norms. A table is
+    an embedding, or what a module names in a method `no_weight_decay()`, as timm's models do for
+    position tables and class tokens, which are bare parameters."""
+    found = set()
+    for module in model.modules():
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)):
+            found |= {id(p) for p in module.parameters(recurse=False)}
+        names = getattr(module, "no_weight_decay", None)
+        if callable(names):
+            named = dict(module.named_parameters())
+            found |= {id(named[name]) for name in names() if name in named}
+    return found
+
+
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Two groups: matrices decay; biases, norms and embeddings don't. Frozen ones are left out.
+    """Two groups: matrices decay; biases, norms and tables don't. Frozen ones are left out.
 
     Decay pulls weights to zero. For a bias, or the scale of a normalisation, zero isn't simpler,
     and a rare word's embedding would decay in every step in which the word doesn't occur.
     """
-    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     trainable = [p for p in model.parameters() if p.requires_grad]
     if not trainable:
         raise ValueError("expected at least one trainable parameter, but all are frozen")
-    decays = [p for p in trainable if p.ndim > 1 and id(p) not in embeddings]
-    others = [p for p in trainable if p.ndim <= 1 or id(p) in embeddings]
+    kept = undecayed(model)
+    decays = [p for p in trainable if p.ndim > 1 and id(p) not in kept]
+    others = [p for p in trainable if p.ndim <= 1 or id(p) in kept]
     groups = [
         {"params": decays, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},

@@ -37,6 +37,15 @@ def test_the_schedule_follows_updates_times_ticks(ticks, monkeypatch):
     assert rates == pytest.approx(want)
 
 
+def test_the_cosine_without_warm_up_begins_at_the_whole_rate(monkeypatch):
+    made = []
+    monkeypatch.setattr(torch.optim, "AdamW", _noting(torch.optim.AdamW, made))
+    config = SmallConfig(lr=0.5, schedule="cosine without warm-up", epochs=1)
+    train_small(config, separable(), 0)
+    assert made[0].param_groups[0]["initial_lr"] == 0.5
+    assert made[0].param_groups[0]["lr"] < 1e-9  # after the last update
+
+
 def test_a_constant_rate_stays_and_sgd_is_sgd(monkeypatch):
     made = []
     monkeypatch.setattr(torch.optim, "SGD", _noting(torch.optim.SGD, made))

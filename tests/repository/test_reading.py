@@ -15,8 +15,7 @@ each = pytest.mark.parametrize("source", LESSONS, ids=[source.stem for source in
 MEDIAN = 60  # words of a text cell
 MOST_FIRST, MOST = 150, 250  # in 00 to 03, where a reader starts, and later
 LONGEST_CORE = 150  # minutes
-LONGEST = 180  # minutes with all extras, but for these, which are to be cut or divided
-LONGER: set[str] = set()
+LONGEST = 180  # minutes with all extras
 
 
 def texts(source: Path) -> list[str]:
@@ -109,8 +108,7 @@ def test_marks_that_are_missing_or_misplaced_are_found():
 def test_a_lesson_can_be_read_in_an_afternoon(source):
     core, everything = minutes(source)
     assert core <= LONGEST_CORE, f"lessons/{source.name}: {core} minutes for the core path"
-    if source.name[:2] not in LONGER:
-        assert everything <= LONGEST, f"lessons/{source.name}: {everything} minutes in all"
+    assert everything <= LONGEST, f"lessons/{source.name}: {everything} minutes in all"
 
 
 def test_minutes_are_nowhere_typed():

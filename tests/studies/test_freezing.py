@@ -29,8 +29,8 @@ def test_every_run_is_there_once():
     found = read_runs(data_path("studies/freezing.json"))
     expected = {
         (s, rate, seed)
-        for s in freezing.MEASURED
-        for rate in freezing.RATES
+        for s, rates in freezing.MEASURED.items()
+        for rate in rates
         for seed in freezing.SEEDS
     }
     assert len(found) == len(expected)
@@ -74,3 +74,25 @@ def test_a_few_updates_repeat_and_leave_the_frozen_alone(train):
         ends[0].head.state_dict()[next(iter(start.head.state_dict()))],
         next(iter(start.head.state_dict().values())),
     )
+
+
+def test_a_random_stem_is_new_and_has_the_statistics_of_the_pictures(train):
+    model = model_of("nothing frozen", train)
+    before = {name: value.clone() for name, value in model.stem.state_dict().items()}
+    freezing.draw_stem(model, train, 0)
+    after = model.stem.state_dict()
+    assert before.keys() == after.keys()
+    moved = [name for name in after if name.endswith(("running_mean", "running_var"))]
+    fresh = torch.zeros(1), torch.ones(1)
+    assert moved and not any((after[name] == start).all() for name in moved for start in fresh)
+    weight = next(name for name in after if name.endswith("weight"))
+    assert not torch.equal(before[weight], after[weight])
+    assert not model.training
+
+
+def test_statistics_move_and_weights_do_not(train):
+    model = model_of("stem frozen", train)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    freezing.move_statistics(model, train, 2)
+    moved = {n for n, v in model.state_dict().items() if not torch.equal(v, before[n])}
+    assert moved and all("running" in name or "tracked" in name for name in moved)

@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from transformers import get_cosine_schedule_with_warmup
 
+from course_utils.models.vit import ViT, ViTConfig
 from course_utils.training.fit import (
     FitConfig,
     fit,
@@ -98,6 +99,18 @@ def test_decay_groups_hold_matrices_only():
     assert {id(p) for p in decays["params"]} == {id(model[1].weight), id(model[3].weight)}
     assert len(others["params"]) == 5 and others["weight_decay"] == 0
     assert sum(len(g["params"]) for g in make_optimizer(model, FitConfig()).param_groups) == 7
+
+
+def test_tables_and_norms_do_not_decay_whatever_their_shape():
+    vit = ViT(ViTConfig(dim=8, heads=2, layers=1, mlp_dim=8))
+    model = nn.ModuleDict({"vit": vit, "bag": nn.EmbeddingBag(3, 2), "norm": nn.LayerNorm((3, 2))})
+    model.scale = nn.Parameter(torch.zeros(()))
+    names = {id(p): name for name, p in model.named_parameters()}
+    decays, others = (
+        {names[id(p)] for p in group["params"]} for group in parameter_groups(model, 0.1)
+    )
+    assert {"vit.cls", "vit.position", "bag.weight", "norm.weight", "scale"} <= others
+    assert decays and all("weight" in name and "norm" not in name for name in decays)
 
 
 def test_the_best_epoch_is_kept_and_saved(tmp_path):

@@ -112,7 +112,7 @@ class _Model(nn.Module):
     def __init__(self):
         super().__init__()
         self.words, self.bag = nn.Embedding(5, 4), nn.EmbeddingBag(5, 4)
-        self.conv, self.norm, self.norm2 = nn.Conv1d(4, 4, 3), nn.LayerNorm(4), nn.LayerNorm((2, 4))
+        self.conv, self.norm, self.norm2 = nn.Conv1d(4, 4, 3), nn.LayerNorm(4), nn.LayerNorm([2, 4])
         self.frozen = nn.Linear(4, 4).requires_grad_(False)
         self.head, self.mix = nn.Linear(4, 2), nn.Parameter(torch.zeros(6, 4))
         self.scale = nn.Parameter(torch.zeros(()))  # without dimensions

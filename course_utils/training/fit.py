@@ -79,10 +79,9 @@ def undecayed(model: nn.Module) -> set[int]:
     for module in model.modules():
         if isinstance(module, (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)):
             found |= {id(p) for p in module.parameters(recurse=False)}
-        names = getattr(module, "no_weight_decay", None)
-        if callable(names):
-            named = dict(module.named_parameters())
-            found |= {id(named[name]) for name in names() if name in named}
+        named = dict(module.named_parameters())
+        names = getattr(module, "no_weight_decay", tuple)()  # none where there is no such method
+        found |= {id(named[name]) for name in names if name in named}
     return found
 
 

@@ -469,7 +469,7 @@ def broken_weights(q, k, mask):
 show_rows(broken_weights(q, k, may_read))
 
 # %% [markdown]
-# > **Exercise 02.4 · mend it** · core · difficulty 2 of 3 · 8 minutes
+# > **Exercise 02.4 · fix it** · core · difficulty 2 of 3 · 8 minutes
 # >
 # > There are two mistakes in `broken_weights`, and the printed weights show both. Find them, and
 # > write the function correctly.

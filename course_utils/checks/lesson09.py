@@ -320,7 +320,7 @@ def _test_steepest(function):
         ([1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0], [3.0, 2.8, 2.0, 1.9, inf, 0.1]),
         # the logarithm falls fastest elsewhere
         ([1e-3, 1e-2, 1e-1, 1.0], [3.0, 1.5, 0.2, 7.0]),
-        # falls faster in a factor of 2 than in a tenth of a factor of 10, but not by logarithms
+        # falls fastest in its first step, but by the ratio of the rates in its second
         ([1e-3, 1e-2, 2e-2], [3.0, 1.5, 1.15]),
     )
     cases = [(torch.tensor(rates), torch.tensor(losses)) for rates, losses in cases]

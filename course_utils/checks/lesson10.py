@@ -95,7 +95,7 @@ def _one_each(table):
 def _test_macro_f1(function):
     cases = (
         ([[50, 10], [3, 7]], "2 classes"),
-        ([[8, 1, 0], [2, 5, 4], [1, 6, 20]], "3 classes"),
+        ([[8, 1, 0], [2, 5, 4], [1, 6, 40]], "3 classes"),
         ([[5, 1, 0], [2, 6, 0], [3, 1, 0]], "3 classes, one of which is never said (its F1 is 0)"),
         (
             [[5, 1, 1], [1, 3, 0], [0, 0, 0]],

@@ -734,8 +734,9 @@ def _compare_states(model, new, images, what):
         for i, (one, other) in enumerate(zip(got, _state(_new_statistics(model, images), images))):
             part = "the outputs" if i == len(got) - 1 else ("mean", "variance")[i % 2]
             where = part if i == len(got) - 1 else f"the {part} of layer {i // 2 + 1}"
-            # whether n or n - 1 divides is left open; of the mean nothing is
-            compare(one, other, f"{what}: {where}", 1e-4 if part == "mean" else 5e-3)
+            # whether n or n - 1 divides is left open; the first mean doesn't hang on it
+            atol = 1e-4 if i == 0 else 2e-3 if part == "mean" else 5e-3
+            compare(one, other, f"{what}: {where}", atol)
     except Feedback:
         for wrong, why in KNOWN:
             torch.manual_seed(0)

@@ -400,7 +400,7 @@ print("in short: ", lab.mean_spread(runs, "%"))
 # typically is from the mean. A *seed* is the number that randomness starts from. If two models
 # differ by no more than such a spread, nobody can tell which is better.
 #
-# Where a lesson trains a model once, you see "40.3 (60.4 ± 18.2)": your own run's number, then in
+# Where a lesson trains a model once, you see "40 (60 ± 18)": your own run's number, then in
 # brackets the mean and deviation of five runs that were made before and are kept with the course.
 
 # %% [markdown]

@@ -905,6 +905,7 @@ def guess_without_name(drawn, family):
     return float(np.mean(shares))
 
 
+# %%
 def over_runs(shares):
     """Mean ± standard deviation of three runs, in per cent."""
     return lab.mean_spread([100 * share for share in shares], "%")

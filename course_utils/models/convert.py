@@ -128,7 +128,6 @@ def from_gpt2(reference: GPT2LMHeadModel) -> Decoder:
     return ours
 
 
-@torch.no_grad()
 def from_llama(reference: LlamaForCausalLM) -> Llama:
     """A `Llama` with the weights of a LlamaForCausalLM: the same tensors, so nothing is copied, and
     training one changes the other.
@@ -175,6 +174,7 @@ def from_llama(reference: LlamaForCausalLM) -> Llama:
     return ours.train(reference.training)
 
 
+@torch.no_grad()
 def copy_layer(layer: TransformerLayer, reference: Any) -> None:
     """Copies attention and two-layer network from a BERT-like layer of transformers (VisualBERT,
     BERT, ViLT: they share these names); normalisations differ by name and are the caller's."""

@@ -194,7 +194,8 @@ the_metric = check("10.1", the_metric)
 # >
 # > Macro $F_1$ from a confusion matrix: the $F_1$ of each class, then their mean. For one class,
 # > all others together are "not this class". A class that neither occurs nor is said has no $F_1$
-# > and is left out; a class that occurs and is never said has 0.
+# > and is left out; a class that occurs and is never said has 0, and so has one that is said and
+# > never occurs.
 
 
 # %%

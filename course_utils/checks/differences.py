@@ -32,7 +32,8 @@ def of_values(got: np.ndarray, want: np.ndarray, atol: float) -> str:
     largest = float(difference.max())
     if largest <= tolerance:
         return ""
-    close = largest < 100 * tolerance
+    scale = float(np.abs(want[finite]).max(initial=0.0))
+    close = largest < min(100 * tolerance, 0.01 * scale)
     told = _of_array if got.ndim else _of_number
     text = told(got, want, difference, tolerance)
     if close:
@@ -62,12 +63,14 @@ def _of_array(got, want, difference, tolerance) -> str:
 def _pattern(got: np.ndarray, want: np.ndarray, tolerance: float) -> str:
     """What relates all wrong values to the right ones, where something simple does."""
 
-    def near(one, other):
-        return bool((np.abs(one - other) <= 10 * tolerance).all())
-
     scale = np.abs(want).max()
     if scale <= tolerance:
         return ""
+    small = min(10 * tolerance, 0.01 * scale)
+
+    def near(one, other):
+        return bool((np.abs(one - other) <= small).all())
+
     ratio = float((got * want).sum() / (want * want).sum())
     offset = float((got - want).mean())
     if near(got, -want):

@@ -162,6 +162,8 @@ def kind(value: Any) -> str:
     }
     if isinstance(value, np.number):
         return "a NumPy number"
+    if isinstance(value, torch.nn.Module):
+        return "a model"
     name = type(value).__name__
     if name not in names and callable(value):
         return "a function"

@@ -309,13 +309,21 @@ def _running_with_graph(x, scale, shift, running, training, momentum=0.1, eps=1e
     return out, tuple(k + 0 * x.sum() for k in kept) if training else kept
 
 
-def _bn_outcome(function, x, scale, shift, running, training):
+def _own_constants(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
+    return _batch_norm(x, scale, shift, running, training)
+
+
+def _bn_outcome(function, x, scale, shift, running, training, *options):
     """What BN gives, its gradients, and the running statistics."""
     leaves = [t.clone().requires_grad_() for t in (x, scale, shift)]
     given = [t.clone() for t in running]
-    out = function(*leaves, given, training)
+    out = function(*leaves, given, training, *options)
     if not isinstance(out, (tuple, list)) or len(out) != 2:
         raise Feedback("expected two things, the output and the running (mean, var).")
+    if any(not torch.equal(now, before) for now, before in zip(given, running)):
+        raise Feedback(
+            "it writes into `running`, which it was given: make new tensors and give those back."
+        )
     out, kept = out
     compare(out, x, "the output", atol=float("inf"))  # a tensor of this shape
     if not out.requires_grad:
@@ -345,21 +353,32 @@ def _test_batch_norm(function):
         return _bn_outcome(function, *inputs)
 
     generator = torch.Generator().manual_seed(4)
-    for n, channels, rows, columns, training in (
+    for n, channels, rows, columns, training, *options in (
         (3, 2, 4, 5, True),
         (3, 2, 4, 5, False),
         (2, 3, 1, 1, True),
         (1, 3, 2, 1, True),
         (1, 3, 1, 1, False),
+        (2, 3, 3, 2, True, 0.3, 0.1),  # momentum and eps
     ):
         x = 2 + 3 * torch.randn(n, channels, rows, columns, generator=generator)
         x[:, 0] *= 1e-3  # small enough for eps to count
         scale, shift, mean, log_var = torch.randn(4, channels, generator=generator)  # (channels,)
-        inputs = (x, scale, shift, (mean, log_var.exp()), training)
+        inputs = (x, scale, shift, (mean, log_var.exp()), training, *options)
         mode = "train" if training else "eval"
-        case = f"{n} pictures of {rows}x{columns} in {mode} mode"
+        case = f"{n} picture{'s' * (n > 1)} of {rows}x{columns} in {mode} mode"
+        case += ", momentum 0.3, eps 0.1" if options else ""
         want = _bn_outcome(_batch_norm, *inputs)
-        for part, one, other in zip(BN_PARTS, call(outcome, *inputs), want):
+        try:
+            got = call(outcome, *inputs)
+        except ValueError:
+            if n > 1:  # not refused, but something else that went wrong
+                raise
+            why = (
+                f"has {rows * columns} values a channel" if training else "needs no variance of it"
+            )
+            raise Feedback(f"ValueError for {case}, which {why}.") from None
+        for part, one, other in zip(BN_PARTS, got, want):
             compare(one, other, f"{case}, the {part}")
     one = torch.ones(1, 2, 1, 1)
     try:
@@ -421,15 +440,16 @@ def _test_residual(function):
 
 
 class _Model(nn.Module):
-    """A backbone with BN and dropout, and a head with dropout."""
+    """A backbone with BN and dropout, and two more parts with dropout."""
 
     def __init__(self):
         super().__init__()
         self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5))
+        self.neck = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 4))
         self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 2))
 
     def forward(self, images):
-        return self.head(self.backbone(images).mean((2, 3)))  # (images, 2)
+        return self.head(self.neck(self.backbone(images).mean((2, 3))))  # (images, 2)
 
 
 def _start_epoch(model):
@@ -496,10 +516,18 @@ def _test_start_epoch(function):
                 "`model` itself is in eval mode. A model may hold more than a backbone and "
                 "a head: call model.train() first."
             )
+        if not (model.neck.training and model.neck[0].training):
+            raise Feedback(
+                "a part between backbone and head is in eval mode: only the backbone is to be."
+            )
         if any(p.requires_grad for p in model.backbone.parameters()):
             raise Feedback("the backbone's weights still get gradients.")
         if not all(p.requires_grad for p in model.head.parameters()):
             raise Feedback("the head's weights get no gradient: nothing would be learnt.")
+        if not all(p.requires_grad for p in model.neck.parameters()):
+            raise Feedback(
+                "a part between backbone and head gets no gradient: only the backbone is frozen."
+            )
         before = model.backbone.get_buffer("1.running_mean").clone()  # (4,)
         model(torch.rand(2, 3, 6, 6))
         if not torch.equal(before, model.backbone.get_buffer("1.running_mean")):
@@ -670,6 +698,7 @@ EXERCISES = {
             (_moves_in_eval, "In eval mode the running statistics stay as they are."),
             (_one_value_taken, ""),
             (_running_with_graph, ""),
+            (_own_constants, "`momentum` and `eps` are given: use them, not 0.1 and 1e-5."),
         ),
     ),
     "04.5": Exercise(

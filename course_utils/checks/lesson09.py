@@ -108,6 +108,15 @@ class _Patches(nn.Module):
         return {"cls", "position"}
 
 
+class _Tied(nn.Module):
+    """An output layer that uses the table of words."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.hidden, self.out = nn.Embedding(5, 4), nn.Linear(4, 4), nn.Linear(4, 5)
+        self.out.weight = self.words.weight
+
+
 class _Model(nn.Module):
     def __init__(self):
         super().__init__()
@@ -116,6 +125,7 @@ class _Model(nn.Module):
         self.frozen = nn.Linear(4, 4).requires_grad_(False)
         self.head, self.mix = nn.Linear(4, 2), nn.Parameter(torch.zeros(6, 4))
         self.scale = nn.Parameter(torch.zeros(()))  # without dimensions
+        self.position = nn.Parameter(torch.zeros(3, 3))  # which only another module's table is
         self.below = nn.Sequential(nn.Embedding(3, 2), _Patches(), nn.Linear(2, 2))
 
 
@@ -191,9 +201,26 @@ def _own_children(model):
     return _decaying(model, modules=[model, *model.children()])
 
 
+def _last_part(model):
+    named = [m.no_weight_decay() for m in model.modules() if hasattr(m, "no_weight_decay")]
+    tables = set().union(*named)
+    return {n for n in _decaying(model, named=False) if n.split(".")[-1] not in tables}
+
+
+def _tied_decays(model):
+    found = set()
+    for place, module in model.named_modules():
+        kept = _kept(model, modules=[module])
+        for name, p in module.named_parameters(recurse=False):
+            if p.requires_grad and p.ndim > 1 and id(p) not in kept:
+                found.add(f"{place}.{name}".lstrip("."))
+    return found
+
+
 def _test_decaying(function):
     bare = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)).requires_grad_(False)
-    models = (_Model(), nn.Sequential(nn.Embedding(3, 2), nn.Linear(2, 2)), _Patches(), bare)
+    plain = nn.Sequential(nn.Embedding(3, 2), nn.Linear(2, 2))
+    models = (_Model(), plain, _Patches(), _Tied(), bare)
     outcomes = [call(function, model) for model in models]
     for model, got in zip(models, outcomes):
         names = got if isinstance(got, list | tuple | set | frozenset) else ()
@@ -245,6 +272,11 @@ def _per_rate(rates, losses):
     return rates[int((losses.diff() / rates.diff()).argmin())].item()
 
 
+def _by_the_ratio(rates, losses):
+    rates, losses = _slopes(rates, losses)
+    return rates[int((losses.diff() / (rates[1:] / rates[:-1])).argmin())].item()
+
+
 def _per_entry(rates, losses):
     rates, losses = _slopes(rates, losses)
     return rates[int(losses.diff().argmin())].item()
@@ -288,6 +320,8 @@ def _test_steepest(function):
         ([1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0], [3.0, 2.8, 2.0, 1.9, inf, 0.1]),
         # the logarithm falls fastest elsewhere
         ([1e-3, 1e-2, 1e-1, 1.0], [3.0, 1.5, 0.2, 7.0]),
+        # falls fastest in its first step, but by the ratio of the rates in its second
+        ([1e-3, 1e-2, 2e-2], [3.0, 1.5, 1.15]),
     )
     cases = [(torch.tensor(rates), torch.tensor(losses)) for rates, losses in cases]
     outcomes = [call(function, *case) for case in cases]
@@ -521,6 +555,10 @@ def _test_ready(function):
         raise Feedback("a part of the stem is in train mode: its dropout still deletes.")
     if not (model.layers.training and model.head.training and model.head[1].training):
         raise Feedback("a part of the rest is in eval mode: its dropout is off while it learns.")
+    if not model.training:
+        raise Feedback(
+            "`model` itself is in eval mode: call model.train(), then the stem's eval()."
+        )
 
 
 # 09.10 accumulation
@@ -606,10 +644,14 @@ def _by_all_batches(model, batches, optimizer, schedule, accumulate):
             optimizer.zero_grad()
 
 
-def _epoch_result(function, accumulate=2):
-    """Weights and position of the schedule after an epoch of six batches."""
+def _epoch_result(function, accumulate=2, left_over=False):
+    """Weights and position of the schedule after an epoch of six batches; with gradients of before
+    if there are any `left_over`."""
     torch.manual_seed(0)
     model = nn.Linear(3, 1)
+    if left_over:
+        for p in model.parameters():
+            p.grad = torch.ones_like(p)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
     x = _draw(1, 24, 3)
@@ -653,6 +695,22 @@ def _test_epoch(function):
                 f"{got[1]} times, expected {want[1]}."
             )
         compare(got[0], want[0], f"the weights after six batches with accumulate={accumulate}")
+    if not alike(_epoch_result(function, left_over=True)[0], _epoch_result(_epoch)[0]):
+        raise Feedback(
+            "gradients that were left over from before the epoch go into its first update: zero "
+            "them before the first batch."
+        )
+
+
+_FILE_MISTAKES = {
+    "a": "Weights alone: the optimiser begins anew, and so do schedule and order.",
+    "ac": "Schedule, random numbers, order and the best score are lost.",
+    "acdefi": "Early stopping forgets the best epoch and its weights.",
+    "abcdefghi": "Gradients and activations are made anew in every update.",
+    "abcdefgi": "Gradients are zeroed before the next update: they needn't be kept.",
+    "acdefg": "Other versions, threads or devices add in another order: the end is another one, "
+    "and without a note nobody knows why.",
+}
 
 
 EXERCISES = {
@@ -726,6 +784,15 @@ EXERCISES = {
             (_with_frozen, "A frozen matrix is among them: it isn't trained at all."),
             (_linear_only, "Matrices of other modules (convolutions, bare parameters) decay too."),
             (_own_children, "A table may sit deeper: look through model.modules()."),
+            (
+                _last_part,
+                "`no_weight_decay()` has that module's own names: a parameter of another module "
+                "may be called the same.",
+            ),
+            (
+                _tied_decays,
+                "A weight that two layers share is a table where one of them is an Embedding.",
+            ),
         ),
     ),
     "09.4": Exercise(
@@ -766,6 +833,7 @@ EXERCISES = {
                 "That is where the loss is lowest, the edge of what works, not where it falls.",
             ),
             (_per_rate, "You divide by the difference of the rates, not of their logarithms."),
+            (_by_the_ratio, "Divide by the difference of the logarithms, not by the ratio."),
             (
                 _per_entry,
                 "The rates aren't evenly spaced: divide by the difference of their logarithms.",
@@ -881,18 +949,7 @@ EXERCISES = {
             "besides? And what must be the same on the machine that goes on?",
             "What an update makes anew needn't be kept: two of the nine.",
         ),
-        mistakes=(
-            ({"a"}, "Weights alone: the optimiser begins anew, and so do schedule and order."),
-            ({"a", "c"}, "Schedule, random numbers, order and the best score are lost."),
-            (set("acdefi"), "Early stopping forgets the best epoch and its weights."),
-            (set("abcdefghi"), "Gradients and activations are made anew in every update."),
-            (set("abcdefgi"), "Gradients are zeroed before the next update: they needn't be kept."),
-            (
-                set("acdefg"),
-                "Other versions, threads or devices add in another order: the end is another one, "
-                "and without a note nobody knows why.",
-            ),
-        ),
+        mistakes=tuple((set(letters), "") for letters in _FILE_MISTAKES),
     ),
 }
 
@@ -902,4 +959,9 @@ def _test_file(answer):
         answer = set(re.findall("[a-z]", answer.lower()))
     if not isinstance(answer, set | frozenset | list | tuple):
         raise Feedback(f"expected a set of letters, got {kind(answer)}.")
-    compare({str(letter).strip().lower() for letter in answer}, set("acdefgi"), "the letters")
+    letters = {str(letter).strip().lower() for letter in answer}
+    try:
+        compare(letters, set("acdefgi"), "the letters")
+    except Feedback as error:
+        reason = _FILE_MISTAKES.get("".join(sorted(letters)), "")
+        raise Feedback(f"{error} {reason}".rstrip()) from None

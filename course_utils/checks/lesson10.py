@@ -14,6 +14,7 @@ from course_utils.checks.feedback import (
     call,
     choice,
     compare,
+    kind,
     number,
     prediction,
 )
@@ -69,6 +70,11 @@ def _by_support(table):
     return (f1 * table.sum(1) / table.sum()).sum().item()
 
 
+def _only_occurring(table):
+    both, there = table.sum(0) + table.sum(1), table.sum(1) > 0
+    return (2 * table.diagonal().double() / both)[there].mean().item()
+
+
 def _hits_once(table):
     return (table.diagonal() / (table.sum(0) + table.sum(1) - table.diagonal())).mean().item()
 
@@ -87,20 +93,27 @@ def _one_each(table):
 
 
 def _test_macro_f1(function):
-    for counts, kind in (
+    cases = (
         ([[50, 10], [3, 7]], "2 classes"),
-        ([[8, 1, 0], [2, 5, 4], [1, 6, 20]], "3 classes"),
+        ([[8, 1, 0], [2, 5, 4], [1, 6, 40]], "3 classes"),
         ([[5, 1, 0], [2, 6, 0], [3, 1, 0]], "3 classes, one of which is never said (its F1 is 0)"),
+        (
+            [[5, 1, 1], [1, 3, 0], [0, 0, 0]],
+            "3 classes, one of which never occurs but is said (its F1 is 0)",
+        ),
         ([[5, 0, 0], [1, 3, 0], [0, 0, 0]], "3 classes, one of which neither occurs nor is said"),
-    ):
+    )
+    # the first two before any comparison: one alone doesn't tell which mistake it is
+    plain = [call(function, torch.tensor(counts)) for counts, _ in cases[:2]]
+    for i, (counts, which) in enumerate(cases):
         table = torch.tensor(counts)
-        got = call(function, table)
+        got = plain[i] if i < 2 else call(function, table)
         if isinstance(got, torch.Tensor) and got.numel() == len(counts):
             raise Feedback("that is one number for each class; macro F1 is their mean.")
         got = number(got)
         if isinstance(got, float) and math.isnan(got):
-            raise Feedback(f"not a number for {kind}: 0 divided by 0. See the exercise's text.")
-        compare(got, _macro_f1(table), f"macro F1 of {kind}")
+            raise Feedback(f"not a number for {which}: 0 divided by 0. See the exercise's text.")
+        compare(got, _macro_f1(table), f"macro F1 of {which}")
 
 
 # 10.3 AUC
@@ -152,12 +165,12 @@ def _never_below_half(scores, positive):
 
 def _test_auc(function):
     kinds = ((30, "without ties"), (40, "with ties"), (35, "that are wrong more often than right"))
-    for seed, (n, kind) in enumerate(kinds):
+    for seed, (n, which) in enumerate(kinds):
         scores = _draw(seed, n)
         positive = _draw(seed + 5, n) + (scores if seed < 2 else -scores) > 0.5
         scores = scores.round() if seed == 1 else 1e-3 * scores
         got = number(call(function, scores, positive))
-        compare(got, auc(scores, positive), f"the AUC of scores {kind}")
+        compare(got, auc(scores, positive), f"the AUC of scores {which}")
 
 
 # 10.4 a width in points
@@ -303,6 +316,10 @@ def _test_bootstrap(function):
     if not isinstance(got, torch.Tensor) or got.shape != (_DRAWS,):
         found = tuple(got.shape) if isinstance(got, torch.Tensor) else type(got).__name__
         raise Feedback(f"expected one mean a draw, a tensor ({_DRAWS},), got {found}.")
+    few = call(function, right, picture, 3, torch.Generator().manual_seed(0))
+    if not isinstance(few, torch.Tensor) or few.shape != (3,):
+        found = tuple(few.shape) if isinstance(few, torch.Tensor) else type(few).__name__
+        raise Feedback(f"with draws = 3, expected a tensor (3,), got {found}: use `draws`.")
     if not got.is_floating_point() or not torch.isfinite(got).all():
         raise Feedback("expected finite numbers: some mean is NaN, or they are no floats.")
     if got.std() < 1e-6:
@@ -431,14 +448,22 @@ def _one_run_is_a_point(values):
 
 
 def _test_recipe_interval(function):
-    for values in ([84.9, 84.5, 79.2], [70.0, 71.5, 68.0, 74.0, 69.5], [3.0, 9.0], [5, 5, 5]):
-        got = call(function, list(values))
+    rows = ([84.9, 84.5, 79.2], [70.0, 71.5, 68.0, 74.0, 69.5], [3.0, 9.0], [5.0, 6.0, 9.0])
+    for values in rows:
+        try:
+            got = call(function, list(values))
+        except ValueError:
+            if len(values) != 2:
+                raise
+            raise Feedback("ValueError for two runs, which have an interval.") from None
         if isinstance(got, torch.Tensor | np.ndarray):
             got = got.tolist()
         if not isinstance(got, Sequence) or isinstance(got, str) or len(got) != 2:
-            raise Feedback(f"expected the pair (low, high), got {type(got).__name__}.")
+            many = isinstance(got, Sequence) and not isinstance(got, str)
+            found = f"{len(got)} entries" if many else kind(got)
+            raise Feedback(f"expected the pair (low, high), got {found}.")
         for found, want, end in zip(got, _recipe_interval(values), ("lower", "upper")):
-            compare(number(found), want, f"the {end} end for {len(values)} runs")
+            compare(number(found), want, f"the {end} end for {values}")
     try:
         got = function([80.0])
     except ValueError:
@@ -510,11 +535,12 @@ def _every_fifth(picture, fraction, generator):
     groups = picture.unique()
     step = round(1 / fraction)
     start = int(torch.randint(step, (1,), generator=generator))
-    return torch.isin(picture, groups[start::step])
+    chosen = groups.roll(-start)[::step][: round(fraction * len(groups))]
+    return torch.isin(picture, chosen)
 
 
 def _test_split(function):
-    for pictures, fraction in ((50, 0.2), (40, 0.5)):
+    for pictures, fraction in ((48, 0.2), (41, 0.5)):  # 9.6 and 20.5 pictures
         numbers = 3 * torch.arange(pictures) + 11  # they need not start at 0, or be without gaps
         sizes = 1 + torch.arange(pictures) % 5  # nor have all pictures as many questions
         picture = numbers.repeat_interleave(sizes)
@@ -565,8 +591,8 @@ def _test_part(part, picture, fraction, pictures):
     if found != wanted:
         raise Feedback(
             f"with fraction {fraction}, expected {wanted} of {pictures} pictures in the test part, "
-            f"got {found}. It is the fraction of the pictures that occur, not of the questions, "
-            "and not of all numbers up to the highest."
+            f"got {found}. It is the fraction of the pictures that occur, rounded with round(), "
+            "not of the questions, and not of all numbers up to the highest."
         )
 
 
@@ -634,6 +660,7 @@ EXERCISES = {
                 "A class that neither occurs nor is said has no F1: leave it out of the mean.",
             ),
             (_only_said, "A class that occurs and is never said counts, with an F1 of 0."),
+            (_only_occurring, "A class that is said and never occurs counts, with an F1 of 0."),
         ),
     ),
     "10.3": Exercise(
@@ -745,8 +772,8 @@ EXERCISES = {
         _test_split,
         (
             "What must not be on both sides?",
-            "Shuffle picture.unique() with torch.randperm, keep the first round(fraction * how "
-            "many) of it, then torch.isin(picture, chosen).",
+            "Draw from picture.unique(), not from picture; torch.isin tells which questions go "
+            "with what was drawn.",
         ),
         mistakes=(
             (_leaky, ""),

@@ -294,6 +294,26 @@ def test_compare_other_kinds(got, want, message):
         compare(got, want)
 
 
+@pytest.mark.parametrize(
+    ("got", "want"),
+    [
+        (0.003, 0.002),  # half as large again
+        (torch.tensor([3e-4, 1e-4]), torch.tensor([2e-4, 1e-4])),
+        (torch.zeros(2), torch.tensor([3e-5, 2e-5])),
+        (5e-4, 0.0),
+    ],
+)
+def test_a_small_number_that_is_wrong_is_not_called_close_or_related(got, want):
+    with pytest.raises(Feedback) as told:
+        compare(got, want)
+    assert "close" not in str(told.value) and "All of them" not in str(told.value)
+
+
+def test_a_model_is_called_a_model():
+    with pytest.raises(Feedback, match="expected a number, got a model"):
+        compare(torch.nn.Linear(1, 1), 1.0)
+
+
 def test_compare_accepts_equals_in_other_clothes():
     compare(np.array([1.0, 2.0]), [1.0, 2.0])
     compare(torch.tensor([1.0, 2.0], dtype=torch.float64), torch.tensor([1.0, 2.0]))

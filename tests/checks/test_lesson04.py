@@ -60,19 +60,56 @@ def bn_of_torch(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
     return F.batch_norm(x, mean, var, scale, shift, training, momentum, eps), [mean, var]
 
 
-def bn_in_place(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
+def bn_by_rows(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
     if training:
         flat = x.transpose(0, 1).flatten(1)  # (channels, values)
         if flat.shape[1] < 2:
             raise ValueError("one value")
         mean, var = flat.mean(1), flat.var(1, correction=0)
-        with torch.no_grad():
-            running[0].lerp_(mean, momentum)
-            running[1].lerp_(flat.var(1), momentum)
+        now = (mean.detach(), flat.var(1).detach())
+        running = [torch.lerp(old, new, momentum) for old, new in zip(running, now)]
     else:
         mean, var = running
     shaped = lambda t: t.view(1, -1, 1, 1)
     return shaped(scale / (var + eps) ** 0.5) * (x - shaped(mean)) + shaped(shift), running
+
+
+def bn_in_place(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
+    return F.batch_norm(x, *running, scale, shift, training, momentum, eps), running
+
+
+def bn_in_its_list(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
+    out, now = bn_of_torch(x, scale, shift, running, training, momentum, eps)
+    running[0], running[1] = now
+    return out, running
+
+
+def bn_refuses_a_picture(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
+    if training and len(x) == 1:
+        raise ValueError("one picture")
+    return bn_of_torch(x, scale, shift, running, training, momentum, eps)
+
+
+def bn_own_momentum(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
+    return bn_of_torch(x, scale, shift, running, training, 0.1, eps)
+
+
+def bn_own_eps(x, scale, shift, running, training, momentum=0.1, eps=1e-5):
+    return bn_of_torch(x, scale, shift, running, training, momentum, 1e-5)
+
+
+def only_the_head(model):
+    model.train()
+    model.requires_grad_(False)
+    model.head.requires_grad_(True)
+    model.backbone.eval()
+
+
+def neck_in_eval(model):
+    model.backbone.requires_grad_(False)
+    model.eval()
+    model.head.train()
+    model.training = True
 
 
 def field_from_the_end(layers):
@@ -110,7 +147,7 @@ def patches_by_convolution(images, weight, bias):
         ("04.2", F.conv2d),
         ("04.3", field_from_the_end),
         ("04.4", bn_of_torch),
-        ("04.4", bn_in_place),
+        ("04.4", bn_by_rows),
         ("04.5", block_by_parts),
         ("04.6", freeze_by_loops),
         ("04.7", 100),
@@ -164,6 +201,7 @@ NAMED = {
         "stay as they are",
         "single value has no variance",
         "carry gradients",
+        "are given: use them",
     ],
     "04.5": [
         "plain network",
@@ -232,9 +270,23 @@ def test_batch_norm_of_another_kind_is_named():
         (lambda x, *rest: x, "two things"),
         (lambda x, scale, shift, running, training: (x, running[0]), "the pair"),
         (lambda x, scale, shift, running, training: (x.detach(), running), "no gradient"),
+        (bn_in_place, "writes into `running`"),
+        (bn_in_its_list, "writes into `running`"),
+        (bn_refuses_a_picture, "ValueError for 1 picture of 2x1 in train mode, which has 2 values"),
+        (bn_own_momentum, "momentum 0.3, eps 0.1, the running mean"),
+        (bn_own_eps, "momentum 0.3, eps 0.1, the output"),
     ):
         with pytest.raises(Feedback, match=words):
             EXERCISES["04.4"].test(wrong)
+
+
+def test_a_model_may_hold_more_than_a_backbone_and_a_head():
+    for wrong, words in (
+        (only_the_head, "only the backbone is frozen"),
+        (neck_in_eval, "only the backbone is to be"),
+    ):
+        with pytest.raises(Feedback, match=words):
+            EXERCISES["04.6"].test(wrong)
 
 
 def test_answers_of_another_kind_are_named():

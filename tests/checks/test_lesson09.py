@@ -27,13 +27,14 @@ def adamw_by_torch(w, g, m, v, t, lr, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.
 
 def decaying_by_modules(model):
     names = set()
+    words = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     for place, module in model.named_modules():
         if not isinstance(module, nn.Embedding | nn.EmbeddingBag | nn.LayerNorm):
             tables = module.no_weight_decay() if hasattr(module, "no_weight_decay") else ()
             names |= {
                 f"{place}.{n}".lstrip(".")
                 for n, p in module.named_parameters(recurse=False)
-                if p.requires_grad and p.dim() >= 2 and n not in tables
+                if p.requires_grad and p.dim() >= 2 and n not in tables and id(p) not in words
             }
     return sorted(names)
 
@@ -164,6 +165,8 @@ NAMED = {
         "frozen matrix",
         "other modules",
         "sit deeper",
+        "may be called the same",
+        "that two layers share",
     ],
     "09.5": [
         "takes nan for the smallest",
@@ -171,6 +174,7 @@ NAMED = {
         "not its logarithm",
         "lowest",
         "not of their logarithms",
+        "not by the ratio",
         "evenly spaced",
         "larger of the two",
         "doesn't count",
@@ -247,6 +251,36 @@ def frozen_head(model):
     return torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=1e-3)
 
 
+def root_in_eval(model):
+    model.stem.requires_grad_(False)
+    model.eval()
+    model.layers.train()
+    model.head.train()
+    return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+
+
+def zeroes_after_updates(model, batches, optimizer, schedule, accumulate):
+    for number, (x, y) in enumerate(batches, start=1):
+        ((model(x) - y).square().mean() / accumulate).backward()
+        if number % accumulate == 0:
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+
+
+def test_a_rate_that_is_half_as_large_again_is_not_close():
+    with pytest.raises(Feedback) as told:
+        EXERCISES["09.5"].test(lambda rates, losses: 1.5 * steepest_by_loop(rates, losses))
+    assert "close" not in str(told.value)
+
+
+@pytest.mark.parametrize("letters", ["acdefg", "G, F, E, D, C, A", list("acdefg"), set("acdefg")])
+def test_letters_are_told_what_is_missing_however_they_are_written(letters):
+    with pytest.raises(Feedback, match="Other versions") as told:
+        EXERCISES["09.11"].test(letters)
+    assert str(told.value).count("Other versions") == 1
+
+
 @pytest.mark.parametrize(
     ("number", "value", "message"),
     [
@@ -256,6 +290,9 @@ def frozen_head(model):
         ("09.6", lambda s, p: 3, "epochs run"),
         ("09.7", -1, "0 to 100"),
         ("09.9", lambda model: None, "optimiser back"),
+        ("09.9", lambda model: model, "optimiser back, got a model"),
+        ("09.9", root_in_eval, "`model` itself is in eval mode"),
+        ("09.10", zeroes_after_updates, "left over from before"),
         ("09.9", dropout_on, "still deletes"),
         ("09.9", frozen_head, "doesn't hold layers"),
         ("09.10", 3, "a function"),

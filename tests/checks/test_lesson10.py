@@ -42,13 +42,22 @@ def bootstrap_by_counts(right, picture, draws, generator):
 def interval_by_numpy(values):
     if len(values) == 1:
         raise ValueError("one run")
-    return list(
-        stats.t.interval(
-            0.95, len(values) - 1, np.mean(values), np.std(values, ddof=1) / math.sqrt(len(values))
-        )
-        if np.std(values) > 0
-        else (np.mean(values), np.mean(values))
-    )
+    error = np.std(values, ddof=1) / math.sqrt(len(values))
+    return list(stats.t.interval(0.95, len(values) - 1, np.mean(values), error))
+
+
+def interval_by_scipy(values):
+    if len(values) < 2:
+        raise ValueError("one run")
+    return stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+
+
+def interval_by_torch(values):
+    if len(values) < 2:
+        raise ValueError("one run")
+    runs = torch.tensor(values)  # single precision
+    half = stats.t.ppf(0.975, len(runs) - 1) * runs.std() / len(runs) ** 0.5
+    return runs.mean() - half, runs.mean() + half
 
 
 def interval_as_tensor(values):
@@ -76,6 +85,8 @@ def split_by_threshold(picture, fraction, generator):
         ("10.4", 2),
         ("10.6", interval_by_numpy),
         ("10.6", interval_as_tensor),
+        ("10.6", interval_by_scipy),
+        ("10.6", interval_by_torch),
         ("10.7", 84),
         ("10.8", split_by_threshold),
     ],
@@ -99,6 +110,7 @@ NAMED = {
         "0 divided by 0",
         "neither occurs nor is said",
         "never said counts",
+        "never occurs counts",
     ],
     "10.3": [
         "not a whole",
@@ -137,10 +149,10 @@ NAMED = {
     ],
     "10.8": [
         "a leak",
-        "expected 10 of 50|isn't drawn",
-        "expected 10 of 50",
+        "expected 10 of 48",
+        "expected 10 of 48",
         "on one side",
-        "fraction 0.5, expected 20",
+        r"rounded with round\(\)",
         "not of all numbers",
         "not of the questions",
         "with `generator`",
@@ -156,6 +168,44 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
     wrong, _ = EXERCISES[number].mistakes[i]
     with pytest.raises(Feedback, match=f"(?i){NAMED[number][i]}"):
         check(number, wrong)
+
+
+def median_f1(table):
+    return (2 * table.diagonal() / (table.sum(0) + table.sum(1))).median().item()
+
+
+def test_the_median_is_not_told_that_it_is_the_last_class(monkeypatch):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "1")
+    with pytest.raises(Feedback) as told:
+        check("10.2", median_f1)
+    assert "last class" not in str(told.value)
+
+
+def split_by_count(count):
+    def split(picture, fraction, generator):
+        groups = picture.unique()
+        order = groups[torch.randperm(len(groups), generator=generator)]
+        return torch.isin(picture, order[: count(fraction * len(groups))])
+
+    return split
+
+
+@pytest.mark.parametrize("count", [int, math.ceil])
+def test_pictures_are_counted_by_rounding(count):
+    with pytest.raises(Feedback, match=r"rounded with round\(\)"):
+        EXERCISES["10.8"].test(split_by_count(count))
+    EXERCISES["10.8"].test(split_by_count(round))
+
+
+def test_a_bootstrap_has_as_many_draws_as_asked_for():
+    with pytest.raises(Feedback, match="use `draws`"):
+        EXERCISES["10.5"].test(lambda r, p, draws, g: bootstrap_by_counts(r, p, 1000, g))
+
+
+def refuses_two_runs(values):
+    if len(values) < 3:
+        raise ValueError("too few")
+    return interval_by_scipy(values)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +232,9 @@ def test_every_known_mistake_is_tried_above():
         ("10.5", lambda r, p, d, g: 0.5, "one mean a draw"),
         ("10.4", "wide", "0 to 50"),
         ("10.4", 0.036, "Did you mean 3.6"),
-        ("10.6", lambda v: 80.0, "pair"),
+        ("10.6", lambda v: 80.0, "pair .*a number"),
+        ("10.6", lambda v: (79.0, 80.0, 81.0), "pair .*3 entries"),
+        ("10.6", refuses_two_runs, "ValueError for two runs, which have"),
         ("10.6", lambda v: ("low", "high"), "number"),
         ("10.7", 0.5, "Did you mean 50"),
         ("10.8", lambda p, f, g: p, "bool tensor"),

@@ -45,6 +45,15 @@ def lowest_by_masks(confidence, right, precision):
     return min(good) if good else None
 
 
+def consistency_0_without_any(weak, strong, threshold):
+    p = weak.detach().softmax(-1).max(-1)
+    let_in = p.values >= threshold
+    if not let_in.any():
+        return 0.0
+    each = torch.nn.functional.cross_entropy(strong[let_in], p.indices[let_in], reduction="none")
+    return each.sum() / len(weak)
+
+
 def k_centre_in_loops(points, bought, free, count):
     centres, left, chosen = bought.nonzero()[:, 0].tolist(), free.nonzero()[:, 0].tolist(), []
     for _ in range(count):
@@ -74,6 +83,24 @@ def cusum_as_a_list(z, slack):
         total = (total + value - slack).clamp(min=0)
         found.append(total)
     return found
+
+
+def cusum_of_the_formula(z, slack):
+    """Python's max with a whole 0, over the tensor's own entries."""
+    found, total = [], 0
+    for value in z:
+        total = max(0, total + value - slack)
+        found.append(total)
+    return found
+
+
+def cusum_of_the_formula_as_a_tensor(z, slack):
+    return torch.tensor([float(s) for s in cusum_of_the_formula(z, slack)])
+
+
+def cusum_of_whole_zeros(z, slack):
+    found = cusum_of_the_formula(z.tolist(), slack)
+    return torch.tensor(found)
 
 
 def statistics_by_momentum_1(model, images):
@@ -131,6 +158,7 @@ def fisher_by_autograd(W, items):
         ("12.4", "b"),
         ("12.5", consistency_in_a_loop),
         ("12.5", consistency_by_where),
+        ("12.5", consistency_0_without_any),
         ("12.6", lowest_by_masks),
         ("12.7", k_centre_in_loops),
         ("12.8", forgetting_in_loops),
@@ -138,6 +166,9 @@ def fisher_by_autograd(W, items):
         ("12.10", fisher_by_autograd),
         ("12.11", cusum_by_minima),
         ("12.11", cusum_as_a_list),
+        ("12.11", cusum_of_the_formula),
+        ("12.11", cusum_of_the_formula_as_a_tensor),
+        ("12.11", cusum_of_whole_zeros),
         ("12.12", 0),
         ("12.12", 99.5),
         ("12.13", statistics_by_momentum_1),
@@ -277,6 +308,35 @@ def still_in_train_mode(model, images):
     return lesson12._new_statistics(model, images).train()
 
 
+def parts_in_train_mode(model, images):
+    new = lesson12._new_statistics(model, images)
+    for module in new.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.train()
+    new.training = False
+    return new
+
+
+def at_the_top_only(model, images):
+    new = copy.deepcopy(model).eval()
+    for module in new.children():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None
+            module.train()
+    with torch.no_grad():
+        new(images)
+    return new.eval()
+
+
+def means_slightly_off(model, images):
+    new = lesson12._new_statistics(model, images)
+    for module in new.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean += 2e-3
+    return new
+
+
 def layer_by_layer(model, images):
     """Statistics of inputs that were made with the old ones."""
     new, old = copy.deepcopy(model).eval(), copy.deepcopy(model).eval()
@@ -300,7 +360,10 @@ def layer_by_layer(model, images):
         (lesson12._mixed_in, "by a tenth"),
         (lesson12._reset_only, "no picture has gone"),
         (lesson12._reset_and_mixed, "look at `momentum`"),
-        (lesson12._everything_in_train_mode, "layer 2"),
+        (lesson12._everything_in_train_mode, "dropout drops"),
+        (parts_in_train_mode, "layers of the copy are in train mode"),
+        (at_the_top_only, "layer 1"),
+        (means_slightly_off, "the mean of layer 1"),
         (in_place, "has changed"),
         (other_weights, "No weight changes"),
         (still_in_train_mode, "in eval mode"),
@@ -314,6 +377,81 @@ def layer_by_layer(model, images):
 def test_wrong_statistics_are_told_what_is_wrong(wrong, reason):
     with pytest.raises(Feedback, match=reason):
         EXERCISES["12.13"].test(wrong)
+
+
+def test_a_right_copy_is_not_named_as_a_mistake():
+    """Where no layer drops, all in train mode gives the right statistics."""
+    model, images = nn.Sequential(nn.BatchNorm2d(3)), torch.randn(9, 3, 4, 4)
+    new = lesson12._everything_in_train_mode(model, images)
+    lesson12._compare_states(model, new, images, "a model")
+
+
+# Replies that aren't true of the answer
+
+
+def prints_only(*given):
+    print(given)
+
+
+def nothing_found(*given):
+    return None
+
+
+def ignores_ties(confidence, right, precision):
+    """Counts one answer after the other, from the surest on, not all that are as sure."""
+    order, found = confidence.argsort(descending=True, stable=True), None
+    for k in range(1, len(order) + 1):
+        if wilson(int(right[order[:k]].sum()), k).low >= precision:
+            found = confidence[order[k - 1]].item()
+    return found
+
+
+def by_the_normal_interval(confidence, right, precision):
+    for t in confidence.sort().values.tolist():
+        let_in = confidence >= t
+        n, share = int(let_in.sum()), right[let_in].double().mean().item()
+        if share - 1.96 * (share * (1 - share) / n) ** 0.5 >= precision:
+            return t
+    return None
+
+
+def backward_transfer(R):
+    return (R[-1] - R.diagonal())[:-1].mean().item()
+
+
+def worst_on_validation(validation, test):
+    return test[min(range(len(validation)), key=lambda i: validation[i])]
+
+
+def kl_by_the_default(new, old, temperature):
+    p = (old.detach() / temperature).softmax(-1)
+    return temperature**2 * nn.KLDivLoss()((new / temperature).log_softmax(-1), p)
+
+
+@pytest.mark.parametrize(
+    ("number", "wrong", "untrue"),
+    [
+        ("12.6", prints_only, "first threshold"),
+        ("12.6", nothing_found, "first threshold"),
+        ("12.6", ignores_ties, ">="),
+        ("12.6", by_the_normal_interval, ">="),
+        ("12.6", lambda c, right, p: c[right].min(), "upper end"),
+        ("12.8", backward_transfer, "goes over families"),
+        ("12.2", worst_on_validation, "choose on the test"),
+        ("12.9", kl_by_the_default, "is missing"),
+    ],
+)
+def test_no_answer_is_told_what_is_true_of_another(number, wrong, untrue, monkeypatch):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "1")
+    with pytest.raises(Feedback) as told:
+        check(number, wrong)
+    assert untrue not in str(told.value)
+
+
+def test_the_reasons_of_a_choice_are_sentences():
+    for letter in "acd":
+        with pytest.raises(Feedback, match=r"is not right\. [A-Z]"):
+            EXERCISES["12.4"].test(letter)
 
 
 # Gradients
@@ -347,6 +485,7 @@ def distillation_into_both(new, old, temperature):
     [
         ("12.1", "e", "expected one of"),
         ("12.2", lambda v, t: None, "None"),
+        ("12.2", lambda v, t: min(max(v), lesson12._report(v, t)), "too small"),
         ("12.3", lambda v, y, classes: v, "shape"),
         ("12.5", without_detach, "is a constant"),
         ("12.5", detached_strong, "has no gradient"),
@@ -354,10 +493,12 @@ def distillation_into_both(new, old, temperature):
         ("12.5", lambda w, s, t: 0.3, "."),
         ("12.6", lambda c, r, p: 0.5, "."),
         ("12.7", lambda points, bought, free, count: [0] * count, "chosen twice"),
+        ("12.7", lambda points, bought, free, count: free, "a mask"),
         ("12.8", lambda R: R, "one number"),
         ("12.9", distillation_into_both, "flows into the old"),
         ("12.10", lambda W, items: W[0], "shape"),
         ("12.11", lambda z, slack: z[0], "shape"),
+        ("12.11", lambda z, slack: z > slack, "bool"),
         ("12.12", 140, "0 to 100"),
     ],
 )

@@ -182,8 +182,8 @@ class Joint(nn.Module):
 
 # %% [markdown]
 # `pretrain` is the training loop of the whole lesson. Every run but one in section 4 starts from
-# the same weights. Runs differ in the loss, `loss_of`, and in how a batch is drawn. `group` tells which rows share a
-# question; section 4 needs it.
+# the same weights. Runs differ in the loss, `loss_of`, and in how a batch is drawn. `group` tells
+# which rows share a question; section 4 needs it.
 
 
 # %%
@@ -481,8 +481,9 @@ lab.claim(
 # %% [markdown]
 # In the first line everything is disturbed, and everything fades. That is the case of section 1,
 # and no deep network is needed to explain it. In the second line the entry that is not disturbed
-# keeps its weights. Does a deep network protect it too? Train for 100 updates with noise on the left
-# half of each picture, and nothing else. Then measure the share on pictures that differ in one half only.
+# keeps its weights. Does a deep network protect it too? Train for 100 updates with noise on the
+# left half of each picture, and nothing else. Then measure the share on pictures that differ in one
+# half only.
 
 
 # %%
@@ -522,8 +523,9 @@ lab.claim(
 
 # %% [markdown]
 # It does not: the right half was never disturbed, and fades as well. The same weights read both
-# halves, and what turns the noise down turns the picture down too. A relative of this was found in contrastive learning: disturbances that vary more
-# than the data along some direction make that direction collapse (Jing et al. 2022).
+# halves, and what turns the noise down turns the picture down too. A relative of this was found in
+# contrastive learning: disturbances that vary more than the data along some direction make that
+# direction collapse (Jing et al. 2022).
 
 # %% [markdown]
 # ## 3. Indicators, and what each is blind to · core
@@ -761,7 +763,7 @@ lab.claim(
 # %% [markdown]
 # Measured by its share, the picture is turned down as far as without the cure. Why?
 #
-# A batch mixes 64 questions. By the law of total variance the words can pay for all the variance
+# A batch mixes 64 random questions. By the law of total variance the words can pay for all variance
 # that is asked for. They are not disturbed, so their variance costs no consistency. The cheapest
 # model, as far as we found, is $g(x)$ with well-spread vectors, one for each question: just your
 # `fool`.
@@ -954,10 +956,10 @@ lab.claim(
 )
 
 # %% [markdown]
-# In a batch with four questions the words cannot pay: plain VICReg stays high, while the model given
-# words has a lower loss by the same measure. The better solution exists, and plain VICReg keeps it
-# if it starts there. From scratch it did not get there in 200 updates. So the control does not show
-# that the loss is content with words. It shows that the training is stuck on the way.
+# Trained from scratch, plain VICReg stays high, while the model given words has a lower loss by the
+# same measure. The better solution exists, and plain VICReg keeps it if it starts there. From
+# scratch it did not get there in 200 updates. So the control does not show that this loss is
+# content with the words. It shows that the training did not find the way.
 
 # %% [markdown]
 # ### The whole story in one figure
@@ -1265,9 +1267,10 @@ header = ["start", "updates", "rows passed, in all", "own 64, %", "test, %"]
 plots.table(rows, header=header)
 
 # %% [markdown]
-# In some runs the untrained network did not answer its *own* questions after 400 updates: it was not
-# trained. The worst knew no more of them than the most common answer to each question. The start from VICReg had 200 updates of 128 rows before. Give the untrained network as
-# many rows, which makes 1,200 updates, and compare again, seed by seed:
+# In some runs the untrained network did not answer its *own* questions after 400 updates: it was
+# not trained. The worst knew no more of them than the most common answer to each question. The
+# start from VICReg had 200 updates of 128 rows before. Give the untrained network as many rows,
+# which makes 1,200 updates, and compare again, seed by seed:
 
 # %%
 T_95 = 4.303  # 95 % of Student's t with two degrees of freedom lie within
@@ -1290,9 +1293,10 @@ lab.claim(
 )
 
 # %% [markdown]
-# The lead was one of speed. Both intervals hold 0: these runs show no label saved. They show no use of
-# the other pictures either, since a start that was trained without labels on the pictures of the 64
-# questions alone is as good. What the start from VICReg did is to spare the tuning its slow beginning.
+# The lead was one of speed. Both intervals hold 0: these runs show no label saved. They show no use
+# of the other pictures either, since a start that was trained without labels on the pictures of the
+# 64 questions alone is as good. What the start from VICReg did is to spare the tuning its slow
+# beginning.
 #
 # And a picture that was turned down is a slow start. From L_vs alone, no run answered even two
 # thirds of its own questions after 400 updates. Longer runs from there are missing here.
@@ -1399,8 +1403,8 @@ harmless = check("06.9", harmless)
 # **Stop-gradient.** A popular thought: let no gradient flow through one of the two views. Alone,
 # this does nothing. $L_{vs}$ is symmetric in $h$ and $h'$, so its gradient has two parts, one
 # through each. Stop one side in half of the loss and the other side in the other half, and each
-# part is counted once with the factor $\tfrac{1}{2}$: half of the gradient, in the same direction, as
-# Chen and He note. Adam, which divides by the size of the gradient, does not even notice.
+# part is counted once with the factor $\tfrac{1}{2}$: half of the gradient, in the same direction,
+# as Chen and He note. Adam, which divides by the size of the gradient, does not even notice.
 
 # %%
 torch.manual_seed(lab.seed)

@@ -1619,9 +1619,9 @@ plots.show(
     figure,
     alt=(
         "Two panels on a log scale. Trained on the distance, the distance falls"
-        " by more than five powers of ten, and the spread of the words by three;"
+        " by more than five powers of ten, the spread of the words by three;"
         " after about 1,100 updates both rise again a little. Trained on the"
-        " contrast, neither falls."
+        " contrast, neither falls far."
     ),
 )
 

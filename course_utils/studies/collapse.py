@@ -60,6 +60,7 @@ def simsiam_given_words(h: Tensor, h_other: Tensor, group: Tensor, predictor: nn
 OBJECTIVES = {
     "start": Objective(None),
     "L_vs alone": Objective(lambda h, h_other, group, p: consistency(h, h_other)),
+    "VICReg": Objective(lambda h, h_other, group, p: vicreg(h, h_other)),
     "VICReg, 4 x 16": Objective(lambda h, h_other, group, p: vicreg(h, h_other), 4, 16),
     "VICReg given x": Objective(lambda h, h_other, group, p: vicreg(h, h_other, group), 4, 16),
     "colours mixed": Objective(

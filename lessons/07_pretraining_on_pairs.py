@@ -1514,9 +1514,10 @@ lab.claim(
 
 # %% [markdown]
 # Random wrong captions are refused nearly always. Of the hard ones about half slip through. Six of
-# ten are wrong in size or relation only, and three of four of these slip through. The 24.0 %
-# refused are no partial knowledge: where one word is exchanged, as in the last three rows, the true
-# caption is preferred about as often as by a coin. Hard negatives *show* what is not learnt yet.
+# ten are wrong in size or relation only, and three of four of these slip through. The 24.0 % that are
+# refused look like partial knowledge, but minimal pairs show none: where one word is exchanged, as
+# in the last three rows, the true caption is preferred about as often as by a coin. Hard negatives
+# *show* what is not learnt yet.
 
 # %% [markdown]
 # Do they also *teach* it? This table cannot say. The checkpoint was trained with such negatives
@@ -1570,6 +1571,7 @@ def asked_about(form, false=exchanged):
     ]
 
 
+# %% tags=["setup"]
 # the first colour becomes one that is not there, in no held-out combination
 generator = torch.Generator().manual_seed(2)
 absent = []
@@ -1580,8 +1582,6 @@ for c1, s1, c2, s2 in pairs:
     drawn_one = torch.randint(len(others), (), generator=generator)
     absent.append((others[drawn_one], s1, c2, s2))
 
-
-# %%
 LONG = "a {c} {s} left of a {d} {t}"
 long = asked_about(LONG)
 first, second = asked_about("a {c} {s}"), asked_about("a {d} {t}")
@@ -1589,6 +1589,8 @@ first, second = asked_about("a {c} {s}"), asked_about("a {d} {t}")
 palette = torch.tensor([vocabulary[colour] for colour in COLOURS])
 # (360, words) where a colour stands, two a row
 at = torch.isin(long[0][0], palette)
+
+# %%
 with torch.no_grad():
     v = stem_features(scene_images)  # (360, 16, 64)
     seen = world.embed_pictures(v)  # (360, 64)
@@ -2106,7 +2108,7 @@ lab.claim(
 # %% [markdown]
 # **Asked in its own language, the checkpoint answers 88 % without a label; tuned on 400 answers it
 # answers 65 %.** A hand-written rule turns each question into captions, and that rule is knowledge
-# too. Tuning under a new head does not reach what the checkpoint can already tell.
+# too. Tuning under a new head did not reach what the checkpoint can already tell.
 
 # %% [markdown]
 # > **Exercise 07.9 · choose and justify** · core · difficulty 2 of 3 · 3 minutes

@@ -8,13 +8,13 @@
 Only the answer and its end are scored: a model that is scored on the question learns to ask.
 """
 
-import random
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedTokenizerBase
 
 START, END, PLACEHOLDER = "<|im_start|>", "<|im_end|>", "<file_sep>"  # tokens of SmolLM2
@@ -85,22 +85,25 @@ def as_batch(
     return InstructionBatch(picture, x, mask, scored)
 
 
-def batches(
+def instruction_loader(
     tokenizer: PreTrainedTokenizerBase,
     rows: Sequence[Instruction],
     patches: int,
     size: int,
     seed: int,
-) -> Iterator[InstructionBatch]:
-    """Batches without end, each pass over the rows in another order.
+) -> DataLoader:
+    """Batches of `size` rows, for `fit`; each pass over the rows in another order.
 
     Raises:
         ValueError: fewer rows than a batch.
     """
     if not 1 <= size <= len(rows):
         raise ValueError(f"size: expected 1 to {len(rows)} (rows), got {size}")
-    order, shuffled = random.Random(seed), list(rows)
-    while True:
-        order.shuffle(shuffled)
-        for first in range(0, len(shuffled) - size + 1, size):
-            yield as_batch(tokenizer, shuffled[first : first + size], patches)
+    return DataLoader(
+        cast(Dataset, rows),
+        size,
+        shuffle=True,
+        drop_last=True,
+        collate_fn=lambda some: as_batch(tokenizer, some, patches),
+        generator=torch.Generator().manual_seed(seed),
+    )

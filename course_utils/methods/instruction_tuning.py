@@ -8,7 +8,13 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from course_utils.datasets.instructions import END, InstructionBatch, left_padded, prompt_ids
+from course_utils.datasets.instructions import (
+    END,
+    InstructionBatch,
+    left_padded,
+    prompt_ids,
+    text_ids,
+)
 from course_utils.methods.generation import Choose, continued, greedy
 from course_utils.models.seeing import SeeingDecoder
 
@@ -52,6 +58,48 @@ def answers(
         texts = tokenizer.batch_decode(new, skip_special_tokens=True)
         written += [text.strip() for text in texts]
     return written
+
+
+@torch.no_grad()
+def choice_log_probs(
+    model: SeeingDecoder,
+    tokenizer: PreTrainedTokenizerBase,
+    v: Float[Tensor, "questions patches visual_dim"],
+    questions: Sequence[str],
+    choices: Sequence[str],
+    at_once: int = 16,
+) -> Float[Tensor, "questions choices"]:
+    """log p(choice and its end | picture, question) in nat. What stands before the choices is read
+    once a question, and its keys and values are shared.
+
+    Raises:
+        ValueError: not one picture a question, or no choice.
+    """
+    if len(v) != len(questions) or not choices:
+        raise ValueError(
+            f"expected a picture for each of {len(questions)} questions and at least one choice, "
+            f"got {len(v)} pictures and {len(choices)} choices"
+        )
+    end = tokenizer.convert_tokens_to_ids(END)
+    ids = [[*text_ids(tokenizer, choice), end] for choice in choices]
+    flipped, there = left_padded([row[::-1] for row in ids], tokenizer.pad_token_id)
+    y, there = flipped.flip(1), there.flip(1)  # (choices, tokens) each: padding stands on the right
+    found = []
+    for rows in _parts(len(questions), at_once):
+        prompts = [prompt_ids(tokenizer, questions[i], v.shape[1]) for i in rows]
+        x, mask = left_padded(prompts, tokenizer.pad_token_id)  # (batch, words) each
+        cache = model.decoder.cache(len(x), x.shape[1] + y.shape[1])
+        first = model.decoder.states(model.embedded(v[list(rows)], x), mask, cache)[:, -1:]
+        first = first.repeat_interleave(len(choices), 0)  # (batch * choices, 1, dim)
+        again, real = y.repeat(len(x), 1), there.repeat(len(x), 1)  # (batch * choices, tokens) each
+        rest = model.decoder.states(
+            model.decoder.token(again[:, :-1]), real[:, :-1], cache.repeated(len(choices))
+        )  # (batch * choices, tokens - 1, dim)
+        logits = model.decoder.logits(torch.cat([first, rest], 1)[real])  # (real tokens, vocab)
+        scores = torch.zeros(real.shape, device=logits.device)  # (batch * choices, tokens)
+        scores[real] = -F.cross_entropy(logits.float(), again[real], reduction="none")
+        found.append(scores.sum(1).view(len(x), len(choices)))
+    return torch.cat(found)
 
 
 def _parts(count: int, size: int) -> Iterator[range]:

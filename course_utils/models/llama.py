@@ -92,6 +92,14 @@ class Cache:
         """Of the keys and values."""
         return 2 * self.k.numel() * self.k.element_size()
 
+    def repeated(self, times: int) -> "Cache":
+        """A copy in which each text stands `times` times, one behind the other, to be continued in
+        as many ways."""
+        copy = object.__new__(Cache)
+        copy.k, copy.v = (part.repeat_interleave(times, 1) for part in (self.k, self.v))
+        copy.mask, copy.length = self.mask.repeat_interleave(times, 0), self.length
+        return copy
+
     def put(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Adds keys and values (batch, key_heads, words, head_dim) of a layer behind those that are
         there, and gives all of that layer."""

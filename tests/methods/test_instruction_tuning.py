@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from course_utils.datasets.instructions import Instruction, as_batch
-from course_utils.methods.instruction_tuning import answer_loss, answers
+from course_utils.methods.instruction_tuning import answer_loss, answers, choice_log_probs
 from course_utils.models import smollm2
 from course_utils.models.convert import from_llama
 from course_utils.models.seeing import Projector, SeeingDecoder
@@ -63,3 +63,18 @@ def test_it_learns_what_each_picture_shows_and_answers_with_words(tokenizer):
     assert exchanged[:2] == ["red", "teal"]
     with pytest.raises(ValueError, match="a picture for each of 3 questions, got 2"):
         answers(model, tokenizer, v, asked)
+
+
+def test_choices_are_scored_as_each_would_be_by_itself(tokenizer):
+    model, v = model_for(tokenizer).eval(), pictures()
+    order = torch.tensor([row.picture for row in ROWS])
+    asked = [row.question for row in ROWS]
+    choices = ["red", "a very large teal square", "no"]
+    got = choice_log_probs(model, tokenizer, v[order], asked, choices, at_once=2)
+    for i, question in enumerate(asked):
+        for j, choice in enumerate(choices):
+            batch = as_batch(tokenizer, [Instruction(0, question, choice)], patches=3)
+            alone = -answer_loss(model, v[order[i : i + 1]], batch) * batch.scored.sum()
+            assert got[i, j].item() == pytest.approx(alone.item(), abs=2e-4)
+    with pytest.raises(ValueError, match="at least one choice, got 3 pictures and 0 choices"):
+        choice_log_probs(model, tokenizer, v[order], asked, [])

@@ -37,12 +37,12 @@ def test_a_tuned_or_laid_out_model_is_refused_and_left_as_it_was():
     model = from_llama(small())
     laid = lay_out(copy.deepcopy(model))
     with pytest.raises(
-        ValueError, match="layer 0, attention.q: expected a plain matrix, got NoneType"
+        ValueError, match=r"layer 0, attention.q: expected a plain matrix, got NoneType"
     ):
         lay_out(laid)
     add_lora(model, LoRAConfig(rank=2, targets=("layers.1.attention.v",), parts=""))
     with pytest.raises(
-        ValueError, match="layer 1, attention.v: expected a plain matrix, got LoRALinear"
+        ValueError, match=r"layer 1, attention.v: expected a plain matrix, got LoRALinear"
     ):
         lay_out(model)
     assert type(model.layers[0].attention).__name__ == "GroupedAttention"

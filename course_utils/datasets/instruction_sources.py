@@ -76,15 +76,17 @@ def absent_turns(scenes: Scenes, seed: int = 0) -> list[Instruction]:
     """A question about each scene that takes something for granted which is not there: the colour
     of a shape, or the shape of a colour, drawn from those that the scene lacks."""
     rng = np.random.default_rng((seed, 13))
-    there = {name: matching(scenes, None, None, name).any(1) for name in SHAPES} | {
-        name: matching(scenes, None, name, None).any(1) for name in COLOUR_NAMES
-    }  # name -> (scenes,)
+    there = [matching(scenes, None, None, name).any(1) for name in SHAPES]
+    there += [matching(scenes, None, name, None).any(1) for name in COLOUR_NAMES]
+    found = np.stack(there, axis=1)  # (scenes, names)
     rows = []
     for i in range(len(scenes)):
-        name = str(rng.choice([name for name, found in there.items() if not found[i]]))
-        what = {"shape": name} if name in SHAPES else {"colour": name}
-        question = text_of(Program("colour" if name in SHAPES else "shape", **what))
-        rows.append(Instruction(i, question, f"there is no {thing('en', **what)}"))
+        name = str(rng.choice(np.array((*SHAPES, *COLOUR_NAMES))[~found[i]]))
+        if name in SHAPES:
+            question, what = Program("colour", shape=name), thing("en", shape=name)
+        else:
+            question, what = Program("shape", colour=name), thing("en", colour=name)
+        rows.append(Instruction(i, text_of(question), f"there is no {what}"))
     return rows
 
 

@@ -29,28 +29,51 @@ class Instruction(NamedTuple):
 
 
 class InstructionBatch(NamedTuple):
-    """Texts of one length, padded on the left, so that all end at the same place."""
+    """Pictures with turns about each, padded on the left, so that all end at the same place.
+
+    A picture's opening, with its placeholders, is written once. Each turn is a branch of it, which
+    sees the opening and nothing of the other turns.
+    """
 
     picture: Int[Tensor, " batch"]
     x: Int[Tensor, "batch words"]
     mask: Bool[Tensor, "batch words"]  # False in padding
+    branch: Int[Tensor, "batch words"]  # 0 in the opening, 1, 2, ... in the turns
     scored: Bool[Tensor, "batch words"]  # True at the tokens of the answer and its end
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, question: str, patches: int) -> list[int]:
-    """The tokens up to where the answer begins. A question's own "<|im_end|>" is text.
+def opening_ids(tokenizer: PreTrainedTokenizerBase, patches: int) -> list[int]:
+    """The tokens in front of the question: the user's turn begins, and there is the picture.
 
     Raises:
-        ValueError: the tokenizer has no placeholder, or the question is empty.
+        ValueError: the tokenizer has no placeholder.
     """
     placeholder = tokenizer.convert_tokens_to_ids(PLACEHOLDER)
     if placeholder is None or placeholder == tokenizer.unk_token_id:
         raise ValueError(f"expected a tokenizer with the token {PLACEHOLDER}")
+    begin = tokenizer(f"{START}user\n", add_special_tokens=False).input_ids
+    return [*begin, *[placeholder] * patches]
+
+
+def question_ids(tokenizer: PreTrainedTokenizerBase, question: str) -> list[int]:
+    """The tokens of the question, up to where the answer begins. Its own "<|im_end|>" is text.
+
+    Raises:
+        ValueError: the question is empty.
+    """
     if not question.strip():
         raise ValueError("question: expected some words, got none")
-    begin = tokenizer(f"{START}user\n", add_special_tokens=False).input_ids
     end = tokenizer(f"{END}\n{START}assistant\n", add_special_tokens=False).input_ids
-    return [*begin, *[placeholder] * patches, *text_ids(tokenizer, question), *end]
+    return [*text_ids(tokenizer, question), *end]
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, question: str, patches: int) -> list[int]:
+    """The tokens up to where the answer begins.
+
+    Raises:
+        ValueError: the tokenizer has no placeholder, or the question is empty.
+    """
+    return [*opening_ids(tokenizer, patches), *question_ids(tokenizer, question)]
 
 
 def text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -69,38 +92,73 @@ def left_padded(
 
 
 def as_batch(
-    tokenizer: PreTrainedTokenizerBase, rows: Sequence[Instruction], patches: int
+    tokenizer: PreTrainedTokenizerBase, turns: Sequence[Sequence[Instruction]], patches: int
 ) -> InstructionBatch:
-    """Instructions with their answers, to be trained on."""
+    """Turns with their answers, to be trained on: a sequence of them for each picture.
+
+    Raises:
+        ValueError: turns that belong together are about different pictures, or there are none.
+    """
     end = tokenizer.convert_tokens_to_ids(END)
-    prompts = [prompt_ids(tokenizer, row.question, patches) for row in rows]
-    answers = [[*text_ids(tokenizer, row.answer), end] for row in rows]
-    x, mask = left_padded(
-        [p + a for p, a in zip(prompts, answers)], tokenizer.pad_token_id
-    )  # (batch, words) each
-    lengths = torch.tensor([len(answer) for answer in answers])  # (batch,)
-    place = torch.arange(x.shape[1], 0, -1)  # (words,): 1 is the last
-    scored = place <= lengths[:, None]  # (batch, words)
-    picture = torch.tensor([row.picture for row in rows])  # (batch,)
-    return InstructionBatch(picture, x, mask, scored)
+    opening = opening_ids(tokenizer, patches)
+    texts, branches, scored = [], [], []
+    for rows in turns:
+        if len({row.picture for row in rows}) != 1:
+            raise ValueError(
+                f"turns: expected some about one picture, got {[row.picture for row in rows]}"
+            )
+        x, branch, counts = list(opening), [0] * len(opening), [0] * len(opening)
+        for number, row in enumerate(rows, 1):
+            question = question_ids(tokenizer, row.question)
+            answer = [*text_ids(tokenizer, row.answer), end]
+            x += [*question, *answer]
+            branch += [number] * (len(question) + len(answer))
+            counts += [0] * len(question) + [1] * len(answer)
+        texts.append(x)
+        branches.append(branch)
+        scored.append(counts)
+    x, mask = left_padded(texts, tokenizer.pad_token_id)  # (batch, words) each
+    branch, _ = left_padded(branches, 0)  # (batch, words)
+    counts, _ = left_padded(scored, 0)  # (batch, words)
+    picture = torch.tensor([rows[0].picture for rows in turns])  # (batch,)
+    return InstructionBatch(picture, x, mask, branch, counts == 1)
+
+
+def by_picture(rows: Sequence[Instruction], most: int) -> list[list[Instruction]]:
+    """Rows about one picture together, up to `most` of them, in the order of their pictures' first
+    rows.
+
+    Raises:
+        ValueError: fewer than one together.
+    """
+    if most < 1:
+        raise ValueError(f"most: expected at least 1, got {most}")
+    together: dict[int, list[Instruction]] = {}
+    for row in rows:
+        together.setdefault(row.picture, []).append(row)
+    return [
+        some[first : first + most]
+        for some in together.values()
+        for first in range(0, len(some), most)
+    ]
 
 
 def instruction_loader(
     tokenizer: PreTrainedTokenizerBase,
-    rows: Sequence[Instruction],
+    turns: Sequence[Sequence[Instruction]],
     patches: int,
     size: int,
     seed: int,
 ) -> DataLoader:
-    """Batches of `size` rows, for `fit`; each pass over the rows in another order.
+    """Batches of `size` pictures with their turns, for `fit`; each pass in another order.
 
     Raises:
-        ValueError: fewer rows than a batch.
+        ValueError: fewer pictures than a batch.
     """
-    if not 1 <= size <= len(rows):
-        raise ValueError(f"size: expected 1 to {len(rows)} (rows), got {size}")
+    if not 1 <= size <= len(turns):
+        raise ValueError(f"size: expected 1 to {len(turns)} (pictures), got {size}")
     return DataLoader(
-        cast(Dataset, rows),
+        cast(Dataset, turns),
         size,
         shuffle=True,
         drop_last=True,

@@ -24,10 +24,10 @@ def answer_loss(
 ) -> Float[Tensor, ""]:
     """Mean of -log p(token | picture, what stands before it) in nat over the tokens of the answers
     and their ends. Scores of the other tokens, 49,152 each, are never computed."""
-    h = model.embedded(v[batch.picture], batch.x)  # (batch, words, dim)
-    states = model.decoder.states(h, batch.mask)[:, :-1]  # (batch, words - 1, dim)
+    h = model.embedded(v[batch.picture].float(), batch.x)  # (batch, words, dim)
+    states = model.decoder.states(h, batch.mask, branch=batch.branch)  # (batch, words, dim)
     scored = batch.scored[:, 1:]  # (batch, words - 1): whether the next token is scored
-    logits = model.decoder.logits(states[scored])  # (scored tokens, vocab_size)
+    logits = model.decoder.logits(states[:, :-1][scored])  # (scored tokens, vocab_size)
     return F.cross_entropy(logits, batch.x[:, 1:][scored])
 
 

@@ -190,17 +190,23 @@ class Llama(nn.Module):
         h: Float[Tensor, "batch words dim"],
         mask: Bool[Tensor, "batch words"] | None = None,
         cache: Cache | None = None,
+        branch: Int[Tensor, "batch words"] | None = None,
     ) -> Float[Tensor, "batch words dim"]:
         """The normalised states behind the last layer, from vectors in the place of tokens (from
         `self.token`, or visual ones). `mask` is False in padding, which stands on the left, so that
         all texts of a batch end at the same place. A cache is filled with what is read.
 
+        With `branch` a text goes on in several ways: tokens of branch 0 are the common beginning,
+        and those of branch k see it and branch k, as if the other branches were not there.
+
         Raises:
-            ValueError: the cache is full, or `mask` is no bool.
+            ValueError: the cache is full, `mask` is no bool, or branches are to be cached.
         """
         batch, words, _ = h.shape
         if mask is not None:
             refuse_numbers(mask)
+        if branch is not None and cache is not None:
+            raise ValueError("branch: expected none with a cache, which holds one way on")
         before = 0 if cache is None else cache.length
         if cache is not None:
             if before + words > cache.room:
@@ -211,9 +217,12 @@ class Llama(nn.Module):
             seen = cache.mask[:, : before + words]  # (batch, keys)
         else:
             seen = h.new_ones(batch, words, dtype=torch.bool) if mask is None else mask
-        positions = (seen.cumsum(1) - 1).clamp(min=0)[:, before:]  # (batch, words)
+        together = attention_mask(seen, words, branch)  # (batch, 1, words, keys) or None
+        if together is None:
+            positions = torch.arange(before, before + words, device=h.device)[None]  # (1, words)
+        else:  # how many tokens a token sees before itself
+            positions = (together.sum(-1)[:, 0] - 1).clamp(min=0)  # (batch, words)
         angles = rotary_angles(positions, self.config.head_dim, self.config.theta)
-        together = attention_mask(seen, words)  # (batch, 1, words, keys) or None
         for number, layer in enumerate(self.layers):
             h = layer(h, angles, together, cache, number)  # (batch, words, dim)
         if cache is not None:
@@ -235,12 +244,16 @@ class Llama(nn.Module):
 
 
 def attention_mask(
-    seen: Bool[Tensor, "batch keys"], words: int
+    seen: Bool[Tensor, "batch keys"], words: int, branch: Int[Tensor, "batch keys"] | None = None
 ) -> Bool[Tensor, "batch 1 words keys"] | None:
     """True where one of the last `words` positions may look: at itself and what comes before, but
-    for padding. None where the plain causal mask says the same."""
+    for padding and other branches. None where the plain causal mask says the same."""
     keys = seen.shape[1]
-    if bool(seen.all()) and words in (1, keys):
+    if branch is None and bool(seen.all()) and words in (1, keys):
         return None
     causal = torch.ones(words, keys, dtype=torch.bool, device=seen.device).tril(keys - words)
-    return causal & seen[:, None, None, :]  # (batch, 1, words, keys)
+    allowed = causal & seen[:, None, None, :]  # (batch, 1, words, keys)
+    if branch is None:
+        return allowed
+    common = branch[:, None, None, :] == 0  # (batch, 1, 1, keys)
+    return allowed & (common | (branch[:, None, None, :] == branch[:, None, :, None]))

@@ -6,12 +6,14 @@ are one product (query, key and value; gate and up), and a matrix with more outp
 lies in memory as (in, out), so that it is read in long runs.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_utils.models.llama import Cache, GatedMLP, GroupedAttention, Llama
+from course_utils.models.llama import Cache, GatedMLP, GroupedAttention, Llama, LlamaLayer
 
 MATRICES = (
     "attention.q",
@@ -26,6 +28,8 @@ MATRICES = (
 
 class LaidOut(nn.Module):
     """A matrix (out, in) that is kept as (in, out) where `turned`."""
+
+    kept: Tensor
 
     def __init__(self, weight: Float[Tensor, "out in"], turned: bool):
         super().__init__()
@@ -108,7 +112,8 @@ def lay_out(model: Llama, turned: bool = True) -> Llama:
                 )
     with torch.no_grad():
         for layer in model.layers:
-            layer.attention = FusedAttention(layer.attention, turned)
-            layer.mlp = FusedMLP(layer.mlp, turned)
-        model.token = LaidOutTable(model.token.weight, turned)
+            assert isinstance(layer, LlamaLayer)
+            setattr(layer, "attention", FusedAttention(layer.attention, turned))  # noqa: B010
+            setattr(layer, "mlp", FusedMLP(layer.mlp, turned))  # noqa: B010
+        model.token = cast(nn.Embedding, LaidOutTable(model.token.weight, turned))
     return model.requires_grad_(False).eval()

@@ -42,8 +42,8 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def save_tuning(model: nn.Module, path: str | Path) -> None:
-    """Writes what was trained to `path`; the base isn't in it.
+def save_tuning(model: nn.Module, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
+    """Writes what was trained to `path`, its numbers as `dtype`; the base isn't in it.
 
     Raises:
         ValueError: the model has no tuning method, its factors are merged, or all of it is
@@ -66,7 +66,10 @@ def save_tuning(model: nn.Module, path: str | Path) -> None:
         "base_sha256": fingerprint(base),
         "trained": json.dumps(sorted(trained)),
     }
-    tensors = {n: t.detach().cpu().contiguous().clone() for n, t in (new | trained).items()}
+    tensors = {
+        n: (t.to(dtype) if t.is_floating_point() else t).detach().cpu().contiguous().clone()
+        for n, t in (new | trained).items()
+    }
     with whole_file(Path(path)) as part:
         part.write_bytes(_in_order(save(tensors, metadata=about)))
 

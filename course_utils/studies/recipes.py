@@ -12,12 +12,16 @@ from pathlib import Path
 
 import torch
 
+from course_utils.cache import cache_folder
 from course_utils.datasets import load_easy_vqa, loader
 from course_utils.datasets.world_vqa import world_data
 from course_utils.evaluation.evaluate import evaluate
 from course_utils.methods.answering import FUSIONS, easy_vqa_model, world_model
 from course_utils.methods.pretraining import pretrain_real, pretrain_world
+from course_utils.models.seeing import SeeingDecoder
 from course_utils.models.vqa import VQAModel
+from course_utils.peft.files import save_tuning
+from course_utils.studies.eyes import KINDS, train_eyes
 from course_utils.training.fit import FitConfig, History, fit
 from course_utils.training.objective import answer_objective
 
@@ -68,6 +72,19 @@ def train_world(
     return model, history
 
 
+def train_smollm2_eyes(
+    seed: int = 0, checkpoint: Path | None = None
+) -> tuple[SeeingDecoder, History]:
+    """SmolLM2 with eyes, kept in half precision. What a run that was stopped has done is kept in
+    the cache, and the next one goes on from there."""
+    resume = cache_folder() / f"smollm2-eyes-{seed}.state"
+    model, _, history = train_eyes(KINDS["seeing"], seed, resume=resume)
+    if checkpoint is not None:
+        save_tuning(model, checkpoint, torch.float16)
+    resume.unlink(missing_ok=True)
+    return model, history
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a checkpoint is made."""
@@ -96,6 +113,9 @@ RECIPES = (
             "lesson 07: pretrained on emoji and captions, on real pretrained weights",
             "ten minutes",
             pretrain_real,
+        ),
+        "smollm2_eyes": Recipe(
+            "lesson 14: SmolLM2's projector and low-rank changes", "an hour", train_smollm2_eyes
         ),
     }
 )

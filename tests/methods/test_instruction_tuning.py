@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from course_utils.datasets.instructions import Instruction, as_batch
+from course_utils.datasets.instructions import Instruction, as_batch, by_picture
 from course_utils.methods.instruction_tuning import answer_loss, answers, choice_log_probs
 from course_utils.models import smollm2
 from course_utils.models.convert import from_llama
@@ -40,14 +40,26 @@ def pictures():
 
 def test_the_loss_equals_that_of_all_logits_where_others_are_left_out(tokenizer):
     model, v = model_for(tokenizer), pictures()
-    batch = as_batch(tokenizer, ROWS, patches=3)
+    batch = as_batch(tokenizer, [[row] for row in ROWS], patches=3)
     want = next_token_loss(model(v[batch.picture], batch.x, batch.mask), batch.x, batch.scored)
     assert answer_loss(model, v, batch).item() == pytest.approx(want.item(), abs=1e-5)
 
 
+def test_turns_about_one_picture_cost_what_each_costs_by_itself(tokenizer):
+    model, v = model_for(tokenizer), pictures()
+    together = as_batch(tokenizer, by_picture(ROWS, 2), patches=3)
+    apart = as_batch(tokenizer, [[row] for row in ROWS], patches=3)
+    assert together.x.shape[0] == 2 and together.scored.sum() == apart.scored.sum()
+    losses = [answer_loss(model, v, batch) for batch in (together, apart)]
+    assert losses[0].item() == pytest.approx(losses[1].item(), abs=1e-5)
+    parameters = [model.projector.out.weight, model.decoder.layers[0].attention.k.weight]
+    for one, other in zip(*(torch.autograd.grad(loss, parameters) for loss in losses)):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
 def test_it_learns_what_each_picture_shows_and_answers_with_words(tokenizer):
     model, v = model_for(tokenizer), pictures()
-    batch = as_batch(tokenizer, ROWS, patches=3)
+    batch = as_batch(tokenizer, [[row] for row in ROWS], patches=3)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(60):
         optimiser.zero_grad()
@@ -73,7 +85,7 @@ def test_choices_are_scored_as_each_would_be_by_itself(tokenizer):
     got = choice_log_probs(model, tokenizer, v[order], asked, choices, at_once=2)
     for i, question in enumerate(asked):
         for j, choice in enumerate(choices):
-            batch = as_batch(tokenizer, [Instruction(0, question, choice)], patches=3)
+            batch = as_batch(tokenizer, [[Instruction(0, question, choice)]], patches=3)
             alone = -answer_loss(model, v[order[i : i + 1]], batch) * batch.scored.sum()
             assert got[i, j].item() == pytest.approx(alone.item(), abs=2e-4)
     with pytest.raises(ValueError, match="at least one choice, got 3 pictures and 0 choices"):

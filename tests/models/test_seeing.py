@@ -108,7 +108,7 @@ def test_a_users_special_tokens_are_text(tokenizer):
 
 def test_only_the_answer_and_its_end_are_scored(tokenizer):
     rows = [Instruction(5, "what colour is it?", "dark red"), Instruction(2, "big?", "yes")]
-    batch = as_batch(tokenizer, rows, patches=2)
+    batch = as_batch(tokenizer, [[row] for row in rows], patches=2)
     assert batch.picture.tolist() == [5, 2]
     for i, row in enumerate(rows):
         assert tokenizer.decode(batch.x[i][batch.scored[i]]) == row.answer + END
@@ -119,10 +119,12 @@ def test_only_the_answer_and_its_end_are_scored(tokenizer):
 
 def test_batches_go_through_all_rows_and_repeat_with_the_seed(tokenizer):
     rows = [Instruction(i, "big?", "yes") for i in range(7)]
-    loaders = [instruction_loader(tokenizer, rows, 1, 3, seed=4) for _ in range(2)]
+    loaders = [
+        instruction_loader(tokenizer, [[row] for row in rows], 1, 3, seed=4) for _ in range(2)
+    ]
     passes = [[batch.picture.tolist() for batch in [*each, *each]] for each in loaders]
     assert passes[0] == passes[1] and len(passes[0]) == 4
     assert len({i for batch in passes[0][:2] for i in batch}) == 6
     assert passes[0][:2] != passes[0][2:]  # another order
-    with pytest.raises(ValueError, match=r"size: expected 1 to 7 \(rows\), got 8"):
-        instruction_loader(tokenizer, rows, 1, 8, seed=0)
+    with pytest.raises(ValueError, match=r"size: expected 1 to 7 \(pictures\), got 8"):
+        instruction_loader(tokenizer, [[row] for row in rows], 1, 8, seed=0)

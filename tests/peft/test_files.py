@@ -87,6 +87,21 @@ def test_equal_models_give_equal_files(tmp_path):
         assert list(file.metadata()) and file.metadata()["method"] == "lora"
 
 
+def test_half_precision_takes_half_the_room_and_is_nearly_the_same(tmp_path):
+    model, halves = tuned(), base()
+    save_tuning(model, tmp_path / "full.safetensors")
+    save_tuning(model, tmp_path / "half.safetensors", torch.float16)
+    sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("full", "half")]
+    load_tuning(halves, tmp_path / "half.safetensors")
+    new = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    saved = 2 * sum(p.numel() for p in new.values())
+    assert 0.9 * saved < sizes[0] - sizes[1] <= 1.1 * saved  # but for the descriptions
+    for name, value in halves.named_parameters():
+        assert value.dtype == torch.float32
+        if name in new:
+            assert torch.equal(value, new[name].half().float())
+
+
 def test_a_folded_prefix_is_saved_folded(tmp_path):
     model = tuned("prefix")
     fold(model)

@@ -231,7 +231,9 @@ def _test_with_picture(function):
         "another placeholder",
     )
     trained = seen.clone().requires_grad_()
-    function(h, X, trained, 9).square().sum().backward()
+    out = function(h.clone(), X, trained, 9)  # (batch, words, dim)
+    if out.requires_grad:
+        out.square().sum().backward()
     if trained.grad is None or not torch.allclose(trained.grad, 2 * seen, atol=1e-5):
         raise Feedback("no gradient comes back to the patches, so the projector could not learn.")
 
@@ -417,6 +419,24 @@ EXERCISES = {
         ),
     ),
     "14.7": Exercise(
+        "Shape or colour?",
+        3,
+        1,
+        "b",
+        choice(
+            "b",
+            {
+                "a": "It is the simpler thing for you. What was EfficientNet trained to tell apart?",
+                "c": "One of the two takes many more updates. What was EfficientNet made for?",
+                "d": "The image network and the language model both know much already.",
+            },
+        ),
+        (
+            "The projector can only pass on what the image network has kept of a picture.",
+            "ImageNet's classes are things, in all colours. Which of the two tells things apart?",
+        ),
+    ),
+    "14.8": Exercise(
         "Without the picture?",
         2,
         1,
@@ -427,7 +447,7 @@ EXERCISES = {
             "Half of all answers are yes or no. What does it answer to a colour question?",
         ),
     ),
-    "14.8": Exercise(
+    "14.9": Exercise(
         "Which report says that it sees?",
         6,
         2,

@@ -8,13 +8,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedTokenizerBase
 
 from course_utils.cache import cache_folder
@@ -176,6 +179,30 @@ def train_eyes(
             resume=resume,
         )
     return model, tokenizer, history
+
+
+def first_batches(
+    tokenizer: PreTrainedTokenizerBase, updates: int, seed: int = 0
+) -> tuple[Float[Tensor, "pictures patches visual_dim"], DataLoader]:
+    """The batches of the seeing model's first updates, and the features of their pictures alone."""
+    sources = [easy_vqa_turns("train"), world_turns("train", SCENES), emoji_turns("train")]
+    source = joined(sources)
+    turns = training_turns(source, seed)
+    loader = instruction_loader(tokenizer, turns, GRID * GRID, PICTURES, seed)
+    batches = list(islice(loader, updates))
+    pictures, number = torch.cat([batch.picture for batch in batches]).unique(return_inverse=True)
+    v = visual_features("eyes-first", source.images[pictures], load_efficientnet_lite0())
+    parts = number.split([len(batch.picture) for batch in batches])
+    small = [batch._replace(picture=part) for batch, part in zip(batches, parts)]
+    return v, DataLoader(cast(Dataset, small), batch_size=None)
+
+
+def first_updates(updates: int, total: int) -> FitConfig:
+    """FIT's first `updates` of `total`, in float32: the rate is still rising."""
+    rising = round(FIT.warmup * total)
+    if updates > rising:
+        raise ValueError(f"updates: expected at most {rising}, the warm-up, got {updates}")
+    return replace(FIT, precision="no", save_every=0, lr=FIT.lr * updates / rising, warmup=1.0)
 
 
 # How good they are

@@ -426,7 +426,7 @@ EXERCISES = {
         choice(
             "b",
             {
-                "a": "It is the simpler thing for you. What was EfficientNet trained to tell apart?",
+                "a": "Simpler for you. What was EfficientNet trained to tell apart?",
                 "c": "One of the two takes many more updates. What was EfficientNet made for?",
                 "d": "The image network and the language model both know much already.",
             },

@@ -1,6 +1,7 @@
 """Tunes the course's joint model for real pictures on your own questions.
 
     course train FOLDER                  pictures and questions.csv in FOLDER
+    course train FOLDER --base smollm2   the same, for a language model that answers in words
     course train FOLDER --data vqa_v2    the published files of VQA v2 in FOLDER
 
 writes into --out (FOLDER/tuned, or tuned-2 where that is taken): tuning.safetensors and
@@ -44,6 +45,7 @@ from course_utils.own.pictures import (
     tune,
     without_pictures,
 )
+from course_utils.own.words import ABOUT, WORDS_FIT, train_words
 from course_utils.peft import count_parameters
 from course_utils.training.fit import FitConfig
 
@@ -98,7 +100,7 @@ def run(options: argparse.Namespace) -> None:
             "expected shares above 0 whose sum is below 1 for --validation and --test, got "
             f"{options.validation} and {options.test}"
         )
-    config = replace(OWN_FIT, epochs=options.epochs, lr=options.lr, patience=options.patience)
+    config = configured(options)
     if options.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda: expected a GPU that torch can use, but there is none")
     if not options.folder.is_dir():
@@ -117,6 +119,22 @@ def run(options: argparse.Namespace) -> None:
             shutil.rmtree(beside, ignore_errors=True)
         raise
     state.destroy_process_group()  # or gloo's threads may abort the process as it ends
+
+
+def configured(options: argparse.Namespace) -> FitConfig:
+    """How to train: what the options say, else what is usual for the base.
+
+    Raises:
+        ValueError: an option that the base doesn't know.
+    """
+    words = options.base == "smollm2"
+    asked = {name: getattr(options, name) for name in ("epochs", "lr", "patience")}
+    given = {name: value for name, value in asked.items() if value is not None}
+    if words:
+        for name, only in (("data", ("folder",)), ("method", ("lora",)), ("device", (None, "cpu"))):
+            if (value := getattr(options, name)) not in only:
+                raise ValueError(f"--base smollm2: expected no --{name} {value}: it can't use it")
+    return replace(WORDS_FIT if words else OWN_FIT, **given)
 
 
 def begin(options: argparse.Namespace) -> tuple[Path, Path]:
@@ -148,7 +166,7 @@ def _beside(out: Path) -> Path:
 
 
 def _holds_a_model(folder: Path) -> bool:
-    return (folder / "answers.json").exists()  # which is written last
+    return any((folder / name).exists() for name in ("answers.json", ABOUT))  # written last
 
 
 def tune_and_write(
@@ -159,6 +177,12 @@ def tune_and_write(
     for name, rows in parts.items():
         if not rows:
             raise ValueError(f"expected pictures enough for a {name} part, but it is empty")
+    if options.base == "smollm2":
+        told = train_words(parts, beside, config, options.seed)
+        finish(out, beside)
+        print(told)
+        print(f'written to {out}; ask it: course ask {quoted(out)} PICTURE "QUESTION"')
+        return
     answers = frequent_answers(parts["training"], options.min_count or (9 if soft else 1))
     with state.main_process_first():  # the others find the features on the disk
         train, validation, test = (
@@ -187,9 +211,7 @@ def tune_and_write(
         for name, (b, t, more) in scores.items()
     } | {"blind": way, "test questions asked in training too": repeated}
     (beside / "metrics.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-    if out.exists():
-        out.rmdir()  # it is empty
-    os.replace(beside, out)
+    finish(out, beside)
     print(
         f"{len(train)} questions to learn from, {len(answers)} answers; "
         f"{counts.trainable:,} of {counts.total:,} parameters trained; "
@@ -203,6 +225,13 @@ def tune_and_write(
     if (pictures := len(test.images)) < FEW:
         print(f"only {pictures} test pictures: even the interval is uncertain")
     print(f'written to {out}; ask it: course ask {quoted(out)} PICTURE "QUESTION"')
+
+
+def finish(out: Path, beside: Path) -> None:
+    """Gives the folder its name."""
+    if out.exists():
+        out.rmdir()  # it is empty
+    os.replace(beside, out)
 
 
 def tuned(
@@ -238,6 +267,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--data", choices=("folder", "vqa_v2"), default="folder", help="format (folder)")
     add("--table", type=Path, help="CSV or JSON (questions.csv or questions.json in the folder)")
     add("--out", type=Path, help="folder to write (FOLDER/tuned)")
+    add(
+        "--base",
+        choices=("joint", "smollm2"),
+        default="joint",
+        help="what is tuned: the course's joint model, which chooses among the answers of your "
+        "table, or SmolLM2 with eyes, which writes words (%(default)s)",
+    )
     add("--method", choices=METHODS, default="lora", help="what is added to the model (lora)")
     add(
         "--blind",
@@ -247,14 +283,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "same model trained without pictures, which takes as long again; or of the first two "
         "(%(default)s)",
     )
-    add("--epochs", type=int, default=OWN_FIT.epochs, help="most passes (%(default)s)")
-    add("--lr", type=float, default=OWN_FIT.lr, help="highest learning rate (%(default)s)")
-    add(
-        "--patience",
-        type=int,
-        default=OWN_FIT.patience,
-        help="passes without a better validation score before it stops (%(default)s)",
-    )
+    for name, kind, told in (
+        ("epochs", int, "most passes"),
+        ("lr", float, "highest learning rate"),
+        ("patience", int, "passes without a better validation score before it stops"),
+    ):
+        both = f"({getattr(OWN_FIT, name)}; smollm2: {getattr(WORDS_FIT, name)})"
+        add(f"--{name}", type=kind, help=f"{told} {both}")
     add("--validation", type=float, default=0.15, help="share of the pictures (%(default)s)")
     add(
         "--test", type=float, default=0.2, help="share of the pictures; format folder (%(default)s)"

@@ -52,7 +52,7 @@ TURNS = 3  # about a picture in a batch, at most
 SCENES = 8000  # of the world
 PASSES = {"easy-VQA": 0.2, "world": 0.65, "emoji": 2.4}  # over the turns of each source
 FIT = FitConfig(epochs=1, lr=1.5e-3, warmup=0.05, precision="bf16", save_every=500)
-SHORT = 600  # updates of the runs that compare numbers of visual tokens
+SHORT = 400  # updates of the runs that compare numbers of visual tokens
 SPECIAL = 200  # pictures of the world that are described, and asked about what is not there
 WORDS = (  # what a model of language is to go on predicting; own sentences, never trained on
     "The train was late, so we missed the last bus and walked home through the rain.",
@@ -78,7 +78,7 @@ class Kind:
 
 KINDS = {
     "seeing": Kind(),
-    "blind": Kind(sees=False),
+    "blind": Kind(sees=False, updates=1000),  # its loss falls no further
     "projector alone": Kind(tuned=False, updates=SHORT),
     "1 token": Kind(grid=1, updates=SHORT),
     "9 tokens": Kind(updates=SHORT),

@@ -29,7 +29,6 @@ from course_utils.datasets.instruction_sources import KIND, emoji_kinds
 from course_utils.datasets.instructions import (
     Instruction,
     as_batch,
-    by_picture,
     instruction_loader,
     prompt_ids,
 )
@@ -43,12 +42,11 @@ from course_utils.methods.instruction_tuning import (
 )
 from course_utils.models import smollm2
 from course_utils.models.convert import from_llama
-from course_utils.models.llama import Llama, rotary_angles
+from course_utils.models.llama import rotary_angles
 from course_utils.notebook import diagrams, lab, plots
 from course_utils.studies import eyes as eyes_study
 from course_utils.studies.runs import read_runs
 from course_utils.training.fit import FitConfig, fit
-from course_utils.world import draw
 
 # %% [markdown]
 # ## 1. Ask it · core

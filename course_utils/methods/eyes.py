@@ -19,7 +19,7 @@ from course_utils.datasets.features import cached_features
 from course_utils.datasets.files import data_path
 from course_utils.datasets.instructions import PLACEHOLDER
 from course_utils.methods.generation import Choose, greedy
-from course_utils.methods.instruction_tuning import answers
+from course_utils.methods.instruction_tuning import answers, what_each_patch_tells
 from course_utils.models import smollm2
 from course_utils.models.convert import from_llama
 from course_utils.models.efficientnet import EfficientNetLite0
@@ -106,6 +106,15 @@ class Eyes:
         """What the model writes to each question about its picture, in up to `most` tokens."""
         v = patch_features(self.backbone, pictures.float() / 255)  # (questions, patches, 1280)
         return answers(self.model, self.tokenizer, v, questions, most, choose)
+
+    @torch.no_grad()
+    def looks(
+        self, picture: UInt8[Tensor, "3 height width"], question: str, answer: str
+    ) -> Float[Tensor, "rows columns"]:
+        """`what_each_patch_tells` about an answer, as a grid over the picture."""
+        v = patch_features(self.backbone, picture[None].float() / 255)[0]  # (patches, 1280)
+        told = what_each_patch_tells(self.model, self.tokenizer, v, question, answer)
+        return told.unflatten(0, (GRID, GRID))
 
 
 def load_eyes(path: str | Path | None = None) -> Eyes:

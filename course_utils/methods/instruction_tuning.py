@@ -102,5 +102,30 @@ def choice_log_probs(
     return torch.cat(found)
 
 
+@torch.no_grad()
+def what_each_patch_tells(
+    model: SeeingDecoder,
+    tokenizer: PreTrainedTokenizerBase,
+    v: Float[Tensor, "patches visual_dim"],
+    question: str,
+    answer: str,
+) -> Float[Tensor, " patches"]:
+    """How much log p(answer | picture, question), in nat, falls when a patch is replaced by the mean
+    of the others: where the answer comes from. Below 0 where the patch speaks against it.
+
+    Raises:
+        ValueError: fewer than two patches.
+    """
+    count = len(v)
+    if count < 2:
+        raise ValueError(f"v: expected two or more patches, got {count}")
+    others = (v.sum(0) - v) / (count - 1)  # (patches, visual_dim)
+    covered = v.repeat(count, 1, 1)  # (patches, patches, visual_dim)
+    covered[range(count), range(count)] = others
+    all_of_them = torch.cat([v[None], covered])  # (1 + patches, patches, visual_dim)
+    scores = choice_log_probs(model, tokenizer, all_of_them, [question] * (1 + count), [answer])
+    return scores[0, 0] - scores[1:, 0]  # (patches,)
+
+
 def _parts(count: int, size: int) -> Iterator[range]:
     return (range(first, min(first + size, count)) for first in range(0, count, size))

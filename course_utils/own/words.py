@@ -6,7 +6,7 @@
 import json
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -112,7 +112,11 @@ def tune_words(
 
 
 def train_words(
-    parts: dict[str, list[Row]], folder: Path, config: FitConfig, seed: int, progress: bool = True
+    parts: Mapping[str, list[Row]],
+    folder: Path,
+    config: FitConfig,
+    seed: int,
+    progress: bool = True,
 ) -> str:
     """Tunes, measures and writes into `folder`; the lines to print."""
     eyes = load_eyes()

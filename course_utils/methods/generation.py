@@ -82,7 +82,7 @@ def continued(
     assert h is not None
     cache = model.cache(len(h), h.shape[1] + steps - 1)
     states = model.states(h, mask, cache)  # (batch, words, dim)
-    done, tokens = torch.zeros(len(x), dtype=torch.bool, device=x.device), []
+    done, tokens = torch.zeros(len(h), dtype=torch.bool, device=x.device), []
     while True:
         token = choose(model.logits(states[:, -1]))  # (batch,)
         if end is not None:
@@ -127,9 +127,8 @@ def beam_search(
 
     Each step looks at the 2 * width best continuations of all beams. Those that end, if they are
     among the first `width`, are finished, and the best `width` of the others go on. That is what
-    `generate(num_beams=width)` of transformers does; but it may stop before, while here all
-    `steps` are made unless no beam can become better. Where nothing was finished within `steps`,
-    the best beam is taken as it is. Behind `end` a text is filled up with `end`.
+    `generate(num_beams=width, early_stopping="never")` of transformers does. A text that is cut
+    after `steps` counts as finished. Behind `end` a text is filled up with `end`.
 
     Args:
         h: vectors of what has been read, all texts equally long.
@@ -157,7 +156,8 @@ def beam_search(
         sums, beam, token = best_continuations(scores, log_p, 2 * width)  # (batch, 2 width) each
         grown = torch.cat([texts[row, beam], token[..., None]], dim=2)  # (batch, 2 width, step)
         ends = token == end  # (batch, 2 width)
-        final = (sums / step**length_penalty)[:, :width].masked_fill(~ends[:, :width], -torch.inf)
+        done = ends[:, :width] | (step == steps)  # (batch, width): a text that is cut counts too
+        final = (sums / step**length_penalty)[:, :width].masked_fill(~done, -torch.inf)
         top, which = final.max(1)  # (batch,) each
         for i in (top > best).nonzero()[:, 0].tolist():
             best[i], kept[i, :step] = top[i], grown[i, which[i]]
@@ -171,8 +171,6 @@ def beam_search(
         cache = _picked(model, cache, (row * width + beam).flatten())
         states = model.states(model.token(texts[..., -1].flatten()[:, None]), None, cache)
         logits = model.logits(states[:, -1])  # (batch * width, vocab_size)
-    for i in (best == -torch.inf).nonzero()[:, 0].tolist():
-        best[i], kept[i] = scores[i, 0] / steps**length_penalty, texts[i, 0]
     return kept, best
 
 

@@ -1,0 +1,93 @@
+"""Which captions of the world's grammar are true of which scene, and how much each tells."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from course_utils.world.captions import caption_distribution
+from course_utils.world.language import words
+from course_utils.world.scenes import Scenes
+
+
+class TrueCaptions:
+    """All true captions of each scene: `truth(text, i)` says whether a text is one of scene i's.
+    In Chinese, spaces don't count."""
+
+    def __init__(self, scenes: Scenes, language: str = "en"):
+        self.of = [
+            {text: p for text, p in caption_distribution(scenes, i, language).items()}
+            for i in range(len(scenes))
+        ]
+
+    def __len__(self) -> int:
+        return len(self.of)
+
+    def __call__(self, text: str, i: int) -> bool:
+        """Whether `text` is true of scene i, and a sentence of the grammar."""
+        return text in self.of[i]
+
+    def entropy(self) -> float:
+        """The mean over scenes of the entropy of their captions, in nat: no captioner's expected
+        loss is lower."""
+        return mean(-sum(p * math.log(p) for p in of.values()) for of in self.of)
+
+    def blind_log_p(self) -> dict[str, float]:
+        """log of the probability of each caption when the scene isn't known, in nat: the mean over
+        these scenes."""
+        total: Counter[str] = Counter()
+        for of in self.of:
+            for text, p in of.items():
+                total[text] += p
+        return {text: math.log(p / len(self.of)) for text, p in total.items()}
+
+    def bits(self) -> "Information":
+        """How much each caption tells, measured on these scenes."""
+        return Information(Counter(text for of in self.of for text in of), len(self.of))
+
+
+@dataclass(frozen=True)
+class Information:
+    """`bits(text)`: minus the base-2 logarithm of the share of scenes of which a caption is true.
+    One that is true of none of them is taken for true of one in twice as many."""
+
+    scenes_of: Counter
+    scenes: int
+
+    def __call__(self, text: str) -> float:
+        return -math.log2(max(self.scenes_of[text], 0.5) / self.scenes)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What captions say, on average over pictures."""
+
+    true: float  # share
+    length: float  # words
+    size: float  # share that tells a size
+    relation: float  # share that tells a relation
+    bits: float  # of the true ones; 0 where none is true
+    different: int  # captions
+
+
+def told(texts: Sequence[str], truth: TrueCaptions, information: Information) -> Told:
+    """What captions in English, one a scene of `truth`, say.
+
+    Raises:
+        ValueError: not one a scene.
+    """
+    if len(texts) != len(truth) or not texts:
+        raise ValueError(f"texts: expected {len(truth)}, one a scene, got {len(texts)}")
+    table = words("en")
+    sizes, relations = set(table["size"].values()), tuple(table["relation"].values())
+    right = [truth(text, i) for i, text in enumerate(texts)]
+    bits = [information(text) for text, ok in zip(texts, right) if ok]
+    return Told(
+        mean(right),
+        mean(len(text.split()) for text in texts),
+        mean(bool(sizes & set(text.split())) for text in texts),
+        mean(any(f" {relation} " in text for relation in relations) for text in texts),
+        mean(bits) if bits else 0.0,
+        len(set(texts)),
+    )

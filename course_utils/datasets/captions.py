@@ -27,7 +27,8 @@ PAD, START, END = range(3)
 SPECIAL = ("[PAD]", "[START]", "[END]")
 CAPTION, DESCRIBE = "caption", "describe"
 PROMPTS = {("en", CAPTION): "caption", ("en", DESCRIBE): "describe"} | {
-    ("zh", CAPTION): "说", ("zh", DESCRIBE): "描述"
+    ("zh", CAPTION): "说",
+    ("zh", DESCRIBE): "描述",
 }
 # Answers in Chinese; those of world/questions.py are English
 CHINESE = dict(

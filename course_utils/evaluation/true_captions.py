@@ -28,6 +28,23 @@ class TrueCaptions:
         """Whether `text` is true of scene i, and a sentence of the grammar."""
         return text in self.of[i]
 
+    def surprises(self, text: str, i: int, end: str = "[END]") -> list[float]:
+        """-log p in nat of each word of a true caption in English, and of its end, given scene i
+        and the words before it.
+
+        Raises:
+            ValueError: the caption isn't true of scene i.
+        """
+        if not self(text, i):
+            raise ValueError(f"text: expected a true caption of scene {i}, got {text!r}")
+        of = {(*caption.split(), end): p for caption, p in self.of[i].items()}
+        row, left, found = (*text.split(), end), 1.0, []
+        for n in range(1, len(row) + 1):
+            p = sum(q for other, q in of.items() if other[:n] == row[:n])
+            found.append(math.log(left / p))
+            left = p
+        return found
+
     def entropy(self) -> float:
         """The mean over scenes of the entropy of their captions, in nat: no captioner's expected
         loss is lower."""
@@ -64,11 +81,18 @@ class Told:
     """What captions say, on average over pictures."""
 
     true: float  # share
+    true_relation: float  # share of those that tell a relation; 0 where none does
+    true_other: float  # share of the others; 0 where there are none
     length: float  # words
     size: float  # share that tells a size
     relation: float  # share that tells a relation
     bits: float  # of the true ones; 0 where none is true
     different: int  # captions
+
+
+def tells_relation(text: str) -> bool:
+    """Whether a caption in English says where one thing is, seen from another."""
+    return any(f" {relation} " in text for relation in words("en")["relation"].values())
 
 
 def told(texts: Sequence[str], truth: TrueCaptions, information: Information) -> Told:
@@ -80,14 +104,21 @@ def told(texts: Sequence[str], truth: TrueCaptions, information: Information) ->
     if len(texts) != len(truth) or not texts:
         raise ValueError(f"texts: expected {len(truth)}, one a scene, got {len(texts)}")
     table = words("en")
-    sizes, relations = set(table["size"].values()), tuple(table["relation"].values())
+    sizes = set(table["size"].values())
     right = [truth(text, i) for i, text in enumerate(texts)]
     bits = [information(text) for text, ok in zip(texts, right) if ok]
+    related = [tells_relation(text) for text in texts]
+    split = {
+        kind: [ok for ok, told_one in zip(right, related) if told_one == kind]
+        for kind in (True, False)
+    }
     return Told(
         mean(right),
+        mean(split[True] or [0]),
+        mean(split[False] or [0]),
         mean(len(text.split()) for text in texts),
         mean(bool(sizes & set(text.split())) for text in texts),
-        mean(any(f" {relation} " in text for relation in relations) for text in texts),
+        mean(related),
         mean(bits) if bits else 0.0,
         len(set(texts)),
     )

@@ -166,8 +166,6 @@ def sentence_log_p(
     return torch.cat(found)
 
 
-
-
 def exact_descriptions(model: Captioner, v: Tensor, scenes: Scenes) -> float:
     """Share of the scenes whose greedy description states just what is there."""
     texts = write(model, v, PROMPTS["en", DESCRIBE])

@@ -29,11 +29,7 @@ def reading_order(scenes: Scenes, i: int) -> list[int]:
 def scene_graph(scenes: Scenes, i: int) -> list[Object]:
     """What is in scene i: (size, colour, shape) of each object, in reading order."""
     return [
-        (
-            SIZES[scenes.size[i, k]],
-            COLOUR_NAMES[scenes.colour[i, k]],
-            SHAPES[scenes.shape[i, k]],
-        )
+        (SIZES[scenes.size[i, k]], COLOUR_NAMES[scenes.colour[i, k]], SHAPES[scenes.shape[i, k]])
         for k in reading_order(scenes, i)
     ]
 

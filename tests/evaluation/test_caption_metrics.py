@@ -141,5 +141,3 @@ def test_true_captions_are_those_of_the_grammar():
     assert wrong.bits == 0 and wrong.different == 1
     with pytest.raises(ValueError, match="expected 60"):
         told(drawn[:3], truth, bits)
-
-

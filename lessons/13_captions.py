@@ -27,7 +27,6 @@ import torch.nn.functional as F
 from course_utils.checks import check, compare_prediction, hint, quiz
 from course_utils.datasets.captions import (
     END,
-    PAD,
     START,
     caption_data,
     caption_loader,
@@ -139,9 +138,7 @@ lab.claim(
     "without a relation more than 9 of 10 captions are true",
     true_share(plain) > 0.9,
 )
-lab.claim(
-    "with one fewer than 6 of 10 are", true_share(related) < 0.6
-)
+lab.claim("with one fewer than 6 of 10 are", true_share(related) < 0.6)
 
 # %% [markdown]
 # So it knows *what* is there. Its relations are hardly better than dice.
@@ -210,7 +207,7 @@ diagrams.flow(
 # row, and what each is asked for.
 
 # %%
-row = "caption [START] a red circle [END]".split()
+row = ["caption", "[START]", "a", "red", "circle", "[END]"]
 shown = [*(f"patch {i}" for i in (1, 2)), "...", "patch 16", *row]
 for here, following in zip(shown, [*shown[1:], ""]):
     asked = following if shown.index(here) >= shown.index("[START]") else ""
@@ -260,7 +257,9 @@ def caption_loss(model, batch):
     """Mean -log p of the words to write, in nat."""
     labels = answer_labels(batch.x, batch.mask, START, batch.v.shape[1])
     logits = model(batch.v, batch.x)  # (batch, positions, ids)
-    return F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+    return F.cross_entropy(
+        logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
+    )
 
 
 # %% [markdown]
@@ -581,6 +580,7 @@ write_cached = check("13.3", write_cached)
 # %% [markdown]
 # The reference is transformers' `generate` on the GPT-2 from above: 32 tokens behind a prefix. And
 # once more without any cache.
+
 
 # %%
 def write_uncached(model, h, steps):
@@ -1186,43 +1186,6 @@ plots.table(rows, header=header)
 
 # %% [markdown]
 # TODO reading of the study.
-
-# %% [markdown]
-# ## 8. Answers, word by word · extra
-#
-# A decoder that writes captions can also answer questions: the question is its prompt. Lesson 08
-# chose from a list of answers instead. Which is better, at the same number of updates? A study
-# trained both on frozen features, with the learning rate of each chosen on validation, in English
-# and in Chinese. There an answer may have several tokens, such as 红 色.
-
-# %%
-kept = read_runs(lab.data_path("studies/answers_in_words.json"))
-rows = []
-for method, name in (("list", "chosen from a list"), ("words", "written")):
-    runs = [row for row in kept if row["method"] == method]
-    best_run = max(
-        (row for row in runs if row["language"] == "en" and row["seed"] == 0),
-        key=lambda row: row["validation"],
-    )
-    cells = [
-        over_seeds(
-            [
-                row
-                for row in runs
-                if row["language"] == language
-                and row["rate"] == best_run["rate"]
-            ],
-            "test",
-            digits=1,
-            scale=100,
-        )
-        for language in ("en", "zh")
-    ]
-    rows.append([name, f"{best_run['rate']:g}", *(f"{c} %" for c in cells)])
-plots.table(rows, header=["answers", "learning rate", "English", "Chinese"])
-
-# %% [markdown]
-# TODO reading.
 
 # %% [markdown]
 # ## 9. On a GPU · extra

@@ -493,8 +493,8 @@ EXERCISES = {
         (
             "In front stand 16 patches, the prompt's one word and [START]. Before the first token "
             "is written, 18 positions are read. How many before the second?",
-            "Without a cache: 18 + 19 + ... , 14 numbers. With one: 18, and then one for each token "
-            "but the last, which nobody reads any more.",
+            "Without a cache: 18 + 19 + ... , 14 numbers. With one: 18, and then one for each "
+            "token but the last, which nobody reads any more.",
         ),
         mistakes=(
             ((343, 32), "The last token is written and then not read: it costs nothing more."),

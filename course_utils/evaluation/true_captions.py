@@ -17,8 +17,7 @@ class TrueCaptions:
 
     def __init__(self, scenes: Scenes, language: str = "en"):
         self.of = [
-            {text: p for text, p in caption_distribution(scenes, i, language).items()}
-            for i in range(len(scenes))
+            dict(caption_distribution(scenes, i, language).items()) for i in range(len(scenes))
         ]
 
     def __len__(self) -> int:

@@ -21,20 +21,20 @@ from torch import Tensor, nn
 
 from course_utils.datasets.captions import (
     CHINESE,
+    END,
     PAD,
     START,
     CaptionBatch,
     CaptionData,
     caption_loader,
     encode_rows,
-    prompt_ids,
     world_words,
 )
+from course_utils.datasets.features import cached_features
 from course_utils.methods.captioning import caption_objective, new_captioner, write
 from course_utils.models.captioner import Captioner
 from course_utils.models.heads import AnswerHead
 from course_utils.models.joint import JointConfig, JointEncoder
-from course_utils.studies.captions import pictures
 from course_utils.studies.runs import Row, Setting, Study
 from course_utils.training.fit import FitConfig, fit
 from course_utils.world.generate import World, generate
@@ -59,8 +59,6 @@ def questions(part: str, scenes: int, language: str) -> World:
 @cache
 def features(part: str, scenes: int) -> Tensor:
     """(scenes, patches, visual_dim), the same for both languages."""
-    from course_utils.datasets.features import cached_features
-
     images = torch.from_numpy(questions(part, scenes, "en").images)
     stem = new_captioner().stem
     return cached_features(f"answers-{part}", images, stem, stem, batch=64)
@@ -116,7 +114,7 @@ def right_answers(batch: CaptionBatch, language: str) -> Tensor:
 def answer_ids(row: list[int]) -> tuple[int, ...]:
     """The tokens between [START] and [END]."""
     first = row.index(START) + 1
-    return tuple(row[first : row.index(2, first)])
+    return tuple(row[first : row.index(END, first)])
 
 
 @torch.no_grad()
@@ -157,8 +155,8 @@ def run(
     """
     if method not in METHODS:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
-    torch.manual_seed(seed)
     data = rows("train", scenes, language)
+    torch.manual_seed(seed)
     model = new_captioner() if method == "words" else Classifier()
     if isinstance(model, Captioner):
         objective = caption_objective

@@ -11,7 +11,7 @@ from course_utils.evaluation.caption_metrics import bleu, cider, clipped_matches
 from course_utils.evaluation.true_captions import TrueCaptions, told
 from course_utils.world import caption_log_prob, captions, sample_scenes
 
-WORDS = "a large small red blue circle cross above left of".split()
+WORDS = ["a", "large", "small", "red", "blue", "circle", "cross", "above", "left", "of"]
 
 
 def corpus(seed, pictures=30):
@@ -71,10 +71,9 @@ def dense_cider(candidates, references):
         ).reshape(len(references), len(names))
         idf = np.log(len(references)) - np.log(np.maximum(has.sum(0), 1))
         for i, texts in enumerate(references):
-            count = lambda t: np.array([grams(t, n).count(g) for g in names], float)
-            hyp = count(candidates[i]) * idf
+            hyp = np.array([grams(candidates[i], n).count(g) for g in names], float) * idf
             for t in texts:
-                ref = count(t) * idf
+                ref = np.array([grams(t, n).count(g) for g in names], float) * idf
                 norm = np.sqrt((hyp**2).sum()) * np.sqrt((ref**2).sum())
                 sim = (np.minimum(hyp, ref) * ref).sum() / norm if norm else 0.0
                 d = len(candidates[i].split()) - len(t.split())

@@ -87,8 +87,8 @@ print(text)
 print("This is", "true." if truth(text, picture) else "false.")
 
 # %% tags=["figure"]
-figure = plots.images_grid(pictures[[picture]], [text], size=2.4)
-plots.show(figure, alt=f"The picture, with the caption: {text}.")
+figure = plots.images_grid(pictures[[picture]], size=2.4)
+plots.show(figure, alt=f"The picture to which the model wrote: {text}.")
 
 # %% [markdown]
 # Both things are there, each in its colour, and the English is right. But the circle is on the
@@ -705,17 +705,17 @@ def beam_step(scores, log_p, k):
 beam_step = check("13.5", beam_step)
 
 # %% [markdown]
-# Watch yours, on the picture from the beginning: three beams, five steps. A text that ends is set
+# Watch yours, on the picture from the beginning: two beams, six steps. A text that ends is set
 # aside.
 
 # %%
 names = world_words().names
 beams, scores = [prompt_ids("caption")[0].tolist()], torch.zeros(1)
-for step in range(5):
+for step in range(6):
     x = torch.tensor(beams)  # (beams, words)
     with torch.no_grad():
         logits = captioner(v[[picture]].expand(len(x), -1, -1), x)[:, -1]
-    sums, parents, tokens = beam_step(scores, logits.log_softmax(-1), 3)
+    sums, parents, tokens = beam_step(scores, logits.log_softmax(-1), 2)
     grown = [beams[p] + [t] for p, t in zip(parents.tolist(), tokens.tolist())]
     for text, score in zip(grown, sums.tolist()):
         written = " ".join(names[i] for i in text[2:])
@@ -793,10 +793,10 @@ lab.claim(
 # > The captions are read aloud to blind people, who can't check them. Which decoding do you take for
 # > this captioner?
 # >
-# > a. sampling, because it says more
-# > b. beams divided by the length, because they say most
-# > c. beams, because nearly all are true
-# > d. sampling at temperature 2, because it is never boring
+# > - "a": sampling, because it says more;
+# > - "b": beams divided by the length, because they say most;
+# > - "c": beams, because nearly all are true;
+# > - "d": sampling at temperature 2, because it is never boring.
 
 # %%
 my_choice = None
@@ -1070,11 +1070,13 @@ theta = torch.zeros(8, requires_grad=True)  # log p of eight captions
 a = group_advantages(torch.tensor([[1.0, 1, 0, 0, 0, 1, 0, 0]]))[0]  # (8,)
 loss = -((theta - theta.detach()).exp() * a).sum()
 loss.backward()
-print(f"loss {loss.item():.3f}, largest gradient {theta.grad.abs().max():.3f}")
+size = theta.grad.abs().max()
+print(f"loss {abs(loss.item()):.3f}, largest gradient {size:.3f}")
 
 # %% [markdown]
 # Many who see this loss in a log think that nothing is learnt. Watch the reward instead.
-#
+
+# %% [markdown]
 # Now tune the course's captioner with the simplest honest reward: 1 if the caption is true, and 0 if
 # not. Each update draws 8 captions for each of 16 pictures, and 120 updates are made.
 
@@ -1138,8 +1140,8 @@ axes[1].legend()
 plots.show(
     figure,
     alt=(
-        "The share of true captions rises during tuning. The loss stays near 0"
-        " while the norm of its gradient doesn't."
+        "The share of true captions rises during tuning. The loss is 0 all the"
+        " time, while the norm of its gradient isn't."
     ),
 )
 
@@ -1159,7 +1161,7 @@ lab.claim("fewer tell a size than before", then.size < at_start.size)
 # say. This is **reward hacking**: the reward is fulfilled, and what we wanted isn't.
 
 # %% [markdown]
-# ### Can a better reward help?
+# ### Can a better reward help? · extra
 #
 # Three attempts, each at three seeds:
 #
@@ -1176,12 +1178,15 @@ header += ["true if related", "bits if true"]
 rows = []
 for name in ("start", "true", "true, kl", "information", "relation"):
     runs = [row for row in kept if row["reward"] == name]
+    if len(runs) < 2: continue  # TMP
     cells = [
         over_seeds(runs, key, digits=0, scale=100)
         for key in ("true", "size", "relation", "true_relation")
     ]
-    rows.append([name, *(f"{cell} %" for cell in cells)])
-    rows[-1].append(over_seeds(runs, "bits", digits=1))
+    if max(row["relation"] for row in runs) < 0.02:
+        cells[-1] = "-"  # hardly any tells one
+    cells = [f"{cell} %" if cell != "-" else cell for cell in cells]
+    rows.append([name, *cells, over_seeds(runs, "bits", digits=1)])
 plots.table(rows, header=header)
 
 # %% [markdown]

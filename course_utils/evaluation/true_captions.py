@@ -52,10 +52,10 @@ class TrueCaptions:
     def blind_log_p(self) -> dict[str, float]:
         """log of the probability of each caption when the scene isn't known, in nat: the mean over
         these scenes."""
-        total: Counter[str] = Counter()
+        total: dict[str, float] = {}
         for of in self.of:
             for text, p in of.items():
-                total[text] += p
+                total[text] = total.get(text, 0.0) + p
         return {text: math.log(p / len(self.of)) for text, p in total.items()}
 
     def bits(self) -> "Information":
@@ -81,6 +81,7 @@ class Told:
 
     true: float  # share
     true_relation: float  # share of those that tell a relation; 0 where none does
+    true_at_random: float  # the same with each relation exchanged for one at random
     true_other: float  # share of the others; 0 where there are none
     length: float  # words
     size: float  # share that tells a size
@@ -92,6 +93,19 @@ class Told:
 def tells_relation(text: str) -> bool:
     """Whether a caption in English says where one thing is, seen from another."""
     return any(f" {relation} " in text for relation in words("en")["relation"].values())
+
+
+def with_each_relation(text: str) -> list[str]:
+    """A caption in English that tells a relation, with each of the four in its place.
+
+    Raises:
+        ValueError: it tells none.
+    """
+    relations = list(words("en")["relation"].values())
+    mine = [relation for relation in relations if f" {relation} " in text]
+    if len(mine) != 1:
+        raise ValueError(f"text: expected a caption with one relation, got {text!r}")
+    return [text.replace(f" {mine[0]} ", f" {other} ") for other in relations]
 
 
 def told(texts: Sequence[str], truth: TrueCaptions, information: Information) -> Told:
@@ -111,9 +125,16 @@ def told(texts: Sequence[str], truth: TrueCaptions, information: Information) ->
         kind: [ok for ok, told_one in zip(right, related) if told_one == kind]
         for kind in (True, False)
     }
+    by_chance = [
+        truth(other, i)
+        for i, text in enumerate(texts)
+        if related[i]
+        for other in with_each_relation(text)
+    ]
     return Told(
         mean(right),
         mean(split[True] or [0]),
+        mean(by_chance or [0]),
         mean(split[False] or [0]),
         mean(len(text.split()) for text in texts),
         mean(bool(sizes & set(text.split())) for text in texts),

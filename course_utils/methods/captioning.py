@@ -195,7 +195,7 @@ def train_captioner(
         model,
         caption_objective,
         caption_loader(caption_data(v, train, KINDS, seed), 64, seed),
-        validate=lambda m: exact_descriptions(m, v_validation, validation),
+        validate=lambda _: exact_descriptions(model, v_validation, validation),
         config=config,
         checkpoint=checkpoint,
         device=device,

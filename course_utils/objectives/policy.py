@@ -36,11 +36,12 @@ def policy_loss(
     old_log_p: Float[Tensor, "texts words"] | None = None,
     clip: float = 0.2,
 ) -> Float[Tensor, ""]:
-    """Minus the mean over texts of the sum over their words of ratio * advantage, where the ratio
-    is p / p_old. Its gradient is that of -(advantage * log p of the text), on average.
+    """Minus the mean over texts of ratio * advantage, where the ratio is p / p_old of the whole
+    text (GRPO takes one ratio a word; where it is 1, the gradients are the same).
 
     Without `old_log_p` the texts were drawn from the model itself: the ratio is 1, with a gradient,
-    and the value of the loss says nothing. With it the ratio counts at most up to 1 +- clip where
+    which is that of -(advantage * log p) on average. With advantages from groups the value of the
+    loss is then 0 and says nothing. With `old_log_p` the ratio counts at most up to 1 +- clip where
     that would improve the loss (Schulman et al. 2017, "PPO", 1707.06347, equation 7).
 
     Raises:
@@ -52,10 +53,9 @@ def policy_loss(
             f"{tuple(log_p.shape)}, {tuple(mask.shape)} and {tuple(advantage.shape)}"
         )
     old = log_p.detach() if old_log_p is None else old_log_p  # (texts, words)
-    ratio = (log_p - old).masked_fill(~mask, 0.0).exp()  # (texts, words)
-    a = advantage[:, None]  # (texts, 1)
-    gain = torch.minimum(ratio * a, ratio.clamp(1 - clip, 1 + clip) * a)  # (texts, words)
-    return -(gain * mask).sum(1).mean()
+    ratio = (log_p - old).masked_fill(~mask, 0.0).sum(1).exp()  # (texts,)
+    clipped = ratio.clamp(1 - clip, 1 + clip)  # (texts,)
+    return -torch.minimum(ratio * advantage, clipped * advantage).mean()
 
 
 def kl_estimate(

@@ -39,6 +39,7 @@ from course_utils.evaluation.true_captions import (
     TrueCaptions,
     tells_relation,
     told,
+    with_each_relation,
 )
 from course_utils.methods.captioning import (
     new_captioner,
@@ -102,24 +103,17 @@ plots.show(figure, alt=f"The picture to which the model wrote: {text}.")
 drawn = write(
     captioner, v, "caption", Sample(torch.Generator().manual_seed(lab.seed))
 )
-RELATIONS = list(words("en")["relation"].values())
-
-
-def true_share(rows, texts=drawn):
-    """Share of true captions among those of the pictures in `rows`."""
-    return sum(truth(texts[i], i) for i in rows) / len(rows)
-
-
-def exchanged(text):
-    """The caption with each of the four relations in turn."""
-    mine = next(r for r in RELATIONS if f" {r} " in text)
-    return [text.replace(f" {mine} ", f" {other} ") for other in RELATIONS]
-
-
 related = [i for i in range(TESTS) if tells_relation(drawn[i])]
 plain = [i for i in range(TESTS) if not tells_relation(drawn[i])]
-random_relation = np.mean(
-    [[truth(text, i) for text in exchanged(drawn[i])] for i in related]
+
+
+def true_share(rows):
+    """Share of true captions among those of the pictures in `rows`."""
+    return sum(truth(drawn[i], i) for i in rows) / len(rows)
+
+
+by_chance = np.mean(
+    [[truth(t, i) for t in with_each_relation(drawn[i])] for i in related]
 )
 
 # %%
@@ -129,7 +123,7 @@ rows = [
         "a relation",
         len(related),
         f"{100 * true_share(related):.0f} %",
-        f"{100 * random_relation:.0f} %",
+        f"{100 * by_chance:.0f} %",
     ],
 ]
 header = ["the caption tells", "captions", "true", "with a random relation"]
@@ -202,9 +196,15 @@ diagrams.flow(
 )
 
 # %% [markdown]
-# In front of the words stands a **prompt** too, since this model does several jobs: "caption",
-# "describe", the same in Chinese. The token `[START]` ends the prompt. Here are the positions of one
-# row, and what each is asked for.
+# In front of the words stands a **prompt** too, since this model does several jobs. "describe" asks
+# for all objects, "caption" for one sentence, and 说, "say", for a sentence in Chinese.
+
+# %%
+for prompt in ("describe", "caption", "说"):
+    print(f"{prompt:10}{write(captioner, v[[picture]], prompt)[0]}")
+
+# %% [markdown]
+# The token `[START]` ends the prompt. Here are the positions of one row, and what each is asked for.
 
 # %%
 row = ["caption", "[START]", "a", "red", "circle", "[END]"]
@@ -413,8 +413,8 @@ lab.claim(
 
 # %% [markdown]
 # The relation is where it goes wrong. Its loss is what a blind guess costs: a coin for whether a
-# relation comes at all, and then one of four at random. The grammar pays less, because most of the
-# four relations are false of the two things.
+# relation comes at all, and then one of four at random. The grammar pays less: of the four it takes
+# only those that are true.
 #
 # And here is the answer to the first part of our question. In training, people go on with a relation
 # half of the time. Cross-entropy asks the model to do this **as often as people do, whether it
@@ -440,10 +440,15 @@ sentence_right = hits.all(1).double().mean().item()
 print(f"words right {100 * word_right:.2f} %, {length:.1f} words per sentence")
 print(f"sentences right {100 * sentence_right:.1f} %")
 print(f"{word_right:.4f} ** {length:.1f} = {100 * word_right**length:.1f} %")
+greedy_right = torch.tensor([d == w for d, w in zip(described, whole)])
+lab.claim(
+    "greedy writing is right in just the sentences whose words are all right",
+    torch.equal(hits.all(1), greedy_right),
+)
 
 # %% [markdown]
-# Each word is right in far more than 99 of 100 cases, and the sentences in fewer. Greedy writing is
-# wrong in the same sentences: it leaves the true path at the first wrong word, and not before.
+# Each word is right in far more than 99 of 100 cases, and the sentences in fewer. Written greedily,
+# the same sentences are right: the model leaves the true path at its first wrong word, not before.
 #
 # Second, behind its own first mistake the model reads something that it has never seen in training:
 # a false sentence. The common fear is that one mistake leads to the next. This is called
@@ -790,8 +795,8 @@ lab.claim(
 # %% [markdown]
 # > **Exercise 13.6 · choose and justify** · core · difficulty 1 of 3 · 4 minutes
 # >
-# > The captions are read aloud to blind people, who can't check them. Which decoding do you take for
-# > this captioner?
+# > The captions are read aloud to people who can't see the pictures, so they can't check them. Which
+# > decoding do you take for this captioner?
 # >
 # > - "a": sampling, because it says more;
 # > - "b": beams divided by the length, because they say most;
@@ -1178,7 +1183,8 @@ header += ["true if related", "bits if true"]
 rows = []
 for name in ("start", "true", "true, kl", "information", "relation"):
     runs = [row for row in kept if row["reward"] == name]
-    if len(runs) < 2: continue  # TMP
+    if len(runs) < 2:
+        continue  # TMP
     cells = [
         over_seeds(runs, key, digits=0, scale=100)
         for key in ("true", "size", "relation", "true_relation")
@@ -1197,8 +1203,8 @@ plots.table(rows, header=header)
 #
 # What changes at real scale: the stem is a pretrained vision Transformer, the decoder a pretrained
 # language model (lesson 14), and the references are five sentences that people wrote for each
-# picture of COCO. `read_coco_captions` in the package reads its file. The code of this lesson stays
-# as it is. The `gpu` profile trains the small captioner on eight times as many pictures, for twenty
+# picture of COCO. `read_coco_captions` in the package reads its file. Features are
+# computed once and kept, and only the decoder is trained. The `gpu` profile trains the small captioner on eight times as many pictures, for twenty
 # times as many updates. Its time is not measured.
 
 # %% [markdown]

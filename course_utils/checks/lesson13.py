@@ -596,7 +596,7 @@ EXERCISES = {
             },
         ),
         (
-            "A blind reader can't check the sentence. Which column of the table counts for them?",
+            "Nobody can check the sentence. Which column of the table counts then?",
             "Look for the largest share of true captions, and see what it costs in length.",
         ),
         mistakes=(("a", ""), ("b", ""), ("d", "")),

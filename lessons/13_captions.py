@@ -263,37 +263,6 @@ def caption_loss(model, batch):
 
 
 # %% [markdown]
-# Does the prefix do what it should? GPT-2 in the library transformers takes vectors in the place of
-# tokens, `inputs_embeds`. With copied weights both must give the same logits.
-
-# %%
-from course_utils.models.convert import from_gpt2
-from transformers import GPT2Config, GPT2LMHeadModel
-
-torch.manual_seed(lab.seed)
-gpt2 = GPT2LMHeadModel(
-    GPT2Config(
-        vocab_size=50,
-        n_positions=64,
-        n_embd=32,
-        n_layer=2,
-        n_head=4,
-        activation_function="gelu",
-        bos_token_id=START,
-        eos_token_id=END,
-        pad_token_id=END,
-        initializer_range=0.3,
-    )
-).eval()
-ours = from_gpt2(gpt2).eval()
-prefix, x = torch.randn(3, 16, 32), torch.randint(3, 50, (3, 4))
-with torch.no_grad():
-    h = torch.cat([prefix, ours.token(x)], dim=1)  # (3, 20, 32)
-    apart = (ours(x, prefix=prefix) - gpt2(inputs_embeds=h).logits).abs().max()
-print(f"largest difference of the logits: {apart:.0e}")
-lab.claim("the decoder with a prefix equals GPT-2", apart < 1e-5)
-
-# %% [markdown]
 # ### Train a small one
 #
 # Now train one from random weights, with your labels, for a short time: on two captions each of
@@ -583,8 +552,55 @@ def write_cached(model, h, steps, end):
 write_cached = check("13.3", write_cached)
 
 # %% [markdown]
-# The reference is transformers' `generate` on the GPT-2 from above: 32 tokens behind a prefix. And
-# once more without any cache.
+# Let yours write a caption of each of the 500 pictures.
+
+# %%
+x = prompt_ids("caption").expand(TESTS, -1)  # (500, 2)
+ids = write_cached(captioner.decoder, captioner.read(v, x), 24, END)
+mine = [world_words().text(row) for row in ids.tolist()]
+print(mine[picture])
+lab.claim(
+    "your loop writes what the package's loop writes",
+    mine == write(captioner, v, "caption"),
+)
+
+# %% [markdown]
+# The cache costs memory: for each token a key and a value in each layer. In large models, this
+# memory limits how many texts can be written at once.
+
+# %% [markdown]
+# ### Equal to transformers, and faster · extra
+#
+# GPT-2 in the library transformers takes vectors in the place of tokens, `inputs_embeds`. With copied
+# weights, our decoder must give the same logits behind a prefix, and the same 32 tokens as
+# `generate`, with a cache and without.
+
+# %%
+from course_utils.models.convert import from_gpt2
+from transformers import GPT2Config, GPT2LMHeadModel
+
+torch.manual_seed(lab.seed)
+gpt2 = GPT2LMHeadModel(
+    GPT2Config(
+        vocab_size=50,
+        n_positions=64,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        activation_function="gelu",
+        bos_token_id=START,
+        eos_token_id=END,
+        pad_token_id=END,
+        initializer_range=0.3,
+    )
+).eval()
+ours = from_gpt2(gpt2).eval()
+prefix, x = torch.randn(3, 16, 32), torch.randint(3, 50, (3, 4))
+with torch.no_grad():
+    h = torch.cat([prefix, ours.token(x)], dim=1)  # (3, 20, 32)
+    apart = (ours(x, prefix=prefix) - gpt2(inputs_embeds=h).logits).abs().max()
+print(f"largest difference of the logits: {apart:.0e}")
+lab.claim("the decoder with a prefix equals GPT-2", apart < 1e-5)
 
 
 # %%
@@ -633,10 +649,6 @@ with torch.no_grad():
 print(f"{seconds['without'] / seconds['with a cache']:.1f} times as fast")
 
 # %% [markdown]
-# The cache costs memory: for each token a key and a value in each layer. In large models, this
-# memory limits how many texts can be written at once.
-
-# %% [markdown]
 # ## 5. Which sentence? · core
 #
 # The model gives every sentence a probability. Someone has to choose one.
@@ -647,39 +659,6 @@ print(f"{seconds['without'] / seconds['with a cache']:.1f} times as fast")
 # - **Nucleus** sampling, or top-p: only the most likely tokens that together reach a share $p$
 #   are drawn from ([Holtzman et al. 2019](https://arxiv.org/abs/1904.09751)).
 # - **Beam search**: keep the $k$ best beginnings, and continue all of them.
-
-# %% [markdown]
-# > **Exercise 13.4 · fix it** · core · difficulty 2 of 3 · 8 minutes
-# >
-# > This nucleus is for sampling at a temperature. It is written as in some real programs, and draws
-# > from more or fewer tokens than it should. Return the probabilities to draw from. The token with
-# > which the share `top_p` is reached stays.
-# >
-# > ```python
-# > def nucleus(logits, temperature, top_p):
-# >     p, order = logits.softmax(-1).sort(descending=True)
-# >     out = p.cumsum(-1) - p >= top_p
-# >     out = torch.zeros_like(out).scatter(-1, order, out)
-# >     return (logits.masked_fill(out, -torch.inf) / temperature).softmax(-1)
-# > ```
-
-
-# %%
-def nucleus(logits, temperature, top_p):
-    """Probabilities (batch, ids) to draw from; logits (batch, ids)."""
-    ### BEGIN SOLUTION
-    # the temperature first: the nucleus is that of what is drawn from
-    p = (logits / temperature).softmax(-1)  # (batch, ids)
-    sorted_p, order = p.sort(descending=True)  # (batch, ids) each
-    out = sorted_p.cumsum(-1) - sorted_p >= top_p  # (batch, ids)
-    out = torch.zeros_like(out).scatter(-1, order, out)  # (batch, ids)
-    p = p.masked_fill(out, 0.0)  # (batch, ids)
-    return p / p.sum(-1, keepdim=True)
-    ### END SOLUTION
-
-
-# %%
-nucleus = check("13.4", nucleus)
 
 # %% [markdown]
 # ### Beam search
@@ -816,6 +795,47 @@ my_choice = check("13.6", my_choice)
 # For other uses, the answer is another one. To make training data you want different sentences, so
 # you sample, and then filter out the false ones if you can. For an answer of one word, greedy is
 # enough.
+
+# %% [markdown]
+# ### A nucleus at a temperature · extra
+#
+# > **Exercise 13.4 · fix it** · extra · difficulty 2 of 3 · 8 minutes
+# >
+# > This nucleus is for sampling at a temperature. It is written as in some real programs, and draws
+# > from more or fewer tokens than it should. Return the probabilities to draw from. The token with
+# > which the share `top_p` is reached stays.
+# >
+# > ```python
+# > def nucleus(logits, temperature, top_p):
+# >     p, order = logits.softmax(-1).sort(descending=True)
+# >     out = p.cumsum(-1) - p >= top_p
+# >     out = torch.zeros_like(out).scatter(-1, order, out)
+# >     return (logits.masked_fill(out, -torch.inf) / temperature).softmax(-1)
+# > ```
+
+
+# %%
+def nucleus(logits, temperature, top_p):
+    """Probabilities (batch, ids) to draw from; logits (batch, ids)."""
+    ### BEGIN SOLUTION
+    # the temperature first: the nucleus is that of what is drawn from
+    p = (logits / temperature).softmax(-1)  # (batch, ids)
+    sorted_p, order = p.sort(descending=True)  # (batch, ids) each
+    out = sorted_p.cumsum(-1) - sorted_p >= top_p  # (batch, ids)
+    out = torch.zeros_like(out).scatter(-1, order, out)  # (batch, ids)
+    p = p.masked_fill(out, 0.0)  # (batch, ids)
+    return p / p.sum(-1, keepdim=True)
+    ### END SOLUTION
+
+
+# %%
+nucleus = check("13.4", nucleus)
+
+# %%
+logits = torch.tensor([[3.0, 2.0, 1.0, 0.0, -1.0]])  # (1, 5)
+for temperature in (1.0, 0.5):
+    p = nucleus(logits, temperature, 0.9)  # (1, 5)
+    print(f"temperature {temperature}:", p.numpy().round(2))
 
 # %% [markdown]
 # ## 6. What is a good caption? · core
@@ -1166,34 +1186,103 @@ lab.claim("fewer tell a size than before", then.size < at_start.size)
 # say. This is **reward hacking**: the reward is fulfilled, and what we wanted isn't.
 
 # %% [markdown]
-# ### Can a better reward help? · extra
+# ### Ask for what you want
 #
-# Three attempts, each at three seeds:
+# If saying little is the cheat, pay for saying much. A true caption now earns its **bits**, divided
+# by 8, and a false one still earns nothing. "A large red circle left of a blue cross" earns more than
+# "a red circle", if it is true.
+
+# %%
+eager = copy.deepcopy(captioner)
+tune_by_reward(
+    eager,
+    v_others,
+    "caption",
+    reward=lambda text, i: bits(text) / 8 if other_truth(text, i) else 0.0,
+    config=RewardConfig(updates=lab.steps(cpu=120, gpu=400)),
+    seed=lab.seed,
+    advantages=group_advantages,
+)
+ambitious = write(eager, v, "caption", sampler())
+paid = told(ambitious, truth, bits)
+
+# %%
+rows = []
+for key, name in (
+    ("true", "true"),
+    ("size", "tell a size"),
+    ("relation", "tell a relation"),
+    ("true_relation", "true, of those with a relation"),
+    ("true_at_random", "with a random relation"),
+):
+    before = f"{100 * getattr(at_start, key):.0f} %"
+    value = lab.measured(f"13.bits_{key}", 100 * getattr(paid, key), "%")
+    rows.append([name, before, value])
+rows.append(
+    [
+        "bits if true",
+        f"{at_start.bits:.1f}",
+        lab.measured("13.bits_bits", paid.bits),
+    ]
+)
+plots.table(rows, header=["captions drawn", "before", "rewarded by bits"])
+
+# %%
+lab.claim(
+    "rewarded by bits, true captions tell more than before",
+    paid.bits > at_start.bits + 0.5,
+)
+lab.claim(
+    "their relations are true more often than before, by more than 15 points",
+    paid.true_relation > at_start.true_relation + 0.15,
+)
+
+# %% [markdown]
+# Look at the relations! This captioner has begun to tell them *right*. The same network, the same
+# frozen features: the places were in there all the time. A reward that pays for them made the model
+# read them.
 #
-# - **true, kl**: a penalty for moving away from the start. GRPO's estimate for one word is
-#   $e^d - d - 1$ with $d = \log p_{\text{start}} - \log p$. It is never negative, and its expectation
-#   is the Kullback-Leibler divergence of lesson 08.
-# - **information**: a true caption earns its bits, divided by 8.
+# Is this luck, or would any further training have done it? A study repeats it at three seeds, beside
+# four others:
+#
+# - **likelihood**: as many updates with true captions of the same pictures, without any reward;
+# - **true**: the first reward;
+# - **true, kl**: the same, and a penalty for moving away from the start. The usual estimate for one
+#   word is $e^d - d - 1$ with $d = \log p_{\text{start}} - \log p$: it is never negative, and its
+#   expectation is the Kullback-Leibler divergence of lesson 08;
 # - **relation**: 1 for a true caption that tells a relation, 0 for all others.
 
 # %%
 kept = read_runs(lab.data_path("studies/reward.json"))
 header = ["reward", "true", "tell a size", "tell a relation"]
-header += ["true if related", "bits if true"]
-rows = []
-for name in ("start", "true", "true, kl", "information", "relation"):
-    runs = [row for row in kept if row["reward"] == name]
-    if len(runs) < 2:
-        continue  # TMP
-    cells = [
-        over_seeds(runs, key, digits=0, scale=100)
-        for key in ("true", "size", "relation", "true_relation")
-    ]
+header += ["true if related", "at random", "bits if true"]
+rows, runs_of = [], {}
+for name in (
+    "start",
+    "likelihood",
+    "true",
+    "true, kl",
+    "information",
+    "relation",
+):
+    runs = runs_of[name] = [row for row in kept if row["reward"] == name]
+    columns = ("true", "size", "relation", "true_relation", "true_at_random")
+    cells = [over_seeds(runs, c, digits=0, scale=100) + " %" for c in columns]
     if max(row["relation"] for row in runs) < 0.02:
-        cells[-1] = "-"  # hardly any tells one
-    cells = [f"{cell} %" if cell != "-" else cell for cell in cells]
-    rows.append([name, *cells, over_seeds(runs, "bits", digits=1)])
+        cells[-2:] = "-", "-"  # hardly any tells one
+    shown = "bits" if name == "information" else name
+    rows.append([shown, *cells, over_seeds(runs, "bits", digits=1)])
 plots.table(rows, header=header)
+
+# %%
+lab.claim(
+    "at each seed, relations are true more often after the reward by bits than"
+    " after likelihood, by more than 20 points",
+    all(
+        one["true_relation"] > other["true_relation"] + 0.2
+        for one, other in zip(runs_of["information"], runs_of["likelihood"])
+    ),
+)
 
 # %% [markdown]
 # TODO reading of the study.

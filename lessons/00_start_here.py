@@ -434,6 +434,7 @@ LESSONS = {  # number: (column, row, title)
     "10": (3, 5, "10 Measuring\nhonestly"),
     "11": (2, 5, "11 Tuning few\nweights"),
     "12": (2, 6, "12 Fewer\nlabels"),
+    "13": (0, 5, "13 Captions"),
 }
 ARROWS = [
     ("00", "01"),
@@ -453,6 +454,8 @@ ARROWS = [
     ("08", "11"),
     ("10", "12"),
     ("11", "12"),
+    ("03", "13"),
+    ("08", "13"),
 ]
 diagrams.flow(
     LESSONS,
@@ -477,6 +480,7 @@ diagrams.flow(
 # | **10** Measuring honestly | how much does an accuracy prove? |
 # | **11** Parameter-efficient tuning | how few weights are enough for a new task? |
 # | **12** Fewer labels, moving data | what if labels are few, or the data change? |
+# | **13** Captions | how does a model that names things correctly write a false sentence? |
 
 # %% [markdown]
 # Lessons 13 to 25 will follow: writing captions, a real language model that learns to see, video,

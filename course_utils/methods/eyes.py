@@ -5,7 +5,7 @@ language model, and a small projector between them that is trained on answers; t
 model is tuned as well, here by low-rank changes (Hu et al. 2021, 2106.09685).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from transformers import PreTrainedTokenizerBase
 
 from course_utils.datasets.features import cached_features
 from course_utils.datasets.files import data_path
-from course_utils.datasets.instructions import PLACEHOLDER
-from course_utils.methods.generation import Choose, greedy
+from course_utils.datasets.instructions import END, PLACEHOLDER, prompt_ids
+from course_utils.methods.generation import Choose, greedy, tokens_of
 from course_utils.methods.instruction_tuning import answers, what_each_patch_tells
 from course_utils.models import smollm2
 from course_utils.models.convert import from_llama
@@ -106,6 +106,19 @@ class Eyes:
         """What the model writes to each question about its picture, in up to `most` tokens."""
         v = patch_features(self.backbone, pictures.float() / 255)  # (questions, patches, 1280)
         return answers(self.model, self.tokenizer, v, questions, most, choose)
+
+    @torch.no_grad()
+    def write(
+        self, picture: UInt8[Tensor, "3 height width"], question: str, most: int = 16
+    ) -> Iterator[str]:
+        """The answer so far, after each token, until it is whole."""
+        v = patch_features(self.backbone, picture[None].float() / 255)  # (1, patches, 1280)
+        x = torch.tensor([prompt_ids(self.tokenizer, question, v.shape[1])])  # (1, words)
+        h = self.model.embedded(v, x)  # (1, words, dim)
+        end, ids = self.tokenizer.convert_tokens_to_ids(END), []
+        for token in tokens_of(self.model.decoder, x, most, end=end, h=h):
+            ids.append(int(token[0]))
+            yield self.tokenizer.decode(ids, skip_special_tokens=True).strip()
 
     @torch.no_grad()
     def looks(

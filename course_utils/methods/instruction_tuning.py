@@ -110,8 +110,8 @@ def what_each_patch_tells(
     question: str,
     answer: str,
 ) -> Float[Tensor, " patches"]:
-    """How much log p(answer | picture, question), in nat, falls when a patch is replaced by the mean
-    of the others: where the answer comes from. Below 0 where the patch speaks against it.
+    """How much log p(answer | picture, question), in nat, falls when a patch is replaced by the
+    mean of the others: where the answer comes from. Below 0 where the patch speaks against it.
 
     Raises:
         ValueError: fewer than two patches.

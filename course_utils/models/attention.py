@@ -4,6 +4,7 @@ Vaswani et al., "Attention Is All You Need", arXiv 1706.03762, section 3.2.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -34,9 +35,11 @@ def refuse_numbers(mask: Tensor) -> None:
         raise ValueError(f"mask: expected bool, True where there is something, got {mask.dtype}")
 
 
-def causal_mask(words: int, device=None) -> Bool[Tensor, "words words"]:
-    """True where a position (row) may look: at itself and at what comes before it."""
-    return torch.ones(words, words, dtype=torch.bool, device=device).tril()  # (words, words)
+def causal_mask(words: int, device=None, before: int = 0) -> Bool[Tensor, "words keys"]:
+    """True where a position (row) may look: at itself and at what comes before it, and at the
+    `before` positions whose keys were kept."""
+    keys = before + words
+    return torch.ones(words, keys, dtype=torch.bool, device=device).tril(before)  # (words, keys)
 
 
 class MultiHeadAttention(nn.Module):
@@ -64,16 +67,23 @@ class MultiHeadAttention(nn.Module):
         context: Float[Tensor, "batch keys dim"] | None = None,
         mask: Bool[Tensor, "batch keys"] | None = None,
         need_weights: bool = False,
+        cache: Any = None,
+        layer: int = 0,
     ) -> tuple[Tensor, Tensor | None]:
-        """Output (batch, queries, dim), and the weights (batch, heads, queries, keys) or None."""
+        """Output (batch, queries, dim), and the weights (batch, heads, queries, keys) or None. A
+        `cache` (models/llama.py) keeps keys and values: those of `h` are put behind the ones that
+        it holds of this `layer`, and all of them are attended to."""
         batch, queries, dim = h.shape
         q, k, v = self._project(h, context)  # each (batch, heads, positions, dim / heads)
+        if cache is not None:
+            k, v = cache.put(layer, k, v)  # each (batch, heads, keys, dim / heads)
+        before = k.shape[2] - queries if cache is not None else 0
         if mask is not None:
             refuse_numbers(mask)
             mask = mask[:, None, None, :]  # (batch, 1, 1, keys): the same for heads and queries
-        if self.causal and (need_weights or mask is not None):
-            before = causal_mask(queries, h.device)  # (queries, keys)
-            mask = before if mask is None else mask & before  # (..., queries, keys)
+        if self.causal and (need_weights or mask is not None or before):
+            seen = causal_mask(queries, h.device, before)  # (queries, keys)
+            mask = seen if mask is None else mask & seen  # (..., queries, keys)
         weights = None
         if need_weights:
             weights = attention_weights(q, k, mask)  # (batch, heads, queries, keys)

@@ -5,11 +5,13 @@ learned positions, a last normalisation, and output weights shared with the toke
 """
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from course_utils.models.llama import Cache, LlamaConfig
 from course_utils.models.transformer import TransformerConfig, TransformerEncoder
 
 
@@ -18,7 +20,16 @@ class DecoderConfig(TransformerConfig):
     """Sizes of a decoder; it is causal whatever `causal` says."""
 
     vocab_size: int = 100  # different token ids
-    max_words: int = 32  # longest text
+    max_words: int = 32  # longest text, with what stands in front of it
+
+    # What a cache of keys and values asks for: every head has its own
+    @property
+    def key_heads(self) -> int:
+        return self.heads
+
+    @property
+    def head_dim(self) -> int:
+        return self.dim // self.heads
 
 
 class Decoder(nn.Module):
@@ -38,22 +49,87 @@ class Decoder(nn.Module):
             nn.init.normal_(table.weight, std=config.dim**-0.5)
 
     def forward(
-        self, x: Int[Tensor, "batch words"], need_weights: bool = False
-    ) -> Float[Tensor, "batch words vocab_size"] | tuple[Tensor, list[Tensor]]:
+        self,
+        x: Int[Tensor, "batch words"],
+        need_weights: bool = False,
+        prefix: Float[Tensor, "batch prefix dim"] | None = None,
+    ) -> Float[Tensor, "batch positions vocab_size"] | tuple[Tensor, list[Tensor]]:
         """logits[:, t] are for x[:, t + 1]; with `need_weights` also the attention weights
-        (batch, heads, words, words) of each layer.
+        (batch, heads, positions, positions) of each layer.
+
+        A `prefix` of vectors, a picture's say, stands in front of the words and takes the first
+        positions: there are logits at them too, those at the last one for x[:, 0].
 
         Raises:
-            ValueError: `x` is longer than `max_words`.
+            ValueError: words and prefix are longer than `max_words`, or a prefix of another width.
         """
-        if x.shape[1] > self.config.max_words:
-            raise ValueError(
-                f"x: expected at most {self.config.max_words} tokens, got {x.shape[1]}"
-            )
-        h = self.token(x) + self.position.weight[: x.shape[1]]  # (batch, words, dim)
-        h, weights = self.encoder(self.drop(h), need_weights=need_weights)  # (batch, words, dim)
-        logits = h @ self.token.weight.T  # (batch, words, vocab_size)
+        h = self.embed(x, prefix)  # (batch, positions, dim)
+        h, weights = self.encoder(self.drop(h), need_weights=need_weights)
+        logits = self.logits(h)  # (batch, positions, vocab_size)
         return (logits, weights) if need_weights else logits
+
+    def embed(
+        self,
+        x: Int[Tensor, "batch words"],
+        prefix: Float[Tensor, "batch prefix dim"] | None = None,
+        before: int = 0,
+    ) -> Float[Tensor, "batch positions dim"]:
+        """What the first layer reads: vectors of prefix and words, and the places behind the
+        `before` positions that were read already.
+
+        Raises:
+            ValueError: as `forward`.
+        """
+        h = self.token(x)  # (batch, words, dim)
+        if prefix is not None:
+            if prefix.ndim != 3 or len(prefix) != len(x) or prefix.shape[2] != self.config.dim:
+                raise ValueError(
+                    f"prefix: expected (batch, positions, dim) = ({len(x)}, ..., "
+                    f"{self.config.dim}), got {tuple(prefix.shape)}"
+                )
+            h = torch.cat([prefix, h], dim=1)  # (batch, positions, dim)
+        return h + self._places(h, before)
+
+    def _places(self, h: Tensor, before: int) -> Float[Tensor, "positions dim"]:
+        end = before + h.shape[1]
+        if end > self.config.max_words:
+            raise ValueError(f"x: expected at most {self.config.max_words} tokens, got {end}")
+        return self.position.weight[before:end]
+
+    # The four that `methods/generation.py` calls, as `Llama` has them
+
+    def cache(self, batch: int, room: int) -> Cache:
+        """An empty cache for `batch` texts of up to `room` positions."""
+        return Cache(cast(LlamaConfig, self.config), batch, room, like=self.token.weight)
+
+    def states(
+        self,
+        h: Float[Tensor, "batch positions dim"],
+        mask: Bool[Tensor, "batch positions"] | None = None,
+        cache: Cache | None = None,
+    ) -> Float[Tensor, "batch positions dim"]:
+        """The normalised states behind the last layer, from vectors in the place of tokens (from
+        `self.token`, or visual ones), to which the places are added here. A cache is filled with
+        what is read.
+
+        Raises:
+            ValueError: a mask, the text is longer than `max_words`, or the cache is full.
+        """
+        if mask is not None:
+            raise ValueError("mask: expected None, texts of one length: padding stands behind")
+        before = 0 if cache is None else cache.length
+        if cache is not None and before + h.shape[1] > cache.room:
+            raise ValueError(
+                f"cache: expected room for {before + h.shape[1]} tokens, got {cache.room}"
+            )
+        h, _ = self.encoder(self.drop(h + self._places(h, before)), cache=cache)
+        if cache is not None:
+            cache.length += h.shape[1]
+        return h
+
+    def logits(self, h: Float[Tensor, "... dim"]) -> Float[Tensor, "... vocab_size"]:
+        """Scores of all tokens: how alike a state and each token's embedding are."""
+        return h @ self.token.weight.T
 
     @torch.no_grad()
     def generate(

@@ -5,6 +5,7 @@ Xiong et al., arXiv 2002.04745 (pre-norm: the normalisation precedes each part).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -55,16 +56,19 @@ class TransformerLayer(nn.Module):
         context: Float[Tensor, "batch keys dim"] | None = None,
         need_weights: bool = False,
         keep: int | None = None,
+        cache: Any = None,
+        layer: int = 0,
     ) -> tuple[Tensor, Tensor | None]:
         """New h (batch, positions, dim), and attention weights or None.
 
         With `context`, positions attend to themselves and then to the context; the weights
         returned are those over the context. With `keep`, only the first `keep` positions are
-        computed: they still attend to all of them.
+        computed: they still attend to all of them. A `cache` keeps keys and values, under the
+        number of this `layer`.
         """
         normed = self.norm1(h) if self.pre else h  # (batch, positions, dim)
         if keep is None:
-            update, weights = self.attention(normed, mask=mask, need_weights=need_weights)
+            update, weights = self.attention(normed, None, mask, need_weights, cache, layer)
         else:
             update, weights = self.attention(normed[:, :keep], normed, mask, need_weights)
             h = h[:, :keep]  # (batch, keep, dim)
@@ -101,6 +105,7 @@ class TransformerEncoder(nn.Module):
         context: Float[Tensor, "batch keys dim"] | None = None,
         need_weights: bool = False,
         keep: int | None = None,
+        cache: Any = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """h (batch, positions, dim), and the weights of each layer (empty unless asked for).
 
@@ -110,7 +115,8 @@ class TransformerEncoder(nn.Module):
         all_weights = []
         last = len(self.layers) - 1
         for i, layer in enumerate(self.layers):
-            h, weights = layer(h, mask, context, need_weights, keep if i == last else None)
+            part = keep if i == last else None
+            h, weights = layer(h, mask, context, need_weights, part, cache, i)
             if need_weights:
                 all_weights.append(weights)  # (batch, heads, positions, keys)
         return self.norm(h), all_weights

@@ -95,3 +95,39 @@ def masked_token_loss(
         logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum"
     )
     return total / (labels != IGNORE).sum().clamp(min=1)
+
+
+def answer_labels(
+    x: Int[Tensor, "batch words"], mask: Bool[Tensor, "batch words"], start: int, patches: int = 0
+) -> Int[Tensor, "batch positions"]:
+    """What a decoder with `patches` positions in front of the words is to say: the tokens behind
+    `start`, the end among them, and -100 at patches, prompt, `start` and padding. Not shifted: the
+    label of a position is the token that stands there.
+
+    Raises:
+        ValueError: a text in which `start` doesn't occur exactly once.
+    """
+    if not bool(((x == start).sum(1) == 1).all()):
+        raise ValueError(f"x: expected the start token {start} once in each text")
+    behind = (x == start).cumsum(1) - (x == start).long() > 0  # (batch, words)
+    labels = x.masked_fill(~(behind & mask), IGNORE)  # (batch, words)
+    return torch.cat([x.new_full((len(x), patches), IGNORE), labels], dim=1)
+
+
+def shifted_loss(
+    logits: Float[Tensor, "batch positions vocab_size"], labels: Int[Tensor, "batch positions"]
+) -> Float[Tensor, ""]:
+    """Mean of -log p in nat over the labels that aren't -100: the logits at t are for the label at
+    t + 1.
+
+    Raises:
+        ValueError: shapes don't fit.
+    """
+    if logits.shape[:2] != labels.shape:
+        raise ValueError(
+            f"expected logits (batch, positions, vocab_size) and labels (batch, positions), got "
+            f"{tuple(logits.shape)} and {tuple(labels.shape)}"
+        )
+    return F.cross_entropy(
+        logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORE
+    )

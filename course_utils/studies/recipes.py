@@ -17,6 +17,7 @@ from course_utils.datasets import load_easy_vqa, loader
 from course_utils.datasets.world_vqa import world_data
 from course_utils.evaluation.evaluate import evaluate
 from course_utils.methods.answering import FUSIONS, easy_vqa_model, world_model
+from course_utils.methods.captioning import train_captioner
 from course_utils.methods.pretraining import pretrain_real, pretrain_world
 from course_utils.models.seeing import SeeingDecoder
 from course_utils.models.vqa import VQAModel
@@ -113,6 +114,11 @@ RECIPES = (
             "lesson 07: pretrained on emoji and captions, on real pretrained weights",
             "ten minutes",
             pretrain_real,
+        ),
+        "captioner": Recipe(
+            "lesson 13: captions and descriptions of the world, on lesson 07's frozen stem",
+            "six minutes",
+            train_captioner,
         ),
         "smollm2_eyes": Recipe(
             "lesson 14: SmolLM2's projector and low-rank changes", "an hour", train_smollm2_eyes

@@ -43,7 +43,7 @@ from course_utils.methods.instruction_tuning import (
 from course_utils.models import smollm2
 from course_utils.models.convert import from_llama
 from course_utils.models.llama import rotary_angles
-from course_utils.notebook import diagrams, lab, plots
+from course_utils.notebook import diagrams, lab, plots, widgets
 from course_utils.studies import eyes as eyes_study
 from course_utils.studies.runs import read_runs
 from course_utils.training.fit import FitConfig, fit
@@ -91,7 +91,24 @@ for i, title in zip(shown, titles):
     print(f"it is: {emoji.names[i]:28} it says: {title}")
 
 # %% [markdown]
-# Fluent, and mostly wrong. It has learnt something about pictures and not enough to name a thing that
+# Choose a picture and type your own question. The answer appears token by token; then you see which
+# parts of the picture it comes from.
+
+# %% tags=["varies"]
+choices = {
+    "red circle": draw_shape("circle", "red", 30, 24, 40),
+    "blue triangle": draw_shape("triangle", "blue", 26, 44, 22),
+} | {emoji.names[i]: emoji.images[i] for i in shown}
+widgets.watch_it_write(
+    choices,
+    eyes.write,
+    eyes.looks,
+    question="what shape is in the image?",
+    questions=("what is this?", KIND, "describe the picture."),
+)
+
+# %% [markdown]
+# The emoji's names are fluent, and mostly wrong. The model has learnt something about pictures and not enough to name a thing that
 # it has never seen. So the questions of this lesson are: how does a language model get eyes at all,
 # how would we know that it uses them, and where do they end?
 
@@ -856,6 +873,32 @@ plots.show(
     alt=(
         "Bars of right answers by kind of question, blind twin and seeing"
         " model beside each other, with intervals."
+    ),
+)
+
+# %% [markdown]
+# ### Where an answer comes from · core
+#
+# There is a test inside one picture, too. Replace one of the nine visual tokens by the mean of the
+# others, and see how much less likely the answer becomes. Bright parts are those that it needs:
+
+# %% tags=["varies"]
+cases = [
+    (draw_shape("circle", "red", 24, 14, 14), "what shape is in the image?"),
+    (draw_shape("circle", "red", 24, 50, 50), "what shape is in the image?"),
+    (draw_shape("triangle", "blue", 24, 50, 14), "is there a triangle?"),
+]
+figure, axes = plt.subplots(1, 3, figsize=(8, 2.9))
+for axis, (picture, question) in zip(axes, cases):
+    answer = eyes.ask(picture, question)
+    told = eyes.looks(picture, question, answer)  # (3, 3) nat
+    plots.heat_over_image(axis, picture, told.clamp(min=0))
+    axis.set_title(f"{question}\n{answer}", fontsize=9)
+plots.show(
+    figure,
+    alt=(
+        "Three small pictures with a shape in a corner; the parts that the"
+        " answer needs are bright, the others dark."
     ),
 )
 

@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from course_utils.datasets.instructions import Instruction, as_batch, by_picture
-from course_utils.methods.instruction_tuning import answer_loss, answers, choice_log_probs
+from course_utils.methods.instruction_tuning import (
+    answer_loss,
+    answers,
+    choice_log_probs,
+    what_each_patch_tells,
+)
 from course_utils.models import smollm2
 from course_utils.models.convert import from_llama
 from course_utils.models.seeing import Projector, SeeingDecoder
@@ -90,3 +95,17 @@ def test_choices_are_scored_as_each_would_be_by_itself(tokenizer):
             assert got[i, j].item() == pytest.approx(alone.item(), abs=2e-4)
     with pytest.raises(ValueError, match="at least one choice, got 3 pictures and 0 choices"):
         choice_log_probs(model, tokenizer, v[order], asked, [])
+
+
+def test_a_patch_tells_what_is_lost_without_it(tokenizer):
+    model, v = model_for(tokenizer).eval(), pictures()[0]
+    told = what_each_patch_tells(model, tokenizer, v, "what colour is it?", "red")
+    for i in range(3):
+        covered = v.clone()
+        covered[i] = (v.sum(0) - v[i]) / 2
+        scores = choice_log_probs(
+            model, tokenizer, torch.stack([v, covered]), ["what colour is it?"] * 2, ["red"]
+        )
+        assert told[i].item() == pytest.approx((scores[0] - scores[1]).item(), abs=1e-4)
+    with pytest.raises(ValueError, match="expected two or more patches, got 1"):
+        what_each_patch_tells(model, tokenizer, v[:1], "what?", "red")

@@ -214,3 +214,29 @@ def test_cases_show_the_likeliest_answer_below_each_picture():
     assert [axis.get_xlabel() for axis in figure.axes] == ["→ no (98 %)", "→ yes (88 %)"]
     assert figure.axes[1].get_title() == "large\ncosts it \\$5?"
     plt.close(figure)
+
+
+def test_watching_it_write_follows_picture_and_question():
+    plt.close("all")
+    pictures = {"small": draw("square", 9), "large": draw("square", 60)}
+    seen = []
+
+    def write(picture, question):
+        if not question:
+            raise ValueError("question: expected some words")
+        for text in ("a", "a <square>"):
+            seen.append(text)
+            yield text
+
+    box = widgets.watch_it_write(
+        pictures, write, lambda *asked: torch.tensor([[0.5, -1.0]]), "what is it?"
+    )
+    which, question, message, view = controls(box)
+    before = view.value
+    assert message.value == "<b>a &lt;square&gt;</b>" and seen == ["a", "a <square>"]
+    assert Image.open(io.BytesIO(before)).size[0] > 300
+    which.value = "large"
+    assert view.value != before and len(seen) == 4
+    question.value = ""
+    assert "expected some words" in message.value and view.layout.display == "none"
+    assert not plt.get_fignums()

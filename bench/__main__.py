@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from bench import gpu
+from bench import decoding, gpu
 from bench.encoders import against_peers
 from bench.ideas import FILE as IDEAS_FILE
 from bench.ideas import summary
@@ -66,6 +66,16 @@ def trainings(seeds: Sequence[int]) -> str:
 def ideas() -> str:
     header = ["one change", "runs", "time", "passes", "reached 99.5 %", "lowest test (%)"]
     return table(header, summary(read_runs(IDEAS_FILE)))
+
+
+def written() -> str:
+    """What bench/decoding.json holds, or 'not measured'."""
+    if not decoding.FILE.exists():
+        return "not measured"
+    kept = json.loads(decoding.FILE.read_text(encoding="utf-8"))
+    rows = [[name, f"{ms:.1f}", f"{ratio:.2f}", note] for name, ms, ratio, note in kept["rows"]]
+    header = ["one thread", "CPU ms (median)", "times ours", "checked first"]
+    return f"{WRITTEN_TEXT} {kept['machine']}, torch {kept['torch']}.\n\n{table(header, rows)}"
 
 
 def on_gpu() -> str:
@@ -162,6 +172,15 @@ several things need lesson 08's patches. Its Muon computes in float32, all matri
 together: torch.optim.Muon's update takes longer here than the rest of an update of this recipe."""
 
 
+WRITTEN_TEXT = """## Writing with a real language model
+
+`python -m bench.decoding`: 32 tokens from a decoder of lesson 03's sizes; one token from
+SmolLM2-135M (lesson 14), whose matrices lie in memory in two ways
+(course_utils/models/llama_layout.py); forward and backward of four answers about four pictures, the
+decoder frozen but for LoRA. One token reads all 538 MB of weights once: where a core's memory is
+the limit, no code is faster than that. Made on:"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
@@ -225,6 +244,7 @@ def main() -> None:
             trainings(options.seeds),
         ]
     text += [
+        written(),
         IDEAS_TEXT,
         ideas(),
         "## On a GPU\n\nThe recipes at seed 0, and the encoders of the first table.",

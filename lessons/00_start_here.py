@@ -435,6 +435,7 @@ LESSONS = {  # number: (column, row, title)
     "11": (2, 5, "11 Tuning few\nweights"),
     "12": (2, 6, "12 Fewer\nlabels"),
     "13": (0, 5, "13 Captions"),
+    "14": (1, 6, "14 A model\nlearns to see"),
 }
 ARROWS = [
     ("00", "01"),
@@ -456,6 +457,8 @@ ARROWS = [
     ("11", "12"),
     ("03", "13"),
     ("08", "13"),
+    ("11", "14"),
+    ("13", "14"),
 ]
 diagrams.flow(
     LESSONS,
@@ -481,10 +484,11 @@ diagrams.flow(
 # | **11** Parameter-efficient tuning | how few weights are enough for a new task? |
 # | **12** Fewer labels, moving data | what if labels are few, or the data change? |
 # | **13** Captions | how does a model that names things correctly write a false sentence? |
+# | **14** A real language model learns to see | what does a language model need to get eyes? |
 
 # %% [markdown]
-# Lessons 13 to 25 will follow: writing captions, a real language model that learns to see, video,
-# drawing, explaining and serving a model, applications.
+# Lessons 15 to 25 will follow: video, finding things, drawing, knowledge, explaining, compressing and
+# serving a model, applications.
 
 # %% [markdown]
 # ## 7. Accuracy in batches · extra

@@ -2,7 +2,7 @@
 # jupyter:
 #   course:
 #     title: A real language model learns to see
-#     needs: ["03", "08", "11"]
+#     needs: ["11", "13"]
 # ---
 
 # %% [markdown]
@@ -108,9 +108,9 @@ widgets.watch_it_write(
 )
 
 # %% [markdown]
-# The emoji's names are fluent, and mostly wrong. The model has learnt something about pictures and not enough to name a thing that
-# it has never seen. So the questions of this lesson are: how does a language model get eyes at all,
-# how would we know that it uses them, and where do they end?
+# The emoji's names are fluent, and mostly wrong. The model has learnt something about pictures, and
+# not enough to name a thing that it has never seen. So the questions of this lesson are: how does a
+# language model get eyes at all, how would we know that it uses them, and where do they end?
 
 # %% [markdown]
 # ## 2. A language model without eyes · core

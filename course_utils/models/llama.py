@@ -71,7 +71,7 @@ def turn(
     depends on how far they are apart, and not on where they stand."""
     cos, sin = angles.cos()[:, None], angles.sin()[:, None]  # (batch, 1, words, half)
     a, b = q.chunk(2, dim=-1)  # (batch, heads, words, half) each
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1).to(q.dtype)
 
 
 class Cache:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_utils.models.llama import Cache, GatedMLP, GroupedAttention, Llama, LlamaLayer
+from course_utils.models.llama import Cache, GatedMLP, GroupedAttention, Llama, LlamaLayer, turn
 
 MATRICES = (
     "attention.q",
@@ -66,9 +66,7 @@ class FusedAttention(nn.Module):
         c = self.config
         qkv = self.qkv(h).unflatten(-1, (-1, c.head_dim)).transpose(1, 2)  # (batch, all, words, 64)
         turned, v = qkv.split((c.heads + c.key_heads, c.key_heads), 1)
-        a, b = turned.chunk(2, dim=-1)  # (batch, heads + key_heads, words, half) each
-        cos, sin = angles.cos()[:, None], angles.sin()[:, None]  # (batch, 1, words, half)
-        turned = torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+        turned = turn(turned, angles)  # (batch, heads + key_heads, words, head_dim)
         q, k = turned.split((c.heads, c.key_heads), 1)  # (batch, heads or key_heads, words, 64)
         if cache is not None:
             k, v = cache.put(layer, k, v)  # (batch, key_heads, keys, head_dim)

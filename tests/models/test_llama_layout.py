@@ -46,3 +46,16 @@ def test_a_tuned_or_laid_out_model_is_refused_and_left_as_it_was():
     ):
         lay_out(model)
     assert type(model.layers[0].attention).__name__ == "GroupedAttention"
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_in_bfloat16_it_is_nearly_the_same(turned):
+    model = from_llama(small()).eval()
+    x = torch.randint(3, 50, (2, 7), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        want = model(x)
+        halves = lay_out(copy.deepcopy(model), turned).bfloat16()
+        for some in (halves, copy.deepcopy(model).bfloat16()):
+            got = some(x)
+            assert got.dtype == torch.bfloat16
+            assert (got.float() - want).abs().max() < 0.05 * want.abs().max()

@@ -11,7 +11,7 @@
 # - ask a version of it that has learnt to see, and find out what it cannot do;
 # - open a modern decoder and write its parts: RMSNorm, rotary positions, grouped keys;
 # - put a picture into a text, and choose what is scored;
-# - teach SmolLM2 to see shapes, in 20 updates on your own machine;
+# - teach SmolLM2 to see shapes, in 28 updates on your own machine;
 # - test whether it looks, beside a blind twin and with other pictures;
 # - teach it a new colour, and see what that costs.
 #
@@ -33,7 +33,12 @@ from course_utils.datasets.instructions import (
     prompt_ids,
 )
 from course_utils.evaluation.intervals import wilson
-from course_utils.methods.eyes import load_eyes, patch_features, with_eyes
+from course_utils.methods.eyes import (
+    add_tuning,
+    load_eyes,
+    patch_features,
+    with_eyes,
+)
 from course_utils.methods.generation import continued
 from course_utils.methods.instruction_tuning import (
     answer_loss,
@@ -44,6 +49,7 @@ from course_utils.models import smollm2
 from course_utils.models.convert import from_llama
 from course_utils.models.llama import rotary_angles
 from course_utils.notebook import diagrams, lab, plots, widgets
+from course_utils.peft.base import remove
 from course_utils.studies import eyes as eyes_study
 from course_utils.studies.runs import read_runs
 from course_utils.training.fit import FitConfig, fit
@@ -148,13 +154,13 @@ for token in ids:
 # %% [markdown]
 # > **Exercise 14.1 · choose and justify** · core · difficulty 1 of 3 · 5 minutes
 # >
-# > In which form is "Paris" the most likely answer to "What is the capital of France?" Each is
-# > followed by the answer. Guess before you run the next cell.
+# > Below, SmolLM2 is asked three easy questions, and we look at how likely a right answer is, such
+# > as "The capital of France is Paris." In which form is it most likely? Guess first.
 # >
 # > a) the question alone, then a line break
 # > b) `Question:` the question, a new line, `Answer:`
 # > c) `<|im_start|>user`, the question, `<|im_end|>`, `<|im_start|>assistant`
-# > d) the question, `<|im_end|>`, `<|im_start|>assistant`, without the user's own mark
+# > d) as c, without `<|im_start|>assistant` at the end
 
 # %%
 my_form = None
@@ -166,23 +172,48 @@ my_form = "c"
 my_form = check("14.1", my_form)
 
 # %% tags=["result"]
-asked = "What is the capital of France?"
-forms = {
-    "a": f"{asked}\n",
-    "b": f"Question: {asked}\nAnswer:",
-    "c": f"<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\n",
-    "d": f"{asked}<|im_end|>\n<|im_start|>assistant\n",
+facts = {
+    "What is the capital of France?": "The capital of France is Paris.",
+    "What is the capital of Japan?": "The capital of Japan is Tokyo.",
+    "What is the opposite of hot?": "The opposite of hot is cold.",
 }
-for name, form in forms.items():
-    x = tokenizer(form, return_tensors="pt").input_ids  # (1, words)
-    with torch.no_grad():
-        p = plain(x)[0, -1].softmax(-1)  # (ids,)
-    best = tokenizer.decode([int(p.argmax())])
-    print(f"{name}: most likely next token {best!r}")
+
+
+def form(name, question):
+    """The text that SmolLM2 gets, in one of four forms."""
+    turn = f"<|im_start|>user\n{question}<|im_end|>\n"
+    return {
+        "a": f"{question}\n",
+        "b": f"Question: {question}\nAnswer: ",
+        "c": turn + "<|im_start|>assistant\n",
+        "d": turn,
+    }[name]
+
+
+@torch.no_grad()
+def log_p_of(before, answer):
+    """log p of a text's tokens behind another text, in nat."""
+    head, tail = tokenizer(before).input_ids, tokenizer(answer).input_ids
+    log_p = plain(torch.tensor([head + tail]))[0].log_softmax(-1)
+    places = range(len(head) - 1, len(head) + len(tail) - 1)
+    return sum(log_p[i, token].item() for i, token in zip(places, tail))
+
+
+found = {
+    name: [log_p_of(form(name, q), answer) for q, answer in facts.items()]
+    for name in "abcd"
+}
+for name, values in found.items():
+    print(name, "  log p:", "".join(f"{value:8.1f}" for value in values))
+lab.claim(
+    "with its own marks each answer is most likely",
+    all(max(found, key=lambda n: found[n][i]) == "c" for i in range(3)),
+)
 
 # %% [markdown]
-# A chat model that gets its marks wrong still answers, only worse, and no error says so. That makes
-# wrong marks one of the most frequent silent mistakes with these models.
+# A chat model that gets its marks wrong still writes something, and no error says so. In form d it
+# would first have to write the mark of its own turn. That makes wrong marks one of the most frequent
+# silent mistakes with these models.
 
 # %% [markdown]
 # ## 3. Inside a modern decoder · core
@@ -550,6 +581,8 @@ for ids, scored in zip(batch.x, batch.scored):
     print(repr(tokenizer.decode(ids[scored])))
 
 # %% [markdown]
+# ### Questions as branches · extra
+#
 # One more thing saves time. A picture has several questions, and each would need the same nine visual
 # tokens again. So the questions become **branches** behind one picture: a question sees the picture
 # and itself, and none of the others. The mask of lesson 02 does that, and each question counts its
@@ -588,8 +621,9 @@ plots.show(
 # %% [markdown]
 # ## 5. Learning to see · core
 #
-# How long does it take? Begin with one question and one kind of thing. The projector has random
-# weights, so its outputs mean nothing to SmolLM2, and SmolLM2 stays as it is:
+# How long does it take? Begin with one question. The projector has random weights, so its outputs
+# mean nothing to SmolLM2. SmolLM2's own weights are frozen; lesson 11's low-rank changes are trained
+# beside the projector.
 
 # %%
 asked = {
@@ -616,8 +650,8 @@ def drawn(count):
 
 
 # %%
-updates = lab.steps(20, 20)
-pictures, truths = drawn(8 * updates)
+updates = lab.steps(28, 28)
+pictures, truths = drawn(6 * updates)
 test_pictures, test_truths = drawn(36)
 v_train, v_test = (
     patch_features(eyes.backbone, some.float() / 255)  # (pictures, 9, 1280)
@@ -627,13 +661,13 @@ v_train, v_test = (
 # %% [markdown]
 # > **Exercise 14.7 · predict** · core · difficulty 1 of 3 · 3 minutes
 # >
-# > 20 updates, eight pictures each, once for the shape and once for the colour. There are three shapes
-# > and four colours. Which of the two is learnt, after 160 pictures?
+# > 28 updates, six pictures each, once for the shape and once for the colour. There are three shapes
+# > and four colours. Which of the two is learnt, after 168 pictures?
 # >
 # > a) the colour, it is the simpler thing
 # > b) the shape
 # > c) both
-# > d) neither: 160 pictures are far too few
+# > d) neither: 168 pictures are far too few
 
 # %%
 my_first = None
@@ -647,23 +681,25 @@ my_first = check("14.7", my_first)
 
 # %% tags=["result"]
 def learn(what):
-    """Trains a new projector on one question: losses, and right answers."""
+    """Trains new eyes on one question: losses, and right answers."""
     model = with_eyes(plain, tokenizer, seed=lab.seed)
+    add_tuning(model, seed=lab.seed)
     rows = [
         [Instruction(i, asked[what], truth[what])]
         for i, truth in enumerate(truths)
     ]
-    batches = instruction_loader(tokenizer, rows, 9, size=8, seed=lab.seed)
+    batches = instruction_loader(tokenizer, rows, 9, size=6, seed=lab.seed)
     history = fit(
         model,
         lambda model, batch: answer_loss(model, v_train, batch),
         batches,
-        config=FitConfig(epochs=1, lr=6e-3),
+        config=FitConfig(epochs=1, lr=3e-3),
         device="cpu",
         progress=False,
     )
     said = answers(model, tokenizer, v_test, [asked[what]] * len(v_test), 6)
     right = sum(a == t[what] for a, t in zip(said, test_truths))
+    remove(plain)  # SmolLM2 is as it was
     return history.loss, right
 
 
@@ -683,18 +719,18 @@ plots.show(
         {f"{what}s": losses for what, (losses, _) in learnt.items()},
         "updates",
         "loss, nat per token",
-        "A language model learns to see shapes in 20 updates",
+        "A language model learns to see shapes in 28 updates",
     ),
     alt=(
-        "Two falling curves over 20 updates. The loss of shapes falls to"
+        "Two falling curves over 28 updates. The loss of shapes falls to"
         " nearly zero, that of colours stays near one."
     ),
 )
 
 # %% [markdown]
-# A language model that never saw anything tells circles from triangles after 160 pictures, and only
-# the projector has changed. Nobody told it what a circle is: it knew the word, and EfficientNet knew
-# the form. The projector had to find one in terms of the other.
+# A language model that never saw anything tells circles from triangles after 168 pictures. Nobody told
+# it what a circle is: it knew the word, and EfficientNet knew the form. What had to be learnt is one in
+# terms of the other.
 #
 # Colour is harder *for these parts*. ImageNet's classes are things, and a dog is a dog in any colour,
 # so the last layer of such a network says little about colour. What a model sees first depends on what
@@ -922,7 +958,7 @@ my_report = "d"
 my_report = check("14.9", my_report)
 
 # %% [markdown]
-# ### Kinds by likelihood · core
+# ### Kinds by likelihood · extra
 #
 # A written answer is right or wrong by the letter: "animal" is not "animals and nature". There is
 # another way to ask. Give the model all ten kinds, and let it say how likely each is as an answer:
@@ -1056,7 +1092,7 @@ def says(colour):
 print("purple before:", eyes.ask_all(test["purple"], [asked] * 12, most=4)[:4])
 
 # %% [markdown]
-# Ten updates, on twelve other purple pictures and the one question. Only the projector is trained.
+# Eight updates, on twelve other purple pictures and the one question. Only the projector is trained.
 
 # %%
 kept_state = {
@@ -1065,12 +1101,11 @@ kept_state = {
 }  # fmt: skip
 
 
-def teach(pictures, colours, updates=10):
+def teach(pictures, colours, updates=8):
     """Tunes the projector on what colour each picture has."""
     v = patch_features(eyes.backbone, pictures.float() / 255)
     rows = [[Instruction(i, asked, name)] for i, name in enumerate(colours)]
-    size = min(12, len(rows))
-    batches = instruction_loader(tokenizer, rows, 9, size, seed=lab.seed)
+    batches = instruction_loader(tokenizer, rows, 9, size=6, seed=lab.seed)
     for p in eyes.model.decoder.parameters():
         p.requires_grad_(False)
     fit(

@@ -294,7 +294,7 @@ EXERCISES = {
             {
                 "a": "The bare question is how the web continues it, not how a chat answers it.",
                 "b": '"Question:" and "Answer:" are a form, but not the one that it was tuned on.',
-                "d": "Its own sign for the user's turn is missing: it never saw a chat begin so.",
+                "d": "Who speaks next? It would have to write the mark of its own turn first.",
             },
         ),
         (

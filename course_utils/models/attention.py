@@ -81,7 +81,8 @@ class MultiHeadAttention(nn.Module):
         if mask is not None:
             refuse_numbers(mask)
             mask = mask[:, None, None, :]  # (batch, 1, 1, keys): the same for heads and queries
-        if self.causal and (need_weights or mask is not None or before):
+        causal = self.causal and queries > 1  # the only new position sees all that came before
+        if causal and (need_weights or mask is not None or before):
             seen = causal_mask(queries, h.device, before)  # (queries, keys)
             mask = seen if mask is None else mask & seen  # (..., queries, keys)
         weights = None
@@ -94,7 +95,7 @@ class MultiHeadAttention(nn.Module):
                 k,
                 v,
                 attn_mask=mask,
-                is_causal=self.causal and mask is None,
+                is_causal=causal and mask is None,
                 dropout_p=self.dropout if self.training else 0.0,
             )
         mixed = mixed.transpose(1, 2).reshape(batch, queries, dim)  # (batch, queries, dim)
@@ -112,4 +113,5 @@ class MultiHeadAttention(nn.Module):
         return self._heads(q), self._heads(k), self._heads(v)
 
     def _heads(self, part: Tensor) -> Float[Tensor, "batch heads positions dim_of_a_head"]:
-        return part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        batch, positions, _ = part.shape
+        return part.view(batch, positions, self.heads, -1).transpose(1, 2)

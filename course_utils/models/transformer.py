@@ -68,7 +68,8 @@ class TransformerLayer(nn.Module):
         """
         normed = self.norm1(h) if self.pre else h  # (batch, positions, dim)
         if keep is None:
-            update, weights = self.attention(normed, None, mask, need_weights, cache, layer)
+            kept = {} if cache is None else {"cache": cache, "layer": layer}
+            update, weights = self.attention(normed, None, mask, need_weights, **kept)
         else:
             update, weights = self.attention(normed[:, :keep], normed, mask, need_weights)
             h = h[:, :keep]  # (batch, keep, dim)

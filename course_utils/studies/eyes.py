@@ -29,6 +29,7 @@ from course_utils.datasets.instruction_sources import (
     emoji_kinds,
     emoji_turns,
     joined,
+    of_kinds,
     world_turns,
 )
 from course_utils.datasets.instructions import (
@@ -53,6 +54,7 @@ SCENES = 8000  # of the world
 PASSES = {"easy-VQA": 0.2, "world": 0.65, "emoji": 2.4}  # over the turns of each source
 FIT = FitConfig(epochs=1, lr=1.5e-3, warmup=0.05, precision="bf16", save_every=500)
 SHORT = 400  # updates of the runs that compare numbers of visual tokens
+FREE = ("world caption", "world absent", "emoji name")  # answered in words, not asked of others
 SPECIAL = 200  # pictures of the world that are described, and asked about what is not there
 WORDS = (  # what a model of language is to go on predicting; own sentences, never trained on
     "The train was late, so we missed the last bus and walked home through the rain.",
@@ -289,14 +291,16 @@ def run(model: str, seed: int) -> Row:
 
 
 def judged(model: SeeingDecoder, tokenizer: PreTrainedTokenizerBase, kind: Kind) -> Row:
-    """What is measured of a trained model."""
+    """What is measured of a trained model, its answers in bfloat16 as in training."""
     data = test_data(kind)
-    return {
-        "marks": marks(model, tokenizer, data),
-        "exchanged": marks(model, tokenizer, data, exchanged=True) if kind.sees else None,
-        "ranked": kinds_ranked(model, tokenizer, data),
-        "language": round(language_loss(model.decoder, tokenizer), 3),
-    }
+    asked = [name for name in dict.fromkeys(data.source.kinds) if name not in FREE]
+    with half_frozen(model), torch.autocast("cpu", torch.bfloat16):
+        found: Row = {"marks": marks(model, tokenizer, data), "exchanged": None}
+        if kind.sees:
+            few = Seen(data.v, of_kinds(data.source, asked))
+            found["exchanged"] = marks(model, tokenizer, few, exchanged=True)
+        found["ranked"] = kinds_ranked(model, tokenizer, data)
+    return found | {"language": round(language_loss(model.decoder, tokenizer), 3)}
 
 
 def settings(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Setting]:

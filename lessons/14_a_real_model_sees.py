@@ -508,7 +508,8 @@ print(tokenizer.decode(x[0]))
 # > **Exercise 14.5 · write it** · core · difficulty 2 of 3 · 15 minutes
 # >
 # > Put the projected patches in the place of the placeholders. Texts of a batch have their
-# > placeholders at different places, because padding stands on the left. `h` is needed again, so work
+# > placeholders at different places, because padding stands on the left, and other words may stand
+# > between two of them. `h` is needed again, so work
 # > on a copy; a gradient must come back to `seen`.
 
 

@@ -44,20 +44,35 @@ def _one_plus_weight(h, weight, eps):
     return _rms_norm(h, 1 + weight, eps)
 
 
+def _own_eps(h, weight, eps):
+    return _rms_norm(h, weight, 1e-5)
+
+
 def _without_eps(h, weight, eps):
     return h / h.square().mean(-1, keepdim=True).sqrt() * weight
+
+
+def _mean_off_at_the_end(h, weight, eps):
+    return (
+        (h - h.mean(-1, keepdim=True)) / (h.square().mean(-1, keepdim=True) + eps).sqrt() * weight
+    )
+
+
+def _weight_first(h, weight, eps):
+    return _without_weight(h * weight, weight, eps)
 
 
 def _test_rms_norm(function):
     random = torch.Generator().manual_seed(14)
     h = torch.randn(2, 3, 5, generator=random) * 2 + 0.7  # (batch, words, dim)
     weight = torch.linspace(0.5, 2, 5)  # (dim,)
-    one = torch.tensor([[3.0, -4.0]])  # (words, dim)
-    compare(call(function, one, torch.ones(2), 0.0), _rms_norm(one, torch.ones(2), 0.0), "(3, -4)")
     compare(call(function, h, weight, 1e-5), _rms_norm(h, weight, 1e-5), "states of two texts")
+    one = torch.tensor([[3.0, -4.0], [1.0, 2.0]])  # (words, dim)
+    compare(call(function, one, torch.ones(2), 0.0), _rms_norm(one, torch.ones(2), 0.0), "eps = 0")
     small = h * 1e-3
-    what = "small states, where eps = 1e-5 counts"
-    compare(call(function, small, weight, 1e-5), _rms_norm(small, weight, 1e-5), what)
+    for eps in (1e-5, 1e-2):
+        what = f"small states, where eps = {eps:g} counts"
+        compare(call(function, small, weight, eps), _rms_norm(small, weight, eps), what)
     zero = torch.zeros(1, 5)  # padding may be all zeros
     got = call(function, zero, weight, 1e-5)
     if isinstance(got, torch.Tensor) and got.isnan().any():
@@ -114,14 +129,28 @@ def _a_used_new(q, angles):
     return torch.cat([a, b * cos + a * sin], -1)
 
 
+def _unturned(q, angles):
+    return q.clone()
+
+
+def _turned_by_place(q, angles):
+    places = torch.arange(q.shape[2]).float()[None, :, None].expand_as(angles)
+    return turn(q, places)
+
+
+def _half_only(q, angles):
+    a, b, cos, sin = _parts(q, angles)
+    return torch.cat([a * cos - b * sin, b], -1)
+
+
 def _test_turn(function):
     random = torch.Generator().manual_seed(3)
+    q = torch.randn(2, 3, 3, 8, generator=random)  # (batch, heads, words, head_dim)
+    compare(call(function, q, ANGLES), turn(q, ANGLES), "queries of two texts and three heads")
     quarter = torch.tensor([[[torch.pi / 2]]])  # (batch, words, half)
     east = torch.tensor([[[[1.0, 0.0]]]])  # (batch, heads, words, head_dim)
     north = torch.tensor([[[[0.0, 1.0]]]])
     compare(call(function, east, quarter), north, "the arrow (1, 0) turned by a quarter")
-    q = torch.randn(2, 3, 3, 8, generator=random)  # (batch, heads, words, head_dim)
-    compare(call(function, q, ANGLES), turn(q, ANGLES), "queries of two texts and three heads")
 
 
 # 14.4 The cache
@@ -160,6 +189,13 @@ def _test_cache(function):
         names = ("layers", "key_heads", "head_dim", "tokens", "each")
         what = ", ".join(f"{name}={size}" for name, size in zip(names, sizes))
         compare(call(function, *sizes), _cache_bytes(*sizes), f"bytes for {what}")
+    try:
+        four = call(function, 30, 3, 64, 100)
+    except TypeError:
+        raise Feedback(
+            "called without `each`, it fails: leave its value of 4 in the first line."
+        ) from None
+    compare(four, _cache_bytes(30, 3, 64, 100), "without `each`, which is then 4")
 
 
 # 14.5 The picture in its place
@@ -216,6 +252,21 @@ def _patches_of_all_mixed(h, x, seen, placeholder):
     return out
 
 
+def _one_run(h, x, seen, placeholder):
+    out = h.clone()
+    for i in range(len(x)):
+        first = int((x[i] == placeholder).nonzero()[0])
+        room = out[i, first : first + seen.shape[1]]
+        room[:] = seen[i, : len(room)]
+    return out
+
+
+def _over_the_first(h, x, seen, placeholder):
+    out = h.clone()
+    out[:, : seen.shape[1]] = seen
+    return out
+
+
 def _test_with_picture(function):
     random = torch.Generator().manual_seed(5)
     h = torch.randn(3, 5, 4, generator=random)  # (batch, words, dim)
@@ -261,6 +312,10 @@ def _one_too_many(lengths, words):
 
 def _one_too_few(lengths, words):
     return _scored(torch.as_tensor(lengths) - 1, words)
+
+
+def _places_before(lengths, words):
+    return _scored(torch.as_tensor(lengths) + 1, words) & (torch.arange(words) < words - 1)
 
 
 def _all_scored(lengths, words):
@@ -310,9 +365,9 @@ EXERCISES = {
         _rms_norm,
         _test_rms_norm,
         (
-            "Square, take the mean over the last axis, keep that axis, add eps, take the root.",
-            "The shape of what you divide by is (..., 1): `h.square().mean(-1, keepdim=True)`. "
-            "Don't take the mean of h off.",
+            "Each state is divided by one number of its own. What shape must these numbers have, so "
+            "that each row is divided by its own?",
+            "`keepdim=True` keeps the last axis of a mean, with length 1. eps goes under the root.",
         ),
         mistakes=(
             (_layer_norm, "You took the mean off first. That is LayerNorm."),
@@ -324,6 +379,9 @@ EXERCISES = {
             (_without_weight, "Each entry is multiplied by its own weight at the end."),
             (_one_plus_weight, "You multiplied by 1 + weight. Here it is the weight itself."),
             (_without_eps, "eps is missing under the root."),
+            (_mean_off_at_the_end, "The mean is taken off what is divided. It stays where it is."),
+            (_weight_first, "The weights come last: the mean square is that of h alone."),
+            (_own_eps, "eps is given: 1e-5 is only the value that SmolLM2 has."),
         ),
     ),
     "14.3": Exercise(
@@ -350,6 +408,9 @@ EXERCISES = {
             (_swapped, "sin and cos are exchanged: at angle 0 nothing may change."),
             (_only_cos, "Each entry must also get a part of its partner, times sin."),
             (_first_text, "All texts are turned by the angles of the first."),
+            (_unturned, "Nothing was turned."),
+            (_turned_by_place, "Every arrow was turned by its place: `angles` has one for each."),
+            (_half_only, "The second half stays as it was. It turns, too."),
             (_a_used_new, "The second half was computed from the new a. Keep the old one for it."),
         ),
     ),
@@ -393,6 +454,8 @@ EXERCISES = {
             (_first_patch_everywhere, "Every placeholder got the first patch."),
             (_mean_everywhere, "Every placeholder got the mean of the patches."),
             (_unchanged, "Nothing was replaced."),
+            (_one_run, "Placeholders may stand apart: go by `x == placeholder`, not by the first."),
+            (_over_the_first, "You wrote over the first places, whatever stands there."),
             (_patches_of_all_mixed, "Patches of different pictures are mixed up between texts."),
         ),
     ),
@@ -413,6 +476,11 @@ EXERCISES = {
             (_without_end, "The last token is left out: then the model never learns to stop."),
             (_one_too_many, "One token of the question's end is scored too."),
             (_one_too_few, "The first token of the answer is left out."),
+            (
+                _places_before,
+                "Those are the places that predict an answer's token. Asked for are the places "
+                "that hold one.",
+            ),
             (_all_scored, "Everything is scored, the question too."),
             (_the_rest, "It is the wrong way round: the question is scored."),
             (_longest_for_all, "Each answer has a length of its own."),
@@ -462,7 +530,7 @@ EXERCISES = {
         ),
         (
             "Ask of each report: would a model without eyes reach the same?",
-            "Only one report compares the same model with another picture.",
+            "A model that learnt all by heart could send three of them. Which one could it not?",
         ),
     ),
 }

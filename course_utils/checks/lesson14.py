@@ -365,7 +365,7 @@ EXERCISES = {
         _rms_norm,
         _test_rms_norm,
         (
-            "Each state is divided by one number of its own. What shape must these numbers have, so "
+            "Each state is divided by one number of its own. What shape must they have, so "
             "that each row is divided by its own?",
             "`keepdim=True` keeps the last axis of a mean, with length 1. eps goes under the root.",
         ),

@@ -53,7 +53,7 @@ TURNS = 3  # about a picture in a batch, at most
 SCENES = 8000  # of the world
 PASSES = {"easy-VQA": 0.2, "world": 0.65, "emoji": 2.4}  # over the turns of each source
 FIT = FitConfig(epochs=1, lr=1.5e-3, warmup=0.05, precision="bf16", save_every=500)
-SHORT = 400  # updates of the runs that compare numbers of visual tokens
+SHORT = 300  # updates of the runs that compare numbers of visual tokens
 FREE = ("world caption", "world absent", "emoji name")  # answered in words, not asked of others
 SPECIAL = 200  # pictures of the world that are described, and asked about what is not there
 WORDS = (  # what a model of language is to go on predicting; own sentences, never trained on
@@ -296,7 +296,7 @@ def judged(model: SeeingDecoder, tokenizer: PreTrainedTokenizerBase, kind: Kind)
     asked = [name for name in dict.fromkeys(data.source.kinds) if name not in FREE]
     with half_frozen(model), torch.autocast("cpu", torch.bfloat16):
         found: Row = {"marks": marks(model, tokenizer, data), "exchanged": None}
-        if kind.sees:
+        if kind.sees and not kind.updates:
             few = Seen(data.v, of_kinds(data.source, asked))
             found["exchanged"] = marks(model, tokenizer, few, exchanged=True)
         found["ranked"] = kinds_ranked(model, tokenizer, data)

@@ -275,7 +275,7 @@ train_scenes = generate(
 ).scenes
 v_train = scene_features(captioner, train_scenes, "lesson13-train")
 
-# %%
+# %% tags=["varies"]
 torch.manual_seed(lab.seed)
 small = new_captioner()
 two_each = [("en", "caption"), ("en", "caption")]
@@ -307,6 +307,7 @@ def caption_nat(model, features):
     return -sentence_log_p(model, features, told_x, told_mask).mean().item()
 
 
+# %% tags=["setup"]
 kept = read_runs(lab.data_path("studies/captions.json"))
 
 

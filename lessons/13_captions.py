@@ -1183,8 +1183,8 @@ lab.claim("fewer tell a size than before", then.size < at_start.size)
 
 # %% [markdown]
 # Here is the third part of the answer, and its price. Rewarded for truth, the captioner stops
-# lying within seconds. It does so by saying less: no relations, since these were wrong, and fewer
-# sizes or none, although its sizes were right. "A red circle" is never punished for what it doesn't
+# lying within seconds. It does so by saying less: no relations, since these were wrong, and hardly
+# any sizes, although its sizes were right. "A red circle" is never punished for what it doesn't
 # say. This is **reward hacking**: the reward is fulfilled, and what we wanted isn't.
 
 # %% [markdown]
@@ -1237,7 +1237,7 @@ for key, name in (
     value = lab.measured(f"13.paid_{key}", 100 * getattr(paid, key), "%")
     rows.append([name, before, value])
 plots.table(rows, header=["captions drawn", "before", "paid for relations"])
-lab.claim("twice as many captions tell one", paid.relation > 0.55)
+lab.claim("more than half of the captions tell one", paid.relation > 0.5)
 lab.claim(
     "now relations are true more often than random ones",
     paid.true_relation > paid.true_at_random,

@@ -1323,6 +1323,32 @@ lab.claim(
 # the same picture get theirs. We haven't proved this.
 
 # %% [markdown]
+# ## 8. Answers, word by word · extra
+#
+# A decoder that writes captions can also answer questions: the question is its prompt. Lesson 08
+# chose from a list of answers instead. A study trained both on the same frozen features and the same
+# questions of four families (exists, colour, shape, count), for as many updates. The learning rate of
+# each was chosen on validation questions, and a written answer must be right to the letter.
+
+# %%
+kept = read_runs(lab.data_path("studies/answers_in_words.json"))
+rows, answered = [], {}
+for method, name in (("list", "chosen from a list"), ("words", "written")):
+    runs = [row for row in kept if row["method"] == method]
+    first = [row for row in runs if row["seed"] == 0]
+    rate = max(first, key=lambda row: row["validation"])["rate"]
+    chosen = [row for row in runs if row["rate"] == rate]
+    answered[method] = [row["test"] for row in chosen]
+    right = over_seeds(chosen, "test", digits=1, scale=100)
+    rows.append([name, f"{rate:g}", f"{right} %"])
+plots.table(rows, header=["answers", "learning rate", "right, three runs"])
+
+# %% [markdown]
+# The list is a little ahead, but its three runs differ by more than the two methods do on average, so
+# they prove no difference. What speaks for writing isn't accuracy: the same decoder writes captions,
+# descriptions and answers, and an answer needs no list.
+
+# %% [markdown]
 # ## 9. On a GPU · extra
 #
 # What changes at real scale: the stem is a pretrained vision Transformer, the decoder a pretrained

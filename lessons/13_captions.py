@@ -19,7 +19,6 @@
 # %% tags=["setup"]
 import copy
 import math
-import time
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -52,10 +51,8 @@ from course_utils.methods.captioning import (
     write,
 )
 from course_utils.methods.generation import Sample, continued, greedy
-from course_utils.methods.reward_tuning import RewardConfig, tune_by_reward
 from course_utils.notebook import diagrams, lab, plots
 from course_utils.studies.runs import read_runs
-from course_utils.training.fit import FitConfig, fit
 from course_utils.world import captions, draw, generate
 from course_utils.world.descriptions import describe, scene_graph, stated
 from course_utils.world.language import words
@@ -276,6 +273,8 @@ train_scenes = generate(
 v_train = scene_features(captioner, train_scenes, "lesson13-train")
 
 # %% tags=["varies"]
+from course_utils.training.fit import FitConfig, fit
+
 torch.manual_seed(lab.seed)
 small = new_captioner()
 two_each = [("en", "caption"), ("en", "caption")]
@@ -633,6 +632,8 @@ lab.claim("they are those of generate", torch.equal(mine, theirs))
 # How much faster is it? On this machine, for 64 pictures and 32 tokens:
 
 # %% tags=["varies"]
+import time
+
 from course_utils.models.decoder import Decoder, DecoderConfig
 
 timed = Decoder(DecoderConfig(dim=64, vocab_size=100, max_words=64)).eval()
@@ -984,8 +985,8 @@ judged = count_objects([stated(text) for text in described], graphs)
 print(f"{judged.exact} of {TESTS} exact, {judged.invented} objects invented")
 
 # %% [markdown]
-# And without a picture? A study trained small captioners at three seeds, for a fifth of the time of
-# the course's: with pictures, and blind. Here are their descriptions of 500 test pictures. The third
+# And without a picture? A study trained small captioners at three seeds, with a sixth of the
+# course's updates: with pictures, and blind. Here are their descriptions of 500 test pictures. The third
 # row is the seeing model with another picture's features.
 
 # %%
@@ -1123,6 +1124,8 @@ my_prediction = 30.0  # a guess, written down before the run
 my_prediction = check("13.9", my_prediction)
 
 # %%
+from course_utils.methods.reward_tuning import RewardConfig, tune_by_reward
+
 v_others = scene_features(captioner, others, "lesson13-others")
 tuned = copy.deepcopy(captioner)
 tuning = tune_by_reward(
@@ -1310,12 +1313,12 @@ lab.claim(
 # sizes, and some of its false relations. Only the rewards that pay for relations make most of them
 # true.
 #
-# And whatever a reward doesn't pay for is forgotten again. Paid for relations alone, the captioner
-# loses its sizes, and when it tells no relation, it earns nothing and is false more often.
+# And whatever a reward doesn't pay for is forgotten again: paid for relations alone, the captioner
+# loses its sizes.
 #
 # By bits it is a race. As long as relations are mostly false, leaving them out earns more; so it
-# depends on which is quicker, learning them or dropping them. With half of the pictures most captions
-# have dropped them.
+# depends on which is quicker, learning them or dropping them. With half of the pictures, fewer
+# captions tell one at the end than at the start.
 
 # %% [markdown]
 # Why had likelihood not taught it, in thousands of updates? A likely reason: a wrong relation costs
@@ -1332,13 +1335,12 @@ lab.claim(
 
 # %%
 kept = read_runs(lab.data_path("studies/answers_in_words.json"))
-rows, answered = [], {}
+rows = []
 for method, name in (("list", "chosen from a list"), ("words", "written")):
     runs = [row for row in kept if row["method"] == method]
     first = [row for row in runs if row["seed"] == 0]
     rate = max(first, key=lambda row: row["validation"])["rate"]
     chosen = [row for row in runs if row["rate"] == rate]
-    answered[method] = [row["test"] for row in chosen]
     right = over_seeds(chosen, "test", digits=1, scale=100)
     rows.append([name, f"{rate:g}", f"{right} %"])
 plots.table(rows, header=["answers", "learning rate", "right, three runs"])

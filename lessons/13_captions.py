@@ -13,12 +13,12 @@
 # - find the word at which it goes wrong, and why likelihood made it say that word;
 # - write the decoding loop with a key-value cache, a step of beam search, and a nucleus;
 # - write what is inside BLEU, and see what it can't see;
-# - tune the captioner by a reward for true sentences, and see what it forgets.
+# - tune the captioner by a reward for true sentences, and see what it forgets, and what a better
+#   reward teaches it.
 
 # %% tags=["setup"]
 import copy
 import math
-import time
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -51,10 +51,8 @@ from course_utils.methods.captioning import (
     write,
 )
 from course_utils.methods.generation import Sample, continued, greedy
-from course_utils.methods.reward_tuning import RewardConfig, tune_by_reward
 from course_utils.notebook import diagrams, lab, plots
 from course_utils.studies.runs import read_runs
-from course_utils.training.fit import FitConfig, fit
 from course_utils.world import captions, draw, generate
 from course_utils.world.descriptions import describe, scene_graph, stated
 from course_utils.world.language import words
@@ -274,7 +272,9 @@ train_scenes = generate(
 ).scenes
 v_train = scene_features(captioner, train_scenes, "lesson13-train")
 
-# %%
+# %% tags=["varies"]
+from course_utils.training.fit import FitConfig, fit
+
 torch.manual_seed(lab.seed)
 small = new_captioner()
 two_each = [("en", "caption"), ("en", "caption")]
@@ -306,6 +306,7 @@ def caption_nat(model, features):
     return -sentence_log_p(model, features, told_x, told_mask).mean().item()
 
 
+# %% tags=["setup"]
 kept = read_runs(lab.data_path("studies/captions.json"))
 
 
@@ -631,6 +632,8 @@ lab.claim("they are those of generate", torch.equal(mine, theirs))
 # How much faster is it? On this machine, for 64 pictures and 32 tokens:
 
 # %% tags=["varies"]
+import time
+
 from course_utils.models.decoder import Decoder, DecoderConfig
 
 timed = Decoder(DecoderConfig(dim=64, vocab_size=100, max_words=64)).eval()
@@ -982,8 +985,8 @@ judged = count_objects([stated(text) for text in described], graphs)
 print(f"{judged.exact} of {TESTS} exact, {judged.invented} objects invented")
 
 # %% [markdown]
-# And without a picture? A study trained small captioners at three seeds, for a fifth of the time of
-# the course's: with pictures, and blind. Here are their descriptions of 500 test pictures. The third
+# And without a picture? A study trained small captioners at three seeds, with a sixth of the
+# course's updates: with pictures, and blind. Here are their descriptions of 500 test pictures. The third
 # row is the seeing model with another picture's features.
 
 # %%
@@ -1121,6 +1124,8 @@ my_prediction = 30.0  # a guess, written down before the run
 my_prediction = check("13.9", my_prediction)
 
 # %%
+from course_utils.methods.reward_tuning import RewardConfig, tune_by_reward
+
 v_others = scene_features(captioner, others, "lesson13-others")
 tuned = copy.deepcopy(captioner)
 tuning = tune_by_reward(
@@ -1181,16 +1186,33 @@ lab.claim("fewer tell a size than before", then.size < at_start.size)
 
 # %% [markdown]
 # Here is the third part of the answer, and its price. Rewarded for truth, the captioner stops
-# lying within seconds. It does so by saying less: no relations, since these were wrong, and fewer
-# sizes or none, although its sizes were right. "A red circle" is never punished for what it doesn't
+# lying within seconds. It does so by saying less: no relations, since these were wrong, and hardly
+# any sizes, although its sizes were right. "A red circle" is never punished for what it doesn't
 # say. This is **reward hacking**: the reward is fulfilled, and what we wanted isn't.
 
 # %% [markdown]
 # ### Ask for what you want
 #
-# If saying little is the cheat, pay for saying much. A true caption now earns its **bits**, divided
-# by 8, and a false one still earns nothing. "A large red circle left of a blue cross" earns more than
-# "a red circle", if it is true.
+# If saying little is the cheat, pay for saying more. Now a caption earns 1 only if it is true **and**
+# tells a relation. At the start, few of them do: these relations are as good as random.
+#
+# > **Exercise 13.10 · choose and justify** · core · difficulty 2 of 3 · 3 minutes
+# >
+# > Which groups of eight captions teach the model something, with this reward?
+# >
+# > - "a": those in which no caption tells a true relation, since they are punished;
+# > - "b": those in which some captions tell a true relation and others don't;
+# > - "c": those in which all eight tell a true relation, since they are rewarded;
+# > - "d": all groups, more or less.
+
+# %%
+my_groups = None
+### BEGIN SOLUTION
+my_groups = "b"
+### END SOLUTION
+
+# %%
+my_groups = check("13.10", my_groups)
 
 # %%
 eager = copy.deepcopy(captioner)
@@ -1198,13 +1220,12 @@ tune_by_reward(
     eager,
     v_others,
     "caption",
-    reward=lambda text, i: bits(text) / 8 if other_truth(text, i) else 0.0,
+    reward=lambda text, i: float(other_truth(text, i) and tells_relation(text)),
     config=RewardConfig(updates=lab.steps(cpu=120, gpu=400)),
     seed=lab.seed,
     advantages=group_advantages,
 )
-ambitious = write(eager, v, "caption", sampler())
-paid = told(ambitious, truth, bits)
+paid = told(write(eager, v, "caption", sampler()), truth, bits)
 
 # %%
 rows = []
@@ -1216,76 +1237,118 @@ for key, name in (
     ("true_at_random", "with a random relation"),
 ):
     before = f"{100 * getattr(at_start, key):.0f} %"
-    value = lab.measured(f"13.bits_{key}", 100 * getattr(paid, key), "%")
+    value = lab.measured(f"13.paid_{key}", 100 * getattr(paid, key), "%")
     rows.append([name, before, value])
-rows.append(
-    [
-        "bits if true",
-        f"{at_start.bits:.1f}",
-        lab.measured("13.bits_bits", paid.bits),
-    ]
-)
-plots.table(rows, header=["captions drawn", "before", "rewarded by bits"])
-
-# %%
+plots.table(rows, header=["captions drawn", "before", "paid for relations"])
+lab.claim("more than half of the captions tell one", paid.relation > 0.5)
 lab.claim(
-    "rewarded by bits, true captions tell more than before",
-    paid.bits > at_start.bits + 0.5,
-)
-lab.claim(
-    "their relations are true more often than before, by more than 15 points",
-    paid.true_relation > at_start.true_relation + 0.15,
+    "now relations are true more often than random ones",
+    paid.true_relation > paid.true_at_random,
 )
 
 # %% [markdown]
-# Look at the relations! This captioner has begun to tell them *right*. The same network, the same
-# frozen features: the places were in there all the time. A reward that pays for them made the model
-# read them.
-#
-# Is this luck, or would any further training have done it? A study repeats it at three seeds, beside
-# four others:
+# Look at the relations! The captioner has begun to tell them *right*. The network is the same, and
+# the features are frozen: the places were in there all the time. A reward that pays for them made
+# the model read them.
+
+# %% [markdown]
+# Is this luck, or would any further training have done it? A study repeats it at three seeds with
+# twice as many pictures, beside five other ways:
 #
 # - **likelihood**: as many updates with true captions of the same pictures, without any reward;
 # - **true**: the first reward;
 # - **true, kl**: the same, and a penalty for moving away from the start. The usual estimate for one
 #   word is $e^d - d - 1$ with $d = \log p_{\text{start}} - \log p$: it is never negative, and its
 #   expectation is the Kullback-Leibler divergence of lesson 08;
-# - **relation**: 1 for a true caption that tells a relation, 0 for all others.
+# - **bits**: a true caption earns its bits, divided by 8;
+# - **bits, half**: the same with half of the pictures, by which bits are counted too.
 
 # %%
 kept = read_runs(lab.data_path("studies/reward.json"))
+NAMES = {
+    "start": "start",
+    "likelihood": "likelihood",
+    "true": "true",
+    "true, kl": "true, kl",
+    "information": "bits",
+    "information, half": "bits, half",
+    "relation": "relation",
+}
+columns = ("true", "size", "relation", "true_relation", "true_at_random")
 header = ["reward", "true", "tell a size", "tell a relation"]
 header += ["true if related", "at random", "bits if true"]
 rows, runs_of = [], {}
-for name in (
-    "start",
-    "likelihood",
-    "true",
-    "true, kl",
-    "information",
-    "relation",
-):
+for name, shown in NAMES.items():
     runs = runs_of[name] = [row for row in kept if row["reward"] == name]
-    columns = ("true", "size", "relation", "true_relation", "true_at_random")
     cells = [over_seeds(runs, c, digits=0, scale=100) + " %" for c in columns]
     if max(row["relation"] for row in runs) < 0.02:
         cells[-2:] = "-", "-"  # hardly any tells one
-    shown = "bits" if name == "information" else name
     rows.append([shown, *cells, over_seeds(runs, "bits", digits=1)])
 plots.table(rows, header=header)
 
+
 # %%
+def apart(name):
+    """How much truer told relations are than random ones, for each seed."""
+    runs = runs_of[name]
+    return [row["true_relation"] - row["true_at_random"] for row in runs]
+
+
 lab.claim(
-    "at each seed, relations are true more often after the reward by bits than"
-    " after likelihood, by more than 20 points",
-    all(
-        one["true_relation"] > other["true_relation"] + 0.2
-        for one, other in zip(runs_of["information"], runs_of["likelihood"])
-    ),
+    "after likelihood, relations are as good as random ones, within 5 points",
+    max(map(abs, apart("likelihood"))) < 0.05,
+)
+lab.claim(
+    "paid for, or paid by bits on all pictures, they are 25 points truer",
+    min(apart("relation") + apart("information")) > 0.25,
+)
+lab.claim(
+    "paid for relations alone, it tells half as many sizes as before, or fewer",
+    max(row["size"] for row in runs_of["relation"])
+    < min(row["size"] for row in runs_of["start"]) / 2,
 )
 
 # %% [markdown]
-# TODO reading of the study.
+# More likelihood changes nothing. The penalty keeps the captioner near its start, so it keeps its
+# sizes, and some of its false relations. Only the rewards that pay for relations make most of them
+# true.
+#
+# And whatever a reward doesn't pay for is forgotten again: paid for relations alone, the captioner
+# loses its sizes.
+#
+# By bits it is a race. As long as relations are mostly false, leaving them out earns more; so it
+# depends on which is quicker, learning them or dropping them. With half of the pictures, fewer
+# captions tell one at the end than at the start.
+
+# %% [markdown]
+# Why had likelihood not taught it, in thousands of updates? A likely reason: a wrong relation costs
+# likelihood a part of one word, but it costs the whole caption its reward, while other captions of
+# the same picture get theirs. We haven't proved this.
+
+# %% [markdown]
+# ## 8. Answers, word by word · extra
+#
+# A decoder that writes captions can also answer questions: the question is its prompt. Lesson 08
+# chose from a list of answers instead. A study trained both on the same frozen features and the same
+# questions of four families (exists, colour, shape, count), for as many updates. The learning rate of
+# each was chosen on validation questions, and a written answer must be right to the letter.
+
+# %%
+kept = read_runs(lab.data_path("studies/answers_in_words.json"))
+rows = []
+for method, name in (("list", "chosen from a list"), ("words", "written")):
+    runs = [row for row in kept if row["method"] == method]
+    first = [row for row in runs if row["seed"] == 0]
+    rate = max(first, key=lambda row: row["validation"])["rate"]
+    chosen = [row for row in runs if row["rate"] == rate]
+    right = over_seeds(chosen, "test", digits=1, scale=100)
+    rows.append([name, f"{rate:g}", f"{right} %"])
+plots.table(rows, header=["answers", "learning rate", "right, three runs"])
+
+# %% [markdown]
+# The list is a little ahead, but its three runs differ by more than the two methods do on average, so
+# they prove no difference. What speaks for writing isn't accuracy: the same decoder writes captions,
+# descriptions and answers, and an answer needs no list.
 
 # %% [markdown]
 # ## 9. On a GPU · extra
@@ -1305,7 +1368,8 @@ lab.claim(
 # - The most likely sentence is short and safe. A typical one tells more, and lies more.
 # - With a key-value cache each token costs one position.
 # - BLEU and CIDEr compare words with words. A false colour costs them little.
-# - A reward that can be checked is followed to the letter: what it doesn't ask for is forgotten.
+# - A reward that can be checked is followed to the letter: what it doesn't pay for is forgotten.
+# - Paid for information, the captioner learnt relations that likelihood hadn't taught it.
 
 # %% tags=["setup"]
 quiz(

@@ -665,4 +665,24 @@ EXERCISES = {
             "Which captions are the safest? Those that say the least.",
         ),
     ),
+    "13.10": Exercise(
+        "Which groups teach?",
+        3,
+        2,
+        "b",
+        choice(
+            "b",
+            {
+                "a": "All eight rewards are 0, so all advantages are 0: nothing is punished.",
+                "c": "All eight rewards are 1, so all advantages are 0: there is nothing to "
+                "prefer.",
+                "d": "Where all rewards of a group are equal, all of its advantages are 0.",
+            },
+        ),
+        (
+            "Compute the advantages of eight rewards that are all 0, and of eight that are all 1.",
+            "An advantage is a difference from the group's mean. When is there one?",
+        ),
+        mistakes=(("a", ""), ("c", ""), ("d", "")),
+    ),
 }

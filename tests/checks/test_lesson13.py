@@ -120,6 +120,8 @@ def matches_by_crossing_out(candidate, references, n):
         ("13.7", matches_by_crossing_out),
         ("13.8", lambda r: r - r.sum(1)[:, None] / r.shape[1]),
         ("13.8", lambda r: torch.stack([row - row.mean() for row in r])),
+        ("13.10", "B"),
+        ("13.10", "(b)"),
         ("13.9", 0),
         ("13.9", 45.5),
     ],
@@ -190,6 +192,7 @@ NAMED = {
         "mean of the others",
         "median",
     ],
+    "13.10": ["nothing is punished", "nothing to prefer", "all rewards of a group"],
 }
 
 

@@ -61,7 +61,7 @@ def test_rewards_are_what_they_say():
         assert reward.reward_of(name, true, information)(text, 3) == want
     assert reward.reward_of("relation", true, information)(short, 3) == 0
     assert reward.reward_of("information", true, information)(short, 3) == information(short) / 8
-    for name in ("true", "true, kl", "information", "relation"):
+    for name in ("true", "true, kl", "information", "information, half", "relation"):
         assert reward.reward_of(name, true, information)("a purple dot", 3) == 0
 
 

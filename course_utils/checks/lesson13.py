@@ -1,5 +1,7 @@
 """Lesson 13: captions."""
 
+from collections import Counter
+
 import torch
 
 from course_utils.checks.feedback import (
@@ -79,6 +81,8 @@ def _test_labels(function):
     for patches in (3, 0):
         got = call(function, x, mask, 1, patches)
         compare(got, answer_labels(x, mask, 1, patches), f"the labels with {patches} patches")
+    other = x.masked_fill(x == 1, 4)  # the id of [START] is given, not built in
+    compare(call(function, other, mask, 4, 2), answer_labels(other, mask, 4, 2), "with start = 4")
 
 
 # 13.2 how many positions are computed
@@ -105,10 +109,11 @@ class _Counting(Decoder):
         return super().states(h, mask, cache)
 
 
-def _model(seed: int) -> tuple[_Counting, torch.Tensor]:
-    """A decoder of random weights, and three texts that it has read, as vectors."""
+def _model(seed: int, texts: int = 3, words: int = 5) -> tuple[_Counting, torch.Tensor]:
+    """A decoder of random weights, and some texts that it has read, as vectors."""
     generator = torch.Generator().manual_seed(seed)
-    head, h = torch.randn(9, 16, generator=generator), torch.randn(3, 5, 16, generator=generator)
+    head = torch.randn(9, 16, generator=generator)
+    h = torch.randn(texts, words, 16, generator=generator)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return _Counting(head).eval(), h
@@ -195,11 +200,14 @@ def _never_stops(model, h, steps, end):
 
 
 def _test_write(function):
-    for seed, steps in ((7, 12), (8, 8), (28, 12), (31, 1)):
-        model, h = _model(seed)
-        got = call(function, model, h, steps, 2)
-        asked, h = _model(seed)
-        want = _write(asked, h, steps, 2)
+    cases = ((7, 12, 2), (8, 8, 2), (28, 12, 2), (31, 1, 2), (7, 9, 6, 2, 24), (8, 9, 4, 4, 1))
+    for seed, steps, end, *sizes in cases:
+        model, h = _model(seed, *sizes)
+        got = call(function, model, h, steps, end)
+        asked, h = _model(seed, *sizes)
+        want = _write(asked, h, steps, end)
+        if isinstance(got, list) and got and isinstance(got[0], torch.Tensor):
+            raise Feedback("expected a tensor (batch, new), got a list of tensors: stack them.")
         if isinstance(got, list):
             got = torch.as_tensor(got)
         what = f"the tokens, in up to {steps} steps"
@@ -212,8 +220,8 @@ def _test_write(function):
                 )
         compare(got, want, what)
         # a copy of the model was handed out: count on one that is called directly
-        counted, h = _model(seed)
-        function(counted, h, steps, 2)
+        counted, h = _model(seed, *sizes)
+        function(counted, h, steps, end)
         least, found = sum(asked.read), sum(counted.read)
         if found > least + 1:
             raise Feedback(
@@ -383,14 +391,58 @@ def _clip_at_one(candidate, references, n):
     return len(set(own) & known), sum(own.values())
 
 
+def _last_missing(candidate, references, n):
+    cut = lambda text: " ".join(text.split()[:-1])
+    return clipped_matches(cut(candidate), [cut(reference) for reference in references], n)
+
+
+def _tails_counted(candidate, references, n):
+    ends = lambda text: Counter(tuple(text.split()[i : i + n]) for i in range(len(text.split())))
+    own, most = ends(candidate), Counter()
+    for reference in references:
+        most |= ends(reference)
+    return sum((own & most).values()), sum(own.values())
+
+
+def _last_reference(candidate, references, n):
+    return clipped_matches(candidate, references[-1:], n)
+
+
+def _below_zero(candidate, references, n):
+    return clipped_matches(candidate, references, n)[0], len(candidate.split()) - n + 1
+
+
+def _letters(candidate, references, n):
+    own = n_grams(candidate, n)
+    most = {g: max(reference.count(" ".join(g)) for reference in references) for g in own}
+    return sum(min(own[g], most[g]) for g in own), sum(own.values())
+
+
+def _order_lost(candidate, references, n):
+    count = lambda text: Counter(tuple(sorted(g)) for g in n_grams(text, n).elements())
+    own, most = count(candidate), Counter()
+    for reference in references:
+        most |= count(reference)
+    return sum((own & most).values()), sum(own.values())
+
+
+def _small_letters(candidate, references, n):
+    return clipped_matches(candidate.lower(), [reference.lower() for reference in references], n)
+
+
 def _test_matches(function):
     cases = [
+        ("a large red cross", ["a large red cross", "a red cross"], 1),
         ("the the the the the the the", ["the cat is on the mat", "there is a cat on the mat"], 1),
         ("the cat the cat", ["the cat", "a cat the cat", "the the dog"], 1),
         ("the cat the cat", ["the cat", "a cat the cat"], 2),
         ("a red circle", ["a red circle"], 3),
         ("a red circle", ["a red circle"], 4),
         ("a large red circle above a red circle", ["a red circle below a large cross"], 2),
+        ("red", ["red circle"], 4),
+        ("a a a", ["a large cat"], 1),
+        ("red a", ["a red"], 2),
+        ("Red circle red.", ["red circle"], 1),
     ]
     for candidate, references, n in cases:
         got = call(function, candidate, references, n)
@@ -463,7 +515,7 @@ EXERCISES = {
         answer_labels,
         _test_labels,
         (
-            "Four things are left out with -100: patches, prompt with [START], padding. What "
+            "Left out with -100 are the patches, the prompt with [START], and padding. What "
             "remains? In which row does [START] stand at which place?",
             "`(x == start).cumsum(1)` is 1 at [START] and behind it. Take off `(x == start).long()`"
             " to leave [START] out; `torch.cat` puts a block of -100 in front.",
@@ -481,7 +533,10 @@ EXERCISES = {
             (_patches_forgotten, "The patches have positions too: a block of -100 in front."),
             (_patches_behind, "The patches stand in front of the words."),
             (_zero_for_left_out, "0 is the id of a token. What is left out is -100."),
-            (_place_of_text_0, "Each row has [START] at a place of its own; yours is row 0's."),
+            (
+                _place_of_text_0,
+                "Each row has [START] at a place of its own; yours is the same in all rows.",
+            ),
         ),
     ),
     "13.2": Exercise(
@@ -493,8 +548,8 @@ EXERCISES = {
         (
             "In front stand 16 patches, the prompt's one word and [START]. Before the first token "
             "is written, 18 positions are read. How many before the second?",
-            "Without a cache: 18 + 19 + ... , 14 numbers. With one: 18, and then one for each "
-            "token but the last, which nobody reads any more.",
+            "Without a cache all of them are read again with each token, one more each time. With "
+            "one, each is read once. Is the last token read at all?",
         ),
         mistakes=(
             ((343, 32), "The last token is written and then not read: it costs nothing more."),
@@ -539,7 +594,7 @@ EXERCISES = {
         (
             "Which distribution is drawn from in the end? The nucleus must be that one's.",
             "Begin with p = (logits / temperature).softmax(-1), sort it, drop what has top_p or "
-            "more in front of it, and divide by the sum of the rest.",
+            "more in front of it, put the rest back in the order of ids, and divide by its sum.",
         ),
         mistakes=(
             (
@@ -565,10 +620,10 @@ EXERCISES = {
         _of_one,
         _test_beams,
         (
-            "`scores[:, None] + log_p` holds the sum of every continuation of every beam. The k "
-            "largest of all of them are wanted, not the best of each row.",
-            "`.flatten().topk(k)` gives sums and places. With `ids` columns, place // ids is the "
-            "row and place % ids the column.",
+            "Every continuation of every beam has a sum. The k largest of all of them are wanted, "
+            "not the best of each row.",
+            "`flatten` makes one row of a table, and `topk` tells places in it. How many rows of "
+            "the table stand before a place, and how far is it into its own?",
         ),
         mistakes=(
             (_each_beam_its_best, "All k may continue the same beam: don't take one of each."),
@@ -624,6 +679,13 @@ EXERCISES = {
             (_words_only, "That counts single words, whatever n is."),
             (_at_least_one, "A text shorter than n words has 0 n-grams, not 1."),
             (_recall, "That asks how much of the reference is in the candidate: recall."),
+            (_last_missing, "The last n-gram is missing: with m words there are m - n + 1."),
+            (_tails_counted, "At the end stand groups of fewer than n words: they don't count."),
+            (_last_reference, "All references count, not the last alone."),
+            (_below_zero, "A text of fewer than n words has 0 n-grams, not a number below."),
+            (_letters, "Letters were searched for: 'a' also stands in 'cat'. Compare whole words."),
+            (_order_lost, "The order of the words counts: 'red a' is not 'a red'."),
+            (_small_letters, "'Red' and 'red' are two words here: they differ."),
             (_clip_at_one, "Matches were clipped at 1. A reference may have an n-gram twice."),
         ),
     ),
@@ -635,7 +697,7 @@ EXERCISES = {
         _test_advantages,
         (
             "A caption is good if it got more than the other captions of the same picture.",
-            "One mean a row, `reward.mean(1, keepdim=True)`, is taken off. Nothing is divided.",
+            "Each row has a mean of its own. `keepdim=True` keeps it as a column.",
         ),
         mistakes=(
             (_mean_of_all, "That is the mean over all pictures. Each group has its own."),

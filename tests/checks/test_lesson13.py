@@ -179,6 +179,13 @@ NAMED = {
         "single words",
         "0 n-grams",
         "recall",
+        "last n-gram is missing",
+        "they don't count",
+        "not the last alone",
+        "not a number below",
+        "whole words",
+        "order of the words",
+        "two words here",
         "clipped at 1",
     ],
     "13.8": [

@@ -173,7 +173,7 @@ def tune_and_write(
     options: argparse.Namespace, config: FitConfig, state: PartialState, out: Path, beside: Path
 ) -> None:
     soft = options.data == "vqa_v2"
-    parts = dict(zip(("training", "validation", "test"), read(options)))
+    parts: dict[str, list[Row]] = dict(zip(("training", "validation", "test"), read(options)))
     for name, rows in parts.items():
         if not rows:
             raise ValueError(f"expected pictures enough for a {name} part, but it is empty")

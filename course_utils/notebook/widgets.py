@@ -205,7 +205,7 @@ def watch_it_write(
 
     def refresh(_=None):
         with _anew(view, message):
-            picture, answer = pictures[which.value], ""
+            picture, answer = pictures[str(which.value)], ""
             for answer in write(picture, text.value):
                 message.value = f"<b>{html.escape(answer)}</b>"
             told = looks(picture, text.value, answer)

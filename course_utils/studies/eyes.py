@@ -54,6 +54,7 @@ SCENES = 8000  # of the world
 PASSES = {"easy-VQA": 0.2, "world": 0.65, "emoji": 2.4}  # over the turns of each source
 FIT = FitConfig(epochs=1, lr=1.5e-3, warmup=0.05, precision="bf16", save_every=500)
 SHORT = 300  # updates of the runs that compare numbers of visual tokens
+REPEATED = 20  # updates of the seeing model that are kept in float32 too
 FREE = ("world caption", "world absent", "emoji name")  # answered in words, not asked of others
 SPECIAL = 200  # pictures of the world that are described, and asked about what is not there
 WORDS = (  # what a model of language is to go on predicting; own sentences, never trained on
@@ -207,6 +208,25 @@ def first_updates(updates: int, total: int) -> FitConfig:
     return replace(FIT, precision="no", save_every=0, lr=FIT.lr * updates / rising, warmup=1.0)
 
 
+def first_losses(tokenizer: PreTrainedTokenizerBase, total: int, seed: int = 0) -> list[float]:
+    """The losses of the seeing model's first REPEATED updates of `total` in float32, in which they
+    repeat on other processors; in bfloat16 runs part sooner."""
+    model, _ = new_model(KINDS["seeing"], seed)
+    v, batches = first_batches(tokenizer, REPEATED, seed)
+    config = first_updates(REPEATED, total)
+    history = fit(
+        model, partial(answer_objective, v), batches, config=config, device="cpu", progress=False
+    )
+    return history.loss
+
+
+def answer_objective(
+    v: Float[Tensor, "pictures patches visual_dim"], model: SeeingDecoder, batch: InstructionBatch
+) -> Float[Tensor, ""]:
+    """`answer_loss` in the order of arguments that `fit` gives."""
+    return answer_loss(model, v, batch)
+
+
 # How good they are
 
 
@@ -287,7 +307,10 @@ def run(model: str, seed: int) -> Row:
     trained, tokenizer, history = train_eyes(kind, seed, resume=resume)
     row = judged(trained, tokenizer, kind) | {"model": model, "seed": seed}
     resume.unlink(missing_ok=True)
-    return row | {"updates": len(history.loss), "loss": [round(x, 4) for x in history.loss]}
+    row |= {"updates": len(history.loss), "loss": [round(x, 4) for x in history.loss]}
+    if model == "seeing":
+        row["float32"] = [round(x, 4) for x in first_losses(tokenizer, row["updates"], seed)]
+    return row
 
 
 def judged(model: SeeingDecoder, tokenizer: PreTrainedTokenizerBase, kind: Kind) -> Row:

@@ -2,11 +2,12 @@
 
     python -m course_utils.studies answers_in_words
 
-trains two models on the world's questions: lesson 13's captioner, which writes the answer behind the
-question ("words"), and a joint encoder of the same width and depth with a head for 21 answers
+trains two models on the world's questions: lesson 13's captioner, which writes the answer behind
+the question ("words"), and a joint encoder of the same width and depth with a head for 21 answers
 ("list"). Both read the same frozen features, and make the same number of updates on as many
-questions. Each has its own best learning rate, chosen at the first seed by the accuracy on validation
-questions. Writes data/studies/answers_in_words.json: shares of right answers to test questions.
+questions. Each has its own best learning rate, chosen at the first seed by the accuracy on
+validation questions. Writes data/studies/answers_in_words.json: shares of right answers to test
+questions.
 """
 
 from collections.abc import Iterator, Sequence

@@ -123,7 +123,7 @@ widgets.watch_it_write(
 #
 # Here is SmolLM2 as it was, without any picture, asked about one.
 
-# %%
+# %% tags=["varies"]
 reference, tokenizer = smollm2.load()
 plain = from_llama(reference).eval()  # the course's own decoder, see section 3
 
@@ -157,10 +157,10 @@ for token in ids:
 # > Below, SmolLM2 is asked three easy questions, and we look at how likely a right answer is, such
 # > as "The capital of France is Paris." In which form is it most likely? Guess first.
 # >
-# > a) the question alone, then a line break
-# > b) `Question:` the question, a new line, `Answer:`
-# > c) `<|im_start|>user`, the question, `<|im_end|>`, `<|im_start|>assistant`
-# > d) as c, without `<|im_start|>assistant` at the end
+# > - "a": the question alone, then a line break;
+# > - "b": `Question:` the question, a new line, `Answer:`;
+# > - "c": `<|im_start|>user`, the question, `<|im_end|>`, `<|im_start|>assistant`;
+# > - "d": as c, without `<|im_start|>assistant` at the end.
 
 # %%
 my_form = None
@@ -335,6 +335,7 @@ for pair in (0, 8, 16, 31):
 axis.set(
     xlabel="position",
     ylabel="cos of the angle",
+    ylim=(-1.9, 1.2),
     title="Fast arrows count single steps, slow ones long distances",
 )
 axis.legend(loc="lower left", ncols=4)
@@ -436,7 +437,7 @@ with torch.no_grad():
 # The course's decoder, `course_utils/models/llama.py`, is these parts and a loop over 30 layers. With
 # the real weights it must compute what the library transformers computes, token for token.
 
-# %%
+# %% tags=["varies"]
 text = "<|im_start|>user\nName three birds.<|im_end|>\n<|im_start|>assistant\n"
 x = tokenizer(text, return_tensors="pt").input_ids  # (1, words)
 with torch.no_grad():
@@ -665,10 +666,10 @@ v_train, v_test = (
 # > 28 updates, six pictures each, once for the shape and once for the colour. There are three shapes
 # > and four colours. Which of the two is learnt, after 168 pictures?
 # >
-# > a) the colour, it is the simpler thing
-# > b) the shape
-# > c) both
-# > d) neither: 168 pictures are far too few
+# > - "a": the colour, it is the simpler thing;
+# > - "b": the shape;
+# > - "c": both;
+# > - "d": neither, 168 pictures are far too few.
 
 # %%
 my_first = None
@@ -680,7 +681,7 @@ my_first = "b"
 my_first = check("14.7", my_first)
 
 
-# %% tags=["result"]
+# %% tags=["result", "varies"]
 def learn(what):
     """Trains new eyes on one question: losses, and right answers."""
     model = with_eyes(plain, tokenizer, seed=lab.seed)
@@ -707,14 +708,14 @@ def learn(what):
 learnt = {"shape": learn("shape")}
 print(f"shape: right in {learnt['shape'][1]} of {len(v_test)} new pictures")
 
-# %% tags=["result"]
+# %% tags=["result", "varies"]
 learnt["colour"] = learn("colour")
 print(f"colour: right in {learnt['colour'][1]} of {len(v_test)} new pictures")
 lab.claim(
     "shapes are learnt first", learnt["shape"][1] > learnt["colour"][1] + 6
 )
 
-# %% tags=["result"]
+# %% tags=["result", "varies"]
 plots.show(
     plots.curves(
         {f"{what}s": losses for what, (losses, _) in learnt.items()},
@@ -733,9 +734,36 @@ plots.show(
 # it what a circle is: it knew the word, and EfficientNet knew the form. What had to be learnt is one in
 # terms of the other.
 #
-# Colour is harder *for these parts*. ImageNet's classes are things, and a dog is a dog in any colour,
-# so the last layer of such a network says little about colour. What a model sees first depends on what
-# its eyes were made for.
+# And the colour? An easy explanation: an image network for things does not care about colours, so its
+# features don't hold them. Such a sentence must be tested. The simplest test has no language model at
+# all: a linear map from the same features to the answers, by **ridge regression**, in closed form.
+
+
+# %%
+def ridge_right(what, penalty=10.0):
+    """New pictures that a linear map from the features gets right."""
+    seen = v_train.flatten(1)  # (pictures, 9 * 1280)
+    mean = seen.mean(0)  # (9 * 1280,)
+    y = torch.tensor([names[what].index(t[what]) for t in truths])
+    Y = F.one_hot(y).float()  # (pictures, answers)
+    gram = (seen - mean) @ (seen - mean).T  # (pictures, pictures)
+    c = torch.linalg.solve(gram + penalty * torch.eye(len(y)), Y - Y.mean(0))
+    scores = (v_test.flatten(1) - mean) @ (seen - mean).T @ c  # (new, answers)
+    z = torch.tensor([names[what].index(t[what]) for t in test_truths])
+    return int((scores.argmax(1) == z).sum())
+
+
+for what in names:
+    print(f"ridge, {what}: right in {ridge_right(what)} of {len(v_test)}")
+lab.claim(
+    "the features hold the colour as well as the shape",
+    min(ridge_right("colour"), ridge_right("shape")) == len(v_test),
+)
+
+# %% [markdown]
+# The explanation is false: colours stand in the features, just as readable as shapes. What takes longer
+# is the way from there through a language model to a word. Why it is longer for colours, we don't know.
+# In the big training below they come later, too, and they do come.
 
 # %% [markdown]
 # ### Everything at once · core
@@ -784,6 +812,8 @@ axis.set(
     title="What the picture tells is the gap between the curves",
     yscale="log",
 )
+axis.minorticks_off()
+axis.set_yticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
 axis.legend()
 plots.show(
     figure,
@@ -800,7 +830,8 @@ ends = {
     name: torch.tensor(row["loss"][-last:]).mean().item()
     for name, row in (("seeing", kept), ("blind", blind))
 }
-print(f"{len(kept['loss'])} updates; loss of the last {last}:", ends)
+for name, value in ends.items():
+    print(f"{name:8} loss of the last {last} updates: {value:.2f} nat")
 lab.claim(
     "with the picture the loss ends lower", ends["seeing"] < ends["blind"]
 )
@@ -910,7 +941,11 @@ for offset, label, row, which in (
     )
 axis.set_yticks(place, names)
 axis.invert_yaxis()
-axis.set(xlabel="right, %", title="Counting is hardest", xlim=(0, 105))
+axis.set(
+    xlim=(0, 105),
+    xlabel="right, %",
+    title="Shapes are easiest, kinds of new emoji hardest",
+)
 axis.legend(loc="lower right")
 plots.show(
     figure,
@@ -951,10 +986,10 @@ plots.show(
 # >
 # > Four reports about other models. Which one shows that the model looks at its picture?
 # >
-# > a) "It answers 67 % of easy-VQA's questions."
-# > b) "Its loss on answers fell from 5 to 0.5 nat."
-# > c) "It describes every picture in fluent sentences with colours and shapes."
-# > d) "With another picture, its accuracy falls from 71 to 34 %."
+# > - "a": it answers 67 % of easy-VQA's questions;
+# > - "b": its loss on answers fell from 5 to 0.5 nat;
+# > - "c": it describes every picture in fluent sentences with colours and shapes;
+# > - "d": with another picture, its accuracy falls from 71 to 34 %.
 
 # %%
 my_report = None
@@ -1118,7 +1153,7 @@ print("purple before:", eyes.ask_all(test["purple"], [asked] * 12, most=4)[:4])
 # %% [markdown]
 # Eight updates, on twelve other purple pictures and the one question.
 
-# %%
+# %% tags=["varies"]
 kept_state = {
     name: p.detach().clone()
     for name, p in eyes.model.named_parameters()
@@ -1157,7 +1192,7 @@ for colour, right in alone.items():
 # It has learnt to say purple. Has it learnt to *see* purple? Look at the red and the blue pictures.
 # The second try has red and blue pictures among the purple ones:
 
-# %%
+# %% tags=["varies"]
 forget()
 mixed = torch.cat([pictures_of(name, 24)[::3] for name in test])
 teach(mixed, [name for name in test for _ in range(4)])

@@ -494,14 +494,14 @@ EXERCISES = {
         choice(
             "b",
             {
-                "a": "Simpler for you. What was EfficientNet trained to tell apart?",
-                "c": "One of the two takes many more updates. What was EfficientNet made for?",
-                "d": "The image network and the language model both know much already.",
+                "a": "Measured, it is the other one. What is simple for you need not be for it.",
+                "c": "Measured, one of the two is not learnt yet.",
+                "d": "Measured, one of the two is learnt: both networks know much already.",
             },
         ),
         (
-            "The projector can only pass on what the image network has kept of a picture.",
-            "ImageNet's classes are things, in all colours. Which of the two tells things apart?",
+            "Both the image network and the language model know much already.",
+            "It is not the one that most people find simpler.",
         ),
     ),
     "14.8": Exercise(

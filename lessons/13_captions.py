@@ -95,7 +95,8 @@ plots.show(figure, alt=f"The picture to which the model wrote: {text}.")
 # them into those that tell a relation (left of, right of, above, below) and those that don't.
 #
 # For comparison, each relation is also exchanged for one at random: on average over all four, how
-# many of these captions would be true?
+# many of these captions would be true? More than a quarter: an object up and to the left is both left
+# of the other and above it.
 
 # %%
 drawn = write(
@@ -291,6 +292,9 @@ small = small.cpu()
 print(*write(small, v[:3], "caption"), sep="\n")
 
 # %% [markdown]
+# The captions of this world come from a small grammar: an object at random, its size half of the time,
+# and, where another object lies clearly to a side, a relation half of the time.
+#
 # How good is that? In this world the answer is known. From a scene, the grammar gives each true
 # caption its probability. So the **entropy** of a caption given its scene can be computed, and by
 # lesson 03 no captioner's expected loss is lower. Without the picture a caption is harder to guess;
@@ -386,9 +390,9 @@ lab.claim(
 # relation comes at all, and then one of four at random. The grammar pays less: of the four it takes
 # only those that are true.
 #
-# And here is the answer to the first part of our question. In training, people go on with a relation
-# half of the time. Cross-entropy asks the model to do this **as often as people do, whether it
-# knows the relation or not**. It isn't asked to say only what it knows.
+# And here is the answer to the first part of our question. In training, the captions go on with a
+# relation half of the time, wherever an object lies to a side. Cross-entropy asks the model to do this **as often as
+# they do, whether it knows the relation or not**. It isn't asked to say only what it knows.
 
 # %% [markdown]
 # ## 3. Teacher forcing and free running · core
@@ -505,7 +509,7 @@ plots.show(
 # >
 # > A caption of 14 tokens is to be written, `[END]` included. In front stand 16 patches, the word
 # > "caption" and `[START]`. How many positions are computed in all, without a cache and with one?
-# > Give both: `(without, with)`. No position is read behind the last token.
+# > Give both: `(without, with)`. The last token is written, but never read.
 
 # %%
 positions = None
@@ -520,7 +524,8 @@ positions = check("13.2", positions)
 # %% [markdown]
 # > **Exercise 13.3 · write it** · core · difficulty 2 of 3 · 15 minutes
 # >
-# > Write the greedy loop with a cache. `model.cache(batch, room)` gives an empty one.
+# > Write the greedy loop with a cache. `model.cache(batch, room)` gives an empty one;
+# > `room` is the number of positions that it must hold, those of h and those of the new tokens.
 # > `model.states(h, None, cache)` reads vectors `h` (batch, positions, dim) behind what the cache
 # > holds, adds them to it, and returns their states. `model.logits(states)` are scores of all
 # > tokens, and `model.token(ids)` is the table of vectors.
@@ -906,11 +911,15 @@ apart = max(
 lab.claim("yours and the package's equal torchmetrics' BLEU", apart < 1e-6)
 
 # %% [markdown]
-# Left for right: the sentence has become false, and BLEU-4 hardly notices. **CIDEr** weighs the
-# n-grams: those that occur for nearly every picture, such as "a", count little, and rare ones much.
-# An n-gram's weight is $\log(N / N_g)$, where $N_g$ of the $N$ pictures have it in a reference. The
-# score is 10 times the cosine of the two weighted vectors of counts, averaged over references and
-# over $n = 1 \dots 4$ ([Vedantam et al. 2014](https://arxiv.org/abs/1411.5726)).
+# With "right" in place of "left", as the reference has it, BLEU-4 would be 1. One wrong word of nine
+# costs four tenths. A harmless other word would cost the same: BLEU can't tell the two apart.
+
+# %% [markdown]
+# **CIDEr** weighs the n-grams: those that occur for nearly every picture, such as "a", count little,
+# and rare ones much. An n-gram's weight is $\log(N / N_g)$, where $N_g$ of the $N$ pictures have it
+# in a reference. The score is 10 times the cosine of the two weighted vectors of counts, averaged over
+# references and over $n = 1 \dots 4$ ([Vedantam et al. 2014](https://arxiv.org/abs/1411.5726)). We
+# use its usual form, CIDEr-D: counts are clipped as in BLEU, and another length costs a little.
 
 # %% [markdown]
 # What do the two measures call good? Each of 300 pictures gets five true references from the grammar.
@@ -963,7 +972,8 @@ lab.claim(
 
 # %% [markdown]
 # The most likely true captions have three words, "a red square", so they have no 4-gram at all, and
-# BLEU-4 is 0. Sentences of which nearly all are false get more. CIDEr puts the short true ones
+# BLEU-4 is 0. Those of the beams often have four, "a large red triangle". These few 4-grams decide, and
+# being short and safe beats a typical true caption. Sentences of which nearly all are false get more. CIDEr puts the short true ones
 # above them, but gives the false ones a good part of the points as well.
 #
 # Only what looks at the picture can see a lie.
@@ -1019,7 +1029,7 @@ lab.claim(
 # %% [markdown]
 # ## 7. Learn from what can be checked · core
 #
-# Likelihood asks for what people say. If truth can be checked, we can ask for truth instead: let the
+# Likelihood asks for what the captions say. If truth can be checked, we can ask for truth instead: let the
 # model write, give each sentence a **reward** $r(x)$, and make the expected reward large. The
 # gradient of the expectation is
 #
@@ -1032,7 +1042,8 @@ lab.claim(
 
 # %% [markdown]
 # If every reward is positive, every sentence is pushed up, and only the difference counts. So a
-# **baseline** $b$ is taken off. The gradient stays the same on average, since
+# **baseline** $b$ is taken off. Single draws scatter less then: without it, even the worst sentence is
+# pushed up whenever it happens to be drawn. And the gradient stays the same on average, since
 #
 # $$\mathbb{E}[\, b\, \nabla \log p \,] = b\, \nabla \sum_x p(x) = b\, \nabla 1 = 0 .$$
 #
@@ -1084,14 +1095,15 @@ for n in (1, 4, 7):
     group = torch.tensor([[1.0] * n + [0.0] * (8 - n)])  # (1, 8)
     a = group_advantages(group)  # (1, 8)
     print(
-        f"{n} of 8 true: a true one gets {a[0, 0]:.3f},"
-        f" divided {(a / group.std())[0, 0]:.3f}"
+        f"{n} of 8 true: a true one gets {a[0, 0]:.3f};"
+        f" dividing makes it {1 / group.std():.2f} times as much"
     )
 
 # %% [markdown]
 # What is minimised? In code the loss is minus the sum of $\frac{p(x)}{p_{\text{old}}(x)} \cdot$
 # advantage, where $p_{\text{old}}$ is the same number without its gradient. Its value is then minus
-# the sum of the advantages, which is always 0. Its gradient isn't.
+# the sum of the advantages, which is always 0. Its gradient isn't: it is $\nabla p / p_{\text{old}}$,
+# which is $\nabla \log p$ as above, times the advantage.
 
 # %%
 theta = torch.zeros(8, requires_grad=True)  # log p of eight captions
@@ -1259,7 +1271,7 @@ lab.claim(
 # - **true**: the first reward;
 # - **true, kl**: the same, and a penalty for moving away from the start. The usual estimate for one
 #   word is $e^d - d - 1$ with $d = \log p_{\text{start}} - \log p$: it is never negative, and its
-#   expectation is the Kullback-Leibler divergence of lesson 08;
+#   expectation is the Kullback-Leibler divergence of lesson 08, since that of $e^d$ is 1;
 # - **bits**: a true caption earns its bits, divided by 8;
 # - **bits, half**: the same with half of the pictures, by which bits are counted too.
 
@@ -1346,8 +1358,8 @@ for method, name in (("list", "chosen from a list"), ("words", "written")):
 plots.table(rows, header=["answers", "learning rate", "right, three runs"])
 
 # %% [markdown]
-# The list is a little ahead, but its three runs differ by more than the two methods do on average, so
-# they prove no difference. What speaks for writing isn't accuracy: the same decoder writes captions,
+# The list is a little ahead on average. But three runs are few, and its own lie further apart than the
+# two methods do, so they prove no difference. What speaks for writing isn't accuracy: the same decoder writes captions,
 # descriptions and answers, and an answer needs no list.
 
 # %% [markdown]
@@ -1364,10 +1376,11 @@ plots.table(rows, header=["answers", "learning rate", "right, three runs"])
 #
 # - A captioner is a language model with a picture in front. Its labels leave out patches, prompt and
 #   padding, and are shifted once.
-# - It says what people say, as often as they say it, also where it can't know.
+# - It says what its captions say, as often as they say it, also where it can't know.
 # - The most likely sentence is short and safe. A typical one tells more, and lies more.
 # - With a key-value cache each token costs one position.
-# - BLEU and CIDEr compare words with words. A false colour costs them little.
+# - BLEU and CIDEr compare words with words. A false colour costs them a part; being short and true can
+#   cost more.
 # - A reward that can be checked is followed to the letter: what it doesn't pay for is forgotten.
 # - Paid for information, the captioner learnt relations that likelihood hadn't taught it.
 

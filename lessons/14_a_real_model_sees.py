@@ -763,7 +763,7 @@ lab.claim(
 # %% [markdown]
 # The explanation is false: colours stand in the features, just as readable as shapes. What takes longer
 # is the way from there through a language model to a word. Why it is longer for colours, we don't know.
-# In the big training below they come later, too, and they do come.
+# In the big training below they do come, as section 6 shows.
 
 # %% [markdown]
 # ### Everything at once · core
@@ -961,7 +961,7 @@ plots.show(
 # There is a test inside one picture, too. Replace one of the nine visual tokens by the mean of the
 # others, and see how much less likely the answer becomes. Bright parts are those that it needs:
 
-# %% tags=["varies"]
+# %% tags=["figure", "varies"]
 cases = [
     (draw_shape("circle", "red", 24, 14, 14), "what shape is in the image?"),
     (draw_shape("circle", "red", 24, 50, 50), "what shape is in the image?"),

@@ -165,33 +165,18 @@ def compose_and_ask(
     return ipw.VBox([ipw.HBox([ipw.VBox(list(controls.values())), text]), message, view])
 
 
-@plots.closed_on_error()
-def written_figure(picture: Tensor, question: str, answer: str, told: Tensor) -> Figure:
-    """A picture, and beside it the parts (rows, columns) that the answer comes from."""
-    figure, axes = plt.subplots(1, 2, figsize=(5.6, 2.8))
-    axes[0].imshow(plots.as_picture(picture))
-    axes[0].axis("off")
-    axes[0].set_title(plots.plain(textwrap.fill(question, 32)), fontsize=9)
-    plots.heat_over_image(axes[1], picture, told.clamp(min=0))
-    axes[1].set_title(plots.plain(textwrap.fill(answer, 32)), fontsize=9)
-    return figure
-
-
 def watch_it_write(
     pictures: dict[str, Tensor],
     write: Callable[[Tensor, str], Iterator[str]],
-    looks: Callable[[Tensor, str, str], Tensor],
     question: str,
     questions: Sequence[str] = (),
 ) -> ipw.VBox:
-    """Choose a picture, type a question, watch the answer appear word by word, then see which parts
-    of the picture it comes from.
+    """Choose a picture, type a question, watch the answer appear word by word.
 
     Args:
         pictures: name -> picture (3, height, width).
         write: (picture, question) -> the answer so far, again and again until it is whole. A
             ValueError is shown to the learner.
-        looks: (picture, question, answer) -> numbers (rows, columns) over the picture.
     """
     which = ipw.Dropdown(options=list(pictures), description="picture")
     text = ipw.Combobox(
@@ -208,8 +193,8 @@ def watch_it_write(
             picture, answer = pictures[str(which.value)], ""
             for answer in write(picture, text.value):
                 message.value = f"<b>{html.escape(answer)}</b>"
-            told = looks(picture, text.value, answer)
-            view.value = plots.png(written_figure(picture, text.value, answer, told))
+            titles = [textwrap.fill(f"{text.value} {answer}", 32)]
+            view.value = plots.png(plots.images_grid([picture], titles, columns=1))
 
     for control in (which, text):
         control.observe(refresh, names="value")

@@ -99,6 +99,8 @@ def as_batch(
     Raises:
         ValueError: turns that belong together are about different pictures, or there are none.
     """
+    if not turns:
+        raise ValueError("turns: expected those about one picture or more, got none")
     end = tokenizer.convert_tokens_to_ids(END)
     opening = opening_ids(tokenizer, patches)
     texts, branches, scored = [], [], []

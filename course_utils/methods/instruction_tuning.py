@@ -73,11 +73,11 @@ def choice_log_probs(
     once a question, and its keys and values are shared.
 
     Raises:
-        ValueError: not one picture a question, or no choice.
+        ValueError: not one picture a question, no question, or no choice.
     """
-    if len(v) != len(questions) or not choices:
+    if len(v) != len(questions) or not questions or not choices:
         raise ValueError(
-            f"expected a picture for each of {len(questions)} questions and at least one choice, "
+            f"expected a picture each for {len(questions)} questions, one or more, and a choice, "
             f"got {len(v)} pictures and {len(choices)} choices"
         )
     end = tokenizer.convert_tokens_to_ids(END)

@@ -93,7 +93,7 @@ def test_choices_are_scored_as_each_would_be_by_itself(tokenizer):
             batch = as_batch(tokenizer, [[Instruction(0, question, choice)]], patches=3)
             alone = -answer_loss(model, v[order[i : i + 1]], batch) * batch.scored.sum()
             assert got[i, j].item() == pytest.approx(alone.item(), abs=2e-4)
-    with pytest.raises(ValueError, match="at least one choice, got 3 pictures and 0 choices"):
+    with pytest.raises(ValueError, match="a choice, got 3 pictures and 0 choices"):
         choice_log_probs(model, tokenizer, v[order], asked, [])
 
 
@@ -109,3 +109,11 @@ def test_a_patch_tells_what_is_lost_without_it(tokenizer):
         assert told[i].item() == pytest.approx((scores[0] - scores[1]).item(), abs=1e-4)
     with pytest.raises(ValueError, match="expected two or more patches, got 1"):
         what_each_patch_tells(model, tokenizer, v[:1], "what?", "red")
+
+
+def test_nothing_is_refused(tokenizer):
+    model = model_for(tokenizer)
+    with pytest.raises(ValueError, match="turns: expected those about one picture or more"):
+        as_batch(tokenizer, [], patches=3)
+    with pytest.raises(ValueError, match="0 questions, one or more"):
+        choice_log_probs(model, tokenizer, pictures()[:0], [], ["red"])

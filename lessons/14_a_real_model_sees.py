@@ -363,7 +363,7 @@ plots.show(
 
 # %%
 def turn(q, angles):
-    """q (batch, heads, words, 2 * half) and angles (batch, words, half): as q."""
+    """q (batch, heads, words, 2 half), angles (batch, words, half): as q."""
     ### BEGIN SOLUTION
     a, b = q.chunk(2, dim=-1)  # (batch, heads, words, half) each
     cos = angles.cos()[:, None]  # (batch, 1, words, half)
@@ -416,23 +416,6 @@ print(
 )
 
 # %% [markdown]
-# ### SwiGLU · extra
-#
-# The MLP of lesson 02 widens a state, bends it and narrows it again. **SwiGLU** widens it twice: one
-# copy goes through the smooth bend SiLU, $x \cdot \sigma(x)$, and says how much of the other copy
-# passes.
-#
-# $$\text{MLP}(h) = W_{\text{down}} \big( \text{SiLU}(W_{\text{gate}} h) \odot W_{\text{up}} h \big)$$
-
-# %%
-layer = plain.layers[0]
-h = torch.randn(1, 576)  # (words, dim)
-gate, up = layer.mlp.gate(h), layer.mlp.up(h)  # (words, 1536) each
-with torch.no_grad():
-    mine = layer.mlp.down(gate * gate.sigmoid() * up)  # (words, dim)
-    print("as the layer's:", torch.allclose(mine, layer.mlp(h), atol=1e-5))
-
-# %% [markdown]
 # ### All of it, with real weights · core
 #
 # The course's decoder, `course_utils/models/llama.py`, is these parts and a loop over 30 layers. With
@@ -456,6 +439,23 @@ same = torch.equal(ours, theirs[:, x.shape[1] :])
 print(tokenizer.decode(ours[0]))
 lab.claim("24 tokens are transformers' own", same)
 lab.claim("the logits agree to 0.001", apart < 1e-3)
+
+# %% [markdown]
+# ### SwiGLU · extra
+#
+# The MLP of lesson 02 widens a state, bends it and narrows it again. **SwiGLU** widens it twice: one
+# copy goes through the smooth bend SiLU, $x \cdot \sigma(x)$, and says how much of the other copy
+# passes.
+#
+# $$\text{MLP}(h) = W_{\text{down}} \big( \text{SiLU}(W_{\text{gate}} h) \odot W_{\text{up}} h \big)$$
+
+# %%
+layer = plain.layers[0]
+h = torch.randn(1, 576)  # (words, dim)
+gate, up = layer.mlp.gate(h), layer.mlp.up(h)  # (words, 1536) each
+with torch.no_grad():
+    mine = layer.mlp.down(gate * gate.sigmoid() * up)  # (words, dim)
+    print("as the layer's:", torch.allclose(mine, layer.mlp(h), atol=1e-5))
 
 # %% [markdown]
 # ## 4. Where the picture goes · core

@@ -61,6 +61,6 @@ def test_the_kept_runs_first_updates_repeat(tokenizer):
     rows = read_runs(data_path("studies/eyes.json"))
     kept = next(row for row in rows if (row["model"], row["seed"]) == ("seeing", 0))
     losses = eyes.first_losses(tokenizer, kept["updates"])
-    assert losses == pytest.approx(kept["float32"], abs=0.015)  # two digits, as they are printed
+    assert losses == pytest.approx(kept["float32"], abs=0.05)  # one digit, on any processor
     assert losses[:10] == pytest.approx(kept["loss"][:10], abs=0.1)  # the run itself: bfloat16
     assert len(set(losses)) == len(losses) == eyes.REPEATED  # batches differ: the order is the same

@@ -464,10 +464,9 @@ lab.claim(
 )
 
 # %% [markdown]
-# The fear is unfounded here. After a false start the model goes on with the objects that are really
-# there, because it looks at the picture for each word, and not only at its own text. In longer
-# texts, or where the picture says little, this may be different. So our false relations don't come
-# from earlier mistakes.
+# A false word of this kind does little harm: the model goes on with the objects that are really there.
+# Only a property was false, and its place in the order was kept. A mistake of another kind, such as an
+# object left out, was not tried here, and longer texts may be different as well.
 
 # %% [markdown]
 # ## 4. Write faster: the key-value cache · core
@@ -777,7 +776,7 @@ lab.claim(
 # true, and says little. The common cure divides the score by the length ("beams, mean"). It brings
 # relations back, and with them false sentences.
 #
-# The likeliest sentence isn't the best one, and a typical one isn't true.
+# The likeliest sentence isn't the best one, and a typical one is often not true.
 
 # %% [markdown]
 # > **Exercise 13.6 · choose and justify** · core · difficulty 1 of 3 · 4 minutes
@@ -1042,7 +1041,7 @@ lab.claim(
 
 # %% [markdown]
 # If every reward is positive, every sentence is pushed up, and only the difference counts. So a
-# **baseline** $b$ is taken off. Single draws scatter less then: without it, even the worst sentence is
+# **baseline** $b$ is taken off. With a good $b$ single draws scatter less: without it, even the worst sentence is
 # pushed up whenever it happens to be drawn. And the gradient stays the same on average, since
 #
 # $$\mathbb{E}[\, b\, \nabla \log p \,] = b\, \nabla \sum_x p(x) = b\, \nabla 1 = 0 .$$
@@ -1199,7 +1198,7 @@ lab.claim("fewer tell a size than before", then.size < at_start.size)
 # %% [markdown]
 # Here is the third part of the answer, and its price. Rewarded for truth, the captioner stops
 # lying within seconds. It does so by saying less: no relations, since these were wrong, and hardly
-# any sizes, although its sizes were right. "A red circle" is never punished for what it doesn't
+# any sizes, although most of its sizes were right. "A red circle" is never punished for what it doesn't
 # say. This is **reward hacking**: the reward is fulfilled, and what we wanted isn't.
 
 # %% [markdown]
@@ -1259,9 +1258,10 @@ lab.claim(
 )
 
 # %% [markdown]
-# Look at the relations! The captioner has begun to tell them *right*. The network is the same, and
-# the features are frozen: the places were in there all the time. A reward that pays for them made
-# the model read them.
+# More of the told relations are true. Does it read them now? This table can't tell. A captioner may
+# also keep to one word, such as "above", and begin with an object for which that word holds. Then its
+# relations are true, and given the first object it still can't choose the word. Count which words it
+# tells before you believe that it has learnt relations.
 
 # %% [markdown]
 # Is this luck, or would any further training have done it? A study repeats it at three seeds with
@@ -1322,20 +1322,19 @@ lab.claim(
 
 # %% [markdown]
 # More likelihood changes nothing. The penalty keeps the captioner near its start, so it keeps its
-# sizes, and some of its false relations. Only the rewards that pay for relations make most of them
-# true.
+# sizes, and some of its false relations. Only with the rewards that pay for relations are most of them
+# true, and by which way is not shown here.
 #
 # And whatever a reward doesn't pay for is forgotten again: paid for relations alone, the captioner
 # loses its sizes.
 #
 # By bits it is a race. As long as relations are mostly false, leaving them out earns more; so it
-# depends on which is quicker, learning them or dropping them. With half of the pictures, fewer
-# captions tell one at the end than at the start.
+# depends on which is quicker, finding true ones or dropping them. In "bits, half" two things change,
+# the pictures and how bits are counted; we don't know which of the two makes the difference.
 
 # %% [markdown]
-# Why had likelihood not taught it, in thousands of updates? A likely reason: a wrong relation costs
-# likelihood a part of one word, but it costs the whole caption its reward, while other captions of
-# the same picture get theirs. We haven't proved this.
+# What differs from likelihood: a wrong relation costs likelihood a part of one word, and it costs the
+# whole caption its reward. Whether either way teaches to read a relation, we haven't shown.
 
 # %% [markdown]
 # ## 8. Answers, word by word · extra
@@ -1379,10 +1378,10 @@ plots.table(rows, header=["answers", "learning rate", "right, three runs"])
 # - It says what its captions say, as often as they say it, also where it can't know.
 # - The most likely sentence is short and safe. A typical one tells more, and lies more.
 # - With a key-value cache each token costs one position.
-# - BLEU and CIDEr compare words with words. A false colour costs them a part; being short and true can
-#   cost more.
+# - BLEU and CIDEr compare words with words. A false colour costs them a part; in BLEU-4 being short
+#   and true costs more.
 # - A reward that can be checked is followed to the letter: what it doesn't pay for is forgotten.
-# - Paid for information, the captioner learnt relations that likelihood hadn't taught it.
+# - Paid for relations, more of those that it tells are true. That it reads them is not shown.
 
 # %% tags=["setup"]
 quiz(

@@ -434,6 +434,16 @@ rng = np.random.default_rng(0)
 COLOURS, SHAPES = list(table["colour"]), list(table["shape"])
 
 
+def finished(rows, starts):
+    """What the model states after a forced first object, for each picture."""
+    x = prompt_ids("describe").expand(len(rows), -1)  # (rows, 2)
+    x = torch.cat([x, torch.tensor(starts)], dim=1)  # (rows, 6)
+    h = captioner.read(v[rows], x)  # (rows, 16 + 6, dim)
+    ids = continued(captioner.decoder, x, 20, end=END, h=h).tolist()
+    rest = [world_words().text(row).removeprefix("and ") for row in ids]
+    return [stated(text) if text else [] for text in rest]
+
+
 def forced(change):
     """Share of descriptions whose other objects are right, after a first one
     in which `change` is false."""
@@ -446,13 +456,8 @@ def forced(change):
         if change == "size":
             size = "small" if size == "large" else "large"
         starts.append(world_words().ids(f"a {size} {colour} {shape}"))
-    x = prompt_ids("describe").expand(TESTS, -1)  # (500, 2)
-    x = torch.cat([x, torch.tensor(starts)], dim=1)  # (500, 6)
-    h = captioner.read(v, x)  # (500, 16 + 6, dim)
-    ids = continued(captioner.decoder, x, 20, end=END, h=h).tolist()
-    rest = [world_words().text(row).removeprefix("and ") for row in ids]
-    said = [stated(text) if text else [] for text in rest]
-    return np.mean([s == g[1:] for s, g in zip(said, graphs)])
+    said = finished(list(range(TESTS)), starts)
+    return np.mean([one == g[1:] for one, g in zip(said, graphs)])
 
 
 shares = {c: forced(c) for c in ("nothing", "colour", "shape", "size")}
@@ -464,9 +469,23 @@ lab.claim(
 )
 
 # %% [markdown]
-# A false word of this kind does little harm: the model goes on with the objects that are really there.
-# Only a property was false, and its place in the order was kept. A mistake of another kind, such as an
-# object left out, was not tried here, and longer texts may be different as well.
+# In these, only a property was false. Now skip an object: the description has to begin with the
+# *second* one, which is true.
+
+# %%
+several = [i for i in range(TESTS) if len(graphs[i]) > 1]
+second = [world_words().ids("a " + " ".join(graphs[i][1])) for i in several]
+said = finished(several, second)
+right = np.mean([one == graphs[i][2:] for one, i in zip(said, several)])
+again = np.mean([one == graphs[i][1:] for one, i in zip(said, several)])
+print(f"the rest is right in {right:.0%} of {len(several)}")
+print(f"the second object is named again in {again:.0%}")
+lab.claim("a skipped object spoils most descriptions", right < 0.1)
+
+# %% [markdown]
+# So it depends on the mistake. After a false property the model goes on with the objects that are really
+# there. After a skipped one it goes on by place: its second object is the second of the picture,
+# whatever stands in its text. It never looks back to see which one is missing.
 
 # %% [markdown]
 # ## 4. Write faster: the key-value cache · core
@@ -1236,7 +1255,8 @@ tune_by_reward(
     seed=lab.seed,
     advantages=group_advantages,
 )
-paid = told(write(eager, v, "caption", sampler()), truth, bits)
+eager_said = write(eager, v, "caption", sampler())
+paid = told(eager_said, truth, bits)
 
 # %%
 rows = []
@@ -1258,14 +1278,78 @@ lab.claim(
 )
 
 # %% [markdown]
-# More of the told relations are true. Does it read them now? This table can't tell. A captioner may
-# also keep to one word, such as "above", and begin with an object for which that word holds. Then its
-# relations are true, and given the first object it still can't choose the word. Count which words it
-# tells before you believe that it has learnt relations.
+# More of the told relations are true. Has it learnt to read them? Look at *which* words it tells, and
+# how often each is true.
+
+# %% tags=["result", "varies"]
+rows, counts = [], {}
+for word in KINDS["relation"]:
+    with_word = [i for i in range(TESTS) if word in eager_said[i].split()]
+    counts[word] = len(with_word)
+    before = sum(word in text.split() for text in drawn)
+    true = np.mean([truth(eager_said[i], i) for i in with_word] or [0])
+    rows.append([word, before, len(with_word), f"{100 * true:.0f} %"])
+plots.table(rows, header=["word", "before", "paid for relations", "then true"])
+lab.claim(
+    "one word is more than half of the relations",
+    max(counts.values()) > sum(counts.values()) / 2,
+)
 
 # %% [markdown]
-# Is this luck, or would any further training have done it? A study repeats it at three seeds with
-# twice as many pictures, beside five other ways:
+# It keeps to one word, and begins with an object for which that word holds. Then ask it directly: put a
+# *true first object* into its mouth, and see how much probability the next word gives to the relations
+# that hold there. A guess gives each of the four a quarter.
+
+
+# %% tags=["result", "varies"]
+@torch.no_grad()
+def right_word(model):
+    """Share of p on true relations behind a true first object; a guess's."""
+    shares, guesses = [], []
+    ids = [world_words().ids(word)[0] for word in KINDS["relation"]]
+    for i, text in enumerate(drawn_true):
+        if not tells_relation(text):
+            continue
+        word = next(w for w in text.split() if w in KINDS["relation"])
+        first = text.split(f" {word} ")[0]
+        starts = [f"{first} {w} " for w in KINDS["relation"]]
+        right = [any(t.startswith(s) for t in truth.of[i]) for s in starts]
+        begun = [*prompt_ids("caption")[0].tolist(), *world_words().ids(first)]
+        p = model(v[[i]], torch.tensor([begun]))[0, -1, ids].softmax(-1)  # (4,)
+        shares.append(p[torch.tensor(right)].sum().item())
+        guesses.append(np.mean(right))
+    return np.mean(shares), np.mean(guesses)
+
+
+asked = {"before": captioner, "paid for relations": eager}
+for name, model in asked.items():
+    share, guess = right_word(model)
+    print(f"{name:20} {share:.2f}   a guess {guess:.2f}")
+    lab.claim(
+        "on the right relation it puts no more than a guess and a tenth",
+        share < guess + 0.1,
+    )
+
+# %% [markdown]
+# So it has *not* learnt to read relations. It has found one that it can always tell. The reward is
+# hacked a second time, and again to the letter: true captions with a relation are what was paid for.
+# A peer without any training does as well: take the first and the last object of its own description,
+# which come in reading order, and say "above".
+
+# %%
+stated_now = [stated(text) or [] for text in described]
+by_order = [
+    truth(f"a {g[0][1]} {g[0][2]} above a {g[-1][1]} {g[-1][2]}", i)
+    for i, g in enumerate(stated_now)
+    if len(g) > 1
+]
+print(f"first above last: true in {np.mean(by_order):.0%} of {len(by_order)}")
+
+# %% [markdown]
+# ### Six ways to tune, three seeds · extra
+#
+# Is this luck, or would any further training have done it? A study tunes the same captioner at three
+# seeds, with twice as many pictures, beside five other ways:
 #
 # - **likelihood**: as many updates with true captions of the same pictures, without any reward;
 # - **true**: the first reward;
@@ -1323,7 +1407,7 @@ lab.claim(
 # %% [markdown]
 # More likelihood changes nothing. The penalty keeps the captioner near its start, so it keeps its
 # sizes, and some of its false relations. Only with the rewards that pay for relations are most of them
-# true, and by which way is not shown here.
+# true, and they too may keep to one word, as above.
 #
 # And whatever a reward doesn't pay for is forgotten again: paid for relations alone, the captioner
 # loses its sizes.
@@ -1381,7 +1465,7 @@ plots.table(rows, header=["answers", "learning rate", "right, three runs"])
 # - BLEU and CIDEr compare words with words. A false colour costs them a part; in BLEU-4 being short
 #   and true costs more.
 # - A reward that can be checked is followed to the letter: what it doesn't pay for is forgotten.
-# - Paid for relations, more of those that it tells are true. That it reads them is not shown.
+# - Paid for relations, it found one word that it can make true. It still can't read relations.
 
 # %% tags=["setup"]
 quiz(

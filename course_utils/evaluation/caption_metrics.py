@@ -85,11 +85,10 @@ def cider(
         pictures.update({gram for t in texts for k in range(1, n + 1) for gram in n_grams(t, k)})
 
     def vector(text: str, k: int) -> dict[tuple[str, ...], float]:
-        weight = {
+        return {
             gram: count * math.log(len(references) / max(1, pictures[gram]))
             for gram, count in n_grams(text, k).items()
         }
-        return weight
 
     def similarity(text: str, reference: str, k: int) -> float:
         a, b = vector(text, k), vector(reference, k)

@@ -12,13 +12,10 @@ from course_utils.world.scenes import Scenes
 
 
 class TrueCaptions:
-    """All true captions of each scene: `truth(text, i)` says whether a text is one of scene i's.
-    In Chinese, spaces don't count."""
+    """All true captions of each scene: `truth(text, i)` says whether a text is one of scene i's."""
 
     def __init__(self, scenes: Scenes, language: str = "en"):
-        self.of = [
-            dict(caption_distribution(scenes, i, language).items()) for i in range(len(scenes))
-        ]
+        self.of = [caption_distribution(scenes, i, language) for i in range(len(scenes))]
 
     def __len__(self) -> int:
         return len(self.of)
@@ -49,15 +46,6 @@ class TrueCaptions:
         loss is lower."""
         return mean(-sum(p * math.log(p) for p in of.values()) for of in self.of)
 
-    def blind_log_p(self) -> dict[str, float]:
-        """log of the probability of each caption when the scene isn't known, in nat: the mean over
-        these scenes."""
-        total: dict[str, float] = {}
-        for of in self.of:
-            for text, p in of.items():
-                total[text] = total.get(text, 0.0) + p
-        return {text: math.log(p / len(self.of)) for text, p in total.items()}
-
     def bits(self) -> "Information":
         """How much each caption tells, measured on these scenes."""
         return Information(Counter(text for of in self.of for text in of), len(self.of))
@@ -81,7 +69,7 @@ class Told:
 
     true: float  # share
     true_relation: float  # share of those that tell a relation; 0 where none does
-    true_at_random: float  # the same with each relation exchanged for one at random
+    true_at_random: float  # of those with one relation, when it is exchanged for one at random
     true_other: float  # share of the others; 0 where there are none
     length: float  # words
     size: float  # share that tells a size
@@ -90,19 +78,23 @@ class Told:
     different: int  # captions
 
 
+def relations_of(text: str) -> list[str]:
+    """The different relations that a caption in English tells, such as "left of"."""
+    return [relation for relation in words("en")["relation"].values() if f" {relation} " in text]
+
+
 def tells_relation(text: str) -> bool:
     """Whether a caption in English says where one thing is, seen from another."""
-    return any(f" {relation} " in text for relation in words("en")["relation"].values())
+    return bool(relations_of(text))
 
 
 def with_each_relation(text: str) -> list[str]:
     """A caption in English that tells a relation, with each of the four in its place.
 
     Raises:
-        ValueError: it tells none.
+        ValueError: it tells none, or several.
     """
-    relations = list(words("en")["relation"].values())
-    mine = [relation for relation in relations if f" {relation} " in text]
+    relations, mine = words("en")["relation"].values(), relations_of(text)
     if len(mine) != 1:
         raise ValueError(f"text: expected a caption with one relation, got {text!r}")
     return [text.replace(f" {mine[0]} ", f" {other} ") for other in relations]
@@ -128,7 +120,7 @@ def told(texts: Sequence[str], truth: TrueCaptions, information: Information) ->
     by_chance = [
         truth(other, i)
         for i, text in enumerate(texts)
-        if related[i]
+        if len(relations_of(text)) == 1
         for other in with_each_relation(text)
     ]
     return Told(

@@ -114,6 +114,17 @@ def _anew(view: ipw.Image, message: ipw.HTML | None = None) -> Iterator[None]:
             raise
 
 
+def _question(question: str, questions: Sequence[str]) -> ipw.Combobox:
+    """A field to type a question into, with suggestions."""
+    return ipw.Combobox(
+        value=question,
+        options=list(questions),
+        description="question",
+        ensure_option=False,
+        continuous_update=False,
+    )
+
+
 def compose_and_ask(
     draw: Callable[..., Tensor],
     ask: Callable[[Tensor, str], tuple[Tensor, Tensor | None]],
@@ -140,13 +151,7 @@ def compose_and_ask(
     }
     for name, (low, high, start) in sliders.items():
         controls[name] = ipw.IntSlider(start, low, high, description=name, continuous_update=False)
-    text = ipw.Combobox(
-        value=question,
-        options=list(questions),
-        description="question",
-        ensure_option=False,
-        continuous_update=False,
-    )
+    text = _question(question, questions)
     view, message = ipw.Image(format="png"), ipw.HTML()
 
     def refresh(_=None):
@@ -179,13 +184,7 @@ def watch_it_write(
             ValueError is shown to the learner.
     """
     which = ipw.Dropdown(options=list(pictures), description="picture")
-    text = ipw.Combobox(
-        value=question,
-        options=list(questions),
-        description="question",
-        ensure_option=False,
-        continuous_update=False,
-    )
+    text = _question(question, questions)
     view, message = ipw.Image(format="png"), ipw.HTML()
 
     def refresh(_=None):

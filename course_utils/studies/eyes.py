@@ -122,10 +122,14 @@ def training_turns(source: Source, seed: int) -> list[list[Instruction]]:
     return found
 
 
-def training_data(kind: Kind) -> Seen:
+def training_sources() -> list[Source]:
     """Pictures and turns that the models learn from."""
-    sources = [easy_vqa_turns("train"), world_turns("train", SCENES), emoji_turns("train")]
-    return seen("train", sources, kind)
+    return [easy_vqa_turns("train"), world_turns("train", SCENES), emoji_turns("train")]
+
+
+def training_data(kind: Kind) -> Seen:
+    """`training_sources` with their pictures' features."""
+    return seen("train", training_sources(), kind)
 
 
 def objective(
@@ -188,8 +192,7 @@ def first_batches(
     tokenizer: PreTrainedTokenizerBase, updates: int, seed: int = 0
 ) -> tuple[Float[Tensor, "pictures patches visual_dim"], DataLoader]:
     """The batches of the seeing model's first updates, and the features of their pictures alone."""
-    sources = [easy_vqa_turns("train"), world_turns("train", SCENES), emoji_turns("train")]
-    source = joined(sources)
+    source = joined(training_sources())
     turns = training_turns(source, seed)
     loader = instruction_loader(tokenizer, turns, GRID * GRID, PICTURES, seed)
     batches = list(islice(loader, updates))
@@ -215,16 +218,14 @@ def first_losses(tokenizer: PreTrainedTokenizerBase, total: int, seed: int = 0) 
     v, batches = first_batches(tokenizer, REPEATED, seed)
     config = first_updates(REPEATED, total)
     history = fit(
-        model, partial(answer_objective, v), batches, config=config, device="cpu", progress=False
+        model,
+        lambda model, batch: answer_loss(model, v, batch),
+        batches,
+        config=config,
+        device="cpu",
+        progress=False,
     )
     return history.loss
-
-
-def answer_objective(
-    v: Float[Tensor, "pictures patches visual_dim"], model: SeeingDecoder, batch: InstructionBatch
-) -> Float[Tensor, ""]:
-    """`answer_loss` in the order of arguments that `fit` gives."""
-    return answer_loss(model, v, batch)
 
 
 # How good they are

@@ -127,10 +127,8 @@ def test_true_captions_are_those_of_the_grammar():
     assert not truth("a purple circle", 0) and not truth("", 0)
     loss = [-caption_log_prob(text, scenes, i) for i, text in enumerate(captions(scenes, seed=2))]
     assert truth.entropy() == pytest.approx(np.mean(loss), abs=0.4)
-    blind = truth.blind_log_p()
-    assert sum(map(math.exp, blind.values())) == pytest.approx(1)
     bits = truth.bits()
-    common = max(blind, key=blind.get)
+    common = max(truth.of[0], key=truth.of[0].get)
     assert bits(common) == -math.log2(sum(common in of for of in truth.of) / 60)
     assert bits("a purple circle") == math.log2(120)
     found = told(drawn, truth, bits)
@@ -138,5 +136,7 @@ def test_true_captions_are_those_of_the_grammar():
     wrong = told(["a small red circle above a purple dot"] * 60, truth, bits)
     assert (wrong.true, wrong.size, wrong.relation, wrong.length) == (0, 1, 1, 8)
     assert wrong.bits == 0 and wrong.different == 1
+    two = told(["a red cross left of a red circle above a red square"] * 60, truth, bits)
+    assert (two.true, two.relation, two.true_relation, two.true_at_random) == (0, 1, 0, 0)
     with pytest.raises(ValueError, match="expected 60"):
         told(drawn[:3], truth, bits)

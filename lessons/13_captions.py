@@ -397,8 +397,8 @@ lab.claim(
 # %% [markdown]
 # ## 3. Teacher forcing and free running · core
 #
-# In training the model always reads true words. When it writes, it reads its own. Two things
-# follow. First, rare mistakes add up: if each word is right with probability $q$, a sentence of $n$
+# In training the model always reads true words. When it writes, it reads its own. So rare mistakes
+# add up: if each word is right with probability $q$, a sentence of $n$
 # words is right with about $q^n$.
 
 # %%
@@ -423,8 +423,11 @@ lab.claim(
 # %% [markdown]
 # Each word is right in far more than 99 of 100 cases, and the sentences in fewer. Written greedily,
 # the same sentences are right: the model leaves the true path at its first wrong word, not before.
+
+# %% [markdown]
+# ### What comes after a mistake? · extra
 #
-# Second, behind its own first mistake the model reads something that it has never seen in training:
+# Behind its own first mistake the model reads something that it has never seen in training:
 # a false sentence. The common fear is that one mistake leads to the next. This is called
 # **exposure bias** ([Ranzato et al. 2015](https://arxiv.org/abs/1511.06732)). Let us test it: we put
 # a false first object into the mouth of the model, and let it finish.
@@ -510,7 +513,7 @@ for axis, cached in zip(axes, (False, True)):
                     fc=plots.PALETTE[1] if new else "#DDDDDD",
                 )
             )
-    axis.set(xlim=(-0.5, 13.5), ylim=(-5.4, 1.2), xlabel="position")
+    axis.set(xlim=(-0.5, 13.4), ylim=(-5.4, 1.2), xlabel="position")
     axis.set_yticks([0.4 - s for s in range(6)], range(1, 7))
     axis.set_title("with a cache" if cached else "without")
 axes[0].set_ylabel("step")
@@ -593,13 +596,13 @@ lab.claim(
 # memory limits how many texts can be written at once.
 
 # %% [markdown]
-# ### Equal to transformers, and faster · extra
+# ### Equal to transformers · extra
 #
 # GPT-2 in the library transformers takes vectors in the place of tokens, `inputs_embeds`. With copied
-# weights, our decoder must give the same logits behind a prefix, and the same 32 tokens as
-# `generate`, with a cache and without.
+# weights, our decoder must give the same logits behind a prefix, and your loop the same tokens as
+# `generate`.
 
-# %%
+# %% tags=["setup"]
 from course_utils.models.convert import from_gpt2
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -624,55 +627,19 @@ with torch.no_grad():
     h = torch.cat([prefix, ours.token(x)], dim=1)  # (3, 20, 32)
     apart = (ours(x, prefix=prefix) - gpt2(inputs_embeds=h).logits).abs().max()
 print(f"largest difference of the logits: {apart:.0e}")
-lab.claim("the decoder with a prefix equals GPT-2", apart < 1e-5)
 
 
 # %%
-def write_uncached(model, h, steps):
-    """The same loop that reads everything each time."""
-    for _ in range(steps):
-        token = model.logits(model.states(h)[:, -1]).argmax(-1)  # (batch,)
-        h = torch.cat([h, model.token(token[:, None])], dim=1)
-        yield token
-
-
 with torch.no_grad():
-    h = torch.cat([prefix, ours.token(torch.ones(3, 1).long())], dim=1)
-    mine = write_cached(ours, h, 32, END)  # (3, 32)
-    plain_ids = torch.stack(list(write_uncached(ours, h, 32)), dim=1)
+    mine = write_cached(ours, h, 32, END)  # (3, up to 32)
     theirs = gpt2.generate(
         inputs_embeds=h,
         attention_mask=torch.ones(h.shape[:2], dtype=torch.long),
         max_new_tokens=32,
         do_sample=False,
     )
-ended = (plain_ids == END).cumsum(1) > 0  # (3, 32)
-same = torch.equal(mine, plain_ids.masked_fill(ended, END)[:, : mine.shape[1]])
-lab.claim("the tokens with and without a cache are the same", same)
-lab.claim("they are those of generate", torch.equal(mine, theirs))
-
-# %% [markdown]
-# How much faster is it? On this machine, for 64 pictures and 32 tokens:
-
-# %% tags=["varies"]
-import time
-
-from course_utils.models.decoder import Decoder, DecoderConfig
-
-timed = Decoder(DecoderConfig(dim=64, vocab_size=100, max_words=64)).eval()
-h = torch.randn(64, 18, 64)  # (64, 18, dim)
-seconds = {}
-with torch.no_grad():
-    for name, run in (
-        ("without", lambda: list(write_uncached(timed, h, 32))),
-        ("with a cache", lambda: write_cached(timed, h, 32, -1)),
-    ):
-        run()
-        begun = time.perf_counter()
-        run()
-        seconds[name] = time.perf_counter() - begun
-        print(f"{name:13} {1000 * seconds[name]:.0f} ms")
-print(f"{seconds['without'] / seconds['with a cache']:.1f} times as fast")
+lab.claim("the decoder with a prefix equals GPT-2", apart < 1e-5)
+lab.claim("your tokens are those of generate", torch.equal(mine, theirs))
 
 # %% [markdown]
 # ## 5. Which sentence? · core
@@ -694,7 +661,7 @@ print(f"{seconds['without'] / seconds['with a cache']:.1f} times as fast")
 # continuations of all of them, and keeps the best.
 
 # %% [markdown]
-# > **Exercise 13.5 · write it** · core · difficulty 2 of 3 · 10 minutes
+# > **Exercise 13.4 · write it** · core · difficulty 2 of 3 · 10 minutes
 # >
 # > Write one step. `scores` (beams,) are the sums so far, and `log_p` (beams, ids) is the log p of
 # > each token behind each beam. Return the `k` best continuations, best first, as three tensors of
@@ -712,7 +679,7 @@ def beam_step(scores, log_p, k):
 
 
 # %%
-beam_step = check("13.5", beam_step)
+beam_step = check("13.4", beam_step)
 
 # %% [markdown]
 # Watch yours, on the picture from the beginning: two beams, six steps. A text that ends is set
@@ -798,34 +765,14 @@ lab.claim(
 # The likeliest sentence isn't the best one, and a typical one is often not true.
 
 # %% [markdown]
-# > **Exercise 13.6 · choose and justify** · core · difficulty 1 of 3 · 4 minutes
-# >
-# > The captions are read aloud to people who can't see the pictures, so they can't check them. Which
-# > decoding do you take for this captioner?
-# >
-# > - "a": sampling, because it says more;
-# > - "b": beams divided by the length, because they say most;
-# > - "c": beams, because nearly all are true;
-# > - "d": sampling at temperature 2, because it is never boring.
-
-# %%
-my_choice = None
-### BEGIN SOLUTION
-my_choice = "c"
-### END SOLUTION
-
-# %%
-my_choice = check("13.6", my_choice)
-
-# %% [markdown]
-# For other uses, the answer is another one. To make training data you want different sentences, so
-# you sample, and then filter out the false ones if you can. For an answer of one word, greedy is
-# enough.
+# Which one is right depends on the use. Read aloud to people who can't see the pictures: beams, because
+# nobody can check the sentence. To make training data you want different sentences: sample, and then
+# filter out the false ones if you can. For an answer of one word, greedy is enough.
 
 # %% [markdown]
 # ### A nucleus at a temperature · extra
 #
-# > **Exercise 13.4 · fix it** · extra · difficulty 2 of 3 · 8 minutes
+# > **Exercise 13.6 · fix it** · extra · difficulty 2 of 3 · 8 minutes
 # >
 # > This nucleus is for sampling at a temperature. It is written as in some real programs, and draws
 # > from more or fewer tokens than it should. Return the probabilities to draw from. The token with
@@ -855,7 +802,7 @@ def nucleus(logits, temperature, top_p):
 
 
 # %%
-nucleus = check("13.4", nucleus)
+nucleus = check("13.6", nucleus)
 
 # %%
 logits = torch.tensor([[3.0, 2.0, 1.0, 0.0, -1.0]])  # (1, 5)
@@ -1045,6 +992,66 @@ lab.claim(
 # nearly every sentence invents something. Fluency needs no eyes, so it proves nothing about them.
 
 # %% [markdown]
+# ### Write CIDEr yourself · extra
+#
+# For one $n$, an n-gram that stands $c$ times in a text gets the weight $g = c \log(N / N_g)$. The
+# candidate's weights and the reference's are compared by
+#
+# $$\frac{\sum \min(g_{\text{cand}}, g_{\text{ref}})\; g_{\text{ref}}}{|g_{\text{cand}}|\,|g_{\text{ref}}|} , \qquad
+#   |g| = \sqrt{\textstyle\sum g^2} .$$
+#
+# The sums run over n-grams; one that a text doesn't have counts 0 there. Without the min it would be
+# the plain cosine.
+
+# %% [markdown]
+# > **Exercise 13.8 · write it** · extra · difficulty 2 of 3 · 10 minutes
+# >
+# > Write it for one candidate and one reference, given as Counters of their n-grams. `pictures` says for an n-gram
+# > how many pictures have it in a reference, `total` how many pictures there are. An n-gram that
+# > `pictures` doesn't hold counts like one of a single picture. Where all weights of a text are 0, return 0.
+
+
+# %%
+def cider_n(candidate, reference, pictures, total):
+    """The clipped cosine of two weighted Counters of n-grams, from 0 to 1."""
+    ### BEGIN SOLUTION
+
+    def weights(counts):
+        return {
+            g: c * math.log(total / max(1, pictures.get(g, 0)))
+            for g, c in counts.items()
+        }
+
+    a, b = weights(candidate), weights(reference)
+    norms = math.hypot(*a.values()) * math.hypot(*b.values())
+    shared = sum(min(a[g], b[g]) * b[g] for g in a.keys() & b.keys())
+    return shared / norms if norms else 0.0
+    ### END SOLUTION
+
+
+# %%
+cider_n = check("13.8", cider_n)
+
+# %% [markdown]
+# Ten times its mean over $n = 1 \dots 4$ and over the references is the score, with a factor for the
+# length. A perfect caption of three words, scored with yours:
+
+# %%
+from course_utils.evaluation.caption_metrics import n_grams
+
+text, score = "a red circle", 0.0
+for n in range(1, 5):
+    grams = [{g for r in of for g in n_grams(r, n)} for of in references]
+    pictures = {g: sum(g in one for one in grams) for g in n_grams(text, n)}
+    score += cider_n(n_grams(text, n), n_grams(text, n), pictures, MANY) / 4
+print(f"{10 * score:.1f} of 10")
+same = cider([text, *true_ones[1:]], [[text], *references[1:]])[0]
+lab.claim("the package says the same", abs(10 * score - same) < 1e-6)
+
+# %% [markdown]
+# It has no 4-gram, so a quarter of the score is lost, though not a word is wrong.
+
+# %% [markdown]
 # ## 7. Learn from what can be checked · core
 #
 # Likelihood asks for what the captions say. If truth can be checked, we can ask for truth instead: let the
@@ -1060,8 +1067,8 @@ lab.claim(
 
 # %% [markdown]
 # If every reward is positive, every sentence is pushed up, and only the difference counts. So a
-# **baseline** $b$ is taken off. With a good $b$ single draws scatter less: without it, even the worst sentence is
-# pushed up whenever it happens to be drawn. And the gradient stays the same on average, since
+# **baseline** $b$ is taken off. With a good $b$ single draws scatter less around their mean: without it,
+# even the worst sentence is pushed up whenever it is drawn. And the mean stays the same, since
 #
 # $$\mathbb{E}[\, b\, \nabla \log p \,] = b\, \nabla \sum_x p(x) = b\, \nabla 1 = 0 .$$
 #
@@ -1072,20 +1079,26 @@ theta = torch.tensor([0.5, -0.2, 0.1], requires_grad=True)  # three sentences
 r = torch.tensor([1.0, 0.0, 0.3])  # their rewards
 (true_gradient,) = torch.autograd.grad((theta.softmax(0) * r).sum(), theta)
 print("gradient of the expected reward", true_gradient)
+p = theta.softmax(0).detach()  # (3,)
 for b in (0.0, 0.4):
-    parts = []
-    for x in range(3):
-        (push,) = torch.autograd.grad(theta.log_softmax(0)[x], theta)
-        parts.append(theta.softmax(0)[x].detach() * (r[x] - b) * push)
-    print(f"expected push, baseline {b}     ", sum(parts))
+    pushes = [
+        (r[x] - b) * torch.autograd.grad(theta.log_softmax(0)[x], theta)[0]
+        for x in range(3)
+    ]
+    mean = sum(p[x] * pushes[x] for x in range(3))  # (3,)
+    scatter = sum(p[x] * (pushes[x] - mean).square().sum() for x in range(3))
+    print(f"expected push, baseline {b}     ", mean)
+    print(f"    mean squared distance from it: {scatter:.2f}")
 
 # %% [markdown]
 # A good baseline is what the model gets for this very picture. Draw a **group** of captions for one
 # picture, and take off the group's mean. What is left is called the **advantage**. This is the idea
-# of GRPO ([Shao et al. 2024](https://arxiv.org/abs/2402.03300)).
+# of GRPO ([Shao et al. 2024](https://arxiv.org/abs/2402.03300)). The mean holds the caption's own
+# reward too. That makes the expected gradient $\frac{n-1}{n}$ of the true one for groups of $n$: a
+# little shorter, in the same direction.
 
 # %% [markdown]
-# > **Exercise 13.8 · write it** · core · difficulty 1 of 3 · 8 minutes
+# > **Exercise 13.9 · write it** · core · difficulty 1 of 3 · 8 minutes
 # >
 # > Write the advantages: `reward` is (pictures, group), one row for each picture. Take the mean of
 # > each group off. Divide by nothing. What do you get for a group whose captions are all true?
@@ -1100,7 +1113,7 @@ def group_advantages(reward):
 
 
 # %%
-group_advantages = check("13.8", group_advantages)
+group_advantages = check("13.9", group_advantages)
 
 # %% [markdown]
 # If all captions of a group get the same reward, all advantages are 0, and the group teaches
@@ -1139,7 +1152,7 @@ print(f"loss {abs(loss.item()):.3f}, largest gradient {size:.3f}")
 # not. Each update draws 8 captions for each of 16 pictures, and 120 updates are made.
 
 # %% [markdown]
-# > **Exercise 13.9 · predict first** · core · difficulty 1 of 3 · 2 minutes
+# > **Exercise 13.10 · predict first** · core · difficulty 1 of 3 · 2 minutes
 # >
 # > Before, about half of the captions tell a size ("a *large* red circle"), and nearly all sizes are
 # > right. What share will tell a size after the tuning, in per cent?
@@ -1151,7 +1164,7 @@ my_prediction = 30.0  # a guess, written down before the run
 ### END SOLUTION
 
 # %%
-my_prediction = check("13.9", my_prediction)
+my_prediction = check("13.10", my_prediction)
 
 # %%
 from course_utils.methods.reward_tuning import RewardConfig, tune_by_reward
@@ -1217,8 +1230,8 @@ lab.claim("fewer tell a size than before", then.size < at_start.size)
 # %% [markdown]
 # Here is the third part of the answer, and its price. Rewarded for truth, the captioner stops
 # lying within seconds. It does so by saying less: no relations, since these were wrong, and hardly
-# any sizes, although most of its sizes were right. "A red circle" is never punished for what it doesn't
-# say. This is **reward hacking**: the reward is fulfilled, and what we wanted isn't.
+# any sizes. Most of its sizes were right, but a few weren't, so leaving the size out makes a caption a
+# little safer. "A red circle" is never punished for what it doesn't say. This is **reward hacking**: the reward is fulfilled, and what we wanted isn't.
 
 # %% [markdown]
 # ### Ask for what you want
@@ -1226,7 +1239,7 @@ lab.claim("fewer tell a size than before", then.size < at_start.size)
 # If saying little is the cheat, pay for saying more. Now a caption earns 1 only if it is true **and**
 # tells a relation. At the start, few of them do: these relations are as good as random.
 #
-# > **Exercise 13.10 · choose and justify** · core · difficulty 2 of 3 · 3 minutes
+# > **Exercise 13.11 · choose and justify** · core · difficulty 2 of 3 · 3 minutes
 # >
 # > Which groups of eight captions teach the model something, with this reward?
 # >
@@ -1242,7 +1255,7 @@ my_groups = "b"
 ### END SOLUTION
 
 # %%
-my_groups = check("13.10", my_groups)
+my_groups = check("13.11", my_groups)
 
 # %%
 eager = copy.deepcopy(captioner)
@@ -1355,7 +1368,9 @@ print(f"first above last: true in {np.mean(by_order):.0%} of {len(by_order)}")
 # - **true**: the first reward;
 # - **true, kl**: the same, and a penalty for moving away from the start. The usual estimate for one
 #   word is $e^d - d - 1$ with $d = \log p_{\text{start}} - \log p$: it is never negative, and its
-#   expectation is the Kullback-Leibler divergence of lesson 08, since that of $e^d$ is 1;
+#   expectation is the Kullback-Leibler divergence of lesson 08, since that of $e^d$ is 1. (Its gradient
+#   is another's: that of the divergence with the two exchanged,
+#   [Tang and Munos 2025](https://arxiv.org/abs/2506.09477));
 # - **bits**: a true caption earns its bits, divided by 8;
 # - **bits, half**: the same with half of the pictures, by which bits are counted too.
 
@@ -1425,25 +1440,33 @@ lab.claim(
 #
 # A decoder that writes captions can also answer questions: the question is its prompt. Lesson 08
 # chose from a list of answers instead. A study trained both on the same frozen features and the same
-# questions of four families (exists, colour, shape, count), for as many updates. The learning rate of
-# each was chosen on validation questions, and a written answer must be right to the letter.
+# questions of four families (exists, colour, shape, count), for as many updates, in English and in
+# Chinese. The learning rate of each was chosen among four on validation questions, and a written answer
+# must be right to the letter. The first row sees no picture: it gives the most common answer to
+# questions of this family.
 
 # %%
 kept = read_runs(lab.data_path("studies/answers_in_words.json"))
 rows = []
-for method, name in (("list", "chosen from a list"), ("words", "written")):
-    runs = [row for row in kept if row["method"] == method]
-    first = [row for row in runs if row["seed"] == 0]
-    rate = max(first, key=lambda row: row["validation"])["rate"]
-    chosen = [row for row in runs if row["rate"] == rate]
-    right = over_seeds(chosen, "test", digits=1, scale=100)
-    rows.append([name, f"{rate:g}", f"{right} %"])
-plots.table(rows, header=["answers", "learning rate", "right, three runs"])
+for method, name in (
+    ("family", "most common of the family"),
+    ("list", "chosen from a list"),
+    ("words", "written"),
+):
+    cells = []
+    for language in ("en", "zh"):
+        runs = [r for r in kept if (r["method"], r["language"]) == (method, language)]
+        first = [row for row in runs if row["seed"] == 0]
+        rate = max(first, key=lambda row: row["validation"])["rate"]
+        right = [100 * row["test"] for row in runs if row["rate"] == rate]
+        spread = lab.mean_spread(right, "%", digits=1) if rate else f"{right[0]:.1f} %"
+        cells += [f"{rate:g}" if rate else "-", spread]
+    rows.append([name, *cells])
+header = ["answers", "rate", "English right", "rate", "Chinese right"]
+plots.table(rows, header=header)
 
 # %% [markdown]
-# The list is a little ahead on average. But three runs are few, and its own lie further apart than the
-# two methods do, so they prove no difference. What speaks for writing isn't accuracy: the same decoder writes captions,
-# descriptions and answers, and an answer needs no list.
+# SECTION8TEXT
 
 # %% [markdown]
 # ## 9. On a GPU · extra
@@ -1510,6 +1533,8 @@ quiz(
 # more. Holtzman et al. 2019 ([1904.09751](https://arxiv.org/abs/1904.09751)): the likeliest text is
 # dull and repeats itself. Ranzato et al. 2015 ([1511.06732](https://arxiv.org/abs/1511.06732)):
 # training on whole sentences by reward. Shao et al. 2024
-# ([2402.03300](https://arxiv.org/abs/2402.03300)): the group's mean as baseline.
+# ([2402.03300](https://arxiv.org/abs/2402.03300)): the group's mean as baseline. Rennie et al. 2016
+# ([1612.00563](https://arxiv.org/abs/1612.00563)): captions tuned by their CIDEr, with the greedy caption's
+# score as baseline.
 #
 # **Next:** lesson 14 gives a real language model eyes.

@@ -1,5 +1,6 @@
 """Lesson 13: captions."""
 
+import math
 from collections import Counter
 
 import torch
@@ -230,7 +231,64 @@ def _test_write(function):
             )
 
 
-# 13.4 the nucleus at a temperature
+# 13.4 one step of a beam search
+
+
+def _of_one(scores, log_p, k):
+    best, beam, token = best_continuations(scores[None], log_p[None], k)
+    return best[0], beam[0], token[0]
+
+
+def _each_beam_its_best(scores, log_p, k):
+    best, token = (scores[:, None] + log_p).max(1)
+    best, order = best.sort(descending=True)
+    return best[:k], order[:k], token[order[:k]]
+
+
+def _score_forgotten(scores, log_p, k):
+    best, beam, token = _of_one(torch.zeros_like(scores), log_p, k)
+    return best, beam, token
+
+
+def _scores_multiplied(scores, log_p, k):
+    sums = (scores[:, None] * log_p).flatten()
+    best, place = sums.topk(k)
+    return best, place // log_p.shape[1], place % log_p.shape[1]
+
+
+def _beam_and_token_exchanged(scores, log_p, k):
+    best, beam, token = _of_one(scores, log_p, k)
+    return best, token, beam
+
+
+def _divided_by_beams(scores, log_p, k):
+    best, place = (scores[:, None] + log_p).flatten().topk(k)
+    return best, place // len(scores), place % len(scores)
+
+
+def _worst(scores, log_p, k):
+    best, place = (scores[:, None] + log_p).flatten().topk(k, largest=False)
+    return best, place // log_p.shape[1], place % log_p.shape[1]
+
+
+def _places(scores, log_p, k):
+    best, place = (scores[:, None] + log_p).flatten().topk(k)
+    return best, place // log_p.shape[1], place
+
+
+def _test_beams(function):
+    generator = torch.Generator().manual_seed(1)
+    for beams, ids, k in ((2, 5, 3), (4, 3, 4), (1, 6, 6)):
+        scores = -3 * torch.rand(beams, generator=generator)  # (beams,) not sorted
+        log_p = torch.randn(beams, ids, generator=generator).log_softmax(-1)  # (beams, ids)
+        got, want = call(function, scores, log_p, k), _of_one(scores, log_p, k)
+        if not isinstance(got, (tuple, list)) or len(got) != 3:
+            raise Feedback("expected three tensors: the sums, the beams, and the tokens.")
+        for one, other, name in zip(got, want, ("sums", "beams", "tokens")):
+            compare(one, other, f"the {name} with {beams} beams, {ids} tokens and k = {k}")
+
+
+# 13.6 the nucleus at a temperature
 
 
 def _nucleus(logits, temperature, top_p):
@@ -287,63 +345,6 @@ def _test_nucleus(function):
             _nucleus(logits, temperature, top_p),
             f"the probabilities at temperature {temperature} and top_p {top_p}",
         )
-
-
-# 13.5 one step of a beam search
-
-
-def _of_one(scores, log_p, k):
-    best, beam, token = best_continuations(scores[None], log_p[None], k)
-    return best[0], beam[0], token[0]
-
-
-def _each_beam_its_best(scores, log_p, k):
-    best, token = (scores[:, None] + log_p).max(1)
-    best, order = best.sort(descending=True)
-    return best[:k], order[:k], token[order[:k]]
-
-
-def _score_forgotten(scores, log_p, k):
-    best, beam, token = _of_one(torch.zeros_like(scores), log_p, k)
-    return best, beam, token
-
-
-def _scores_multiplied(scores, log_p, k):
-    sums = (scores[:, None] * log_p).flatten()
-    best, place = sums.topk(k)
-    return best, place // log_p.shape[1], place % log_p.shape[1]
-
-
-def _beam_and_token_exchanged(scores, log_p, k):
-    best, beam, token = _of_one(scores, log_p, k)
-    return best, token, beam
-
-
-def _divided_by_beams(scores, log_p, k):
-    best, place = (scores[:, None] + log_p).flatten().topk(k)
-    return best, place // len(scores), place % len(scores)
-
-
-def _worst(scores, log_p, k):
-    best, place = (scores[:, None] + log_p).flatten().topk(k, largest=False)
-    return best, place // log_p.shape[1], place % log_p.shape[1]
-
-
-def _places(scores, log_p, k):
-    best, place = (scores[:, None] + log_p).flatten().topk(k)
-    return best, place // log_p.shape[1], place
-
-
-def _test_beams(function):
-    generator = torch.Generator().manual_seed(1)
-    for beams, ids, k in ((2, 5, 3), (4, 3, 4), (1, 6, 6)):
-        scores = -3 * torch.rand(beams, generator=generator)  # (beams,) not sorted
-        log_p = torch.randn(beams, ids, generator=generator).log_softmax(-1)  # (beams, ids)
-        got, want = call(function, scores, log_p, k), _of_one(scores, log_p, k)
-        if not isinstance(got, (tuple, list)) or len(got) != 3:
-            raise Feedback("expected three tensors: the sums, the beams, and the tokens.")
-        for one, other, name in zip(got, want, ("sums", "beams", "tokens")):
-            compare(one, other, f"the {name} with {beams} beams, {ids} tokens and k = {k}")
 
 
 # 13.7 clipped matches
@@ -452,7 +453,80 @@ def _test_matches(function):
         compare(list(got), list(want), f"{n}-grams of {candidate!r} in {references}")
 
 
-# 13.8 advantages
+# 13.8 CIDEr of one n
+
+
+def _cider(candidate, reference, pictures, total, clip=True, length=math.hypot):
+    """`cider_n`; `mistakes` change one thing each."""
+
+    def weights(counts):
+        return {g: c * math.log(total / max(1, pictures.get(g, 0))) for g, c in counts.items()}
+
+    a, b = weights(candidate), weights(reference)
+    norms = length(*a.values()) * length(*b.values())
+    shared = sum((min(a[g], b[g]) if clip else a[g]) * b[g] for g in a.keys() & b.keys())
+    return shared / norms if norms else 0.0
+
+
+def _plain_cosine(candidate, reference, pictures, total):
+    return _cider(candidate, reference, pictures, total, clip=False)
+
+
+def _unweighted(candidate, reference, pictures, total):
+    return _cider(candidate, reference, {}, total)
+
+
+def _share_not_log(candidate, reference, pictures, total):
+    a, b = (
+        {g: c * total / max(1, pictures.get(g, 0)) for g, c in counts.items()}
+        for counts in (candidate, reference)
+    )
+    norms = math.hypot(*a.values()) * math.hypot(*b.values())
+    return sum(min(a[g], b[g]) * b[g] for g in a.keys() & b.keys()) / norms if norms else 0.0
+
+
+def _both_clipped(candidate, reference, pictures, total):
+    return _cider(candidate & reference, reference & candidate, pictures, total)
+
+
+def _divided_by_sums(candidate, reference, pictures, total):
+    return _cider(candidate, reference, pictures, total, length=lambda *g: sum(g))
+
+
+def _counts_lost(candidate, reference, pictures, total):
+    return _cider(dict.fromkeys(candidate, 1), dict.fromkeys(reference, 1), pictures, total)
+
+
+def _unknown_left_out(candidate, reference, pictures, total):
+    known = {g: c for g, c in candidate.items() if g in pictures}
+    return _cider(known, {g: c for g, c in reference.items() if g in pictures}, pictures, total)
+
+
+def _times_ten(candidate, reference, pictures, total):
+    return 10 * _cider(candidate, reference, pictures, total)
+
+
+def _test_cider(function):
+    grams = n_grams("a large red circle a red red cross", 1), n_grams("a red red circle", 1)
+    others = n_grams("a red circle right of a red cross", 2), n_grams("a red circle", 2)
+    few = {("a",): 8, ("red",): 4, ("circle",): 2}
+    cases = (
+        ("words of two texts", *grams, few, 8),
+        ("the same the other way round", *grams[::-1], few, 8),
+        ("pairs of words", *others, {("a", "red"): 3, ("red", "circle"): 2}, 5),
+        ("two equal texts", grams[1], grams[1], few, 8),
+        ("texts without a common word", n_grams("red", 1), n_grams("a circle", 1), few, 8),
+        ("a text without n-grams", n_grams("red", 4), n_grams("red", 4), {}, 8),
+        ("a word that all pictures have", n_grams("a", 1), n_grams("a a", 1), few, 8),
+        ("a single picture", *grams, {g: 1 for g in grams[0] | grams[1]}, 1),
+    )
+    for what, candidate, reference, pictures, total in cases:
+        want = _cider(candidate, reference, pictures, total)
+        got = call(function, candidate, reference, pictures, total)
+        compare(got, want, f"the score of {what}")
+
+
+# 13.9 advantages
 
 
 def _advantages(reward):
@@ -586,6 +660,28 @@ EXERCISES = {
         ),
     ),
     "13.4": Exercise(
+        "One step of a beam search",
+        10,
+        2,
+        _of_one,
+        _test_beams,
+        (
+            "Every continuation of every beam has a sum. The k largest of all of them are wanted, "
+            "not the best of each row.",
+            "`flatten` makes one row of a table, and `topk` tells places in it. How many rows of "
+            "the table stand before a place, and how far is it into its own?",
+        ),
+        mistakes=(
+            (_each_beam_its_best, "All k may continue the same beam: don't take one of each."),
+            (_score_forgotten, "The score of the beam so far is missing."),
+            (_scores_multiplied, "Logarithms are added where probabilities are multiplied."),
+            (_beam_and_token_exchanged, "Beams and tokens are exchanged."),
+            (_divided_by_beams, "A row has as many entries as there are tokens, not beams."),
+            (_worst, "These are the k smallest sums."),
+            (_places, "A place in the flattened table is not yet a token: take the remainder."),
+        ),
+    ),
+    "13.6": Exercise(
         "A nucleus at a temperature",
         8,
         2,
@@ -612,49 +708,6 @@ EXERCISES = {
             (_temperature_times, "Divide the logits by the temperature; you multiplied."),
             (_in_sorted_order, "The probabilities came back sorted, not in the order of the ids."),
         ),
-    ),
-    "13.5": Exercise(
-        "One step of a beam search",
-        10,
-        2,
-        _of_one,
-        _test_beams,
-        (
-            "Every continuation of every beam has a sum. The k largest of all of them are wanted, "
-            "not the best of each row.",
-            "`flatten` makes one row of a table, and `topk` tells places in it. How many rows of "
-            "the table stand before a place, and how far is it into its own?",
-        ),
-        mistakes=(
-            (_each_beam_its_best, "All k may continue the same beam: don't take one of each."),
-            (_score_forgotten, "The score of the beam so far is missing."),
-            (_scores_multiplied, "Logarithms are added where probabilities are multiplied."),
-            (_beam_and_token_exchanged, "Beams and tokens are exchanged."),
-            (_divided_by_beams, "A row has as many entries as there are tokens, not beams."),
-            (_worst, "These are the k smallest sums."),
-            (_places, "A place in the flattened table is not yet a token: take the remainder."),
-        ),
-    ),
-    "13.6": Exercise(
-        "Which decoding?",
-        4,
-        1,
-        "c",
-        choice(
-            "c",
-            {
-                "a": "Sampling at temperature 1 draws a relation in a third of the captions, and "
-                "most of these relations are false.",
-                "b": "With this penalty beams go for long sentences, and about four in ten were "
-                "false.",
-                "d": "At temperature 2 unlikely words come more often still.",
-            },
-        ),
-        (
-            "Nobody can check the sentence. Which column of the table counts then?",
-            "Look for the largest share of true captions, and see what it costs in length.",
-        ),
-        mistakes=(("a", ""), ("b", ""), ("d", "")),
     ),
     "13.7": Exercise(
         "Clipped matches",
@@ -690,6 +743,29 @@ EXERCISES = {
         ),
     ),
     "13.8": Exercise(
+        "CIDEr of one n",
+        10,
+        2,
+        _cider,
+        _test_cider,
+        (
+            "First a dictionary of weights for each text: the count times the logarithm. "
+            "`pictures.get(g, 0)` is 0 for an unknown n-gram, and then it counts like 1.",
+            "The sum above the bar needs only n-grams that both have: `a.keys() & b.keys()`. "
+            "`math.hypot(*values)` is the root of the sum of squares, of any number of them.",
+        ),
+        mistakes=(
+            (_plain_cosine, "That is the plain cosine: the candidate's weights aren't clipped."),
+            (_unweighted, "How many pictures have an n-gram was left out: all count the same."),
+            (_share_not_log, "The logarithm is missing: the weight is c log(N / N_g)."),
+            (_both_clipped, "Only the sum above the bar is clipped: the lengths are of all."),
+            (_divided_by_sums, "The length |g| is the root of the sum of squares, not the sum."),
+            (_counts_lost, "An n-gram that stands there twice weighs twice as much."),
+            (_unknown_left_out, "An n-gram that no reference has counts too, as if one had it."),
+            (_times_ten, "This is 10 times as much: the 10 comes later, with the mean over n."),
+        ),
+    ),
+    "13.9": Exercise(
         "Advantages in a group",
         8,
         1,
@@ -715,7 +791,7 @@ EXERCISES = {
             (_median, "That is the median. Take the mean."),
         ),
     ),
-    "13.9": Exercise(
+    "13.10": Exercise(
         "Predict what it will say",
         2,
         1,
@@ -727,7 +803,7 @@ EXERCISES = {
             "Which captions are the safest? Those that say the least.",
         ),
     ),
-    "13.10": Exercise(
+    "13.11": Exercise(
         "Which groups teach?",
         3,
         2,

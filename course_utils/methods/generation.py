@@ -48,6 +48,8 @@ class Sample:
     def shares(self, logits: Float[Tensor, "batch vocab_size"]) -> Float[Tensor, "batch vocab"]:
         """With what probability each token is drawn."""
         p = (logits / self.temperature).softmax(-1)  # (batch, vocab_size)
+        if self.top_k is None and self.top_p == 1:
+            return p  # nothing to leave out, and no rounding of sums leaves out a rare token
         p, order = p.sort(dim=-1, descending=True, stable=True)  # (batch, vocab_size) each
         before = p.cumsum(-1) - p  # what the more likely ones have together
         p = p.masked_fill(before >= self.top_p, 0.0)  # the first one always stays

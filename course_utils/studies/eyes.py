@@ -231,7 +231,7 @@ def first_losses(tokenizer: PreTrainedTokenizerBase, total: int, seed: int = 0) 
 # How good they are
 
 
-def test_data(kind: Kind, part: str = "test") -> Seen:
+def asked_once(part: str) -> list[Source]:
     """Pictures that no model has seen, with one question of each picture at random, so that answers
     are independent; captions and absent things of some pictures; all emoji."""
     rng = random.Random(0)
@@ -245,7 +245,12 @@ def test_data(kind: Kind, part: str = "test") -> Seen:
         chosen = [rng.choice(some) for some in asked.values()]
         rows = tuple(source.rows[i] for i in chosen)
         sources.append(Source(source.images, rows, tuple(source.kinds[i] for i in chosen)))
-    return seen(part, [*sources, emoji_turns(part)], kind)
+    return [*sources, emoji_turns(part)]
+
+
+def test_data(kind: Kind, part: str = "test") -> Seen:
+    """`asked_once` with the pictures' features."""
+    return seen(part, asked_once(part), kind)
 
 
 def marks(

@@ -1,7 +1,9 @@
 """Lesson 13's exercises: right answers written in another way pass, wrong ones are told why."""
 
+import math
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 
@@ -101,6 +103,26 @@ def matches_by_crossing_out(candidate, references, n):
     return (sum(min(c, max(rows(r)[g] for r in references)) for g, c in own.items()), own.total())
 
 
+def cider_by_vectors(candidate, reference, pictures, total):
+    grams = sorted(candidate.keys() | reference.keys())
+    idf = np.log([total / max(pictures.get(g, 1), 1) for g in grams])
+    a, b = (np.array([text[g] for g in grams]) * idf for text in (candidate, reference))
+    below = np.linalg.norm(a) * np.linalg.norm(b)
+    return np.minimum(a, b) @ b / below if below > 0 else 0
+
+
+def cider_by_loop(candidate, reference, pictures, total):
+    above = first = second = 0.0
+    for g in candidate:
+        idf = math.log(total) - math.log(pictures[g] if g in pictures else 1)
+        above += min(candidate[g], reference[g]) * reference[g] * idf**2
+        first += (candidate[g] * idf) ** 2
+    for g in reference:
+        idf = math.log(total) - math.log(pictures[g] if g in pictures else 1)
+        second += (reference[g] * idf) ** 2
+    return torch.tensor(above / (first * second) ** 0.5 if first * second else 0.0)
+
+
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
@@ -110,20 +132,20 @@ def matches_by_crossing_out(candidate, references, n):
         ("13.2", torch.tensor([343, 31])),
         ("13.3", write_by_the_package),
         ("13.3", write_by_columns),
-        ("13.4", nucleus_by_loop),
-        ("13.4", nucleus_by_logits),
-        ("13.5", beams_by_sorting),
-        ("13.5", beams_by_unravelling),
-        ("13.6", "C"),
-        ("13.6", " c) "),
+        ("13.6", nucleus_by_loop),
+        ("13.6", nucleus_by_logits),
+        ("13.4", beams_by_sorting),
+        ("13.4", beams_by_unravelling),
         ("13.7", matches_by_counting),
         ("13.7", matches_by_crossing_out),
-        ("13.8", lambda r: r - r.sum(1)[:, None] / r.shape[1]),
-        ("13.8", lambda r: torch.stack([row - row.mean() for row in r])),
-        ("13.10", "B"),
-        ("13.10", "(b)"),
-        ("13.9", 0),
-        ("13.9", 45.5),
+        ("13.8", cider_by_vectors),
+        ("13.8", cider_by_loop),
+        ("13.9", lambda r: r - r.sum(1)[:, None] / r.shape[1]),
+        ("13.9", lambda r: torch.stack([row - row.mean() for row in r])),
+        ("13.11", "B"),
+        ("13.11", "(b)"),
+        ("13.10", 0),
+        ("13.10", 45.5),
     ],
 )
 def test_right_answers_written_differently_pass(number, answer):
@@ -153,7 +175,7 @@ NAMED = {
         "forgotten the picture",
         "every text",
     ],
-    "13.4": [
+    "13.6": [
         "that of temperature 1",
         "reaches top_p stays",
         "add up to 1",
@@ -161,7 +183,7 @@ NAMED = {
         "you multiplied",
         "came back sorted",
     ],
-    "13.5": [
+    "13.4": [
         "the same beam",
         "so far is missing",
         "are added",
@@ -170,7 +192,6 @@ NAMED = {
         "smallest sums",
         "take the remainder",
     ],
-    "13.6": ["draws a relation", "four in ten", "more often still"],
     "13.7": [
         "Nothing is clipped",
         "added up",
@@ -189,6 +210,16 @@ NAMED = {
         "clipped at 1",
     ],
     "13.8": [
+        "plain cosine",
+        "was left out",
+        "logarithm is missing",
+        "lengths are of all",
+        "sum of squares",
+        "twice as much",
+        "no reference has",
+        "10 comes later",
+    ],
+    "13.9": [
         "over all pictures",
         "mean over pictures",
         "Nothing was taken off",
@@ -199,7 +230,7 @@ NAMED = {
         "mean of the others",
         "median",
     ],
-    "13.10": ["nothing is punished", "nothing to prefer", "all rewards of a group"],
+    "13.11": ["nothing is punished", "nothing to prefer", "all rewards of a group"],
 }
 
 
@@ -213,14 +244,14 @@ def test_a_wrong_answer_is_told_what_is_wrong(number, i, monkeypatch):
 
 def test_every_known_mistake_is_tried_above():
     for number, exercise in EXERCISES.items():
-        if number != "13.9":
+        if number != "13.10":
             assert len(exercise.mistakes) == len(NAMED[number]) >= 3
 
 
 @pytest.mark.parametrize("guess", [-1, 101, "few", True, 0.3])
 def test_a_prediction_must_be_a_possible_number(guess):
     with pytest.raises(Feedback):
-        EXERCISES["13.9"].test(guess)
+        EXERCISES["13.10"].test(guess)
 
 
 def test_the_counts_are_what_the_loop_computes():
@@ -244,7 +275,7 @@ def test_the_texts_of_the_loop_try_every_path():
 
 def test_answers_of_another_kind_are_named():
     with pytest.raises(Feedback, match="three tensors"):
-        EXERCISES["13.5"].test(lambda scores, log_p, k: scores)
+        EXERCISES["13.4"].test(lambda scores, log_p, k: scores)
     with pytest.raises(Feedback, match="two numbers"):
         EXERCISES["13.7"].test(lambda candidate, references, n: 1)
     with pytest.raises(Feedback, match="expected a function"):

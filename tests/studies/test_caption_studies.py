@@ -26,7 +26,7 @@ def test_every_run_is_there_once():
 def test_every_answering_run_has_the_rate_that_validation_chose():
     rows = read_runs(DATA / "answers_in_words.json")
     for method, language in product(answers_in_words.METHODS, answers_in_words.LANGUAGES):
-        rate = answers_in_words.best_rate(rows, method)
+        rate = answers_in_words.best_rate(rows, method, language)
         seeds = [
             r["seed"]
             for r in rows
@@ -63,6 +63,12 @@ def test_rewards_are_what_they_say():
     assert reward.reward_of("information", true, information)(short, 3) == information(short) / 8
     for name in ("true", "true, kl", "information", "information, half", "relation"):
         assert reward.reward_of(name, true, information)("a purple dot", 3) == 0
+
+
+def test_the_blind_answer_is_the_most_common_of_its_family():
+    english, chinese = (answers_in_words.most_common("test", 60, 40, name) for name in ("en", "zh"))
+    assert english == chinese  # the same questions
+    assert 0.25 < english < 0.45  # two, seven, three and four answers, nearly balanced
 
 
 @pytest.mark.parametrize("method", answers_in_words.METHODS)

@@ -1441,8 +1441,8 @@ lab.claim(
 # A decoder that writes captions can also answer questions: the question is its prompt. Lesson 08
 # chose from a list of answers instead. A study trained both on the same frozen features and the same
 # questions of four families (exists, colour, shape, count), for as many updates, in English and in
-# Chinese. The learning rate of each was chosen among four on validation questions, and a written answer
-# must be right to the letter. The first row sees no picture: it gives the most common answer to
+# Chinese. The learning rate of each was chosen among four on English validation questions, and a written
+# answer must be right to the letter. The first row sees no picture: it gives the most common answer to
 # questions of this family.
 
 # %%
@@ -1453,16 +1453,17 @@ for method, name in (
     ("list", "chosen from a list"),
     ("words", "written"),
 ):
-    cells = []
+    runs = [row for row in kept if row["method"] == method]
+    first = [r for r in runs if r["seed"] == 0 and r["language"] == "en"]
+    rate = max(first, key=lambda row: row["validation"])["rate"]
+    cells = [f"{rate:g}" if rate else "-"]
     for language in ("en", "zh"):
-        runs = [r for r in kept if (r["method"], r["language"]) == (method, language)]
-        first = [row for row in runs if row["seed"] == 0]
-        rate = max(first, key=lambda row: row["validation"])["rate"]
-        right = [100 * row["test"] for row in runs if row["rate"] == rate]
-        spread = lab.mean_spread(right, "%", digits=1) if rate else f"{right[0]:.1f} %"
-        cells += [f"{rate:g}" if rate else "-", spread]
+        those = [r for r in runs if (r["language"], r["rate"]) == (language, rate)]
+        right = [100 * row["test"] for row in those]
+        several = lab.mean_spread(right, "%", digits=1)
+        cells.append(several if rate else f"{right[0]:.1f} %")
     rows.append([name, *cells])
-header = ["answers", "rate", "English right", "rate", "Chinese right"]
+header = ["answers", "learning rate", "right, English", "right, Chinese"]
 plots.table(rows, header=header)
 
 # %% [markdown]

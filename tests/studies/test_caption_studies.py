@@ -26,7 +26,7 @@ def test_every_run_is_there_once():
 def test_every_answering_run_has_the_rate_that_validation_chose():
     rows = read_runs(DATA / "answers_in_words.json")
     for method, language in product(answers_in_words.METHODS, answers_in_words.LANGUAGES):
-        rate = answers_in_words.best_rate(rows, method, language)
+        rate = answers_in_words.best_rate(rows, method)
         seeds = [
             r["seed"]
             for r in rows

@@ -12,7 +12,7 @@
 # - name what is in photographs with a real network;
 # - write a convolution, batch normalisation and a residual block, and load torchvision's weights
 #   into the course's networks;
-# - see how a signal fades in 30 plain layers, and what a start, a path and normalisation change;
+# - see how a signal fades in 30 plain layers, and what other first weights, a path around layers, and normalisation change;
 # - break a frozen network by leaving it in train mode;
 # - read single attributes out of frozen features, and know what to compare with;
 # - build a Vision Transformer, and prove what it can't see without positions.
@@ -20,6 +20,7 @@
 # %% tags=["setup"]
 import copy
 import math
+import textwrap
 from itertools import product
 
 import matplotlib.pyplot as plt
@@ -124,18 +125,18 @@ plots.table(rows, header=header)
 # it names her clothes. So the 1,000 names decide what can be said at all.
 #
 # We want the step *before* the names: the network's **visual features** $v$. How do 150,000 numbers
-# of light become a few vectors of meaning? Every network of this lesson answers in the same form:
-# pictures in, $v$ (images, patches, dim) out. Such a network is called a **visual backbone**. Its
-# first layers are its **stem**; of a small backbone the stem may be all.
+# of light (3 · 224 · 224) become a few vectors of meaning? Every network of this lesson answers in
+# the same form: pictures in, $v$ (images, patches, dim) out. Such a network is called a **visual
+# backbone**. Its first layers are its **stem**; of a small backbone the stem may be all.
 
 # %% tags=["figure"]
 diagrams.flow(
     {
         "p": (0, 0, "pictures"),
-        "b": (1, 0, "VGG, ResNet, EfficientNet\nor Vision Transformer"),
-        "v": (2, 0, "visual features v"),
-        "t": (3, 0, "joint Transformer\n(lesson 05)"),
-        "m": (3, 1, "mean over patches,\nlinear layer: names"),
+        "b": (0, 1, "VGG, ResNet, EfficientNet\nor Vision Transformer"),
+        "v": (0, 2, "visual features v"),
+        "t": (0, 3, "joint Transformer\n(lesson 05)"),
+        "m": (1, 3, "mean over patches,\nlinear layer: names"),
     },
     [
         ("p", "b", "(images, 3, height, width)"),
@@ -149,6 +150,7 @@ diagrams.flow(
         " shape images, patches, dim. A joint Transformer reads all patches; a"
         " classifier reads their mean."
     ),
+    across=False,
     marked=["b"],
 )
 
@@ -177,9 +179,10 @@ print("right minus left:", F.conv2d(row, edge).flatten().tolist())
 #   w_{c,k,a,b}\; x_{k,\; i s + a - p,\; j s + b - p} ,$$
 #
 # for output channel $c$, row $i$ and column $j$, and input channel $k$. The kernel's weights $w$
-# are $K$ pixels wide and high, $\beta_c$ is a bias, $s$ the stride, $p$ the padding ($x$ is 0
-# outside the picture). Mathematicians would flip the kernel first, and call this a
-# cross-correlation. Networks learn the kernel, so it doesn't matter.
+# are $K$ pixels wide and high, $\beta_c$ is a bias. $s$ is the **stride**: the window moves $s$
+# pixels at a time. $p$ is the **padding**: so many rows and columns of zeros are put on each side.
+# Mathematicians flip the kernel for a convolution; what we compute they call a cross-correlation.
+# Networks learn the kernel, so it doesn't matter.
 
 # %% [markdown]
 # How large is the output? The padded side has $n + 2p$ pixels. A window of $K$ pixels that starts
@@ -219,10 +222,10 @@ output_side = check("04.1", output_side)
 diagrams.flow(
     {
         "x": (0, 0, "x, padded"),
-        "w": (1, 0, "window at\nrow i s, column j s"),
+        "w": (0, 1, "window at\nrow i s, column j s"),
         "k": (1, 1, "kernels"),
-        "*": (2, 0, "multiply,\nsum, + bias"),
-        "o": (3, 0, "output at (i, j)"),
+        "*": (0, 2, "multiply,\nsum, + bias"),
+        "o": (0, 3, "output at (i, j)"),
     },
     [
         ("x", "w", "(images, channels,\nrows, columns)"),
@@ -236,6 +239,7 @@ diagrams.flow(
         " and that is the output at row i and column j, for each output"
         " channel."
     ),
+    across=False,
     marked=["*"],
 )
 
@@ -243,8 +247,8 @@ diagrams.flow(
 # > **Exercise 04.2 · write it** · core · difficulty 2 of 3 · 15 minutes
 # >
 # > Write the convolution, place by place, with two loops over the rows and columns of the output.
-# > Pictures and kernels need not be square. `output_side` is yours; `F.pad(x, (p,) * 4)` puts
-# > $p$ zeros on all four sides.
+# > Pictures and kernels need not be square. Each window meets all kernels: `[:, None]` makes room
+# > for that axis. `output_side` is yours; `F.pad(x, (p,) * 4)` puts $p$ zeros on all four sides.
 
 
 # %%
@@ -315,8 +319,8 @@ lab.claim("loop and product equal F.conv2d", max(gaps) < 1e-4)
 # ### What kernels find
 #
 # What does a kernel find? Three that need no learning, on the temple: the difference of neighbours
-# is an edge detector. In the maps of edges medium grey is 0, white is brighter on the first side,
-# black the reverse.
+# is an edge detector. In the two maps of edges, grey is about 0. White: the left (or upper) side is
+# brighter. Black: the right (or lower) side is.
 
 # %% tags=["figure"]
 grey = square(temple, 160).mean(1, keepdim=True)  # (1, 1, 160, 160)
@@ -346,7 +350,8 @@ plots.show(
 
 # %% [markdown]
 # And the kernels that EfficientNet has *learnt* for its first layer. Each is stretched to the full
-# range of colours, so their strengths can't be compared.
+# range of colours, so their strengths can't be compared. Some go from light to dark: edges. Others
+# set one colour against another.
 
 # %% tags=["figure"]
 first = lite.stem[0].weight  # (32, 3, 3, 3)
@@ -391,8 +396,9 @@ lab.claim("the gradient of the kernel equals autograd's", gap < 1e-4)
 # ## 3. Blocks of layers, and how far they see · core
 #
 # VGG's idea: only 3x3 convolutions, a ReLU behind each, and now and then a **max-pooling** that
-# keeps the largest of 2x2 numbers and so halves the sides. Two 3x3 layers see 5x5 pixels with
-# $2 \cdot 9 = 18$ weights for each input and output channel instead of 25.
+# keeps the largest of 2x2 numbers and so halves the sides. Two 3x3 layers see 5x5 pixels with $2
+# \cdot 9 = 18$ weights for each pair of an input and an output channel; one 5x5 layer would have
+# 25.
 
 # %% [markdown]
 # The package's `vgg_block` is this list of layers, and `VGG` a row of blocks. The names of its
@@ -557,11 +563,11 @@ lab.claim(
 # %% tags=["figure"]
 diagrams.flow(
     {
-        "x": (0, 0, "x"),
-        "b": (1, 0, "mean and variance\nof the batch"),
-        "r": (1, 1, "running mean\nand variance"),
-        "n": (2, 0, "subtract, divide,\nscale, shift"),
-        "y": (3, 0, "y"),
+        "x": (1, 0, "x"),
+        "b": (1, 1, "mean and variance\nof the batch"),
+        "r": (0, 1, "running mean\nand variance"),
+        "n": (1, 2, "subtract, divide,\nscale, shift"),
+        "y": (1, 3, "y"),
     },
     [
         ("x", "b", "(images, channels,\nrows, columns)"),
@@ -576,6 +582,7 @@ diagrams.flow(
         " tenth of which goes into the running statistics. In eval mode the"
         " running statistics are used instead."
     ),
+    across=False,
     marked=["n"],
 )
 
@@ -636,17 +643,18 @@ lab.claim(
 # ### Residual blocks
 #
 # A **residual block** adds what it computes to what came in: $y = \mathrm{relu}(x + F(x))$. Its
-# derivative is $1 + F'(x)$ where the last ReLU's input is positive. So through a stack of blocks
-# one path multiplies ones only.
+# derivative is $1 + F'(x)$ where the last ReLU's input is positive. Multiply out the derivatives of
+# many blocks, $(1 + F_1')(1 + F_2') \cdots$: one of the terms is $1 \cdot 1 \cdots 1$. So a part of
+# the gradient comes back as it is.
 
 # %% tags=["figure"]
 diagrams.flow(
     {
         "x": (0, 0, "x"),
-        "F": (1, 0, "F: convolution,\nReLU, convolution"),
-        "+": (2, 0, "+"),
-        "r": (3, 0, "ReLU"),
-        "y": (4, 0, "y"),
+        "F": (0, 1, "F: convolution,\nReLU, convolution"),
+        "+": (0, 2, "+"),
+        "r": (0, 3, "ReLU"),
+        "y": (0, 4, "y"),
     },
     [
         ("x", "F", "(images, channels,\nrows, columns)"),
@@ -659,6 +667,7 @@ diagrams.flow(
         "A residual block: x goes through F, and x itself goes around F"
         " unchanged. Both are added and pass a ReLU."
     ),
+    across=False,
     marked=["F"],
 )
 
@@ -855,21 +864,28 @@ lab.claim(
 )
 
 # %% [markdown]
-# With the default start the signal fades, even more than predicted, and the gradients of the
-# weights with it. AdamW divides a gradient by its own size plus 1e-8, and these vanish beside
-# that. The *biases* of the last layers get as much gradient as in other networks. But a bias is the
-# same for all pictures.
+# With the default start the signal fades, and the gradients of the weights with it. Both starts
+# keep less than the rule says. It holds for the mean over many starts, and it knows nothing of the
+# zeros around each picture. AdamW's step is about $g / (|g| + 10^{-8})$ times the rate. For $g =
+# 10^{-13}$ this is $10^{-5}$ of a usual step. A weight's gradient is a product: the signal that
+# comes in, small in late layers, times the gradient that comes back, small in early ones. So it is
+# tiny in every layer. A bias's gradient has only the second factor: it falls from right to left.
+# The *biases* of the last layers get as much gradient as in other networks. But a bias is the same
+# for all pictures.
 
 # %% [markdown]
 # The pictures have not become alike: divided by the size of the signal, they differ about as much
-# as with He's start. And all four numbers of He's start look healthy. Is that enough?
+# as with He's start. And He's start is a factor of about 30 below 1, not of 10^13. Is that enough
+# to learn?
 
 # %% [markdown]
 # ### Thirty layers after training
 #
 # Each network was trained with 2 layers and with 30, for 300 updates, from three starts, with
 # `python -m course_utils.studies depth`. Of two learning rates each has the one that is better on
-# validation pictures.
+# validation pictures. The last column of the table is the mean difference over the three starts. In
+# brackets is a 95 % interval: made like this, 95 of 100 such intervals hold the true difference. If
+# 0 lies in it, no difference is shown.
 
 # %% tags=["figure"]
 kept = read_runs(lab.data_path("studies/depth.json"))
@@ -896,8 +912,8 @@ figure = plots.curves(
         for name in depth.NETWORKS
     },
     "update",
-    "loss, mean of ten",
-    "30 layers: those with a path learn like two layers",
+    "loss, mean of 10 updates",
+    "30 layers: only those with a path come close to 0",
     baseline=("chance", math.log(8)),
 )
 figure.axes[0].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -1001,6 +1017,8 @@ lab.claim(
 )
 
 # %% [markdown]
+# Compare the two columns with each other, not with section 1, where pictures had 224 pixels a side.
+# No weight has changed. In train mode the answer for one picture depends on the others beside it.
 # `model.eval()` at the start doesn't help for long: a training loop calls `model.train()` before
 # each epoch, and that reaches every module inside.
 
@@ -1126,9 +1144,9 @@ world_v, untrained_v = (
 )
 
 # %% [markdown]
-# The pictures are divided into N to fit on and 200 to test on, five times anew. How weak the
-# penalty on the probe's weights is, C, is chosen for each input on a quarter of the N pictures of
-# the first division.
+# Of 600 pictures, N = 400 are drawn to fit on, and the other 200 test; five times anew. The probe
+# has one setting, C: the larger it is, the larger the weights may get. For each input we take the C
+# that is best on a quarter of the first 400. (On a GPU N is 3,000.)
 
 
 # %%
@@ -1205,7 +1223,8 @@ lab.claim(
 # Frozen features of a network that never saw our world tell its colours and shapes. But read the
 # columns one by one. *Colour* is no achievement: 48 counts of pixels, without any network, tell it
 # as well. *Shape* is one: all others are far below. And it comes from the training on photographs:
-# the same layers without it tell neither well.
+# the same layers without it end at chance. Even raw pixels tell more: many random layers mix up
+# what came in.
 
 # %% [markdown]
 # ## 6. Patches as words: the Vision Transformer · core
@@ -1218,12 +1237,12 @@ lab.claim(
 diagrams.flow(
     {
         "p": (0, 0, "pictures"),
-        "c": (1, 0, "cut into patches,\nlinear map"),
-        "k": (0, 1, "class token"),
-        "+": (2, 0, "+ positions"),
-        "T": (3, 0, "Transformer"),
-        "v": (4, 0, "v: the patches"),
-        "l": (4, 1, "class token:\nlogits"),
+        "c": (0, 1, "cut into patches,\nlinear map"),
+        "k": (1, 0, "class token"),
+        "+": (0, 2, "+ positions"),
+        "T": (0, 3, "Transformer"),
+        "v": (0, 4, "v: the patches"),
+        "l": (1, 4, "class token:\nlogits"),
     },
     [
         ("p", "c", "(images, 3, 64, 64)"),
@@ -1238,6 +1257,7 @@ diagrams.flow(
         " linearly, a class token is put in front, positions are added, a"
         " Transformer follows. The patches give v, the class token the logits."
     ),
+    across=False,
     marked=["c"],
 )
 
@@ -1404,7 +1424,8 @@ lab.claim("with 0.5 it is no longer at chance", side_score[1][1] > 80)
 # %% [markdown]
 # The row of 0.02 is a warning. It is the usual start, and in these updates the positions are not
 # found: not even the pictures that it was trained on are answered. A model with positions that
-# stays at chance looks just like one without: check that by permuting.
+# stays at chance looks just like one without. Permuting tells them apart: without positions nothing
+# changes.
 
 # %% [markdown]
 # The convolutions of sections 3 and 4 never need positions, because $v$ keeps its grid. But a
@@ -1582,15 +1603,16 @@ figure.suptitle("Six emoji that excite one channel most")
 plots.show(
     figure,
     alt=(
-        "Four rows of six emoji. In some rows they share a look, such as rings"
-        " or grey bodies; in none of them do all show one kind of thing."
+        "Four rows of six emoji. The first row shows six people; in the others"
+        " only some share a look, such as rings or grey bodies."
     ),
 )
 
 # %% [markdown]
-# Look for what a row shares. Some rows share a look, a ring or a grey body, in half of their
-# pictures; others nothing that we could name. None of these four stands for something that we have
-# a word for. We turn to the vector as a whole.
+# Look for what a row shares. All of the first row are people, seen from the chest up. In other rows
+# about half of the pictures share a look, such as a ring or something grey, and the rest doesn't
+# fit. So one channel seldom stands for one thing that we have a word for. We turn to the vector as
+# a whole.
 
 # %% [markdown]
 # ### Nearest neighbours
@@ -1657,7 +1679,7 @@ neighbours = nearest(emoji_v.mean(1), 5)  # (EMOJI, 5)
 rows = [j for i in ask for j in (i, *neighbours[i].tolist())]
 figure = plots.images_grid(
     [some.images[j] for j in rows],
-    [names[j][:14] for j in rows],
+    [textwrap.fill(names[j], 14) for j in rows],
     columns=6,
     size=1.2,
 )
@@ -1693,8 +1715,10 @@ print(
 
 # %% [markdown]
 # Among emoji the neighbours are alike in form and colour first, and in kind second. "Symbols" or
-# "Objects" are not things that look alike. The interval of the difference holds 0, so here no lead
-# over raw pixels is shown. Three photographs and one set of drawings are no benchmark.
+# "Objects" are not things that look alike. The families were drawn again and again at random, with
+# repeats: in 95 of 100 draws the lead lay between these two numbers. The interval of the difference
+# holds 0, so here no lead over raw pixels is shown. Three photographs and one set of drawings are
+# no benchmark.
 
 # %% [markdown]
 # ## 9. On a GPU: ResNet-50 and ViT-S · extra
@@ -1754,7 +1778,7 @@ for name, make in big.items():
 # %% [markdown]
 # ## 10. What you know now · core
 #
-# - A convolution is one small product at each place; its output side is a floor and a plus one.
+# - A convolution is one small product at each place; its output side is $\lfloor (n + 2p - K)/s \rfloor + 1$.
 # - A backbone gives $v$ (images, patches, dim), whatever is inside it.
 # - Standardise the pictures first. Without it two layers learnt little in the same updates.
 # - A plain start lets the signal of 30 layers fade. He's start and BN each helped a part of the
@@ -1810,13 +1834,16 @@ quiz(
 # from a base found by search (Lite0, which we use, is its smallest without the parts that phones
 # are slow at). Sandler et al. 2018, *MobileNetV2*
 # ([1801.04381](https://arxiv.org/abs/1801.04381)): the inverted residual block that EfficientNet
-# is made of. Dosovitskiy et al. 2020, *An Image is Worth 16x16 Words*
+# is made of.
+
+# %% [markdown]
+# Dosovitskiy et al. 2020, *An Image is Worth 16x16 Words*
 # ([2010.11929](https://arxiv.org/abs/2010.11929)): a ViT trained on ImageNet alone is behind a
-# ResNet of its size unless it is strongly regularised; pretrained on hundreds of millions of pictures
-# it is ahead. Touvron et al. 2020, *DeiT* ([2012.12877](https://arxiv.org/abs/2012.12877)): with
-# regularisation and augmentation a ViT needs no more than ImageNet. Luo et al. 2016, *Understanding
-# the Effective Receptive Field* ([1701.04128](https://arxiv.org/abs/1701.04128)): the centre counts
-# most.
+# ResNet of its size unless it is strongly regularised; pretrained on hundreds of millions of
+# pictures it is ahead. Touvron et al. 2020, *DeiT*
+# ([2012.12877](https://arxiv.org/abs/2012.12877)): with regularisation and augmentation a ViT needs
+# no more than ImageNet. Luo et al. 2016, *Understanding the Effective Receptive Field*
+# ([1701.04128](https://arxiv.org/abs/1701.04128)): the centre counts most.
 
 # %% [markdown]
 # **What vision-language models use today.** Mostly a frozen or tuned ViT that was pretrained on

@@ -27,7 +27,7 @@
 # The symbols are those of lesson 05: $x$ the words, $v$ the picture, and the joint representation
 # $h = T(x, v)$, where $T$ is the Transformer. Here $h$ is its output at the first position only,
 # `[CLS]`. It has $d$ entries (`DIM` in the code). In code and in papers the word for disturb is
-# *perturb*. Both branches of the drawing share all weights.
+# *perturb*. Both branches of the drawing below share all weights.
 
 # %% tags=["setup"]
 import inspect
@@ -286,9 +286,9 @@ def ask_mixed(model, images):
 
 
 # %% [markdown]
-# One training can flatter. So beside the runs of this notebook there are kept ones, with other
-# seeds, from `python -m course_utils.studies collapse`. Where a number below is a range, or mean ±
-# standard deviation over runs, it is theirs.
+# One training can flatter. So beside the runs of this notebook there are kept ones, from `python -m
+# course_utils.studies collapse`: three seeds, of which seed 0 is this notebook's own. Where a
+# number below is a range, or mean ± standard deviation over runs, it is theirs.
 
 # %% tags=["setup"]
 collapse = read_runs(lab.data_path("studies/collapse.json"))
@@ -380,14 +380,16 @@ lab.claim(
 
 # %% [markdown]
 # There are no labels, and the loss falls by powers of ten. Many training logs show no more than the
-# left panel. But beside what the words do to $h$, the picture now does next to nothing. Was that
-# bad luck, or is it what the loss asks for?
+# left panel. (The loss is drawn as a mean over five updates, so its curve begins below 1.) But
+# beside what the words do to $h$, the picture now does next to nothing. Was that bad luck, or is it
+# what the loss asks for?
 
 # %% [markdown]
 # ## 2. When is the loss zero? · core
 #
-# $L_{vs}$ is a mean of squares, $\mathbb{E}\,\lVert T(x, v) - T(x, v') \rVert^2$. It is zero only if
-# every square is zero: $T(x, v) = T(x, v')$ for every picture and every disturbance that can occur.
+# $L_{vs}$ is a mean of squares, $\mathbb{E}\,\lVert T(x, v) - T(x, v') \rVert^2$. ($\mathbb{E}$ is
+# the mean over words, pictures and disturbances.) It is zero only if every square is zero: $T(x, v)
+# = T(x, v')$ for every picture and every disturbance that can occur.
 #
 # Link two pictures whenever a disturbance makes one from the other, directly or in several steps.
 # Then $T(x, \cdot)$ must be constant on each group of linked pictures. With $\pi(v)$ for what all
@@ -407,10 +409,10 @@ lab.claim(
 # The loss is 0 for each of them, so it cannot prefer the first.
 
 # %% [markdown]
-# There is a fourth way, which does not even reach zero: shrinking. $\varepsilon T$ has the loss
-# $\varepsilon^2 L_{vs}$. A LayerNorm at the end does not prevent that. It normalises the entries of
-# *each* $h$, not the spread *over pictures*: $c + \varepsilon T$, nearly the same vector $c$ for
-# every picture, still gets through.
+# There is a fourth way, which does not even reach zero: shrinking. Multiply every $h$ by a small
+# $\varepsilon$, and the loss is multiplied by $\varepsilon^2$. Our model ends in a LayerNorm, which
+# forbids a short $h$. But it looks at one $h$ at a time. It does not forbid that all pictures get
+# nearly the same vector: $h = c + \varepsilon\, T(x, v)$ with one vector $c$ for all pictures.
 #
 # With noise on every pixel the wanted model reaches only *nearly* 0, so the loss has even less
 # reason to prefer it.
@@ -689,14 +691,15 @@ print(inspect.getsource(indicators.effective_rank))
 
 # %% [markdown]
 # With $s_j$ the standard deviation of entry $j$ of $h$ over the batch, and $C$ the covariance
-# matrix,
+# matrix ($C_{ij}$: subtract from entries $i$ and $j$ their means, multiply the two, take the mean
+# over the batch; far from 0 when they rise and fall together),
 #
 # $$\text{loss} = 25\, \underbrace{\tfrac{1}{d} L_{vs}}_{\text{invariance}}
 #   + 25\, \underbrace{\tfrac{1}{d} \sum_j \max(0, 1 - s_j)}_{\text{variance}}
 #   + \underbrace{\tfrac{1}{d} \sum_{i \ne j} C_{ij}^2}_{\text{covariance}} .$$
 #
 # The last two are taken for both views; the variance terms of the two are averaged, the covariance
-# terms added. The variance term asks each $s_j$ to be at least 1;
+# terms added (as in the authors' program). The variance term asks each $s_j$ to be at least 1;
 # $\max(0, 1 - s)$ is called a *hinge*. A constant now costs about 25. The covariance term keeps the
 # entries from all carrying the same thing.
 
@@ -740,9 +743,10 @@ plots.show(
 )
 
 # %% [markdown]
-# A dotted line is the best possible value. By these four numbers L_vs alone did no harm: it has the
-# values of the start. And VICReg looks like a cure. The std is near 1, most of the 64 dimensions
-# are in use, the rows cover the sphere. Now the picture's share, which holds the question fixed:
+# A dotted line is the best possible value. Where no bar is seen, the value is nearly 0. By these
+# four numbers L_vs alone did no harm: it has the values of the start. And VICReg looks like a cure.
+# The std is near 1, most of the 64 dimensions are in use, the rows cover the sphere. Now the
+# picture's share, which holds the question fixed:
 
 # %%
 most = len(MIXED.unique()) - 1  # n different vectors span at most n - 1
@@ -765,8 +769,7 @@ lab.claim(
 #
 # A batch mixes 64 random questions. By the law of total variance the words can pay for all variance
 # that is asked for. They are not disturbed, so their variance costs no consistency. The cheapest
-# model, as far as we found, is $g(x)$ with well-spread vectors, one for each question: just your
-# `fool`.
+# model that we know is $g(x)$ with well-spread vectors, one for each question: just your `fool`.
 #
 # The printed bound says where this ends. In a network of width 256, our questions could not fill
 # even half of the dimensions. So this demonstration keeps its width of 64 on every machine.
@@ -851,8 +854,8 @@ found["VICReg given x"] = diagnose(models["VICReg given x"])
 
 # %% [markdown]
 # Two things have changed: the batch, and the mean that is subtracted. Which of them matters? A
-# control tells, the new batch with the old loss. Below, dots are kept runs, and crosses are the
-# runs of this notebook.
+# control tells, the new batch with the old loss. Below, dots are the three kept runs. Crosses are
+# the runs of this notebook: they repeat the dot of seed 0.
 
 # %%
 CONTROL = "VICReg, 4 x 16"
@@ -909,13 +912,14 @@ lab.claim(
 )
 
 # %% [markdown]
-# Does the control not want the picture, or not find it? A batch with four questions has only four
-# vectors of the words, which span three dimensions. That is too little for 64 entries that shall
-# not repeat each other: in such a batch the words cannot pay.
+# Does the control not want the picture, or not find it? A model of words alone has only four
+# different vectors in a batch of four questions. Without their mean, four vectors span at most
+# three dimensions. That is too little for 64 entries that shall not repeat each other: in such a
+# batch the words cannot pay.
 #
-# So take plain VICReg, on new batches of 4 x 16, as a measure for several models. One more is
-# trained for it: 200 updates of plain VICReg on such batches, but from the weights of *VICReg given
-# x*.
+# So we ask several models for the same number: their plain VICReg loss on new batches of 4 x 16.
+# One more is trained for it: 200 updates of plain VICReg on such batches, but from the weights of
+# *VICReg given x*.
 
 # %% tags=["varies"]
 WARM = "VICReg, 4 x 16, from given x"
@@ -1023,9 +1027,9 @@ plots.show(
 )
 
 # %% [markdown]
-# In (a) and (b) all pictures with the same question lie nearly on one another, on top as well: of
-# 256 dots far fewer can be seen. In (c) training asked for variance at fixed words, and so the
-# points spread and colours begin to part.
+# In (a) and (b) the pictures with the same question lie nearly on one another, in (b) all but one.
+# So on top, too, of 256 dots far fewer can be seen. In (c) training asked for variance at fixed
+# words, and so the points spread and colours begin to part.
 
 # %% [markdown]
 # ## 5. Forgotten, or turned down? · core
@@ -1060,9 +1064,9 @@ def exchange_ratio(ask, images, disturbed):
 exchange_ratio = check("06.7", exchange_ratio)
 
 # %% [markdown]
-# At 1 a disturbance moves $h$ as far as another picture does: the picture drowns in the noise. The
-# ratio does not see scale. If everything shrinks alike, it stays as it is. A constant model has no
-# ratio, 0 / 0.
+# At 1 a disturbance (shift, brightness, noise) moves $h$ as far as another picture does. That does
+# not say that the picture cannot be read from $h$; the probe below tests that. The ratio does not
+# see scale. If everything shrinks alike, it stays as it is. A constant model has no ratio, 0 / 0.
 
 # %% tags=["figure"]
 ratio = {}
@@ -1196,9 +1200,9 @@ lab.claim(
 # %% [markdown]
 # ## 6. Does it save labels? · core
 #
-# Now 64 answered colour questions. From each start the whole network and a new answer head are
-# tuned on them, 400 updates of 32 rows, each row with a new $v'$. Per cent right on the test set's
-# colour questions, in kept runs (`python -m course_utils.studies starts`):
+# Now we take 64 answered colour questions. From each start the whole network and a new answer head
+# are tuned on them, 400 updates of 32 rows, each row with a new $v'$. Per cent right on the test
+# set's colour questions, in kept runs (`python -m course_utils.studies starts`):
 
 # %% tags=["figure"]
 runs = read_runs(lab.data_path("studies/starts.json"))
@@ -1267,10 +1271,11 @@ header = ["start", "updates", "rows passed, in all", "own 64, %", "test, %"]
 plots.table(rows, header=header)
 
 # %% [markdown]
-# In some runs the untrained network did not answer its *own* questions after 400 updates: it was
-# not trained. The worst knew no more of them than the most common answer to each question. The
-# start from VICReg had 200 updates of 128 rows before. Give the untrained network as many rows,
-# which makes 1,200 updates, and compare again, seed by seed:
+# In one of the three runs the untrained network answered only a third of its *own* 64 questions
+# after 400 updates, as many as the most common answers do: it was not trained. The other two
+# answered nearly all of them. More updates helped these too. The start from VICReg had 200 updates
+# of 128 rows before (64 pairs of two views). Give the untrained network as many rows, which makes
+# 1,200 updates, and compare again, seed by seed:
 
 # %%
 T_95 = 4.303  # 95 % of Student's t with two degrees of freedom lie within
@@ -1298,15 +1303,16 @@ lab.claim(
 # 64 questions alone is as good. What the start from VICReg did is to spare the tuning its slow
 # beginning.
 #
-# And a picture that was turned down is a slow start. From L_vs alone, no run answered even two
-# thirds of its own questions after 400 updates. Longer runs from there are missing here.
+# The start from L_vs alone, where the picture was turned down, is slow. From L_vs alone, no run
+# answered even two thirds of its own questions after 400 updates. Longer runs from there are
+# missing here.
 
 # %% [markdown]
-# So the answer to the opening question is: without an answer, the network learnt to show colours in
-# $h$ (section 5), less well than a histogram does, and tuning on 64 labels got as far without it,
-# given more updates. The limits: one task that is easy, one
-# number of labels, one learning rate. Lesson 07 asks again, with captions and other numbers of
-# labels.
+# So, can a model learn from pictures and questions that nobody has answered? Yes: it learnt to show
+# colours in $h$ (section 5), though less well than a histogram does. Did that save labels? Not
+# here: with 64 labels and more updates an untrained network got as far. The limits: one task that
+# is easy, one number of labels, one learning rate. Lesson 07 asks again, with captions and other
+# numbers of labels.
 
 # %% [markdown]
 # ## 7. What v' must keep · core
@@ -1359,9 +1365,9 @@ lab.claim(
 )
 
 # %% [markdown]
-# The share is high: $h$ is full of picture. But its colours can be read no better than from the
-# colours of patches without a network. So even the picture's share has a blind spot. It says *how
-# much* of the picture is in $h$, not *what*. Only a task tells that.
+# The share is high: $h$ is full of picture. But colours are read from it less well than from the
+# mean colours of 16 patches without a network. So even the picture's share has a blind spot. It
+# says *how much* of the picture is in $h$, not *what*. Only a task tells that.
 
 # %% [markdown]
 # > **Exercise 06.9 · design v'** · extra · difficulty 1 of 3 · 8 minutes
@@ -1501,7 +1507,7 @@ lab.claim(
 )
 
 # %% [markdown]
-# On mixed questions SimSiam loses the picture like VICReg, with the repair it keeps it. So the
+# On mixed questions SimSiam loses the picture, like VICReg. With the repair it keeps it. So the
 # failure of section 4 is not VICReg's alone. There the control had a loss that would prefer the
 # picture, and did not reach it. So a loss that the words can lower first may never reach the
 # picture, even where it would prefer it: the easy feature is in the way, as in [Chen, Luo and Li

@@ -7,16 +7,15 @@
 
 # %% [markdown]
 # Labels are made one by one, for one task. Pairs of a picture and a text are all around: a photo
-# and its caption, a product and its name, an emoji and what it is called. Nobody made them to
-# train a model, and yet a model can learn from them what words look like.
+# and its caption, a product and its name, an emoji and what it is called. Nobody made them to train
+# a model, and yet a model can learn from them what the things look like that words name.
 #
 # In this lesson you will
 #
 # - derive the contrastive loss from the cross-entropy that you know, and find out what its
 #   temperature does;
 # - join two real pretrained encoders, one for pictures and one for sentences, by two small heads,
-#   search emoji by names that the heads were never trained on, and compare with a search that needs
-#   no further contrastive loss;
+#   search emoji by names that the heads were never trained on, and compare with least squares on the same pairs;
 # - catch the loss teaching falsehoods (two scenes, one caption), and repair it;
 # - guess masked words from pictures, and see which words teach nothing;
 # - measure what pretraining adds where labels are few, and say what the measurement leaves open.
@@ -218,7 +217,8 @@ diagrams.flow(
 # $$p_{ij} = \frac{e^{s_{ij}/\tau}}{\sum_k e^{s_{ik}/\tau}}, \qquad
 #   L_{\text{rows}} = -\frac1n \sum_i \log p_{ii} .$$
 #
-# This loss is called InfoNCE. In lesson 06 two views of one picture competed in the same way.
+# This loss is called InfoNCE. An extra of lesson 06 lets two views of one picture compete in the
+# same way.
 
 # %% [markdown]
 # Column $j$ asks the other way round, *which picture belongs to text j?*, with a softmax over each
@@ -229,8 +229,9 @@ diagrams.flow(
 #   L = \tfrac12 (L_{\text{rows}} + L_{\text{cols}}) .$$
 #
 # No label was needed: the batch itself is the set of wrong answers, the **negatives**. Here is a
-# table small enough to check by hand, with $\tau = 1$. Its numbers are made up, and are no
-# cosines:
+# table small enough to check by hand, with $\tau = 1$. Its numbers are made up, and are no cosines.
+# By chance its columns hold the same numbers as its rows, so both losses come out alike; in general
+# they differ:
 
 # %%
 # (pictures, texts)
@@ -331,8 +332,8 @@ know_nothing = math.log(256)  # every text has probability 1 / 256
 know_nothing = check("07.2", know_nothing)
 
 # %% [markdown]
-# So a contrastive loss means nothing without its batch size: a loss of 4 is bad for 64 pairs and
-# good for 4096.
+# So a contrastive loss means nothing without its batch size: guessing gives 4.16 with 64 pairs and
+# 8.32 with 4096, so a loss of 4 is next to nothing for 64 pairs and much for 4096.
 
 # %% [markdown]
 # ### What the temperature does
@@ -412,9 +413,9 @@ plots.show(
 # %% [markdown]
 # ## 3. Two heads · core
 #
-# All that we train are two matrices and a temperature. *Dropout* sets a random half of the inputs
-# to 0 at each update, so that the heads cannot rely on a single one: 1,185 pairs are few for 1280
-# inputs.
+# All that we train are two matrices, their biases and a temperature. *Dropout* sets a random half
+# of the inputs to 0 at each update, so that the heads cannot rely on a single one: 1,185 pairs are
+# few for 1280 inputs.
 
 
 # %%
@@ -519,11 +520,12 @@ class_vectors = sentences(imagenet_names())  # (1000, 384)
 
 # %% [markdown]
 # Two peers get the same pairs and the same frozen vectors as the heads, and no further contrastive
-# loss (MiniLM itself was trained with one).
-# *Nearest pictures* is a memory: the mean text of the $k$ most similar training pictures. *Least
-# squares* fits a matrix $W$ that turns a picture's vector $v$ into its text's vector $t$, in
-# closed form (*ridge regression*): $W = (V^\top V + \lambda I)^{-1} V^\top T$. MiniLM's vectors
-# share a large mean. The heads have biases against it; from the peers' scores we take it off.
+# loss (MiniLM itself was trained with one). *Nearest pictures* is a memory: the mean text of the
+# $k$ most similar training pictures. *Least squares* fits a matrix $W$ that turns a picture's
+# vector $v$ into its text's vector $t$, in closed form (*ridge regression*): $W = (V^\top V +
+# \lambda I)^{-1} V^\top T$. All vectors of MiniLM point partly in one direction, that of their
+# mean. It makes every cosine large and tells nothing. The heads can remove it with their biases;
+# for the peers we subtract it before the cosine.
 
 # %%
 # (1185, 384) the mean of both texts, and (1280,) each
@@ -660,9 +662,10 @@ lab.claim(
 
 # %% [markdown]
 # The $\pm$ is the standard deviation over the three trainings. It does not say how far the shares
-# would move with *other emoji*. For that we compare search by search: was a right picture among
-# the first ten with the heads (mean of the runs), and with least squares? Searches for emoji of
-# one family are alike, so families are what was drawn.
+# would move with *other emoji*. For that we compare search by search: was a right picture among the
+# first ten with the heads (mean of the runs), and with least squares? Emoji of one family are
+# alike, so the 240 searches are not independent. The standard error is therefore computed over the
+# 156 families.
 
 
 # %% tags=["setup"]
@@ -706,13 +709,14 @@ lab.claim(
 # **No lead of the contrastive loss was found**, in either direction: least squares finds 42.9 % of
 # the pictures and the heads 39.0 %, 39.2 % of the names and the heads 36.9 %. Both differences lie
 # within two standard errors. The heads know the names that they were trained on by heart; what
-# counts is unseen names. Without the peer in the table we would have praised the loss for what the
-# frozen networks give for free. CLIP trains both sides, on far more pairs: not tested here.
+# counts is unseen names. Without the peer in the table we would have praised the contrastive loss
+# for what least squares gets from the same pairs. CLIP trains both sides, on far more pairs: not
+# tested here.
 
 # %% [markdown]
-# All three are far better than chance, and far from good. All that they can use is what the frozen
-# networks have kept. EfficientNet was trained on photographs of things, and many emoji are signs,
-# faces and hands. Look at some searches.
+# All four methods are better than chance, and far from good. All that they can use is what the
+# frozen networks have kept. EfficientNet was trained on photographs of things, and many emoji are
+# signs, faces and hands. Look at some searches.
 
 
 # %% tags=["figure"]
@@ -758,9 +762,10 @@ plots.show(
 )
 
 # %% [markdown]
-# None of these four texts is an emoji's name. *A vehicle* works, for which the picture network has
-# classes; the others find other things too. A few chosen examples would have looked better: that is
-# why one measures all 240.
+# None of these four texts is an emoji's name. *A vehicle* works. *An animal that lives in the sea*
+# finds animals, mostly of the land. For *something to drink* and *music* none of the first six
+# fits, although the test part has *sake*, *guitar* and *musical note*. A few chosen examples would
+# have looked better: that is why one measures all 240.
 
 # %% [markdown]
 # Try your own: type words, or choose a picture. A page without a running kernel shows no controls.
@@ -1357,9 +1362,10 @@ lab.claim(
 # words, much of the training goes there.
 
 # %% [markdown]
-# The words in the middle are another matter. The picture shows whether a thing is small, and
-# where it is (the last column is near 0), but this model has not learnt to read it: its loss is
-# $\log 2$, a coin toss between the two words that fit. For colours and shapes, too, the best
+# The words in the middle are another matter. The picture shows whether a thing is small, and where
+# it is (the last column is near 0), but this model has not learnt to read it: its loss is $\log 2$,
+# a coin toss between the two words that fit (for a relation, too: before *of* only *left* and
+# *right* fit, without *of* only *above* and *below*). For colours and shapes, too, the best
 # possible loss is lower. In the sum of all losses nothing of this can be seen. It took a table by
 # kinds of words.
 
@@ -1401,8 +1407,10 @@ hard_wrong = check("07.7", hard_wrong)
 # on other things? Or is a colour or shape absent?
 
 # %% [markdown]
-# From here to section 7 the $\pm$ after a share is a standard error. It says how far the share
-# would move with other pictures, not with another training: there is one checkpoint.
+# For this checkpoint the $\pm$ after a share is a standard error, here and in sections 7 and 10:
+# how far the share would move with other pictures. There is one checkpoint, so nothing is said
+# about another training. Ranges "a to b %" are 95 % intervals. For the emoji heads the $\pm$ stays
+# the spread of three trainings.
 
 
 # %% tags=["figure"]
@@ -1514,10 +1522,10 @@ lab.claim(
 
 # %% [markdown]
 # Random wrong captions are refused nearly always. Of the hard ones about half slip through. Six of
-# ten are wrong in size or relation only, and three of four of these slip through. The 24.0 % that are
-# refused look like partial knowledge, but minimal pairs show none: where one word is exchanged, as
-# in the last three rows, the true caption is preferred about as often as by a coin. Hard negatives
-# *show* what is not learnt yet.
+# ten are wrong in size or relation only, and three of four of these slip through. The 24.0 % that
+# are refused look like partial knowledge. Minimal pairs do not confirm it: where one word is
+# exchanged, as in the last three rows, each share lies within two standard errors of a coin. Hard
+# negatives *show* what is not learnt yet.
 
 # %% [markdown]
 # Do they also *teach* it? This table cannot say. The checkpoint was trained with such negatives
@@ -1804,11 +1812,11 @@ lab.claim(
 )
 
 # %% [markdown]
-# Without a label for this task the model names things, from captions that name colours and
-# shapes. Contrast names three of the four new combinations mostly, though neither they nor their
-# names were in the training data. The fourth, a blue square, it never does, though it has the colour
-# right. Three sentences do no better here than one. Matching and masked words were not asked here.
-# With four combinations no rate can be given.
+# Without a label for this task the model names things, from captions that name colours and shapes.
+# Contrast names three of the four new combinations mostly, though neither they nor their names were
+# in the training data. The fourth, a blue square, it never does, though it has the colour right.
+# Three sentences name one picture more than one sentence; that is no difference to build on.
+# Matching and masked words were not asked here. With four combinations no rate can be given.
 
 # %% [markdown]
 # Now real pictures: to which category does an emoji belong? The sentences are the names of the
@@ -1877,8 +1885,9 @@ lab.claim(
 # %% [markdown]
 # The columns are categories with their number of test pictures, in per cent. The training texts'
 # mean is taken off for all but the heads. Then the true names reach 54.6 %: that is what the
-# sentences can do. Least squares names as well as the heads. Two columns hold two and six pictures
-# and say nothing. A share of 240 pictures has a standard error of about 3 points.
+# sentences can do. Least squares names as well as the heads. *Class names* are below the most
+# common category. Two columns hold two and six pictures and say nothing. A share of 240 pictures
+# has a standard error of about 3 points.
 
 # %% [markdown]
 # ## 8. Does it save labels? · core
@@ -2010,15 +2019,18 @@ lab.claim(
 )
 
 # %% [markdown]
-# **With 400 labels the start from pairs is far ahead.** Random weights learn most of their own
-# questions and not the task: on new ones they are near the most common answers. Validation is best
-# before the end of training, so it is not updates that they lack. With 100 labels the interval
-# over all questions holds 0.
+# **With 400 labels the start from pairs is far ahead.** Does it save labels? With 100 labels it is
+# already a little above random weights with 400; but one of its three runs is below them. Random
+# weights learn most of their own questions; on new ones they are only some points above the most
+# common answers. Validation is best before the end of training, so it is not updates that they
+# lack. With 100 labels the interval over all questions holds 0.
 
 # %% [markdown]
 # Split by what is asked, *exists* is far ahead with each seed, with 100 labels already; *shape*
-# needs 400. *colour* gains with each seed at 400 labels, by very different amounts, though section
-# 5 showed that the checkpoint reads colours. One accuracy for all questions would have hidden that.
+# needs 400. (With 100 labels some of the three runs from *pairs* name no colour right, and one no
+# shape: see the dots at 0.) *colour* gains with each seed at 400 labels, by very different amounts,
+# though section 5 showed that the checkpoint reads colours. One accuracy for all questions would
+# have hidden that.
 
 # %% [markdown]
 # The checkpoint can also be asked in its own language: matching scores the 32 captions *a red
@@ -2372,10 +2384,11 @@ lab.claim(
 # encoder above them, its batches have 32 pairs, and its weights serve four other losses.
 
 # %% [markdown]
-# But it can do what two heads can't: read a word in the light of a picture. It guesses the
-# colours of the world far more often with the picture than without, although its frozen network
-# was never trained on such pictures. With several objects the text must tell which is meant, and
-# fewer are guessed. But a part is wrong where there is one object and nothing to tell apart.
+# But it can do what two heads can't: read a word in the light of a picture. It guesses the colours
+# of the world far more often with the picture than without, although its frozen network was never
+# trained on such pictures. With several objects the text must tell which is meant, and of all these
+# together fewer are guessed. But a part is wrong where there is one object and nothing to tell
+# apart.
 
 # %% [markdown]
 # ## 11. On a GPU, at full scale · extra

@@ -17,7 +17,7 @@
 #   torchmetrics';
 # - see when the usual standard error is too small because questions share a picture;
 # - decide whether one model is better than another, or only luckier, and whether one *recipe* is;
-# - meet a model that is very sure on dark pictures, and mostly wrong;
+# - guess how sure a model is on dark pictures, and measure it;
 # - see accuracies fall on combinations that were never shown, and on answers that are
 #   distributed differently, though the test on data like the training data promised much;
 # - browse what a model gets wrong, and count why.
@@ -123,9 +123,9 @@ plots.table(
 )
 
 # %% [markdown]
-# Of what it called "yes", how much is? That is **precision**. Of what is "yes", how much did it
-# find? That is **recall**. With $TP$ for the hits (here 65), $FP$ for the false alarms (156), $FN$
-# for what was missed (1), and $TN$ for the right "no" (1114),
+# Of all that the model called "yes", what share really is "yes"? That is **precision**. Of all that
+# really is "yes", what share did it find? That is **recall**. With $TP$ for the hits (here 65),
+# $FP$ for the false alarms (156), $FN$ for what was missed (1), and $TN$ for the right "no" (1114),
 #
 # $$P = \frac{TP}{TP + FP}, \qquad R = \frac{TP}{TP + FN},$$
 #
@@ -154,10 +154,10 @@ lab.claim(
 # %% [markdown]
 # 156 false alarms: is it a bad model? It was trained where half of these questions are answered
 # yes, and its threshold is right for that world; here one in twenty is. Section 2 moves the
-# threshold. And precision isn't the model's alone. Let the positives get rarer, while positives
-# and negatives look as before: recall and the share of false alarms among the negatives stay what
-# they are, but precision and $F_1$ fall. Never compare those between test sets with other shares
-# of positives.
+# threshold. And precision isn't the model's alone. Let the positives get rarer, while positives and
+# negatives look as before: recall and the share of false alarms among the negatives stay what they
+# are, but precision and $F_1$ fall. Never compare precision or $F_1$ between test sets whose shares
+# of positives differ.
 
 # %% [markdown]
 # > **Exercise 10.1 · choose and justify** · core · difficulty 1 of 3 · 5 minutes
@@ -187,7 +187,7 @@ the_metric = check("10.1", the_metric)
 # With many classes there is a precision, a recall and an $F_1$ for each. **Macro** averages over
 # classes: each class counts as much, however rare. **Micro** sums the counts first: each *example*
 # counts as much, and where every example has one class it is the accuracy. Neither is wrong; they
-# answer different questions. (What is wrong is a mean of the batches' means: exercise 00.2.)
+# answer different questions. (What is wrong is a mean of the batches' means: exercise 00.4.)
 
 # %% [markdown]
 # > **Exercise 10.2 · write it** · core · difficulty 2 of 3 · 8 minutes
@@ -228,7 +228,7 @@ for name, said in alarm.items():
     )
 
 # %% [markdown]
-# Macro and micro put the two models in opposite orders.
+# By macro the model wins, by micro the one that always says no.
 
 # %% [markdown]
 # ## 2. Every threshold at once · core
@@ -342,8 +342,10 @@ plots.show(
 
 # %% [markdown]
 # The same scores, two pictures. With 19 negatives for each positive, a false-alarm rate of 5 %
-# looks small on the left. On the right it is nearly one false alarm for each positive: where all
-# are found, the precision is about a half. When positives are rare, look at the right one.
+# looks small on the left. But 5 % of 19 is nearly one false alarm for each positive, so the
+# precision there is at most about a half. To find the last positives, these two models need even
+# more false alarms: see the right end of their curves. (There each curve drops straight down:
+# behind the last positive only negatives are left.) When positives are rare, look at the right one.
 
 # %% [markdown]
 # At its best threshold the model of section 1 does beat the one that never looks, by accuracy too.
@@ -400,11 +402,12 @@ print(
 #   (z_i - \bar z)\Bigr)^2 ,$$
 #
 # with $G$ pictures, $z_i = 1$ for a right answer and 0 for a wrong one, and $\bar z$ for their
-# mean. If the answers of a picture go together, the inner sums are large: for ten answers that are
-# all alike it is ten times one deviation, its square 100 times, where ten independent ones would
-# give about 10. In between, with $m$ answers per picture whose correlation is $\rho$,
-# $\mathrm{se}^2$ is $1 + (m - 1)\rho$ times that of independent answers. This factor is the
-# **design effect**. How large is it on all 2,000 pictures, for each of the nine models?
+# mean. If the answers of a picture go together, the inner sums are large: take ten answers about
+# one picture. If all are alike, the sum is ten deviations, and its square is 100 squared
+# deviations. If they are independent, plus and minus cancel in part, and the square is about 10. In
+# between, with $m$ answers per picture whose correlation is $\rho$, $\mathrm{se}^2$ is $1 + (m -
+# 1)\rho$ times that of independent answers. This factor is the **design effect**. How large is it
+# on all 2,000 pictures, for each of the nine models?
 #
 # (Wilson's interval is for shares near 0 or 1: it stays inside 0 to 100 %, where $p \pm 2$
 # standard errors may not, and where all answers are right it isn't empty.)
@@ -428,11 +431,12 @@ lab.claim(
 )
 
 # %% [markdown]
-# So how much it is depends on the model, and it can be nothing: where nearly all answers are
-# right, no picture is hard. The 125 pictures above show more than all 2,000 do. In other data it
-# can be a factor of $\sqrt{10}$ in the width, where ten questions stand or fall together. Miller
-# 2024 ([arXiv 2411.00640](https://arxiv.org/abs/2411.00640)) shows the same computation for the
-# tests of large language models.
+# So the design effect depends on the model, and it can be 1, which is no effect: where nearly all
+# answers are right, perhaps no picture is hard. And from few pictures, such as the 125 above, the
+# factor itself is uncertain. In other data it can be a factor of $\sqrt{10}$ in the width, where
+# ten questions stand or fall together. Miller 2024 ([arXiv
+# 2411.00640](https://arxiv.org/abs/2411.00640)) shows the same computation for the tests of large
+# language models.
 
 # %% [markdown]
 # Formulas exist for means. For anything else (F1, AUC, a difference of medians) there is the
@@ -515,9 +519,10 @@ print(
 # the same cases for both models and looks at the difference: it doesn't hold 0. Why that can be is
 # the next section.
 #
-# The last line is for the AUC of 1.000. The bootstrap can't help there: 66 perfect ranks, drawn
-# again, are perfect. The **rule of three** does: if $3/n$ of all cases went wrong, none of $n$
-# would in only one test of twenty, since $(1 - 3/n)^n \approx e^{-3}$.
+# The last line is for the AUC of 1.000: none of the positives stands below a negative. The
+# bootstrap can't help there: 66 perfect ranks, drawn again, are perfect. The **rule of three**
+# does: if $3/n$ of all cases went wrong, none of $n$ would in only one test of twenty, since $(1 -
+# 3/n)^n \approx e^{-3}$.
 
 # %% [markdown]
 # ### Does it keep its promise? · extra
@@ -615,7 +620,9 @@ print(
 #
 # `world_joint_0` and `world_joint_1` are two trainings of one recipe, with two seeds; 0 is inside.
 # `world_late_0` is a little worse, and 8,000 questions are enough to see it. Would 400 be? Cut the
-# test into 20 blocks of 100 pictures, and let each block be somebody's whole test:
+# test into 20 blocks of 100 pictures, and let each block be somebody's whole test. In the figure, a
+# dot is the difference that one block finds, and the bar is its interval. Orange bars don't hold 0:
+# these blocks "find" a difference. The dashed line is the difference on all questions.
 
 # %%
 blocks = {}
@@ -694,7 +701,8 @@ lab.claim(
 #
 # So **an interval that holds 0 does not say "no difference"**. It says that these questions could
 # not tell. The last line tells how many could. It uses that a difference of 2.8 standard errors is
-# found four times out of five: 1.96 of them for the interval, the rest for the four in five.
+# found four times out of five: 1.96 of them are half the interval. The other 0.84 are there because
+# a normal variable lies above its mean minus 0.84 deviations in four cases of five.
 
 # %% [markdown]
 # And there is a second kind of luck. The two files come from *one* training each. What if one had
@@ -835,13 +843,13 @@ plots.show(
 )
 
 # %% [markdown]
-# Two traps. First, a small ECE isn't a good model: one that always answers "no" to the camera of
-# section 1, and is 95 % sure of it, is perfectly calibrated. Second, **chance alone makes ECE
-# larger than 0, even for a perfectly calibrated model**: in each bin accuracy misses the
-# confidence a little, up or down, and the gaps are added without their sign, so they don't cancel.
-# How large is it for a model that is calibrated *by construction*, where each answer is right with
-# exactly the probability that it claims? (Drawn independently: answers about one picture go
-# together, which makes chance larger still.)
+# Tiny dots are bins with few answers; they say little. Two traps. First, a small ECE isn't a good
+# model: one that always answers "no" to the camera of section 1, and is 95 % sure of it, is
+# perfectly calibrated. Second, **chance alone makes ECE larger than 0, even for a perfectly
+# calibrated model**: in each bin accuracy misses the confidence a little, up or down, and the gaps
+# are added without their sign, so they don't cancel. How large is it for a model that is calibrated
+# *by construction*, where each answer is right with exactly the probability that it claims? (Drawn
+# independently: answers about one picture go together, which makes chance larger still.)
 
 # %%
 generator, chance_ece = torch.Generator().manual_seed(0), {}
@@ -885,7 +893,8 @@ for fusion in by_recipe:
 # %% [markdown]
 # Where a model is surer than it should be, **temperature scaling** repairs it with one number:
 # divide the logits by $\tau$ (lesson 03: above 1 it makes less sure, below 1 surer), chosen on
-# *validation* by the loss. No answer changes, since dividing all logits changes no order.
+# *validation* by the loss. No answer changes, since dividing all logits changes no order. The last
+# column of the next table is the ECE after this repair.
 #
 # Validation looks like the training data. What happens on pictures that don't? Two changes that a
 # camera can make: noise, and half the light.
@@ -979,8 +988,8 @@ lab.claim(
 
 # %% [markdown]
 # **Sure where it should not be.** Calibration on data like the training data promises nothing on
-# other data. And the repair was chosen on data like the training data: where validation said "be
-# surer", that is the wrong way on dark pictures.
+# other data. And the repair was chosen on data like the training data. Where validation chose a
+# temperature below 1, which means "be surer", that is the wrong way on dark pictures.
 
 # %% [markdown]
 # Guo et al. 2017 found large networks of their time far too sure, and one temperature enough.
@@ -999,7 +1008,7 @@ lab.claim(
 # colour is well known from others. Each seed holds out *other* combinations, so the ± has both
 # kinds of luck in it.
 #
-# These runs are short. The cross files of section 1 saw twice as many pictures, twice as many
+# These runs are short. The cross files of section 1 saw twice as many pictures, in twice as many
 # updates, and are right in 98 to 99 % of all questions. So don't read the rows as what the model
 # can learn; read the step from *seen* to *new* within a row.
 
@@ -1121,9 +1130,10 @@ lab.claim(
 #
 # **What is the bar?** The favourite answer of a question isn't one here. To *what colour is the
 # circle?* no training question had the answer that is right for a new one, so the favourite is
-# always wrong. The table has another guess: it knows only what kind of answer fits, one of two, of
-# eight colours or of four shapes. With 2 or 8 combinations held out the model is well above it in
-# all six runs: something carries over. With 16 it is clearly above it in one run of three.
+# always wrong. The table has another guess: it knows only which kind of answer fits, and guesses
+# among these: yes and no, the eight colours, or the four shapes. With 2 or 8 combinations held out
+# the model is well above it in all six runs: something carries over. With 16 it is clearly above it
+# in one run of three.
 
 # %% [markdown]
 # **Read along a row, not down a column.** Rows differ in more than the number. Pictures without 16
@@ -1351,8 +1361,8 @@ for name in ("world_joint_0", "world_late_0"):
         )
 
 # %% [markdown]
-# Nearly every mistake is a value of another object in the same picture. Counting all of them took
-# a few lines, and says more than any six pictures.
+# Every wrong colour, and most wrong shapes, are those of another object in the same picture.
+# Counting all of them took a few lines, and says more than any six pictures.
 
 # %% [markdown]
 # ## 9. A list for the next table that you make or read · core

@@ -86,11 +86,11 @@ from torch import nn
 # names; to the model they are numbers.
 
 # %% [markdown]
-# Four combinations of shape and colour, of 32, are neither in the captions nor in what we learn from:
-# the red circle, the blue square, the green triangle and the yellow cross. Every picture of the test
-# has one of them; validation pictures are like those that we learn from. So there are two questions
-# to ask of a method: how it does on **seen** combinations (validation), and how on **new** ones
-# (test). All choices are made on validation.
+# Four combinations of shape and colour, of 32, are neither in the captions nor in the training
+# questions: the red circle, the blue square, the green triangle and the yellow cross. Every picture
+# of the test has one of them; validation pictures are like those that we learn from. So there are
+# two questions to ask of a method: how it does on **seen** combinations (validation), and how on
+# **new** ones (test). All choices are made on validation.
 
 # %%
 weights = lab.data_path("checkpoints/world_pretrained.safetensors")
@@ -211,7 +211,7 @@ lab.claim(
 #   \quad s = \alpha / r ,$$
 #
 # and trains only $A$ and $B$. The rank of $\Delta W$ is at most $r$: all its rows are mixtures of
-# the $r$ rows of $A$. That so little is enough is a guess, which section 6 tests.
+# the $r$ rows of $A$. Is so little enough? Section 6 tests it.
 
 # %% tags=["figure"]
 diagrams.flow(
@@ -507,10 +507,12 @@ lab.claim(
 # they agree, $r$ times.
 
 # %% [markdown]
-# When do they agree? Over a batch, $\partial L / \partial B_{ik} = s \sum_n G_{ni} (Ax_n)_k$. If all
-# $x_n$ are nearly one vector $c$, this is $s\,(\sum_n G_{ni})\,(Ac)_k$: its sign is a sign of $i$ alone
-# times that of $(Ac)_k$. Times $(Ac)_k$ itself, each term is $|(Ac)_k|$, and the sum over $k$ grows
-# like $r$. If the inputs have nothing in common, nothing ties the two signs together. We try both.
+# When do the signs agree? Suppose that all $x_n$ of a batch are nearly one vector $c$. Then
+# $\partial L / \partial B_{ik} = s\,(\sum_n G_{ni})\,(Ac)_k$. Its sign is one sign for all of row $i$,
+# times the sign of $(Ac)_k$. The sum above multiplies it by $(Ac)_k$ once more, and a number times its
+# own sign is its size. So all $r$ terms have the same sign, they add up, and the sum grows like $r$. If
+# the inputs have nothing in common, nothing ties the two signs together, and the terms cancel in part.
+# We try both.
 
 
 # %%
@@ -547,7 +549,7 @@ for stabilised, common in ((False, 0), (True, 0), (False, 2), (True, 2)):
     far = [moved(rank, stabilised, common) for rank in sizes]
     first_step[name] = far
     print(
-        f"{name:31} rank 2: {far[0]:.4f}, rank 128: {far[-1]:.4f}, ratio"
+        f"{name:33} rank 2: {far[0]:.4f}, rank 128: {far[-1]:.4f}, ratio"
         f" {far[-1] / far[0]:.2f}"
     )
 
@@ -565,7 +567,7 @@ axis.set(
     xticklabels=sizes,
     yticks=steps,
     yticklabels=steps,
-    title="Which factor keeps the first step depends on x",
+    title="The inputs decide which factor keeps the step",
 )
 axis.minorticks_off()
 axis.legend(fontsize=8)
@@ -709,7 +711,7 @@ lab.claim(
 #
 # where $v$ are the values of attention, not pictures. A prefix mixes the old output with an average
 # of learned values. It always has a share, also with keys and values of 0: then $e'_j = 0$, $\exp
-# e'_j = 1$, and that share of every output goes to nothing.
+# e'_j = 1$, and that share of every output is filled with zeros.
 
 # %% [markdown]
 # > **Exercise 11.6 · write it** · core · difficulty 2 of 3 · 10 minutes
@@ -773,8 +775,9 @@ lab.claim(
 #
 # Every method, three seeds, four learning rates, 400 updates each, on the Chinese questions. "LoRA
 # 4" has rank 4 and $\alpha = r$, so $s = 1$. LoRA is on every matrix, except for "queries and
-# values". Adapters of 8 have a bottleneck of 8, a prefix of 8 has 8 keys per layer. AdaLoRA, which
-# starts with rank 6 and takes ranks away, is explained in section 10.
+# values". Adapters of 8 have a bottleneck of 8, a prefix of 8 has 8 keys per layer. (Its many
+# trained weights are the network's, which is thrown away afterwards; 2,048 numbers stay.) AdaLoRA,
+# which starts with rank 6 and takes ranks away, is explained in section 10.
 
 # %% [markdown]
 # Each method gets its own rate. Who chooses it, and on what, decides what the table means.
@@ -852,7 +855,7 @@ families = ("LoRA", "AdaLoRA", "adapters", "prefix", "head only; all weights")
 beside = {1: "left", -1: "right"}
 number = {"textcoords": "offset points", "fontsize": 8}
 for i, method in enumerate(table, 1):
-    side = 1 if i in (3, 5, 6, 7, 9) else -1
+    side = 1 if i in (3, 4, 6, 7, 9) else -1
     kind = [*map(method.startswith, families[:4]), True].index(True)
     for part, full in (("validation", False), ("accuracy", True)):
         values = torch.tensor(accuracies(method, part))  # (seeds,)
@@ -954,10 +957,11 @@ lab.claim(
 # beside the head, and keeps at least four fifths of what "all weights" gain over the head alone.
 
 # %% [markdown]
-# **Two questions, two rankings.** On combinations that it has seen, rank 16 leads rank 4; on new ones
-# it does not. Rank 4 leads rank 1 on new ones, and not on seen ones. Between "all weights" and rank 16
-# both intervals hold 0. AdaLoRA is close to LoRA 4 on seen combinations, and some points below it on
-# new ones. A table on one split ranks methods *for that split*.
+# **Two questions, two rankings.** On combinations that it has seen, rank 16 leads rank 4; on new
+# ones it does not. Rank 4 leads rank 1 on new ones, and not on seen ones. "All weights" leads LoRA
+# 4 on new ones, by about a point; against rank 16 both intervals hold 0, one of them only just.
+# LoRA 4 leads AdaLoRA on both, by more on new ones. (Of so many intervals, one may leave 0 out by
+# luck.) A table on one split ranks methods *for that split*.
 
 # %% [markdown]
 # The column of seen combinations flatters all methods a little: rate and epoch were chosen on its 400
@@ -1009,7 +1013,9 @@ lab.claim(
 # %% [markdown]
 # **The factor is part of the rate.** With $\alpha = 1$ and rank 16, $s$ is $1/16$, and
 # rank-stabilised $1/4$. The row of $1/16$ resembles that of $s = 1$ at about a third of the rate:
-# compare the two, shifted by one column.
+# compare the two, shifted by one column. Why not a sixteenth of the rate? The change is $s$ times a
+# *product* of two trained matrices. If both grow with the rate, a rate four times as high makes up
+# for $s = 1/16$. That would fit, but it wasn't tested.
 
 # %% [markdown]
 # ### What it costs, and what is forgotten · core
@@ -1089,13 +1095,15 @@ with torch.no_grad():
 # LoRA saves where it was meant to: gradients, AdamW and files shrink with the number of trained
 # weights. What it saves of the activations is the frozen stem's part. Above the stem it keeps about
 # as much as training everything there: the backward pass still runs through each frozen layer, down
-# to the lowest factors. So an update isn't cheap. Of these, only the head alone saves that as well.
+# to the lowest factors. So an update isn't cheap. Only the head alone needs no backward pass
+# through the layers, and keeps 0.1 MB.
 
 # %% [markdown]
 # **Forgetting.** The base could guess masked words of captions, in English and in Chinese. With the
-# pretraining's own head put back on top of what was tuned, how many does it still guess? Below are the
-# 200 captions of validation in each language, one word masked in each, and three models a method, those
-# of the section after this one.
+# pretraining's own head put back on top of what was tuned, how many does it still guess? The table
+# counts this on the 200 captions of validation in each language, one word masked in each. Its first
+# row is the base, in per cent. The other rows are changes in points, over three models a method
+# (those of the next section).
 
 # %%
 controls = read_runs(lab.data_path("studies/tuning_controls.json"))
@@ -1131,9 +1139,10 @@ lab.claim(
 )
 
 # %% [markdown]
-# LoRA forgets too: frozen weights keep nothing as long as the factors change what they compute. Each of
-# the six models guesses fewer words than before. They lose little, no interval excludes 0, and
-# between LoRA and "all weights" no difference is shown. What LoRA has is a way back.
+# LoRA forgets too: frozen weights keep nothing as long as the factors change what they compute.
+# Each of the six models guesses fewer words than before. They lose little. Three models make wide
+# intervals, and each interval holds 0. Between LoRA and "all weights" no difference is shown. What
+# LoRA has is a way back.
 
 # %% [markdown]
 # ### Two doubts, tested · extra
@@ -1192,15 +1201,16 @@ plots.table(
 )
 
 # %% [markdown]
-# At 0.1 both fall apart, so the grid was wide enough. A head that learns three or ten times as fast as
-# the rest is no lead, for either method: all four intervals hold 0. And both have learnt nearly all
-# of their training questions, so what separates them isn't the number of updates.
+# At 0.1 both fall apart, so the grid was wide enough. A head that learns three or ten times as fast
+# as the rest brings no lead, for either method: all four intervals hold 0. And both have learnt
+# nearly all of their training questions, so what separates them isn't the number of updates.
 
 # %% [markdown]
 # ### Is the change of low rank? · extra
 #
 # That is another question than whether low rank is enough. The change of "all weights", matrix by
-# matrix: how much of its squared size does the best approximation of rank $r$ hold?
+# matrix: how much of it does the best matrix of rank $r$ hold? (Square the singular values; add up
+# the $r$ largest; divide by the sum of all.)
 
 # %%
 for rank in ("1", "4", "16", "32"):
@@ -1392,8 +1402,9 @@ lab.claim(
 )
 
 # %% [markdown]
-# Before $\pm$ stands this one training, behind it the deviation of five around their own mean. It
-# doesn't include sampling error, which is larger for 240 names; name by name the difference is clear.
+# In front of the brackets stands this one training; in them, mean and deviation of five that were
+# made before. The deviation doesn't include sampling error, which is larger for 240 names. Name by
+# name, on the same names, the difference is clear.
 
 # %% [markdown]
 # ## 9. The file · extra
@@ -1476,9 +1487,9 @@ highest_rank = check("11.9", highest_rank)
 # nothing.
 
 # %% [markdown]
-# In a training loop it needs one call, after `optimizer.step()`, which would bring back a
-# $\lambda$ that was set to 0 before it, and before the gradients are zeroed. Here is a whole
-# training of it, with the ranks written down as it goes:
+# In a training loop it needs one call. It stands after `optimizer.step()`: a step that came later
+# would bring back a $\lambda$ that was set to 0. And it stands before the gradients are zeroed,
+# because it reads them. Here is a whole training of it, with the ranks written down as it goes:
 
 
 # %%
@@ -1743,18 +1754,19 @@ lab.claim(
 )
 
 # %% [markdown]
-# **Twenty examples teach nothing**: the tuned model is no better than its blind twin. With 80 and
-# with 320 it is ahead by more than its interval. For pictures of your own: look at the blind twin
-# first, choose a rate on *validation*, and look at the test once. The command prints the same
+# **Twenty examples teach nothing**: the tuned model is even a little behind its blind twin. With 80
+# and with 320 it is ahead by more than its interval. For pictures of your own: look at the blind
+# twin first, choose a rate on *validation*, and look at the test once. The command prints the same
 # comparison; its blind twin sees the mean of all pictures.
 
 # %% [markdown]
 # ## 12. At full scale · extra
 #
-# Here the base has 150 thousand weights, and tuning all of them is no trouble. For a language model of
-# 7 billion weights, AdamW needs two more numbers per weight, and the gradient one: at 4 bytes each 112
-# GB before the first activation. With LoRA the frozen part needs its weights alone: 28 GB, or 14 GB in
-# half precision. Activations come on top in both, as section 6 has measured.
+# Here the base has 150 thousand weights, and tuning all of them is no trouble. For a language model
+# of 7 billion weights, there is the weight itself, its gradient, and two numbers of AdamW. That is
+# four numbers of 4 bytes for each weight: 112 GB before the first activation. With LoRA the frozen
+# part needs its weights alone: 28 GB, or 14 GB in half precision. Activations come on top in both,
+# as section 6 has measured.
 
 # %% [markdown]
 # **QLoRA** keeps the frozen weights in 4 bits, half a byte each, and trains LoRA in higher
@@ -1797,7 +1809,7 @@ quiz(
         ),
         (
             "A method leads on validation and not on the test, whose pictures"
-            " show new combinations. Which of the two is its rank?",
+            " show new combinations. Which of the two rankings counts?",
             "Each, for its question. On validation rate and epoch were"
             " chosen, so that column flatters a little; and an interval that"
             " holds 0 is no lead.",

@@ -15,7 +15,7 @@
 #
 # - ask a model that was never trained on questions, and find out what in the wording matters;
 # - choose a sentence on validation, and add a few examples to it;
-# - build FixMatch, which lets a model answer for itself, and test why it fails here;
+# - build FixMatch, which lets a model answer for itself, and test whether it helps here;
 # - write k-centre, which chooses the answers to buy, and compare it with a fair control;
 # - measure forgetting, and what replay, distillation and EWC do against it;
 # - notice that incoming data have changed, and repair a model, both without a single answer.
@@ -358,10 +358,11 @@ lab.claim(
 
 # %% [markdown]
 # The $\pm$ is the spread over five sets of examples. **Examples do not help this model**, and
-# things without a colour cost something too, so a false colour isn't the whole reason. The cliff
-# at four is mostly the place: token 15 is further from the start than any colour of an English
-# caption. Order moves the result as well. In GPT-3-like models it can decide between nearly the
-# best and nearly random results ([2104.08786](https://arxiv.org/abs/2104.08786)).
+# things without a colour cost something too, so a false colour isn't the whole reason. The cliff at
+# four is in part the place: token 15 is further from the start than any colour of an English
+# caption, and twelve times *a* costs much there too. But four examples *behind* the blank cost
+# something as well. Order moves the result as well. In GPT-3-like models it can decide between
+# nearly the best and nearly random results ([2104.08786](https://arxiv.org/abs/2104.08786)).
 
 # %% [markdown]
 # ## 2. A sentence for real pictures · core
@@ -680,10 +681,10 @@ lab.claim(
 )
 
 # %% [markdown]
-# **A sentence is worth many examples, and it is added to them for nothing.** Two encoders have
+# **A sentence is worth many examples, and adding it to them costs no answer.** Two encoders have
 # learnt from a great deal of data what its words mean. In the space that was learnt from names
-# fewer examples are needed than on the plain features. With the sentence added, one never has to
-# ask which of the two is better.
+# fewer examples are needed than on the plain features. With one example the sum isn't better than
+# the sentence alone; with eight it is. It was never far below the better of the two.
 
 # %% [markdown]
 # **The learned prompt is nowhere ahead of that sum.** It starts from the words of a sentence, and
@@ -734,7 +735,8 @@ diagrams.flow(
 # Which changes leave an answer as it is? That depends on the questions. Mirroring leaves colours,
 # shapes and counts alone, and turns "left of" into "right of". Our weak view mirrors at random and
 # moves by up to two pixels; the strong one may also turn upside down, moves by up to four, changes
-# the brightness and adds noise.
+# the brightness and adds noise. A third one, *colours mixed*, is wrong on purpose: it changes the
+# colours that we ask about.
 
 # %% tags=["figure"]
 some = answered("validation", 3)
@@ -852,8 +854,8 @@ lab.claim(
 # %% [markdown]
 # **Validation costs answers too.** It has 400 of them, as many as the labelled part, and it chooses
 # the weights to keep and for most methods the learning rate. So there is a peer that has the same
-# 800 answers and trains on all of them: *10 %, no validation* keeps its last weights. It was run at
-# two seeds.
+# 800 answers and trains on all of them: *10 %, no validation* (800 of 8,000) keeps its last
+# weights. It was run at two seeds.
 
 # %% [markdown]
 # And there is a row that is no method, but a question: *the truth on what is let in* replaces each
@@ -937,14 +939,14 @@ lab.claim(
 
 # %% [markdown]
 # **FixMatch does not help here.** At no threshold is it, in the mean, above training on the same
-# answers alone. Strong views of *answered* pictures cost accuracy, but FixMatch uses them on the
-# others. There, with the truth in the place of the pseudo-labels, the same loss on the same views is
-# above answers alone, and above FixMatch, with every seed. What is left are the wrong labels, though
-# with three seeds both intervals still hold 0. Of the answers that the model gives with at least
-# `0.95` probability, too small a share is right.
+# answers alone. Are the strong views to blame? Not alone. In the row *the truth on what is let in*
+# loss and views are the same, and only the labels are true. This row is above FixMatch on average,
+# and above answers alone as well. So the wrong labels are the likely cause, though with three seeds
+# both intervals hold 0. Of the answers that the model gives with at least `0.95` probability, too
+# small a share is right.
 
 # %% [markdown]
-# **The answers that choose would be better used to teach.** Semi-supervised methods are often
+# **Validation's 400 answers would be better used for training.** Semi-supervised methods are often
 # compared with a large validation set that nobody who has few answers owns
 # ([1804.09170](https://arxiv.org/abs/1804.09170)). This is no verdict on FixMatch: its authors
 # start from random weights and train much longer, on photographs.
@@ -1107,10 +1109,11 @@ k_centre = check("12.7", k_centre)
 # ### Copies
 #
 # A pool is often full of near copies: frames of a film, and many questions about one picture. A
-# warning that one often reads: the highest scores then buy the same answer many times, since
-# copies are doubted alike. In the pool *film* half of the pictures are frames of 15 scenes, twenty
-# of each, a pixel further and with other noise. A first model, tuned on 80 random answers, chooses
-# 80 more. Yours chooses too: of the 400 most doubtful, the 80 that k-centre takes.
+# warning that one often reads: the highest scores then buy the same answer many times, since copies
+# are doubted alike. In the pool *film* half of the pictures are frames of 15 scenes, twenty of
+# each, a pixel further and with other noise. A first model, tuned on 80 random answers, chooses 80
+# more. Yours chooses too: of the 400 most doubtful, the 80 that k-centre takes. We count *new*
+# answers: copies of one another count once, copies of the first 80 not at all.
 
 # %%
 updates = lab.steps(cpu=film_picks.UPDATES, gpu=film_picks.UPDATES)
@@ -1155,11 +1158,10 @@ lab.claim(
 )
 
 # %% [markdown]
-# **The trap depends on the seed.** *New* means that neither the first 80 nor the other 79 hold a
-# copy. With the first seed the highest scores buy far more copies than random does, and one run
-# would have made a good story; with the third they buy none. Over five seeds the interval holds 0.
-# What holds: one per picture does not help where every frame is another picture, and variety in $h$
-# finds out by itself what is a copy.
+# **The trap depends on the seed.** With the first seed the highest scores buy far more copies than
+# random does, and one run would have made a good story; with the third they buy none. Over five
+# seeds the interval holds 0. What holds: one per picture does not help where every frame is another
+# picture, and variety in $h$ finds out by itself what is a copy.
 
 # %% [markdown]
 # ### At an equal budget
@@ -1478,9 +1480,16 @@ lab.claim(
 # ### The comparison
 #
 # Equal updates; two settings each, the better one chosen on validation at the first seed, over all
-# families. Whoever meets them one by one can't choose so; it is the same for all methods. An
-# update with replay sees 16 kept pictures beside the 16 new ones, so it computes more. **Joint**
-# training has all families at once: the upper end.
+# families. In real life nobody could choose like this, because the later families aren't there yet.
+# But all methods had the same choice.
+
+# %% [markdown]
+# An update with replay sees 16 kept pictures beside the 16 new
+# ones, so it computes more. **Joint** training has all families at once: the upper end.
+
+# %% [markdown]
+# *Old families*: all but the last, after the last stage. *Among their own answers*: each question
+# may choose only among the answers of its own family.
 
 # %% tags=["figure"]
 rows = []
@@ -1535,10 +1544,6 @@ lab.claim(
     (last["EWC"][:, :-1].mean(1) > last["naive"][:, :-1].mean(1)).all()
     and last["EWC"][:, -1].mean() < 100 * blind["count"],
 )
-
-# %% [markdown]
-# *Old families*: all but the last, after the last stage. *Among their own answers*: each question
-# may choose only among the answers of its own family.
 
 # %% [markdown]
 # **Naive training leaves nothing.** Our families share one head, and their answers do not overlap.
@@ -1648,8 +1653,7 @@ lab.claim(
 #
 # - **doubt**: 1 minus the probability of the likeliest answer;
 # - a **shift**: is the mean of some vector over the batch still where it was on validation pictures?
-#   With each dimension in units of its standard deviation there, $u$, and $n$ pictures in a batch,
-#   $\frac{n}{D} \sum_{d=1}^{D} \bar u_d^{\,2}$. It is 1 on average where nothing has changed, and
+#   The vector has $D$ entries. From each subtract its mean on validation pictures, and divide by its standard deviation there. Let $\bar u_d$ be the mean of the result over the $n$ pictures of a batch (here 8). The number is $\frac{n}{D} \sum_{d=1}^{D} \bar u_d^{\,2}$. It is 1 on average where nothing has changed, and
 #   grows whichever way the vector moves.
 #
 # We watch the shift of $h$, of the 21 **probabilities** of the answers, and of two numbers that
@@ -1777,10 +1781,21 @@ plots.show(
 )
 
 # %% [markdown]
-# Over three models, with thousands of streams each. Two more changes: *another family*, questions
-# such as "is there no red circle?", which the model never learnt; and *another meaning*, the same
-# pictures and questions, answered by somebody who has swapped yes and no. *Doubt, both sides*
-# watches $z$ and $-z$, so it also rings where doubt is too small.
+# The grey line is where the change begins. Left, all three alarms ring soon. Right, in dim light,
+# the two shifts ring at once and doubt never does. That is one model. Next: three models, with
+# thousands of streams each.
+
+# %% [markdown]
+# Two more changes: *another family*, questions such as "is there no red circle?", which the model
+# never learnt; and *another meaning*, the same pictures and questions, answered by somebody who has
+# swapped yes and no. *Doubt, both sides* watches $z$ and $-z$, so it also rings where doubt is too
+# small.
+
+# %% [markdown]
+# How to read a cell of the table: "0, 0, 12 | 24" means that with two models the alarm rang in every
+# stream, and with the third it never rang in 12 % of them. The slowest model needed 24 batches (median).
+# The three numbers are sorted, so the first isn't always the same model. "-": with some model it mostly
+# never rang.
 
 # %% tags=["figure"]
 drift_runs = kept("drift")
@@ -1862,15 +1877,15 @@ lab.claim(
 )
 
 # %% [markdown]
-# Each cell: the share of streams in which it never rang after the change, for the three models,
-# then the median delay of the slowest. In the last row the detectors differ: five in a hundred were
-# asked for, and 600 pictures have another mean than 600 others. So don't compare delays too finely:
-# a lower threshold rings sooner, for nothing too.
+# In the last row the detectors differ. Five in a hundred were asked for, but each half of the validation
+# pictures, 600, has a mean of its own. So don't compare delays too finely: a lower threshold rings
+# sooner, for nothing too.
 
 # %% [markdown]
 # **Doubt can fall when answers get worse.** In dim light the model is wrong two times in three, and
-# with two of the three models the alarm that waits for more doubt never rings. "Is there no red
-# circle?" is answered like "is there a red circle?", surely and wrongly.
+# with two of the three models the alarm that waits for more doubt never rings. On "Is there no red
+# circle?" two of the three models don't doubt more either, though few of their answers are right
+# (see the last table of this section).
 
 # %% [markdown]
 # **Watch vectors, and watch the pixels beside them.** The probabilities see what their largest one
@@ -2102,4 +2117,4 @@ quiz(
 # corrupted pictures.
 
 # %% [markdown]
-# **Next:** part IV, where the model begins to write: captions.
+# **Next:** lesson 13, where the model begins to write: captions.

@@ -363,6 +363,17 @@ _border_of_text_0 = _loop(_all_but(lambda best: best[0, -1]))
 _one_border = _loop(_all_but(lambda best: best.min()))
 
 
+def _values_minus_one(model, x, steps, temperature=1.0, top_k=None, generator=None):
+    """The border as in the lesson's example of a single row: a row of k logits, not a column."""
+    for _ in range(steps):
+        z = model(x)[:, -1] / temperature  # (batch, ids)
+        if top_k is not None:
+            z = z.masked_fill(z < z.topk(top_k).values[-1], -torch.inf)
+        x = torch.cat([x, torch.multinomial(z.softmax(-1), 1, generator=generator)], dim=1)
+    return x
+
+
+
 def _without_second_axis(model, x, steps, temperature=1.0, top_k=None, generator=None):
     for _ in range(steps):
         p = _best(model(x)[:, -1] / temperature, top_k).softmax(-1)  # (batch, ids)
@@ -647,6 +658,11 @@ EXERCISES = {
             (_temperature_ignored, "The temperature isn't used."),
             (_filled_with_zero, "A logit of 0 is not 'never': exp(0) = 1. It must be -inf."),
             (_smallest, "These are the k smallest logits."),
+            (
+                _values_minus_one,
+                "Each text has its own k-th largest logit, a column: `.values[:, -1:]`. "
+                "`.values[-1]` is the last text's row.",
+            ),
             (_softmax_over_texts, "The softmax runs over the ids, the last axis."),
             (_always_the_likeliest, "This takes the likeliest token each time. Draw one."),
             (_only_the_new, ""),

@@ -163,6 +163,7 @@ NAMED = {
         "temperature isn't used",
         "exp\\(0\\) = 1",
         "k smallest",
+        "last text's row",
         "the last axis",
         "Draw one",
         "only the new tokens",

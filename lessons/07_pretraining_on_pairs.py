@@ -230,8 +230,7 @@ diagrams.flow(
 #
 # No label was needed: the batch itself is the set of wrong answers, the **negatives**. Here is a
 # table small enough to check by hand, with $\tau = 1$. Its numbers are made up, and are no cosines.
-# By chance its columns hold the same numbers as its rows, so both losses come out alike; in general
-# they differ:
+# (That both losses come out alike is chance.)
 
 # %%
 # (pictures, texts)
@@ -664,8 +663,7 @@ lab.claim(
 # The $\pm$ is the standard deviation over the three trainings. It does not say how far the shares
 # would move with *other emoji*. For that we compare search by search: was a right picture among the
 # first ten with the heads (mean of the runs), and with least squares? Emoji of one family are
-# alike, so the 240 searches are not independent. The standard error is therefore computed over the
-# 156 families.
+# alike, so the standard error is computed over the families.
 
 
 # %% tags=["setup"]
@@ -706,12 +704,9 @@ lab.claim(
 )
 
 # %% [markdown]
-# **No lead of the contrastive loss was found**, in either direction: least squares finds 42.9 % of
-# the pictures and the heads 39.0 %, 39.2 % of the names and the heads 36.9 %. Both differences lie
-# within two standard errors. The heads know the names that they were trained on by heart; what
-# counts is unseen names. Without the peer in the table we would have praised the contrastive loss
-# for what least squares gets from the same pairs. CLIP trains both sides, on far more pairs: not
-# tested here.
+# **No lead of the contrastive loss was found**, in either direction: both differences from least
+# squares lie within two standard errors. What counts is unseen names. Without the peer in the table
+# we would have praised the contrastive loss for what least squares gets from the same pairs.
 
 # %% [markdown]
 # All four methods are better than chance, and far from good. All that they can use is what the
@@ -1409,8 +1404,7 @@ hard_wrong = check("07.7", hard_wrong)
 # %% [markdown]
 # For this checkpoint the $\pm$ after a share is a standard error, here and in sections 7 and 10:
 # how far the share would move with other pictures. There is one checkpoint, so nothing is said
-# about another training. Ranges "a to b %" are 95 % intervals. For the emoji heads the $\pm$ stays
-# the spread of three trainings.
+# about another training. Ranges "a to b %" are 95 % intervals.
 
 
 # %% tags=["figure"]
@@ -1815,8 +1809,8 @@ lab.claim(
 # Without a label for this task the model names things, from captions that name colours and shapes.
 # Contrast names three of the four new combinations mostly, though neither they nor their names were
 # in the training data. The fourth, a blue square, it never does, though it has the colour right.
-# Three sentences name one picture more than one sentence; that is no difference to build on.
-# Matching and masked words were not asked here. With four combinations no rate can be given.
+# Three sentences name one picture more: no difference to build on. Matching and masked words were
+# not asked here. With four combinations no rate can be given.
 
 # %% [markdown]
 # Now real pictures: to which category does an emoji belong? The sentences are the names of the
@@ -1885,9 +1879,8 @@ lab.claim(
 # %% [markdown]
 # The columns are categories with their number of test pictures, in per cent. The training texts'
 # mean is taken off for all but the heads. Then the true names reach 54.6 %: that is what the
-# sentences can do. Least squares names as well as the heads. *Class names* are below the most
-# common category. Two columns hold two and six pictures and say nothing. A share of 240 pictures
-# has a standard error of about 3 points.
+# sentences can do. Least squares names as well as the heads.  Two columns hold two and six pictures
+# and say nothing. A share of 240 pictures has a standard error of about 3 points.
 
 # %% [markdown]
 # ## 8. Does it save labels? · core
@@ -2027,10 +2020,8 @@ lab.claim(
 
 # %% [markdown]
 # Split by what is asked, *exists* is far ahead with each seed, with 100 labels already; *shape*
-# needs 400. (With 100 labels some of the three runs from *pairs* name no colour right, and one no
-# shape: see the dots at 0.) *colour* gains with each seed at 400 labels, by very different amounts,
-# though section 5 showed that the checkpoint reads colours. One accuracy for all questions would
-# have hidden that.
+# needs 400.  *colour* gains with each seed at 400 labels, by very different amounts, though section
+# 5 showed that the checkpoint reads colours. One accuracy for all questions would have hidden that.
 
 # %% [markdown]
 # The checkpoint can also be asked in its own language: matching scores the 32 captions *a red

@@ -1447,7 +1447,7 @@ lab.claim(
 
 # %%
 kept = read_runs(lab.data_path("studies/answers_in_words.json"))
-rows = []
+rows, of = [], {}
 for method, name in (
     ("family", "most common of the family"),
     ("list", "chosen from a list"),
@@ -1459,15 +1459,22 @@ for method, name in (
     cells = [f"{rate:g}" if rate else "-"]
     for language in ("en", "zh"):
         those = [r for r in runs if (r["language"], r["rate"]) == (language, rate)]
-        right = [100 * row["test"] for row in those]
+        right = of[method, language] = [100 * r["test"] for r in those]
         several = lab.mean_spread(right, "%", digits=1)
         cells.append(several if rate else f"{right[0]:.1f} %")
     rows.append([name, *cells])
 header = ["answers", "learning rate", "right, English", "right, Chinese"]
 plots.table(rows, header=header)
+lab.claim(
+    "in English each run with a list is above each written one",
+    min(of["list", "en"]) > max(of["words", "en"]),
+)
 
 # %% [markdown]
-# SECTION8TEXT
+# Both are far above the first row. In English each run with a list is above each written one, by a few
+# points. In Chinese the runs with a list lie so far apart that nothing can be said. All of these
+# trainings are short: three passes over 12,000 questions. What speaks for writing isn't accuracy: the
+# same decoder writes captions, descriptions and answers, and an answer needs no list.
 
 # %% [markdown]
 # ## 9. On a GPU · extra

@@ -76,7 +76,8 @@ plots.show(
 # used to report.
 
 # %% [markdown]
-# First a surprise. How many questions does a model answer correctly that never sees a picture?
+# First the number from lesson 01 that everything here stands beside: how many questions does a
+# model answer correctly that never sees a picture?
 
 # %%
 blind = mode_per_question(train, test)
@@ -96,7 +97,7 @@ plots.table(
 )
 
 # %% [markdown]
-# A model that is **blind**, which never sees the picture, is right two times out of three! So 67 %
+# A model that is **blind**, which never sees the picture, is right two times out of three. So 67 %
 # is where *nothing* has been learnt about pictures. A training run that ends at 67 % has failed,
 # whatever its loss did.
 #
@@ -264,7 +265,7 @@ for name, largest in (
     print(f"{name}: gradient at z = 0 with y = 0 is {corner.grad.item():.1f}")
 
 # %% [markdown]
-# The corner is no pedantry. A last layer that starts at zero gives $z = 0$ for every example. With
+# The corner matters. A last layer that starts at zero gives $z = 0$ for every example. With
 # `clamp`, the examples answered "no" would give no gradient at all in the first update, and those
 # answered "yes" twice the right one.
 
@@ -272,9 +273,9 @@ for name, largest in (
 # ### How low can the loss go?
 #
 # Take one question, asked of many pictures. For a share $s$ of them the answer is "yes". A blind
-# model gives the same $p$ to all of them, so its mean loss is
-# $-[s \log p + (1 - s) \log(1 - p)]$. Its derivative with respect to $z$ is $p - s$: the best $p$
-# is $s$ itself, the true probability.
+# model gives the same $p$ to all of them, so its mean loss is $-[s \log p + (1 - s) \log(1 - p)]$.
+# Its derivative with respect to $z$ is the mean of $p - y$, which is $p - s$. It is 0 at $p = s$:
+# the best $p$ is $s$ itself, the true probability.
 #
 # What is left at $p = s$ is the **entropy** $H(s) = -[s \log s + (1 - s) \log(1 - s)]$. Anything
 # else costs the Kullback-Leibler divergence on top, which is never negative:
@@ -306,8 +307,9 @@ for p_said in (0.01, 0.125, 0.5):
 # %% [markdown]
 # > **Exercise 08.2 · write it** · core · difficulty 2 of 3 · 10 minutes
 # >
-# > A share `s` of the answers is "yes". What is the smallest mean loss that any model can reach with
-# > this bug, even one that knows every answer? Write it as a function of `s`.
+# > A share `s` of the answers is "yes". Take a model that sees the picture and knows every answer.
+# > It gives a probability $p$ from 0 to 1, and the loss takes $p$ for a logit. What is its smallest
+# > mean loss? Write it as a function of `s`.
 
 
 # %%
@@ -343,7 +345,9 @@ print(f"the best blind model has a loss of {blind_loss:.3f}")
 
 # %% [markdown]
 # Does training with the bug still learn something? The smallest model that can tell is a blind
-# table with one logit for each wording.
+# table with one logit for each wording. In the code, `F.softplus(a)` is $\log(1 + e^a)$:
+# `softplus(-z)` is the loss of a "yes", `softplus(z)` that of a "no". The gradient of the mean is
+# divided among about a hundred wordings, so the rate is large.
 
 
 # %%
@@ -375,7 +379,8 @@ for updates in (1, 10, 100, 1000):
 # %% [markdown]
 # The table answers nearly as many questions correctly with the bug as without. So accuracy hardly
 # shows it. The loss does: at the same learning rate it falls more slowly, and it is still far above
-# the blind 0.443 at the end. If a loss ends at a value that you can't explain, look for a
+# the blind 0.443 at the end. (It doesn't reach 0.503 either: that needs a model that knows every
+# answer, and this one is blind.) If a loss ends at a value that you can't explain, look for a
 # probability where a logit is expected.
 
 # %% [markdown]
@@ -420,8 +425,9 @@ print(inspect.getsource(easy_vqa_model))
 
 # %% [markdown]
 # The training loop is `fit`, which lesson 09 opens up. It uses the optimiser AdamW, with a learning
-# rate that first rises and then falls to 0. After each pass over the data it scores the model on the
-# validation pictures, and it keeps the weights of the best pass.
+# rate that rises for the first 35 % of the updates (`warmup=0.35`) and then falls to 0. After each
+# pass over the data it scores the model on the validation pictures, and it keeps the weights of the
+# best pass.
 #
 # All that it needs from us is the **objective**, which says what to do with a batch. A batch holds
 # each picture once (`images`). `image_index` says which picture each question is about. `x` holds
@@ -549,7 +555,9 @@ lab.claim(
 # %% [markdown]
 # The loss fell, so the optimiser did its work. But it fell by learning which *questions* tend to be
 # answered "no" and which "yes". That needs no picture: the loss stops where the best blind model
-# stops, and the answers stay the same when the pictures are exchanged.
+# stops, and the answers stay the same when the pictures are exchanged. (The curve may dip below the
+# line for a while. It is a mean over few pictures, and some batches are easier than others; the
+# bound holds for the whole training set.)
 #
 # Is the network too small? Is something broken? Keep the question in mind: section 7 comes back to
 # it.
@@ -751,8 +759,9 @@ parameters = sum(p.numel() for p in model.parameters())
 print(f"{parameters:,} weights, {len(history.loss):,} updates")
 
 # %% [markdown]
-# Now the test set. Three numbers belong beside each other: what needs no picture, what the model
-# reaches, and what it reaches when every picture is exchanged for another one.
+# Now the test set. Read the column "all" first: what needs no picture, what the model reaches when
+# every picture is exchanged for another one, what it reaches on pictures that it was trained on,
+# and on new ones.
 
 # %% tags=["result", "varies"]
 swapped = test.shuffle_images(seed=lab.seed)
@@ -790,8 +799,9 @@ lab.claim(
 # >
 # > `pictures[i]` is the number of the picture that was shown with `questions[i]`, and `said[i]` the
 # > number of the model's answer. `truth` is a dictionary from (picture, question) to the number of
-# > the right answer; many pairs are not in it. Return two counts: how many of the questions have a
-# > known right answer about the picture shown, and how many of these were answered so.
+# > the right answer; many pairs are not in it. Return two counts. First: for how many questions is
+# > (picture shown, question) in `truth`? Second: for how many of these is the model's answer the
+# > one in `truth`?
 
 
 # %%
@@ -832,9 +842,10 @@ lab.claim(
 )
 
 # %% [markdown]
-# So it describes the picture that it is shown, and it loses no more than a perfect reader of the
-# wrong pictures must lose. Is nearly 100 % a leak? Lesson 01 looked: no test picture occurs in
-# training.
+# So it describes the picture that it is shown. On these 1,133 questions a perfect reader of the
+# wrong pictures loses as much. (Don't compare this share with that of the table: only half of the
+# 1,133 are yes/no questions, of the whole test three quarters.) Is nearly 100 % a leak? Lesson 01
+# looked: no test picture occurs in training.
 #
 # The [author of easy-VQA](https://github.com/vzhou842/easy-VQA-keras) reports 93.8 % for a small
 # convolutional network after eight passes, and 99.5 % for a larger one on a regenerated dataset of
@@ -1040,10 +1051,10 @@ plots.show(
 # %% [markdown]
 # ### Break it on purpose
 #
-# All test pictures look like the training pictures. What if they don't? Below are the questions about
-# the first 300 of the 1,000 test pictures, with the pictures changed. To compare changes one must
-# know how large they are: the first column is the root mean square of what a pixel changes by, on a
-# scale from 0 to 1.
+# All test pictures look like the training pictures. What if they don't? Below are the questions
+# about the first 300 of the 1,000 test pictures, with the pictures changed. To compare changes one
+# must know how large they are: the column "size of the change" is the root mean square of what a
+# pixel changes by, on a scale from 0 to 1.
 #
 # Before you run it, guess: what costs more, a little noise or a little less light? And is it the
 # dark background that hurts, or the dark shape?
@@ -1110,15 +1121,16 @@ lab.claim(
 # stand on their tip, is recognised: training never showed such a thing.
 #
 # Times 0.7 looks like a small change, but it moves pixels more than three times as far as the noise
-# does. Compare the noise with times 0.9, which is about as large. And what takes the shapes away in
-# less light is the background alone: in training it is always nearly white.
+# does. Times 0.9 is about as large as the noise, and costs less. What takes the shapes away at
+# times 0.7 is the background alone: in training it is always nearly white.
 
 # %% [markdown]
 # ## 7. Yes or no, once more · core
 #
 # Section 3 left a puzzle: the network, trained on yes/no questions alone, was no better than blind.
 # It is not too small: in section 5, with other questions beside them, it answered nearly all of
-# them. What was missing?
+# them. Was it only too short? Section 3 made 450 updates, section 5 made 2,700. That is one
+# possible answer, and it is not tested here. We test another one.
 #
 # An explanation that comes to mind is **features**. A yes/no question is mostly answered by its
 # prior, and what is left needs features that don't exist yet. "What color is the shape?" has hardly
@@ -1127,10 +1139,10 @@ lab.claim(
 
 # %% [markdown]
 # So let us give it the features. The stem of the course's shipped model knows every colour and
-# shape; we freeze it. A new encoder learns to name colours and shapes from its features, in one pass
-# over the "what" questions. Then it gets a head with one logit, and two passes over the yes/no
-# questions alone; the better pass by validation is kept. If features were missing, these are learnt
-# now.
+# shape; we freeze it. A new encoder learns to name colours and shapes from its features, in one
+# pass over the "what" questions. Then it gets a head with one logit, and two passes over the yes/no
+# questions alone; the better pass by validation is kept. If only features were missing, the yes/no
+# questions are learnt now.
 #
 # That takes some minutes, so the runs were made once, with two seeds, by the command that is printed.
 
@@ -1216,9 +1228,11 @@ lab.claim(
 )
 
 # %% [markdown]
-# The whole gain is in the questions for a shape. Questions for a colour, three quarters of all, are
-# answered as the blind do, by a model that names every colour. So missing features explain one half
-# of the puzzle, and the mean over both halves hid that.
+# The whole gain is in the questions for a shape. Questions for a colour, nearly three quarters of
+# all, are answered as the blind do, by a model that names every colour. So with this start
+# (features, and an encoder that can name things) one half of the puzzle is solved and the other is
+# not. Which part of the start did it, these runs don't tell. The mean over both halves hid even
+# that there are two.
 #
 # What separates the two kinds? The **prior**: a colour is there in one case of eight, a shape in one
 # of three. Perhaps a strong prior leaves the loss too little to gain. The last row tests that. Its
@@ -1226,10 +1240,12 @@ lab.claim(
 # tells nothing any more.
 
 # %% [markdown]
-# Then the colours stay near one half: within two passes they are learnt no better without their prior
-# than with it. The shapes come more slowly than before, at one seed not at all. So the prior does not
-# explain which kind is learnt. Why the network of section 5 learns both, these runs don't tell. What
-# they do tell: **before you explain a mean, split it.**
+# Then the colours stay near one half: within two passes they are learnt no better without their
+# prior than with it. The shapes come more slowly than before, at one seed not at all. (At the other
+# seed the second pass had more of the shapes right, and fewer colours. Over all questions its first
+# pass was better, and that one was kept.) So the prior does not explain which kind is learnt. Why
+# the network of section 5 learns both, these runs don't tell. What they do tell: **before you
+# explain a mean, split it.**
 
 # %% [markdown]
 # ## 8. Two ways to a wrong number · extra

@@ -62,7 +62,8 @@ from torch.utils.data import DataLoader, TensorDataset
 # %% [markdown]
 # Two trainings of one small network, which differ in the learning rate only. Its input is what the
 # pretrained model of lesson 07 says about a question and a picture: $h$, computed once. It learns
-# from 1,600 answers, in eight passes. Change the rates and run the cell again.
+# from 1,600 answered questions, in eight passes. Add a third rate in the brackets of the `for`
+# line, such as 0.003, run the cell again, and look at `score` in a new cell.
 
 # %%
 train = features("train", 400, seed=100)  # h (1600, 64), y (1600,)
@@ -95,8 +96,8 @@ lab.claim(
 # %% [markdown]
 # It shrinks as long as $|1 - \eta\lambda_i| < 1$, that is, $\eta < 2 / \lambda_i$. The *steepest*
 # direction sets the limit, here $2/25 = 0.08$. The *flattest* direction pays: at $\eta = 0.07$ the
-# factor of its weight is $1 - 0.07$. **SGD**, stochastic gradient descent, does the same with
-# the gradient of one batch.
+# factor of its weight is $1 - 0.07$, and after 64 steps it is below one per cent. **SGD**,
+# stochastic gradient descent, does the same with the gradient of one batch.
 
 
 # %%
@@ -163,9 +164,13 @@ for name, places in paths.items():
     print(f"{name:16} stays within 1 % from step {arrival(places)}")
 
 # %% [markdown]
-# The ratio $\kappa = \lambda_2/\lambda_1$ is the **condition number**. At the best rate, $\eta = 2
-# / (\lambda_1 + \lambda_2)$, both factors have the size $(\kappa - 1)/(\kappa + 1)$. For large
-# $\kappa$ that is about $1 - 2/\kappa$, so the number of steps grows like $\kappa$.
+# (None: it never does.) Adam, explained in section 2, runs past the minimum here: its steps do not
+# shrink as fast as the gradient does. A small bowl is not what it was made for. The ratio $\kappa =
+# \lambda_2/\lambda_1$ is the **condition number**. A larger rate speeds up the flat direction until
+# the steep one becomes the slower one. Best is where both are equal, $1 - \eta\lambda_1 =
+# \eta\lambda_2 - 1$. That is $\eta = 2 / (\lambda_1 + \lambda_2)$, and both factors have the size
+# $(\kappa - 1)/(\kappa + 1)$. For large $\kappa$ that is about $1 - 2/\kappa$, so the number of
+# steps grows like $\kappa$.
 #
 # Real networks are no bowls. But under gradient descent with whole batches their steepest curvature
 # rises until it is about $2/\eta$ ([Cohen et al. 2021](https://arxiv.org/abs/2103.00065)).
@@ -179,13 +184,16 @@ for name, places in paths.items():
 # is ten times the step.
 
 # %% [markdown]
-# What is that worth in the valley? Put $g = \lambda w$ in, and subtract the step before:
+# What is that worth in the valley? Put $g = \lambda w_t$ in. The old velocity is known from the
+# last step, $\eta u = w_{t-1} - w_t$, so $w_{t+1} = w_t + \beta (w_t - w_{t-1}) - \eta\lambda w_t$:
 #
 # $$w_{t+1} = (1 + \beta - \eta\lambda)\, w_t - \beta\, w_{t-1} .$$
 #
-# Solutions are sums of powers $z^t$ with $z^2 - (1 + \beta - \eta\lambda) z + \beta = 0$. The two
-# roots have the product $\beta$. Where they are complex, both have the size $\sqrt\beta$: **then
-# the speed no longer depends on $\lambda$**. They are complex where
+# Solutions are sums of powers $z^t$ with $z^2 - (1 + \beta - \eta\lambda) z + \beta = 0$. (Try $w_t
+# = z^t$.) The product of the two roots is the last coefficient, $\beta$. If they are complex, they
+# are conjugate and equally large, so both have the size $\sqrt\beta$: **then the speed no longer
+# depends on $\lambda$**. They are complex where $(1 + \beta - \eta\lambda)^2 < 4\beta$, that is,
+# where
 
 # %% [markdown]
 # $$(1 - \sqrt\beta)^2 < \eta \lambda < (1 + \sqrt\beta)^2 .$$
@@ -238,6 +246,11 @@ lab.claim(
     " plain descent about 16 times",
     4 < swift[1600] / swift[100] < 5 and 15 < plain[1600] / plain[100] < 17,
 )
+
+# %% [markdown]
+# It is a little more than 4 times, because the steep weight starts with a swing: at the best setting
+# both roots are equal, and it moves like $t\sqrt\beta^{\,t}$, which first grows. And "best" means the best
+# factor in the long run: in the short valley of section 1 another momentum arrived sooner.
 
 # %% [markdown]
 # ### Adam
@@ -397,6 +410,12 @@ lab.claim(
 )
 
 # %% [markdown]
+# Decay alone would take $1 - (1 - 0.01 \cdot 0.5)^{20}$, a little below a tenth. AdamW is near that for
+# both. Under Adam, L2 hardly moves the weight with large gradients. For the other one, L2's term is far
+# larger than the gradient, so Adam takes nearly 20 full steps of 0.01, however small the decay is meant
+# to be.
+
+# %% [markdown]
 # ### What should decay · extra
 #
 # Decay says: without evidence, be 0. For the entry of a matrix that makes sense. For the *scale*
@@ -456,10 +475,10 @@ lab.claim(
 # %% [markdown]
 # ## 3. The learning rate · core
 #
-# Which rate is best? Ten rates for the small network, two optimisers, and two **budgets**: 8
-# passes over the 1,600 answers, and 64. Each training was done with five seeds (`python -m
-# course_utils.studies budgets`). In each, the 1,500 questions of `validation` may choose; 10,500
-# others judge what was chosen.
+# Which rate is best? Two optimisers for the small network, and two **budgets**: 8 passes over the
+# 1,600 answered questions, with ten rates, and 64 passes, with seven of them. Each training was
+# done with five seeds (`python -m course_utils.studies budgets`). In each, the 1,500 questions of
+# `validation` may choose; 10,500 others judge what was chosen.
 
 
 # %% tags=["setup"]
@@ -563,9 +582,9 @@ factor = best_rates["adamw", 64] / best_rates["adamw", 8]
 print(f"AdamW's factor: {factor:.1g}, predicted: {my_factor}")
 
 # %% [markdown]
-# In this lesson the number behind ± is the standard deviation of the runs themselves, here five.
-# The last column is the accuracy on the answers that were learnt: after 8 passes no network has
-# finished.
+# In this lesson the number behind ± is the standard deviation of the runs themselves: five here,
+# three in the tables on dropout and freezing. The last column is the accuracy on the answers that
+# were learnt: after 8 passes no network has finished.
 
 # %% tags=["result"]
 long = dict(optimizer="adamw", passes=64)
@@ -587,9 +606,9 @@ lab.claim(
 )
 
 # %% [markdown]
-# **The best rate depends on the budget.** A low rate is slow, and more passes repair that; then it
-# may be the better one, as 0.003 is for AdamW. A rate ten times too high stays bad. So a rate, and
-# whatever is compared at a rate, is tuned at the length at which it will be used.
+# **The best rate may depend on the budget.** AdamW's is lower after 64 passes than after 8; SGD's
+# is the same. A low rate is slow, and more passes repair that. A rate ten times too high stays bad.
+# So a rate, and whatever is compared at a rate, is tuned at the length at which it will be used.
 #
 # And each optimiser has its own: what is right for AdamW is too little for SGD. At *one* rate two
 # optimisers can't be compared. Each at its best, they hardly differ here.
@@ -700,9 +719,11 @@ for rate in (0.01, 0.03162):
     print(f"8 passes, both at {rate:.2g}: {interval(two - one)} points")
 
 # %% [markdown]
-# Each at its own rate they are within a point of each other at either budget. (The constant rate's
-# is the lowest that was tried after 64 passes; a lower one might do better.) After eight passes at
-# the *same* rate one would have found a clear winner, and which one depends on the rate.
+# The first rate belongs to the constant one, the second to the schedule (warm-up and cosine). Each
+# at its own rate they are within a point of each other at either budget: this small network does
+# not need the schedule. (The constant rate's is the lowest that was tried after 64 passes; a lower
+# one might do better.) After eight passes at the *same* rate one would have found a clear winner,
+# and which one depends on the rate.
 
 # %% [markdown]
 # ### Finding a rate with one run · extra
@@ -805,7 +826,9 @@ print(f"values {dropped.unique().tolist()}, mean {dropped.mean():.2f}")
 
 # %% [markdown]
 # Does it help? A wider network, half of its hidden values dropped or none, with few answers and
-# with all, at two budgets. Each has its own rate, chosen on validation:
+# with all, at two budgets. Each has its own rate, chosen on validation, and three seeds. "own" is
+# the accuracy on the answers that were learnt. Read the columns in threes: without dropout, with
+# it; the last is the difference.
 
 # %% tags=["setup"]
 rows, helps = [], {}
@@ -1059,16 +1082,18 @@ print(f"predicted: {my_prediction:.1f} points")
 
 # %% [markdown]
 # In brackets stands the 95 % interval over the 40 parts; all choose among the same 100 trainings.
-# Nobody trained on the test. Still the best of 100 runs looks almost three points better than it
-# is. A score on 300 questions is the true accuracy plus noise, and the largest of 100 noisy numbers
-# is large *because* of its noise.
+# The bars of the figure are standard errors. Both curves share most of them, since a part may be
+# easy or hard; the printed number is the *difference* of the curves and is surer than the bars
+# look. Nobody trained on the test. Still the best of 100 runs looks almost three points better than
+# it is. A score on 300 questions is the true accuracy plus noise, and the largest of 100 noisy
+# numbers is large *because* of its noise.
 
 # %% [markdown]
 # How large? Let true accuracies vary with standard deviation $\sigma$ between runs, and the noise
 # on one test with $s$. All runs answer the *same* questions, so $s$ is only the part of the noise
 # in which runs differ. A score varies with $\sqrt{s^2 + \sigma^2}$. The largest of $k$ normal
-# numbers lies $c_k$ standard deviations above the mean. Of what a score lies above the mean, the
-# share $s^2 / (s^2 + \sigma^2)$ is noise: the slope of the line of noise on score. So
+# numbers lies $c_k$ standard deviations above the mean. If a score lies above the mean, part of
+# that is truth and part is noise. On average the share of noise is $s^2 / (s^2 + \sigma^2)$. So
 #
 # $$\text{flattery} \approx c_k \sqrt{s^2 + \sigma^2} \cdot \frac{s^2}{s^2 + \sigma^2}
 #   = \frac{c_k\, s^2}{\sqrt{s^2 + \sigma^2}} .$$
@@ -1218,9 +1243,10 @@ lab.claim(
 
 # %% [markdown]
 # And the accuracy? Three seeds, each at the rate that validation chose (`python -m
-# course_utils.studies freezing`; the two extremes are runs of lesson 11). The row that any claim
-# about a frozen *pretrained* stem needs is a frozen **random** one: the same network, weights drawn
-# anew, tuned at two of the rates.
+# course_utils.studies freezing`; the two extremes are runs of lesson 11). Is it the pretraining
+# that makes a frozen stem good? To know, we need a row with a frozen **random** stem: the same
+# network, weights drawn anew, tuned at two of the rates. (The row "in train mode" is explained
+# below.)
 
 # %% tags=["setup"]
 both = []
@@ -1251,9 +1277,9 @@ lab.claim(
 # %% [markdown]
 # **The stem can stay frozen** here. With a random stem the model stays far behind: what the
 # pretrained one learnt about seeing serves for questions as well. (The random stem's rate is the
-# lower of the two; still lower ones were not tried.) The interval of the difference to training
-# everything holds 0, and a point too: three seeds. To freeze the stem saves about three quarters of
-# the backward operations, and as much of the memory. The head alone is cheaper still, but it costs
+# lower of the two; still lower ones were not tried.) The difference to training everything may be
+# 0, or a whole point: three seeds can't tell. To freeze the stem saves about three quarters of the
+# backward operations, and as much of the memory. The head alone is cheaper still, but it costs
 # accuracy; the top layer with the head lies between.
 
 # %% [markdown]
@@ -1275,17 +1301,18 @@ for size in freezing.BATCHES:
     print(f"after batches of {size:2}: {interval(after - before)} points")
 
 # %% [markdown]
-# It costs about a point at most, and both intervals hold 0. These pictures are of the
-# world that the stem knows, so its statistics stay near what they were; nothing here tells what
-# other pictures would do. In the table the row "in train mode" isn't behind either. Still, a frozen
-# part that changes is a bug: nobody can say any more which model was tuned.
+# On average it costs less than a point, and both intervals hold 0. These pictures are of the world
+# that the stem knows, so its statistics stay near what they were; nothing here tells what other
+# pictures would do. In the table the row "in train mode" isn't behind either. Still, a frozen part
+# that changes is a bug: nobody can say any more which model was tuned.
 
 # %% [markdown]
 # > **Exercise 09.9 · fix it** · core · difficulty 2 of 3 · 10 minutes
 # >
-# > This is to freeze `model.stem` (convolutions, batch normalisation, dropout), make the rest
-# > ready to train, and return the optimiser. It has two defects. `train_mode` and `freeze` of the
-# > package would do; write it without them.
+# > This is to freeze `model.stem` (convolutions, batch normalisation, dropout), make the rest ready
+# > to train, and return the optimiser. It has two defects: what the optimiser holds, and the mode
+# > of the stem. (AdamW skips a weight without a gradient. But one that is left over from before
+# > would still move it.) `train_mode` and `freeze` of the package would do; write it without them.
 # >
 # > ```python
 # > def ready(model):
@@ -1512,8 +1539,10 @@ print("70000 in float16:", torch.tensor(70000.0).to(fp16).item())
 # ## 10. Killed, and none the worse · core
 #
 # A training of days will be interrupted. What has to be kept so that it goes on *as if nothing had
-# happened*? We train 60 updates with dropout, AdamW and a schedule; stop after 30, and go on from
-# a copy in which one thing is missing.
+# happened*? We train 60 updates with dropout, AdamW and a schedule; stop after 30, and go on from a
+# copy in which one thing is missing. In the code: at `t == stop` the states are copied, everything
+# is made anew, and all but one are loaded back. `order.roll` shifts the order so that it begins
+# with the first example again.
 
 
 # %%
@@ -1574,7 +1603,7 @@ lab.claim(
 # %% [markdown]
 # > **Exercise 09.11 · choose and justify** · core · difficulty 2 of 3 · 5 minutes
 # >
-# > Which of these belong into the file, so that the end is the same to the bit, or one can at least
+# > Which of these belong in the file, so that the end is the same to the bit, or one can at least
 # > say why it isn't? A set of letters, such as `{"a", "b"}`.
 # >
 # > - **a** the weights;
@@ -1597,9 +1626,9 @@ in_the_file = {"a", "c", "d", "e", "f", "g", "i"}
 in_the_file = check("09.11", in_the_file)
 
 # %% [markdown]
-# `fit(..., resume=PATH)` keeps all but the last, after each epoch and every `save_every` updates.
-# It writes *beside* the old file and renames, so a process that dies while it writes leaves the old
-# one whole. And it reads without running code, as a pickle would.
+# `fit(..., resume=PATH)` keeps all of these except **i**, after each epoch and every `save_every`
+# updates. It writes *beside* the old file and renames, so a process that dies while it writes
+# leaves the old one whole. And reading it runs no code; reading a pickle may.
 
 # %% [markdown]
 # ### Killed for real · extra
@@ -1784,7 +1813,7 @@ lab.claim(
 # - The steepest direction limits the rate, the flattest one waits. Momentum replaces the condition
 #   number by its root; Adam gives each weight its own step.
 # - Decoupled decay shrinks all alike; L2 under Adam doesn't.
-# - The best rate depends on the budget. Whatever is compared, each at its best rate, at the length
+# - The best rate may depend on the budget. Whatever is compared, each at its best rate, at the length
 #   at which it will be used.
 # - A test that chose is too good, though nobody trained on it.
 # - Frozen means no gradient *and* eval mode; freezing pays from the bottom up.

@@ -1458,10 +1458,13 @@ for method, name in (
     rate = max(first, key=lambda row: row["validation"])["rate"]
     cells = [f"{rate:g}" if rate else "-"]
     for language in ("en", "zh"):
-        those = [r for r in runs if (r["language"], r["rate"]) == (language, rate)]
-        right = of[method, language] = [100 * r["test"] for r in those]
-        several = lab.mean_spread(right, "%", digits=1)
-        cells.append(several if rate else f"{right[0]:.1f} %")
+        right = of[method, language] = [
+            100 * row["test"]
+            for row in runs
+            if (row["language"], row["rate"]) == (language, rate)
+        ]
+        one = f"{right[0]:.1f} %"  # nothing is trained: no seeds
+        cells.append(lab.mean_spread(right, "%", 1) if rate else one)
     rows.append([name, *cells])
 header = ["answers", "learning rate", "right, English", "right, Chinese"]
 plots.table(rows, header=header)

@@ -337,9 +337,9 @@ print(f"by choices  {first_thing + second_thing / 2:.4f} nat per sentence")
 print(f"-sum p log p {captions.entropy:.4f}, so {entropy:.4f} nat per token")
 
 # %% [markdown]
-# A sentence has 7.6 tokens on average, its end counted, and 7.7836 / 7.6 = 1.0242. No model can
-# have a smaller expected loss than this. The end of this section proves it. A loss below the
-# entropy is a bug, or a leak.
+# (The second number is the first, divided by the mean number of tokens of a sentence, its end
+# counted.) No model can have a smaller expected loss than this. The end of this section proves it.
+# A loss below the entropy is a bug, or a leak.
 
 # %% [markdown]
 # One token per word is enough for this small world. A start token stands in front, so that the

@@ -331,8 +331,8 @@ know_nothing = math.log(256)  # every text has probability 1 / 256
 know_nothing = check("07.2", know_nothing)
 
 # %% [markdown]
-# So a contrastive loss means nothing without its batch size: guessing gives 4.16 with 64 pairs and
-# 8.32 with 4096, so a loss of 4 is next to nothing for 64 pairs and much for 4096.
+# So a contrastive loss means nothing without its batch size: a loss of 4 is next to nothing for 64
+# pairs, where guessing gives log 64, and good for 4096.
 
 # %% [markdown]
 # ### What the temperature does

@@ -701,8 +701,8 @@ lab.claim(
 #
 # So **an interval that holds 0 does not say "no difference"**. It says that these questions could
 # not tell. The last line tells how many could. It uses that a difference of 2.8 standard errors is
-# found four times out of five: 1.96 of them are half the interval. The other 0.84 are there because
-# a normal variable lies above its mean minus 0.84 deviations in four cases of five.
+# found four times out of five: 1.96 of them are half the interval. The rest is there because the
+# found difference must lie far enough above in four cases of five.
 
 # %% [markdown]
 # And there is a second kind of luck. The two files come from *one* training each. What if one had

@@ -68,7 +68,7 @@ def continued(text, tokens=15):
 # %% [markdown]
 # This is its Instruct version: after reading, it was also trained on good answers and on which of
 # two answers is preferred. And its weights were once rounded to about 4 bits. Here each is unpacked
-# to 4 bytes again, so they fill 0.54 GB; what the rounding lost stays lost. Both change what it
+# to 4 bytes again, so they fill 0.54 GB; what the rounding lost stays lost. Both can change what it
 # says.
 #
 # Give it the beginning of a sentence. Change it, and run the cell again: a story, a fact, a sum, a
@@ -197,11 +197,12 @@ for t in range(len(row) - 1):
     print(f"{t:<7}{' '.join(row[: t + 1]):25}{row[t + 1]}")
 
 # %% [markdown]
-# The last place is asked for nothing, and the first token is never asked for. So a text of one
-# token has no loss at all. A decoder computes all places at once. With the causal mask of lesson
-# 02, the state at place $t$ has seen the tokens up to $t$ and no more. One matrix turns each state
-# into one number per token of the vocabulary, the **logits**, and a softmax turns those into
-# probabilities.
+# Nothing follows the last place, so its logits are not used: hence "words − 1" in the drawing
+# below. The first token is never asked for. Here it is always [START], so its factor in the product
+# is 1. So a text of one token has no loss at all. A decoder computes all places at once. With the
+# causal mask of lesson 02, the state at place $t$ has seen the tokens up to $t$ and no more. One
+# matrix turns each state into one number per token of the vocabulary, the **logits**, and a softmax
+# turns those into probabilities.
 
 # %% tags=["figure"]
 diagrams.flow(
@@ -231,10 +232,11 @@ diagrams.flow(
 )
 
 # %% [markdown]
-# By hand, with a vocabulary of four. Each row of logits belongs to one place. Its softmax is a row
-# of probabilities, and the loss of the place is $-\log p$ of the token that comes next. With the
-# natural logarithm its unit is the **nat**, with the logarithm to base 2 it would be the bit: 1 nat
-# = 1.44 bits.
+# By hand, for the first three of these places, with a vocabulary of four. The first row of logits
+# is 2, 0, 0, 0: its softmax begins with e² / (e² + 3) = 0.71, and −log 0.71 = 0.34. Each row of
+# logits belongs to one place. Its softmax is a row of probabilities, and the loss of the place is
+# $-\log p$ of the token that comes next. With the natural logarithm its unit is the **nat**, with
+# the logarithm to base 2 it would be the bit: 1 nat = 1.44 bits.
 
 # %%
 four = ["a", "red", "circle", "[END]"]
@@ -250,7 +252,8 @@ print(f"1 nat = {1 / math.log(2):.2f} bits")
 
 # %% [markdown]
 # `gather(-1, columns)` picks one entry of each row: `columns` says which. It needs as many axes as
-# the logits, so `[:, None]` adds one, and `[:, 0]` takes it away again.
+# the logits, so `[:, None]` adds one behind, and `[:, 0]` takes it away again. With a batch in
+# front, write `[..., None]` and `[..., 0]`.
 
 # %%
 asked_for = torch.tensor([0, 1, 2])  # (3,) ids of a, red, circle
@@ -321,7 +324,8 @@ if llm:
 # %% [markdown]
 # The second thing shares *exactly one* of colour and shape with the first. Independent choices
 # multiply probabilities, so their logarithms add. A choice that is made half the time counts half.
-# We can also list all sentences and add up $-p \log p$.
+# In the code, `second_thing` holds the choices that only a second thing needs, and is halved at the
+# end; so its size counts a half of a half. We can also list all sentences and add up $-p \log p$.
 
 # %%
 captions = grammar()
@@ -448,8 +452,8 @@ plots.show(
 # Where the curve touches the line, these batches were easier than the average. So how close is the
 # decoder? A sample may be easy or hard. This grammar is small enough to do without one: we take
 # every sentence, weighted by its probability. Many of them were in training. That is no leak here:
-# we compare with the entropy of the grammar, and no expected loss is below it, learnt by heart or
-# not.
+# we compare with the entropy of the grammar. No model has an expected loss below it, even if it
+# knows every sentence by heart.
 
 
 # %%
@@ -472,10 +476,10 @@ excess = -(p_all @ log_p.sum(1)).item() / captions.tokens - entropy
 # %% [markdown]
 # Beside it stand two models that only count. A **bigram** counts how often each word comes after
 # each word. A 7-gram does the same with the last six words. Both count in the decoder's training
-# texts.
+# texts. (The code is collapsed.)
 
 
-# %%
+# %% tags=["setup"]
 def steps(text, n):
     """Each token of a text, with up to n - 1 tokens before it."""
     words = ["[START]", *text.split(), "[END]"]
@@ -621,15 +625,15 @@ print(f"{'top 2':22}" + "".join(f"{x:7.2f}" for x in p))
 # %% [markdown]
 # A low temperature sharpens, a high one flattens. Close to 0 only the most likely token is left.
 # That is called **greedy**, and top-k with k = 1 does the same. At exactly 0 we would divide by
-# zero, so programs that allow it mean greedy. And where logits are equal at the border of the top
-# k, more than k may stay.
+# zero, so programs that allow it mean greedy.
 #
 # > **Exercise 03.3 · write it** · core · difficulty 3 of 3 · 25 minutes
 # >
 # > Write the loop. In each of `steps` rounds: give the whole text to the model, take the logits of
 # > the last place, divide by the temperature, keep the `top_k` largest of each text (all, if it is
-# > None; a batch has a border for each text), draw one token for each text with `torch.multinomial`
-# > and the given generator, and put it behind. Return the texts with the new tokens.
+# > None), draw one token for each text with `torch.multinomial` and the given generator, and put it
+# > behind with `torch.cat`. Each text has its own smallest logit that stays: a column, (batch, 1).
+# > Return the texts with the new tokens.
 
 
 # %%
@@ -656,8 +660,9 @@ generate = check("03.3", generate)
 
 
 # %% [markdown]
-# In the grammar every sentence can be judged. Let the small decoder write 1,000 at several
-# settings.
+# In the grammar every sentence can be judged. Let the small decoder write 1,000 at each of five
+# settings. The table says how many of them the grammar can give, and how many different ones there
+# are.
 
 
 # %%
@@ -710,11 +715,13 @@ lab.claim(
 for name, (texts, wrong) in results.items():
     print(f"{name:16} {texts[0]}")
     if wrong:
-        print(f"{'':16} not the grammar's: {wrong[0]}")
+        print(f"{'  wrong:':16} {wrong[0]}")
 
 # %% [markdown]
-# A low temperature gives more correct sentences, and fewer different ones. Top-k takes away a part
-# of the mistakes that 1.5 makes. Greedy writes the same text 1,000 times, so a share says nothing.
+# A low temperature gives more correct sentences, and fewer different ones. Look at the wrong ones:
+# in the grammar, the second thing shares exactly one of colour and shape; two equal ones are a
+# mistake. Top-k takes away a part of the mistakes that 1.5 makes. Greedy writes the same text 1,000
+# times, so a share says nothing.
 #
 # > **Exercise 03.4 · choose and justify** · core · difficulty 2 of 3 · 4 minutes
 # >
@@ -776,10 +783,10 @@ if llm:
 # and given all other words of the sentence.
 #
 # Below, `before` adds up the probability of all sentences that begin alike, and `around` of all
-# that differ in one word only. By hand, for a language of three sentences: "a red circle" has
-# probability 1/2, "a red square" 1/4 and "a blue square" 1/4. From the left, "blue" has 1/4. With
-# "square" behind it two sentences are left, and they are equally likely: 1/2. So its surprise falls
-# from log 4 to log 2.
+# that are equal but for the word at one place. By hand, for a language of three sentences: "a red
+# circle" has probability 1/2, "a red square" 1/4 and "a blue square" 1/4. From the left, "blue" has
+# 1/4. With "square" behind it two sentences are left, and they are equally likely: 1/2. So its
+# surprise falls from log 4 to log 2.
 
 
 # %%
@@ -812,9 +819,9 @@ for word, *nat in zip(example.split(), *surprises(example.split())):
 # %% [markdown]
 # From the left, "red" first needs that no size comes (log 2), then one of eight colours (log 8):
 # together 2.77. And "left" needs that a second thing comes (log 2) and one of four relations (log
-# 4): 2.08. From both sides it is sure: the second thing must share exactly one property, and the
-# shapes differ, so the colours must be equal. What is this worth in the mean, over all words of the
-# grammar?
+# 4): 2.08. From both sides "red" is sure: the second thing must share exactly one property, and the
+# shapes differ, so the colours must be equal. "left" is not sure: before "of" it may also be
+# "right", so log 2 = 0.69 stays. What is this worth in the mean, over all words of the grammar?
 
 # %%
 total = [0.0, 0.0]
@@ -835,7 +842,7 @@ lab.claim("both sides are easier than the left", exact_both < exact_left - 0.1)
 #
 # But the texts that the model is later used on hold no `[MASK]`, and a model that answers only
 # there is never judged at other words. So of the chosen tokens 80 % become `[MASK]`, 10 % a random
-# word, and 10 % stay. All of the chosen ones count in the loss, and no others: their label is -100,
+# word, and 10 % stay. All of the chosen ones count in the loss. The others get the label -100,
 # which PyTorch's loss leaves out.
 
 # %% [markdown]
@@ -1030,8 +1037,9 @@ if llm:
 # than 7.
 
 # %% [markdown]
-# Is it the thing that makes "red" likely, or the wording? A colour's mean over the 40 things says
-# how likely its word is, whatever the thing. Take this mean off each log p, and choose again.
+# Is it the thing that makes "red" likely, or the wording? For each colour, take the mean of its log
+# p over the 40 things. It says how likely the colour's word is, whatever the thing. Subtract it
+# from each log p of this colour, and choose again.
 
 # %% tags=["result"]
 if llm:
@@ -1050,7 +1058,8 @@ if llm:
 # %% [markdown]
 # All colours together get on average at most 6 % of the probability, so this is a choice among
 # words that it would seldom write. And "red" is likely after these words whatever the thing is:
-# with each colour's mean taken off, "red" is chosen 2 to 6 times, and up to 21 are right.
+# with each colour's mean taken off, "red" is chosen 2 to 6 times. Most of the wrong "red" goes, but
+# few more answers are right.
 #
 # Here is what it says in the first wording, as in the first table:
 
@@ -1086,7 +1095,7 @@ if llm:
 # little.
 #
 # And it does not tell us *why*. A common explanation is **reporting bias**: people seldom write
-# what everyone can see. Lesson 14 gives this model eyes, and lesson 18 lets it look things up.
+# what everyone can see. Lesson 14 gives this model eyes.
 
 # %% [markdown]
 # ## 8. Cut words like BERT and GPT · extra
@@ -1181,7 +1190,7 @@ for _ in range(8):
     counts = {merge(parts, pair): count for parts, count in counts.items()}
     merges.append(pair)
     rows = [" ".join(parts) for parts in counts]
-    print(f"{' + '.join(pair):9} occurs {often:2} times:  ", *rows, sep="  ")
+    print(f"{' + '.join(pair):9}{often:3}", *rows, sep="  ")
 new_word = (*"crossed", "_")
 for pair in merges:
     new_word = merge(new_word, pair)
@@ -1247,9 +1256,9 @@ lab.claim(
 )
 
 # %% [markdown]
-# The encoder beats everything that reads from the left alone, but it is far from what both sides allow.
-# It had 350 updates, the decoder 800, and it is judged at 15 % of the words only. Which of the two holds
-# it back we have not tested.
+# The encoder beats everything that reads from the left alone, but it is far from what both sides
+# allow. It had 350 updates, the decoder 800. And in its training only about 15 % of the words had a
+# loss; the decoder's had one at every word. Which of the two holds it back we have not tested.
 
 # %% [markdown]
 # ### What the two odd tenths are for · extra
@@ -1358,7 +1367,7 @@ print(f"to train in float32: {gigabytes:.1f} GB, activations not counted")
 #   or a leak.
 # - Writing is a loop: logits, temperature, top-k, draw, append.
 # - Words are easier from both sides than from the left. Encoders use both, decoders can write.
-# - SmolLM2 tells ordinary order from shuffled; asked in four wordings, as it speaks it gets at most half of 40 colours right, in four wordings.
+# - SmolLM2 tells ordinary order from shuffled. Asked for the colours of 40 things in four wordings, it gets at most half of them right.
 
 # %% tags=["setup"]
 quiz(

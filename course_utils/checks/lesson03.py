@@ -619,8 +619,8 @@ EXERCISES = {
                 "however well it has learnt.",
                 "c": "The mask is there, and nothing after a place is needed: look at what this "
                 "loss asks for.",
-                "d": "The sentences are fresh, and knowing a list by heart leaves a loss of more "
-                "than that: the first word of a sentence stays a guess.",
+                "d": "Knowing a list by heart leaves a larger loss: the first word of a sentence "
+                "stays a guess.",
             },
         ),
         (

@@ -114,16 +114,18 @@ def encode(texts: Sequence[str]) -> tuple[Int[Tensor, "rows words"], Bool[Tensor
     return x, x != PAD
 
 
-def clip_data(v: Tensor, clips: Clips, seed: int = 0, language: str = "en") -> ClipData:
+def clip_data(
+    v: Tensor, clips: Clips, seed: int = 0, language: str = "en", forms: int = 2
+) -> ClipData:
     """A question about each clip and the same question about its reverse: row i and row i + n are
-    a pair with different answers.
+    a pair with different answers. `forms` as in `questions`.
 
     Raises:
-        ValueError: not one clip for each of `v`, or an unknown language.
+        ValueError: not one clip for each of `v`, or as `questions`.
     """
     if len(v) != len(clips):
         raise ValueError(f"v: expected {len(clips)} clips, got {len(v)}")
-    asked = [questions(some, seed, language) for some in (clips, clips.reversed())]
+    asked = [questions(some, seed, language, forms) for some in (clips, clips.reversed())]
     x, mask = encode(asked[0].texts + asked[1].texts)  # (2 n, words) each
     y = torch.from_numpy(np.concatenate([one.answers for one in asked])).long()  # (2 n,)
     clip = torch.arange(len(clips)).repeat(2)  # (2 n,)

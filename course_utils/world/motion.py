@@ -188,8 +188,8 @@ def _flashes(n: int, frames: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def futures(n: int, seed: int = 0, frames: int = FRAMES) -> dict[str, Clips]:
-    """n first frames with an object in the middle, and all four ways in which each may go on:
-    {"left": clips, "right": clips, "up": clips, "down": clips}, with equal first frames.
+    """n first frames with an object on a plain background, and all four ways in which each may go
+    on: {"left": clips, "right": clips, "up": clips, "down": clips}, with equal first frames.
 
     Raises:
         ValueError: fewer than two frames.
@@ -199,6 +199,7 @@ def futures(n: int, seed: int = 0, frames: int = FRAMES) -> dict[str, Clips]:
     x, y = rng.uniform(EDGE + HALF_WAY, SIDE - EDGE - HALF_WAY, (2, n, 1, 1))
     along = np.linspace(0, HALF_WAY, frames)[None, :, None]  # (1, T, 1)
     kept = {f.name: getattr(start, f.name) for f in fields(start) if f.name not in ("cx", "cy")}
+    kept["ground"] = np.zeros_like(start.ground)  # nothing is hidden behind the object
     return {
         name: Clips(
             **kept, cx=(x + along * dx).astype(np.float32), cy=(y + along * dy).astype(np.float32)

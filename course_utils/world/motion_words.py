@@ -94,24 +94,30 @@ def same_way(clips: Clips) -> np.ndarray:
     return np.array([way_of(clips, i, 0) == way_of(clips, i, 1) for i in range(len(clips))])
 
 
-def questions(clips: Clips, seed: int = 0, language: str = "en") -> Questions:
+def questions(clips: Clips, seed: int = 0, language: str = "en", forms: int = 2) -> Questions:
     """A question about each clip, and its answer.
 
     What is asked is drawn from the seed and the clip's place in the list alone. So clips and their
     reverses get the same questions with the same seed, and all answers are the other ones.
 
+    With forms=1 the questions are "does ... move right?" and "which colour comes first?" alone;
+    with 2 half of them say "left" and "last".
+
     Raises:
-        ValueError: an unknown language.
+        ValueError: an unknown language, or another number of forms.
     """
+    if forms not in (1, 2):
+        raise ValueError(f"forms: expected 1 or 2, got {forms!r}")
     table = _table(language)
     coin = np.random.default_rng((seed, 23)).integers(0, 2, (len(clips), 2))  # (n, 2)
+    coin[:, 1] *= forms - 1
     texts, answers = [], []
     for i, (k, other) in enumerate(coin.tolist()):
         if clips.kind == "direction":
             texts.append(table["direction"].format(thing=_noun(clips, i, 0, language)))
             answers.append(way_of(clips, i))
         elif clips.kind == "which":
-            asked = ("left", "right")[other]
+            asked = ("right", "left")[other]
             way = table["answer"][asked]
             texts.append(table["which"].format(thing=_noun(clips, i, k, language), way=way))
             answers.append("yes" if way_of(clips, i, k) == asked else "no")

@@ -196,7 +196,8 @@ turned = questions(clips.reversed(), seed=3, forms=1)
 told = questions(clips, seed=3, forms=1)
 bound = set_bound(told.answers.tolist(), turned.answers.tolist())
 print(f"does it move right? bound {100 * bound:.0f} %")
-mixed = set_bound(["yes", "red", "blue", "left"], ["no", "red", "blue", "right"])
+one, other = ["yes", "red", "blue", "left"], ["no", "red", "blue", "right"]
+mixed = set_bound(one, other)
 print(f"two of four questions turn around: bound {100 * mixed:.0f} %")
 lab.claim("the model of section 1 is exactly on its bound", right == bound)
 
@@ -342,13 +343,13 @@ shown = [
 rows.append(["mean and difference", *shown])
 header = ["reads", "right", "frames shuffled", "same answer both ways"]
 plots.table(rows, header=header)
-lab.claim("the difference is far above the bound", found.right > 0.8)
+lab.claim("the difference is above the bound", found.right > 0.65)
 lab.claim("shuffled, it is near a half", abs(found.shuffled - 0.5) < 0.1)
 
 # %% [markdown]
 # Three numbers beside each other say more than one. *Right* above the bound: it sees order. *Shuffled*
 # near a half: it was the order that helped. *Same answer both ways*: how often it is certainly
-# wrong once.
+# wrong once. Still, about a quarter of its answers are wrong. Section 4 finds out which.
 
 # %% [markdown]
 # ### A recurrence
@@ -476,42 +477,68 @@ products = check("15.6", products)
 for frames_now in (7, 16, 64):
     jointly = (frames_now * 64) ** 2
     apart = frames_now * 64 * (frames_now + 64)
-    print(f"{frames_now:3} frames: {jointly / apart:5.1f} times as many jointly")
+    print(f"{frames_now:3} frames: {jointly / apart:4.1f} times as many jointly")
 
 # %% [markdown]
-# On a small machine the number of products isn't yet the time. What both cost in time and memory at
-# 16 frames is measured by `python -m bench.clips`, not here, since it depends on the machine.
+# Products aren't time. What a layer costs depends on the machine, and `python -m bench.clips` measures
+# it on yours. On the course's machine, joint attention was no slower with 7 frames, and took
+# more time from 16 on.
+#
+# ### And memory? · extra
+#
+# It is often said that joint attention fills the memory. So it was, as long as the weights of all pairs
+# were kept for the backward pass. Count the bytes that are kept, for four clips of 16 frames with 64
+# patches:
+
+# %% tags=["varies"]
+from course_utils.models.transformer import TransformerConfig, TransformerLayer
+from course_utils.models.video import DividedLayer
+from course_utils.training.memory import saved_bytes
+
+some = torch.randn(4, 16, 64, 64)  # (batch, frames, patches, dim)
+joint_layer = TransformerLayer(TransformerConfig(dim=64, heads=4, mlp_dim=256))
+divided_layer = DividedLayer(64, heads=4, mlp_dim=256)
+for name, run in {
+    "joint, all weights kept": lambda: joint_layer(
+        some.flatten(1, 2), need_weights=True
+    )[0],
+    "joint, fused kernel": lambda: joint_layer(some.flatten(1, 2))[0],
+    "divided, fused kernel": lambda: divided_layer(some),
+}.items():
+    kept_bytes = saved_bytes(lambda run=run: run().mean())
+    print(f"{name:24} {kept_bytes / 1e6:5.0f} MB")
+
+# %% [markdown]
+# PyTorch's fused kernel computes attention in pieces and never keeps the weights. With it, joint
+# attention keeps *less* than divided attention, which has one more layer of attention to keep. What is
+# left of divided attention's advantage is time, in long clips.
 
 # %% [markdown]
 # ## 4. Who sees order, and how soon? · core
 #
-# A study trained all of them on two tasks, with 1,200 clips and their reverses, three seeds each:
-#
-# - **which**: "does the red square move right?", as above;
-# - **first**: two objects appear, each in one frame, and "which colour comes first?"
-#
-# The ways that can see time had eight passes, and each the better of two learning rates, chosen on
-# validation clips.
+# A study trained all of them on another task, with 1,200 clips and their reverses: two objects
+# appear, each in one frame, and the question is **"which colour comes first?"**. The ways that can see
+# time had eight passes, three seeds each, and the better of two learning rates, chosen on validation
+# clips.
 
 # %% tags=["setup"]
 kept = read_runs(lab.data_path("studies/order.json"))
 
 
-def best_runs(kind, model, forms=1):
-    """The rows of three seeds at the rate that validation chose."""
-    some = [
-        row
-        for row in kept
-        if (row["kind"], row["model"], row["forms"]) == (kind, model, forms)
-    ]
+def best_runs(model, forms=1):
+    """The rows of a model at the rate that validation chose."""
+    some = [r for r in kept if (r["model"], r["forms"]) == (model, forms)]
     first = [row for row in some if row["seed"] == 0]
     rate = max(first, key=lambda row: row["validation"])["rate"]
     return [row for row in some if row["rate"] == rate]
 
 
 def over_seeds(rows, name, digits=1):
-    """Mean and deviation of a share over seeds, in per cent."""
-    return lab.mean_spread([100 * row[name] for row in rows], "%", digits)
+    """A share in per cent: mean and deviation over seeds, if there are any."""
+    shares = [100 * row[name] for row in rows]
+    if len(shares) == 1:
+        return f"{shares[0]:.{digits}f} %"
+    return lab.mean_spread(shares, "%", digits)
 
 
 # %%
@@ -551,33 +578,37 @@ NAMES = {
 }
 rows = []
 for model, name in NAMES.items():
-    cells = [name]
-    for kind in ("which", "first"):
-        runs = best_runs(kind, model)
-        cells += [over_seeds(runs, "right"), over_seeds(runs, "shuffled")]
-    rows.append(cells)
-header = ["reads", "which: right", "shuffled", "first: right", "shuffled"]
+    runs = best_runs(model)
+    cells = [over_seeds(runs, c) for c in ("right", "shuffled", "same")]
+    rows.append([name, *cells])
+header = ["reads", "right", "frames shuffled", "same answer both ways"]
 plots.table(rows, header=header)
 
 # %%
 for model in ("middle frame", "mean", "set"):
-    which, first = (best_runs(k, model)[0] for k in ("which", "first"))
-    lab.claim(f"{NAMES[model]}: half of which", which["right"] == 0.5)
-    lab.claim(f"{NAMES[model]}: at most half of first", first["right"] <= 0.5)
-for model in ("recurrence", "joint"):
-    for kind in ("which", "first"):
-        worst = min(row["right"] for row in best_runs(kind, model))
-        lab.claim(f"{NAMES[model]} is right in 85 % of {kind}", worst > 0.85)
+    (row,) = best_runs(model)
+    lab.claim(f"{NAMES[model]}: at most half", row["right"] <= 0.5)
+for model in ("recurrence", "joint", "divided"):
+    worst = min(row["right"] for row in best_runs(model))
+    lab.claim(f"{NAMES[model]}: right in more than 95 %", worst > 0.95)
+differences = [row["right"] for row in best_runs("difference")]
 lab.claim(
-    "on first no run of the difference is above its limit by 3 points",
-    max(r["right"] for r in best_runs("first", "difference")) < limit + 0.03,
+    "the difference is above half, and at most 3 points above its limit",
+    min(differences) > 0.7 and max(differences) < limit + 0.03,
 )
 
 # %% [markdown]
-# The upper four lines have no way to tell order, and are where the bound puts them, but for the first
-# frame alone, which gains a little. (On "first" they have one more way to be wrong: a colour that isn't
-# in the clip.) The lower four see it. The difference is best at what it is made for, and meets its
-# limit on "first".
+# The bound holds for the models of a set: none is above a half. (They may be lower, since a colour that
+# isn't in the clip is wrong both times. One seed is shown: no seed can pass the bound.) GRU, joint and
+# divided attention see the order, and the difference meets its limit.
+#
+# Single frames we can count out. An object is in a given frame in 2 of 7 clips. Otherwise, one of
+# eight colours is guessed.
+
+# %%
+seen, guess = 2 / 7, 1 / 8
+print(f"first frame:  {100 * (seen + (1 - seen) * guess):.1f} %")
+print(f"middle frame: {100 * (seen / 2 + (1 - seen) * guess):.1f} %")
 
 # %% [markdown]
 # ### Two forms of one question
@@ -601,7 +632,7 @@ my_prediction = 90
 my_prediction = check("15.7", my_prediction)
 
 # %% tags=["result"]
-two_forms = best_runs("first", "recurrence", forms=2)
+two_forms = best_runs("recurrence", forms=2)
 after_eight = [100 * row["curve"]["right"][7] for row in two_forms]
 found = lab.mean_spread(after_eight, "%")
 print(f"Predicted: {my_prediction} %, measured: {found}, three runs.")
@@ -610,7 +641,7 @@ print(f"Predicted: {my_prediction} %, measured: {found}, three runs.")
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True)
 for axis, model in zip(axes, ("recurrence", "joint")):
     for i, (forms, name) in enumerate(((1, "one form"), (2, "two forms"))):
-        for j, row in enumerate(best_runs("first", model, forms)):
+        for j, row in enumerate(best_runs(model, forms)):
             right = row["curve"]["right"]
             axis.plot(
                 range(1, len(right) + 1),
@@ -641,18 +672,13 @@ plots.show(
 # is asked. Let us count what each is worth alone.
 
 # %%
-print("knows          right")
-for knows_order, knows_word in ((False, False), (True, False), (False, True), (True, True)):  # fmt: skip
-    shares = []
-    for order, word in itertools.product((0, 1), repeat=2):
-        # what is certain of (order, word) stays; the rest is averaged over
-        orders = [order] if knows_order else [0, 1]
-        words = [word] if knows_word else [0, 1]
-        answers = [o ^ w for o in orders for w in words]
-        votes = answers.count(order ^ word) / len(answers)
-        shares.append(votes)
-    name = {(0, 0): "neither", (1, 0): "the order", (0, 1): "the word", (1, 1): "both"}  # fmt: skip
-    print(f"{name[knows_order, knows_word]:14} {100 * np.mean(shares):.0f} %")
+# two objects, A and B; 1: the answer is A. Rows: A is first, B is first;
+# columns: asked for the first, asked for the last
+answer_is_a = torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # (2, 2)
+print("knows nothing:       p(A) =", answer_is_a.mean().item())
+print("knows who is first:  p(A) =", answer_is_a.mean(1).tolist())
+print("knows what is asked: p(A) =", answer_is_a.mean(0).tolist())
+print("knows both:          p(A) =", answer_is_a.flatten().tolist())
 
 # %% [markdown]
 # Alone, each of the two is worth *nothing*. So no small step in one direction lowers the loss, and
@@ -661,12 +687,488 @@ for knows_order, knows_word in ((False, False), (True, False), (False, True), (T
 # two.
 
 # %% tags=["varies"]
-after = best_runs("first", "recurrence", forms="1, then 2")
-rows = [
-    [name, *(f"{100 * np.mean([r['curve']['right'][p] for r in runs]):.0f} %" for p in (0, 1, 3, 7))]  # fmt: skip
-    for name, runs in (
-        ("two forms from the start", two_forms),
-        ("two forms, after one form", after),
+after = best_runs("recurrence", forms="1, then 2")
+rows = []
+for name, runs in (("at once", two_forms), ("after one form", after)):
+    curve = np.mean([row["curve"]["right"][:8] for row in runs], axis=0)  # (8,)
+    rows.append([name, *(f"{100 * curve[p - 1]:.0f} %" for p in (1, 2, 4, 8))])
+plots.table(rows, header=["two forms", "1 pass", "2", "4", "8 passes"])
+lab.claim(
+    "after one form, each run is ahead of each that began with two",
+    min(row["curve"]["right"][7] for row in after)
+    > max(row["curve"]["right"][7] for row in two_forms),
+)
+
+# %% [markdown]
+# ### Three quarters
+#
+# Back to "does the red square move right?", and to the difference, which you trained in section 3.
+# It was right in about three quarters.
+#
+# > **Exercise 15.8 · predict a number** · core · difficulty 2 of 3 · 5 minutes
+# >
+# > Each of the two objects moves left or right, as it likes. Suppose that a model sees perfectly which
+# > ways there are, and doesn't know *which object is asked for*. How many per cent of the questions
+# > can it get right?
+
+# %%
+unbound = None
+### BEGIN SOLUTION
+# half of the clips: both move the same way, always right; the others: a guess
+unbound = 100 * (0.5 * 1 + 0.5 * 0.5)
+### END SOLUTION
+
+# %%
+unbound = check("15.8", unbound)
+
+# %% [markdown]
+# Is that what happened? Two tests. Split the answers by whether the objects move the same way. And
+# hide the object's name: the question becomes "does it move right?". A model that doesn't use the
+# name won't miss it.
+
+# %%
+from dataclasses import replace
+
+mask = test.mask.clone()  # (rows, words), True where there is a word
+mask[:, 3:5] = False  # [START] does the RED SQUARE move right
+nameless = replace(test, mask=mask)
+together = torch.from_numpy(same_way(clips)).repeat(2)  # (600,)
+shares = {}
+for name, data in (("named", test), ("nameless", nameless)):
+    hits = (answers_to(difference_model, data) == test.y).double()  # (600,)
+    shares[name] = [hits[some].mean().item() for some in (together, ~together)]
+
+# %%
+rows = []
+for i, name in enumerate(("same", "opposite")):
+    cells = [
+        lab.measured(f"15.{asked}_{name}", 100 * shares[asked][i], "%", 0)
+        for asked in shares
+    ]
+    rows.append([f"the objects move in {name} ways", *cells])
+plots.table(rows, header=["clips", "right", "with the name hidden"])
+same, opposite = shares["named"]
+lab.claim("same way: more than 9 of 10 are right", same > 0.9)
+lab.claim("opposite ways: fewer than 8 of 10", opposite < 0.8)
+lab.claim(
+    "without the name, opposite ways: half, within 12 points",
+    abs(shares["nameless"][1] - 0.5) < 0.12,
+)
+
+# %% [markdown]
+# So a result near three quarters has a meaning here. The model knows directions, and hardly whose they
+# are: its mistakes are in the clips where that matters. To connect a property with the thing that has
+# it is called **binding**. One number never tells you that it is missing; a split by kind does.
+
+# %% [markdown]
+# ## 5. Words about clips · core
+#
+# A caption of a clip tells what happens, in English or in Chinese. The bound holds for captions as
+# well: from a set of frames one of the two captions of a clip and its reverse can be right.
+
+# %%
+for i in (0, 1):
+    print(clip_captions(clips)[i])
+    print(clip_captions(clips, "zh")[i])
+    print(clip_captions(clips.reversed())[i], "(backwards)")
+forwards, backwards = clip_captions(clips), clip_captions(clips.reversed())
+print(f"bound for captions: {100 * set_bound(forwards, backwards):.0f} %")
+
+# %% [markdown]
+# Questions exist in both languages too. In each, every question string has each of its answers equally
+# often, since a clip and its reverse stand side by side: words alone do no better than chance.
+
+# %%
+for language in ("en", "zh"):
+    found = questions(clips, seed=3, language=language)
+    back = questions(clips.reversed(), seed=3, language=language)
+    for i in (0, 1):
+        there = answer_in(language, found.answers[i])
+        again = answer_in(language, back.answers[i])
+        print(f"{found.texts[i]}  {there}, backwards {again}")
+
+# %% [markdown]
+# Published tests for models of video work like this: the same words or the same frames, in another
+# order. On Vinoground, pairs of short videos and captions that differ in order only, the best model of
+# its time chose the right text for both in about half of the cases, where people did in nine of ten
+# ([Zhang et al. 2024](https://arxiv.org/abs/2410.02763)).
+
+# %% [markdown]
+# ## 6. From words to a video · core
+#
+# Now the other way round: given words and the first frame, draw the frames that follow. This is
+# **text to video** in its smallest form. An object stands somewhere, and it will move left, right, up
+# or down. Here is one first frame with all four futures.
+
+# %%
+data = future_data(100, seed=2)
+print("first frames", tuple(data.first.shape))
+print("later frames", tuple(data.later.shape), "(ways, clips, frames, ...)")
+number = 4  # any number up to 99
+
+
+def whole(later, i=number):
+    """Clips (ways, 7, 3, 32, 32): the first frame and what follows."""
+    first = data.first[i].expand(len(later), 1, -1, -1, -1)
+    return torch.cat([first, later[:, i]], dim=1).clamp(0, 1)
+
+
+# %% tags=["figure", "varies"]
+animation.show(
+    whole(data.later),
+    alt=(
+        "The same first frame four times, and the object moves left, right,"
+        " up and down from there."
+    ),
+    names=WAYS,
+)
+
+# %% [markdown]
+# ### What nobody can know
+#
+# Without the words, all four futures are possible. What does a model learn then? It is trained by
+# squared error: for futures $f_1 \dots f_4$, equally likely, its prediction $p$ should make
+# $\frac{1}{4} \sum_i \lVert f_i - p \rVert^2$ small. Setting the gradient to 0:
+#
+# $$\frac{1}{4} \sum_i 2 (p - f_i) = 0 \quad\Rightarrow\quad p = \frac{1}{4} \sum_i f_i = \bar f .$$
+#
+# The best prediction is the **mean of the futures**, a picture that never happens. And its error can't
+# be lowered by any model: it is $\frac{1}{4} \sum_i \lVert f_i - \bar f \rVert^2$.
+
+# %% [markdown]
+# > **Exercise 15.9 · write it** · core · difficulty 2 of 3 · 8 minutes
+# >
+# > `futures` (ways, ...) are equally likely ways to go on. Return the best single prediction by
+# > squared error, and its mean squared error over all ways and numbers.
+
+
+# %%
+def blur(futures):
+    """futures (ways, ...) -> (their best single prediction (...), error)."""
+    ### BEGIN SOLUTION
+    middle = futures.mean(0)  # (...)
+    return middle, (futures - middle).square().mean()
+    ### END SOLUTION
+
+
+# %%
+blur = check("15.9", blur)
+
+# %%
+middle, least = blur(torch.tensor([[0.0, 4.0], [2.0, 4.0]]))
+print("of (0, 4) and (2, 4):", middle.tolist(), "error", least.item())
+middle, least = blur(data.later)
+repeated = (data.first[:, None] - data.later).square().mean().item()
+print(f"repeat the first frame {repeated:.4f}")
+print(f"least without words    {least:.4f}")
+
+# %% [markdown]
+# ### A model for both
+#
+# One small network gets the first frame and the words, or no words at all: in training, they were
+# left out half of the time. Words change the scale and the shift of each channel, which is called
+# **FiLM** ([Perez et al. 2017](https://arxiv.org/abs/1709.07871)). The network draws what *changes*
+# from the first frame. It has a checkpoint; `python -m course_utils.studies.recipes future` trains it
+# in a minute.
+
+# %% tags=["figure"]
+diagrams.flow(
+    {
+        "first": (0, 0, "first frame"),
+        "words": (0, 1, "words, or none"),
+        "down": (1, 0, "half the side"),
+        "mean": (1, 1, "mean of vectors"),
+        "blocks": (2, 0, "four blocks of\nconvolutions"),
+        "up": (3, 0, "full side"),
+        "add": (4, 0, "+ first frame"),
+    },
+    [
+        ("first", "down", "(batch, 3, 32, 32)"),
+        ("down", "blocks", "(batch, 32, 16, 16)"),
+        ("words", "mean", "(batch, words)"),
+        ("mean", "blocks", "(batch, 32)"),
+        ("blocks", "up", ""),
+        ("up", "add", "(batch, 6, 3, 32, 32)"),
+    ],
+    marked=["blocks"],
+    alt=(
+        "Data flow: the first frame is brought to half its side and goes"
+        " through four blocks of convolutions, which words scale and shift;"
+        " what comes out is added to the first frame, six times."
+    ),
+)
+
+# %%
+future = trained_future()
+told = foretell(future, data)  # (4, 100, 6, 3, 32, 32)
+untold = foretell(future, data, told=False)  # the same for all ways
+
+# %% tags=["figure", "varies"]
+animation.show(
+    torch.cat([whole(told), whole(untold[:1])]),
+    alt=(
+        "Drawn by the model: told left, right, up or down the object moves"
+        " there; without words pale copies of it move in all four directions."
+    ),
+    names=[*WAYS, "no words"],
+)
+
+# %% [markdown]
+# Without words the object dissolves into four pale ghosts. The model isn't too weak: this *is* the
+# mean of the futures, the best that squared error knows.
+
+# %%
+errors = {
+    "repeat the first frame": repeated,
+    "without words": (untold - data.later).square().mean().item(),
+    "least without words": float(least),
+    "with words": (told - data.later).square().mean().item(),
+}
+kept_runs = read_runs(lab.data_path("studies/futures.json"))
+keys = ("repeated", "untold", "least_untold", "told")
+rows = []
+for (name, error), key in zip(errors.items(), keys):
+    three = lab.mean_spread([1e4 * run[key] for run in kept_runs], digits=1)
+    exact = key in ("repeated", "least_untold")
+    rows.append([name, f"{1e4 * error:.1f}", "" if exact else three])
+header = ["later frames", "squared error, in 1/10000", "three runs"]
+plots.table(rows, header=header)
+nearest = nearest_future(told[0], list(data.later))
+lab.claim(
+    "without words it is above the least error, by less than a fifth",
+    1 < errors["without words"] / float(least) < 1.2,
+)
+lab.claim(
+    "with words its error is less than a third of that",
+    errors["with words"] < float(least) / 3,
+)
+lab.claim("told left, it draws left each time", bool((nearest == 0).all()))
+
+# %% [markdown]
+# The two numbers in the middle are what matters. The second can't be passed by anyone, and the model
+# is close to it. So its blur isn't a fault that more training would cure. Two cures exist: tell more
+# (words), or learn to *draw one* future instead of their mean, which is what lesson 17 is about.
+
+# %% [markdown]
+# ### Words that don't fit · extra
+#
+# What if the words name another object than the one in the frame? Colour and shape are in the words
+# as well as in the frame. Whom does the model believe?
+
+# %% tags=["varies"]
+from course_utils.world.motion import futures as all_futures
+
+names = clip_captions(all_futures(100, seed=2)["left"])
+i, j = 4, 9  # the frame of clip 4, the words of clip 9
+print(f"in the frame: {names[i]}\nin the words: {names[j]}")
+mixed = future(data.first[[i]], data.x[:1, j], data.mask[:1, j])  # (1, 6, ...)
+way = nearest_future(mixed, [later[[i]] for later in data.later])
+far = (mixed[0] - data.later[0, i]).square().mean().item()
+print(f"nearest to: {WAYS[int(way)]}, squared error {1e4 * far:.1f} / 10000")
+
+# %% [markdown]
+# For clips of this kind, the frame decides how the object looks, and the word for the way decides where
+# it goes. In training, other words never said anything that the frame didn't show.
+
+# %% [markdown]
+# ## 7. Your own videos · core
+#
+# ### Folders of frames
+#
+# Many data sets are folders with a picture for each frame. Reading one has a trap: the order of file
+# names. Here is a clip of twelve frames in a folder.
+
+# %%
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+folder = Path(tempfile.mkdtemp())
+long_clip = sample_clips("direction", 1, seed=6, frames=12)
+drawn = torch.from_numpy(draw_clips(long_clip))[0]  # (12, 3, 64, 64)
+for t, frame in enumerate(drawn, 1):
+    Image.fromarray(frame.permute(1, 2, 0).numpy()).save(folder / f"f{t}.png")
+print(*sorted(path.name for path in folder.iterdir()))
+
+# %% [markdown]
+# Sorted as texts, frame 10 follows frame 1. A model trained on such clips sees them shuffled, always
+# in the same way, and no error says so: the loss falls all the same.
+#
+# > **Exercise 15.10 · mend** · core · difficulty 2 of 3 · 8 minutes
+# >
+# > Mend `in_time`: numbers in the names are to be compared as numbers. Names may hold several, as
+# > "shot2_frame10.png", and all of a folder are built alike.
+
+
+# %%
+def in_time(names):
+    """File names in the order of time."""
+    ### BEGIN SOLUTION
+    # return sorted(names) compares letter by letter, and "10" < "2"
+    def key(name):
+        parts = re.split(r"(\d+)", name)  # letters and digits in turn
+        return [int(p) if p.isdecimal() else p for p in parts]
+
+    return sorted(names, key=key)
+    ### END SOLUTION
+
+
+# %%
+in_time = check("15.10", in_time)
+
+# %%
+from course_utils.datasets.clips import read_frames
+
+print(*in_time([path.name for path in folder.iterdir()]))
+read = read_frames(folder)  # (12, 3, 64, 64)
+lab.claim("the package reads them in time", torch.equal(read, drawn))
+
+# %% [markdown]
+# ### Which frames?
+#
+# A video of ten seconds has 300 frames, and a model takes a few. The usual choice: cut the time into
+# equal parts, and take the middle of each. For 12 frames and 4 wanted:
+
+# %%
+print([t + 1 for t in spread(12, 4)])
+
+# %% [markdown]
+# > **Exercise 15.11 · predict a number** · core · difficulty 1 of 3 · 3 minutes
+# >
+# > A flash is in one of 30 frames, each as likely, and you take 6. In how many per cent of the clips do
+# > you miss it?
+
+# %%
+missed = None
+### BEGIN SOLUTION
+missed = 100 * (30 - 6) / 30
+### END SOLUTION
+
+# %%
+missed = check("15.11", missed)
+
+# %%
+taken = spread(30, 6)
+print("taken:", [t + 1 for t in taken])
+print(f"missed: {100 * np.mean([t not in taken for t in range(30)]):.0f} %")
+
+# %% [markdown]
+# ### Video files
+#
+# A video file doesn't hold pictures. It holds some whole frames, and for the others what has changed.
+# So a reader must decode from the beginning, or from a whole frame. `read_video` uses PyAV, which
+# brings the library ffmpeg with it.
+
+# %% tags=["varies"]
+from course_utils.datasets.video_files import (
+    frame_times,
+    read_video,
+    write_video,
+)
+
+for ending in (".mkv", ".mp4"):
+    file = folder.with_suffix(ending)
+    write_video(file, drawn, per_second=6)
+    back = read_video(file)  # (12, 3, 64, 64)
+    off = (back.int() - drawn.int()).abs()
+    seconds = frame_times(file)[-1]
+    print(
+        f"{ending} {file.stat().st_size:6} bytes, {len(back)} frames, last at"
+        f" {seconds:.2f} seconds, colours off by up to {off.max()} of 255"
     )
+
+# %% [markdown]
+# Most files are like the second: they keep colour at half the sides of the picture, and drop what eyes
+# don't notice. Small bright objects suffer from that. When you train on video files, test on video
+# files, or the model meets other colours than it has learnt.
+
+# %% [markdown]
+# ### A published data set · extra
+#
+# MSR-VTT ([Xu et al. 2016](https://openaccess.thecvf.com/content_cvpr_2016/html/Xu_MSR-VTT_A_Large_CVPR_2016_paper.html))
+# has 10,000 short videos with 20 sentences each. Its files say what belongs together. We build a tiny
+# one in the same form, and read it.
+
+# %%
+import json
+
+from course_utils.datasets.msr_vtt import read_msr_vtt
+
+videos = Path(tempfile.mkdtemp())
+write_video(videos / "video0.mp4", drawn, per_second=6)
+info = {"video_id": "video0", "category": 9, "split": "train", "id": 0}
+said = [
+    {"video_id": "video0", "sen_id": k, "caption": text}
+    for k, text in enumerate(clip_captions(long_clip) + ["something moves"])
 ]
-plots.table(rows, header=["mean of three runs, passes:", "1", "2", "4", "8"])
+table = videos / "train_val_videodatainfo.json"
+table.write_text(json.dumps({"videos": [info], "sentences": said}))
+for video in read_msr_vtt(table, videos, split="train"):
+    print(video.name, video.split, video.captions)
+    print(tuple(read_video(video.path, wanted=4).shape))
+
+# %% [markdown]
+# ## 8. On a GPU · extra
+#
+# What changes at real scale: 8 to 32 frames of 224x224, which give 196 patches each, and a pretrained
+# vision Transformer as stem. There the $(TP)^2$ of joint attention decides what fits into memory.
+# Features of frames are again computed once and kept. The `gpu` profile takes ten times as many clips. Its
+# time is not measured.
+
+# %% [markdown]
+# ## 9. What you know now · core
+#
+# - A model of a set of frames gives a clip and its reverse the same answer. On questions that turn
+#   around, it is right in half of them at most, whatever its size.
+# - Differences, recurrence, and attention with places in time see order. Each has limits of its own.
+# - Being able to see time isn't seeing it yet: with two forms of a question, order and word are worth
+#   nothing alone.
+# - Shuffle each clip by its own order, ask the reverse, and hide the question. Three tests, one line
+#   each.
+# - Words and a first frame leave futures open. Squared error draws their mean, and its error has an
+#   exact bound.
+# - Frames have an order only if the loader keeps it.
+
+# %% tags=["setup"]
+quiz(
+    [
+        (
+            "A model is right in exactly 50.0 % of yes/no questions about clips"
+            " and their reverses. What do you look at?",
+            "Whether it gives each clip and its reverse the same answer. Then"
+            " it sees its frames as a set.",
+        ),
+        (
+            "Why must each clip be shuffled by an order of its own?",
+            "One order for all may be close to the reverse. Then a good model"
+            " is wrong nearly always, and not in half of the cases.",
+        ),
+        (
+            "Does a result at the bound prove that a model can't see time?",
+            "No. With two forms of a question a GRU stayed there for many"
+            " passes, and the same model saw the order with one form.",
+        ),
+        (
+            "What is cheaper about divided attention?",
+            "A token meets T + P others instead of T times P.",
+        ),
+        (
+            "A model for video draws a pale blur where an object may go left or"
+            " right. Should it be trained for longer?",
+            "Not for that: the mean of the futures is the best answer by"
+            " squared error. Tell it more, or let it draw one future.",
+        ),
+    ]
+)
+
+# %% [markdown]
+# **Papers.** Bertasius et al. 2021, *Is Space-Time Attention All You Need for Video Understanding?*
+# ([2102.05095](https://arxiv.org/abs/2102.05095)): divided attention was the best of five schemes they
+# compared. Wang et al. 2016, *Temporal Segment Networks*
+# ([1608.00859](https://arxiv.org/abs/1608.00859)): a few frames spread over the whole video were enough
+# for the best results of their time on two sets of actions. Kesen et al. 2023, *ViLMA*
+# ([2311.07022](https://arxiv.org/abs/2311.07022)): video models ground words no better than models of
+# single images. Zhang et al. 2024, *Vinoground* ([2410.02763](https://arxiv.org/abs/2410.02763)).
+#
+# **Next:** lesson 16 finds what words name, and follows it.

@@ -330,9 +330,9 @@ def _backwards(names):
 
 def _test_in_time(function):
     cases = (
-        ["frame10.png", "frame2.png", "frame1.png"],
+        ["frame10.png", "frame1.png", "frame2.png"],
         [f"f{i:03d}.png" for i in (12, 3, 100)],
-        ["a2_9.png", "a10_8.png", "a2_10.png", "a1_70.png"],
+        ["a2_10.png", "a10_8.png", "a2_9.png", "a1_70.png"],
         ["7.jpg", "11.jpg", "100.jpg", "9.jpg"],
     )
     for names in cases:

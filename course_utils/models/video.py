@@ -6,7 +6,7 @@ a set: any order of the frames gives the same answer. The others see time.
 
 Bertasius et al. 2021, "Is Space-Time Attention All You Need for Video Understanding?", arXiv
 2102.05095: joint and divided attention. Wang et al. 2016, "Temporal Segment Networks",
-arXiv 1608.00859: the mean over frames.
+arXiv 1608.00859: frames spread over the video, and their mean.
 """
 
 from functools import partial

@@ -158,7 +158,7 @@ def every_sentence(language: str) -> list[str]:
     table, found = _table(language), []
     nouns = [thing(language, None, colour, shape) for colour in COLOUR_NAMES for shape in SHAPES]
     for noun in nouns:
-        for way in table["answer"].values():
+        for way in (table["answer"][name] for name in WAYS):
             found += [table[name].format(thing=noun, way=way) for name in ("which", "moves")]
         found += [table["direction"].format(thing=noun)]
         found += [table["appear"].format(thing=noun, thing2=noun)]

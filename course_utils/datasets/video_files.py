@@ -20,12 +20,17 @@ from course_utils.datasets.clips import spread
 
 try:
     import av
+    from av.error import FFmpegError
 except ImportError:  # the course goes on without it
-    av = None
+    av, FFmpegError = None, OSError
 
 # Of each ending: codec and the form in which it keeps colours. Only the first keeps them exactly;
 # the others store them at half the sides (yuv420p).
-CODECS = {".mkv": ("ffv1", "bgr0"), ".mp4": ("libx264", "yuv420p"), ".webm": ("libvpx-vp9", "yuv420p")}
+CODECS = {
+    ".mkv": ("ffv1", "bgr0"),
+    ".mp4": ("libx264", "yuv420p"),
+    ".webm": ("libvpx-vp9", "yuv420p"),
+}
 
 
 def _library():
@@ -40,7 +45,7 @@ def _open(path: Path):
     library = _library()
     try:
         file = library.open(str(path))
-    except library.FFmpegError as error:
+    except FFmpegError as error:
         raise ValueError(f"expected a video in {path}, got: {error}") from None
     if not file.streams.video:
         file.close()
@@ -53,7 +58,7 @@ def _decoded(path: Path) -> Iterator:
     with _open(path) as file:
         try:
             yield from file.decode(video=0)
-        except _library().FFmpegError as error:
+        except FFmpegError as error:
             raise ValueError(f"{path} is damaged: {error}") from None
 
 

@@ -99,12 +99,7 @@ def train_future(
     batches = DataLoader(_Drawn(data, FUTURE_ROWS, updates, seed), batch_size=None)
     config = FitConfig(epochs=1, lr=4e-3, warmup=0.2)
     history = fit(
-        model,
-        future_objective,
-        batches,
-        config=config,
-        checkpoint=checkpoint,
-        device=device,
+        model, future_objective, batches, config=config, checkpoint=checkpoint, device=device
     )
     return model, history
 

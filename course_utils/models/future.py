@@ -47,11 +47,11 @@ class FutureModel(nn.Module):
         self.words = nn.Sequential(nn.Linear(word_dim, word_dim), nn.GELU())
         self.down = nn.Conv2d(3, channels, 4, stride=2, padding=1)
         self.blocks = nn.ModuleList(WordBlock(channels, word_dim, d) for d in (1, 2, 4, 1))
-        self.up = nn.Sequential(
-            nn.GroupNorm(8, channels), nn.GELU(), nn.Conv2d(channels, 12 * (frames - 1), 3, padding=1)
-        )
-        nn.init.zeros_(self.up[-1].weight)  # begins by repeating the first frame
-        nn.init.zeros_(self.up[-1].bias)
+        last = nn.Conv2d(channels, 12 * (frames - 1), 3, padding=1)
+        nn.init.zeros_(last.weight)  # begins by repeating the first frame
+        if last.bias is not None:
+            nn.init.zeros_(last.bias)
+        self.up = nn.Sequential(nn.GroupNorm(8, channels), nn.GELU(), last)
 
     def forward(
         self,
@@ -80,9 +80,7 @@ class FutureModel(nn.Module):
         return first[:, None] + change
 
 
-def mean_future(
-    futures: Sequence[Float[Tensor, "batch *rest"]],
-) -> Float[Tensor, "batch *rest"]:
+def mean_future(futures: Sequence[Float[Tensor, "batch *rest"]]) -> Float[Tensor, "batch *rest"]:
     """The mean of all futures: what squared error makes of them where each is as likely.
 
     Raises:

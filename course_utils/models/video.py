@@ -9,6 +9,7 @@ Bertasius et al. 2021, "Is Space-Time Attention All You Need for Video Understan
 arXiv 1608.00859: frames spread over the video, and their mean.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -170,7 +171,7 @@ class DividedLayer(nn.Module):
         return h + self.mlp(self.norms[2](h))
 
 
-def along_time(h: Tensor, attention: nn.Module) -> Float[Tensor, "batch frames patches dim"]:
+def along_time(h: Tensor, attention: Callable) -> Float[Tensor, "batch frames patches dim"]:
     """Each patch attends to the same patch in all frames; h (batch, frames, patches, dim)."""
     batch, _, patches, _ = h.shape
     rows = h.transpose(1, 2).flatten(0, 1)  # (batch patches, frames, dim)
@@ -178,7 +179,7 @@ def along_time(h: Tensor, attention: nn.Module) -> Float[Tensor, "batch frames p
     return mixed.unflatten(0, (batch, patches)).transpose(1, 2)  # (batch, frames, patches, dim)
 
 
-def along_space(h: Tensor, attention: nn.Module) -> Float[Tensor, "batch frames patches dim"]:
+def along_space(h: Tensor, attention: Callable) -> Float[Tensor, "batch frames patches dim"]:
     """Each patch attends to all patches of its frame; h (batch, frames, patches, dim)."""
     mixed, _ = attention(h.flatten(0, 1))  # (batch frames, patches, dim)
     return mixed.unflatten(0, h.shape[:2])  # (batch, frames, patches, dim)

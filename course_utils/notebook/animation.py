@@ -90,8 +90,8 @@ def filmstrip(clips: Tensor | np.ndarray, names: Sequence[str] = (), size: float
     figure, axes = plt.subplots(
         rows, frames, figsize=(size * frames, size * rows + 0.35), squeeze=False
     )
-    for i, j in np.ndindex(rows, frames):
-        axis = axes[i, j]
+    for place, axis in enumerate(axes.flat):
+        i, j = divmod(place, frames)
         axis.imshow(pictures[i, j])
         axis.set_xticks([])
         axis.set_yticks([])
@@ -102,9 +102,7 @@ def filmstrip(clips: Tensor | np.ndarray, names: Sequence[str] = (), size: float
     return figure
 
 
-def show(
-    clips: Tensor | np.ndarray, alt: str, names: Sequence[str] = (), ms: int = 200
-) -> None:
+def show(clips: Tensor | np.ndarray, alt: str, names: Sequence[str] = (), ms: int = 200) -> None:
     """Shows clips (clips, frames, 3, height, width) as a GIF and as a film strip, both with `alt`.
 
     Raises:

@@ -163,9 +163,12 @@ def sample_clips(kind: str, n: int, seed: int = 0, frames: int = FRAMES) -> Clip
         cx = np.where(step[..., 0] != 0, rng.uniform(room, SIDE - room, cx.shape), cx)
         cy = np.where(step[..., 1] != 0, rng.uniform(room, SIDE - room, cy.shape), cy)
     along = np.linspace(-HALF_WAY, HALF_WAY, frames)[None, :, None]  # (1, T, 1)
+    shape, colour, size = _looks(n, objects, rng)
     return Clips(
         kind,
-        *_looks(n, objects, rng),
+        shape,
+        colour,
+        size,
         (cx[:, None] + along * step[:, None, :, 0]).astype(np.float32),
         (cy[:, None] + along * step[:, None, :, 1]).astype(np.float32),
         shown,
@@ -174,7 +177,9 @@ def sample_clips(kind: str, n: int, seed: int = 0, frames: int = FRAMES) -> Clip
     )
 
 
-def _looks(n: int, objects: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+def _looks(
+    n: int, objects: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Shape, colour and size (n, objects); no colour twice in a clip."""
     colour = rng.random((n, len(COLOUR_NAMES))).argsort(1)[:, :objects]
     shape = rng.integers(0, len(SHAPES), (n, objects))

@@ -137,7 +137,13 @@ NAMED = {
         "still exchanged",
         "different clips",
     ],
-    "15.6": ["for one token", "64 rows of time", "attend to each other", "over time too", "exchanged"],
+    "15.6": [
+        "for one token",
+        "64 rows of time",
+        "attend to each other",
+        "over time too",
+        "exchanged",
+    ],
     "15.8": [
         "no guess is needed",
         "no guess is needed",

@@ -23,7 +23,7 @@ def test_frames_and_times_are_kept(tmp_path, ending):
     if ending == ".mkv":
         assert off.max() == 0
     else:  # colours at half the sides: small objects lose most
-        assert 20 < off.max() and off.float().mean() < 6
+        assert off.max() > 20 and off.float().mean() < 6
 
 
 def test_some_frames_are_those_of_all(tmp_path):
@@ -48,7 +48,7 @@ def test_what_cannot_be_read_or_written_is_named(tmp_path, monkeypatch):
         write_video(tmp_path / "clip.gif", CLIP)
     with pytest.raises(ValueError, match="even sides, got 63 x 64"):
         write_video(tmp_path / "clip.mp4", CLIP[:, :, 1:])
-    with pytest.raises(ValueError, match="whole number of at least 1, got 2.5"):
+    with pytest.raises(ValueError, match="whole number of at least 1, got 2"):
         write_video(tmp_path / "clip.mkv", CLIP, per_second=2.5)
     with pytest.raises(ValueError, match="uint8, got"):
         write_video(tmp_path / "clip.mkv", CLIP.float())
@@ -57,3 +57,15 @@ def test_what_cannot_be_read_or_written_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(video_files, "av", None)
     with pytest.raises(ImportError, match="pip install av"):
         read_video(path)
+
+
+def test_what_a_file_says_of_its_length_is_not_its_length(tmp_path):
+    """PyAV 18.1: webm and mkv say 0 frames, mp4 says how many. So `read_video` counts itself."""
+    import av
+
+    for ending, said in ((".mkv", 0), (".webm", 0), (".mp4", 12)):
+        path = tmp_path / f"clip{ending}"
+        write_video(path, CLIP)
+        with av.open(str(path)) as file:
+            assert file.streams.video[0].frames == said
+        assert len(read_video(path)) == 12

@@ -23,7 +23,9 @@ def test_nothing_is_missing():
         assert len(keys) == len(set(keys)) and rows == sorted(rows, key=study.place)
 
 
-@pytest.mark.parametrize(("kind", "model", "forms"), [("first", "mean", 1), ("first", "recurrence", 2)])
+@pytest.mark.parametrize(
+    ("kind", "model", "forms"), [("first", "mean", 1), ("first", "recurrence", 2)]
+)
 def test_a_short_run_repeats(kind, model, forms):
     found = [order.run(kind, forms, model, 1e-3, 1, SHORT, FEW) for _ in range(2)]
     assert found[0] == found[1]

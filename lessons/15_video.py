@@ -630,7 +630,8 @@ my_prediction = check("15.7", my_prediction)
 two_forms = best_runs("recurrence", forms=2)
 for runs, name in ((best_runs("recurrence"), "one"), (two_forms, "two")):
     after_four = [100 * row["curve"]["right"][3] for row in runs]
-    print(f"form: {name}, right: {lab.mean_spread(after_four, '%')}, three runs")
+    shown = lab.mean_spread(after_four, "%")
+    print(f"forms: {name}, right after four passes: {shown}, three runs")
 print(f"Predicted: {my_prediction} %")
 
 # %% tags=["figure", "result"]
@@ -653,16 +654,17 @@ axes[0].legend(loc="lower right")
 plots.show(
     figure,
     alt=(
-        "Right answers after each pass, for a GRU and for joint attention."
+        "Right validation answers after each pass, for a GRU and for joint"
+        " attention."
         " With one form of the question they rise at once, with two forms"
         " they first stay near the bound of fifty per cent."
     ),
 )
 
 # %% [markdown]
-# With two forms, both stay on the bound of the models that can't see time. They can: the very same
-# model saw the order at once when one form was asked. A run that is stopped after eight passes would
-# teach a false sentence: "a GRU can't tell which came first".
+# With two forms, the GRU first goes to the bound of the models that can't see time, and stays there for
+# some passes. Then it leaves it, and in the end it is right nearly always. A run that is stopped after
+# four passes would teach a false sentence: "a GRU can't tell which came first".
 #
 # Why does one more word cost so much? A model has to know two things now, the order *and* which word
 # is asked. Let us count what each is worth alone.
@@ -689,11 +691,6 @@ for name, runs in (("at once", two_forms), ("after one form", after)):
     curve = np.mean([row["curve"]["right"][:8] for row in runs], axis=0)  # (8,)
     rows.append([name, *(f"{100 * curve[p - 1]:.0f} %" for p in (1, 2, 4, 8))])
 plots.table(rows, header=["two forms", "1 pass", "2", "4", "8 passes"])
-lab.claim(
-    "after one form, each run is ahead of each that began with two",
-    min(row["curve"]["right"][7] for row in after)
-    > max(row["curve"]["right"][7] for row in two_forms),
-)
 
 # %% [markdown]
 # ### Three quarters
@@ -1148,8 +1145,8 @@ quiz(
         ),
         (
             "Does a result at the bound prove that a model can't see time?",
-            "No. With two forms of a question a GRU stayed there for many"
-            " passes, and the same model saw the order with one form.",
+            "No. With two forms of a question a GRU stayed there for some"
+            " passes, and then left it. Train longer, and ask it less.",
         ),
         (
             "What is cheaper about divided attention?",

@@ -36,7 +36,10 @@ from course_utils.world.scenes import (
 KINDS = ("direction", "which", "first")
 FRAMES = 7  # an odd number: the middle frame is its own mirror
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
-HALF_WAY = 14.0  # pixels from the middle of a path to its ends
+# Pixels from the middle of a path to its ends. Short enough that most places where an object begins
+# fit two directions: with longer paths, the first frame alone would tell the direction.
+HALF_WAY = 8.0
+FUTURE_WAY = 14.0  # pixels that an object moves in `futures`
 EDGE = float(RADII.max()) + 1  # pixels between a centre and the border of the picture
 
 
@@ -201,8 +204,8 @@ def futures(n: int, seed: int = 0, frames: int = FRAMES) -> dict[str, Clips]:
     """
     start = sample_clips("direction", n, seed, frames)
     rng = np.random.default_rng((seed, 22))
-    x, y = rng.uniform(EDGE + HALF_WAY, SIDE - EDGE - HALF_WAY, (2, n, 1, 1))
-    along = np.linspace(0, HALF_WAY, frames)[None, :, None]  # (1, T, 1)
+    x, y = rng.uniform(EDGE + FUTURE_WAY, SIDE - EDGE - FUTURE_WAY, (2, n, 1, 1))
+    along = np.linspace(0, FUTURE_WAY, frames)[None, :, None]  # (1, T, 1)
     kept = {f.name: getattr(start, f.name) for f in fields(start) if f.name not in ("cx", "cy")}
     kept["ground"] = np.zeros_like(start.ground)  # nothing is hidden behind the object
     return {

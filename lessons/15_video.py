@@ -680,7 +680,8 @@ plots.show(
 # With two forms, the GRU first goes to the bound of the models that can't see time, and stays there for
 # some passes. Then it leaves it, and in the end it is right nearly always. A run that is stopped after
 # four passes would teach a false sentence: "a GRU can't tell which came first". Joint attention stays
-# longer. (Its rate was chosen for one form, so this doesn't compare the two.)
+# longer, and its runs aren't through after sixteen passes. (Rates were chosen for one form, so this
+# doesn't compare the two ways of reading.)
 #
 # Why does one more word cost so much? A model has to know two things now, the order *and* which word
 # is asked. Let us count what each is worth alone.

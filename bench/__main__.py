@@ -3,6 +3,7 @@
 python -m bench              everything (about 15 minutes), and bench/gpu.json where there is a GPU
 python -m bench --quick      without the training runs
 python -m bench --gpu        bench/gpu.json only
+python -m bench.clips        the table of clips, which is kept in bench/clips.json
 python -m bench.ideas        the table of ideas, which is kept in bench/ideas.json
 """
 
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from bench import decoding, gpu
+from bench import clips, decoding, gpu
 from bench.encoders import against_peers
 from bench.ideas import FILE as IDEAS_FILE
 from bench.ideas import summary
@@ -76,6 +77,17 @@ def written() -> str:
     rows = [[name, f"{ms:.1f}", f"{ratio:.2f}", note] for name, ms, ratio, note in kept["rows"]]
     header = ["one thread", "CPU ms (median)", "times ours", "checked first"]
     return f"{WRITTEN_TEXT} {kept['machine']}, torch {kept['torch']}.\n\n{table(header, rows)}"
+
+
+def of_clips() -> str:
+    """What bench/clips.json holds, or 'not measured'."""
+    if not clips.FILE.exists():
+        return "not measured"
+    kept = json.loads(clips.FILE.read_text(encoding="utf-8"))
+    header = ["frames", "layer", "CPU ms (median)", "MB kept for the backward pass"]
+    return (
+        f"{CLIPS_TEXT} {kept['machine']}, torch {kept['torch']}.\n\n{table(header, clips.rows())}"
+    )
 
 
 def on_gpu() -> str:
@@ -181,6 +193,14 @@ decoder frozen but for LoRA. One token reads all 538 MB of weights once: where a
 the limit, no code is faster than that. Made on:"""
 
 
+CLIPS_TEXT = """## Joint and divided attention over clips
+
+`python -m bench.clips`: one layer, forward and backward, of 4 clips with 64 patches a frame, 64
+wide, 4 heads, one thread. Joint attention computes all pairs of patches of all frames; PyTorch's
+fused kernel does so in pieces and keeps no weights. "All weights kept" is the same as the formula
+says it. Made on:"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
@@ -245,6 +265,7 @@ def main() -> None:
         ]
     text += [
         written(),
+        of_clips(),
         IDEAS_TEXT,
         ideas(),
         "## On a GPU\n\nThe recipes at seed 0, and the encoders of the first table.",

@@ -18,6 +18,7 @@ from course_utils.datasets.world_vqa import world_data
 from course_utils.evaluation.evaluate import evaluate
 from course_utils.methods.answering import FUSIONS, easy_vqa_model, world_model
 from course_utils.methods.captioning import train_captioner
+from course_utils.methods.clip_answering import train_future
 from course_utils.methods.pretraining import pretrain_real, pretrain_world
 from course_utils.models.seeing import SeeingDecoder
 from course_utils.models.vqa import VQAModel
@@ -119,6 +120,9 @@ RECIPES = (
             "lesson 13: captions and descriptions of the world, on lesson 07's frozen stem",
             "six minutes",
             train_captioner,
+        ),
+        "future": Recipe(
+            "lesson 15: words and a first frame to later frames", "a minute", train_future
         ),
         "smollm2_eyes": Recipe(
             "lesson 14: SmolLM2's projector and low-rank changes", "an hour", train_smollm2_eyes

@@ -24,6 +24,7 @@ from course_utils.models.locator import (
     NAMED,
     OTHER,
     WAYS,
+    FineStem,
     Located,
     LocatorConfig,
     PatchLocator,
@@ -38,12 +39,9 @@ from course_utils.world.drawing import draw
 from course_utils.world.expressions import Expressions, refer
 from course_utils.world.scenes import Scenes
 
-STAGES = 3  # of the stem's four: 8 x 8 places, each of which sees 22 x 22 pixels
-CONFIG = LocatorConfig(
-    vocab_size=len(expression_words()), max_words=10, visual_dim=64, mlp_dim=128
-)
+CONFIG = LocatorConfig(vocab_size=len(expression_words()), max_words=10, mlp_dim=128)
 MIXED = ("name", "side", "near")
-LOCATOR_FIT = FitConfig(epochs=8, lr=2e-3, warmup=0.1)
+LOCATOR_FIT = FitConfig(epochs=14, lr=2e-3, warmup=0.1)
 
 
 class Locator(nn.Module):
@@ -67,15 +65,8 @@ class Locator(nn.Module):
         return self.head(x, v, mask)
 
 
-def first_stages(stem: ConvStem, stages: int = STAGES) -> ConvStem:
-    """The first stages of a stem, with its weights: a finer grid, whose patches see less."""
-    part = ConvStem(stem.dim, stages=stages)
-    part.blocks = stem.blocks[:stages]
-    return part
-
-
 def new_locator(way: str = "towers") -> Locator:
-    """Random weights, but for the first stages of lesson 07's stem, which are frozen. `way` is one
+    """Random weights, but for lesson 07's stem, which is frozen. `way` is one
     of "towers", "cross", "joint" and "queries".
 
     Raises:
@@ -89,7 +80,7 @@ def new_locator(way: str = "towers") -> Locator:
     load_weights(seeing, data_path("checkpoints/world_pretrained.safetensors"))
     assert isinstance(seeing.stem, ConvStem)
     head = QueryLocator(CONFIG) if way == "queries" else PatchLocator(CONFIG, way)
-    return Locator(first_stages(seeing.stem), head)
+    return Locator(FineStem(seeing.stem), head)
 
 
 def trained_locator() -> Locator:
@@ -104,7 +95,7 @@ def trained_locator() -> Locator:
 
 
 def place_features(model: Locator, scenes: Scenes, name: str = "") -> Tensor:
-    """v (scenes, 64, 64) of the scenes' pictures; with a `name` they are kept on disk."""
+    """v (scenes, 16, 320) of the scenes' pictures; with a `name` they are kept on disk."""
     images = torch.from_numpy(draw(scenes))  # (scenes, 3, 64, 64) uint8
     if name:
         return cached_features(name, images, model.stem, model.stem, batch=64)
@@ -190,7 +181,7 @@ def accuracy(model: Locator, v: Tensor, given: Expressions) -> float:
 
 def train_locator(
     seed: int = 0,
-    count: int = 12_000,
+    count: int = 9000,
     config: FitConfig = LOCATOR_FIT,
     checkpoint: Path | None = None,
     device: str | torch.device | None = None,

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from course_utils.models.joint import JointConfig, JointEmbedding, joint_mask
 from course_utils.models.transformer import TransformerEncoder
-from course_utils.models.vision import grid_side
+from course_utils.models.vision import ConvStem, grid_side
 from course_utils.objectives.boxes import to_corners
 
 WAYS = ("towers", "cross", "joint")
@@ -28,7 +29,8 @@ class LocatorConfig(JointConfig):
     """Sizes of a locator."""
 
     layers: int = 2  # of the patches' side; the words' side has as many with towers, one with cross
-    patches: int = 64  # places of the grid
+    visual_dim: int = 320  # of `FineStem`
+    patches: int = 16  # places of the grid
     queries: int = 8  # candidates of the query locator
 
 
@@ -44,6 +46,28 @@ class Candidates(NamedTuple):
 
     logits: Float[Tensor, "batch queries 3"]  # of NAMED, OTHER and NOTHING
     boxes: Float[Tensor, "batch queries 4"]  # centre and size, in shares
+
+
+class FineStem(nn.Module):
+    """A stem's features, and beside them those of the stage before, whose grid is twice as fine:
+    each place gets its own vector and those of its four quarters.
+
+    What is there stands in the last stage, where exactly it begins and ends in the one before.
+    """
+
+    def __init__(self, stem: ConvStem):
+        super().__init__()
+        self.blocks = stem.blocks
+        self.dim = 5 * stem.dim
+
+    def forward(
+        self, images: Float[Tensor, "images 3 height width"]
+    ) -> Float[Tensor, "images patches dim"]:
+        fine = self.blocks[:-1](images)  # (images, dim, 2 rows, 2 columns)
+        coarse = self.blocks[-1](fine)  # (images, dim, rows, columns)
+        quarters = F.pixel_unshuffle(fine, 2)  # (images, 4 dim, rows, columns)
+        grid = torch.cat([coarse, quarters], dim=1)  # (images, 5 dim, rows, columns)
+        return grid.flatten(2).transpose(1, 2)  # (images, patches, 5 dim)
 
 
 class BoxHead(nn.Module):

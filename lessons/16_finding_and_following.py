@@ -209,8 +209,8 @@ apart = (ours - generalized_box_iou(boxes, boxes)).abs().max()
 lab.claim("your GIoU equals torchvision's", apart < 1e-6)
 
 # %% [markdown]
-# Now the gradient says: right and bottom should grow. Watch a box that starts apart from its target,
-# with each of the two as the loss:
+# Now the gradient says: grow, most of all to the right and down. Watch a box that starts apart from
+# its target, with each of the two as the loss:
 
 # %% tags=["figure"]
 paths = {}
@@ -219,7 +219,9 @@ for name, measure in (("IoU", iou), ("GIoU", giou)):
     target = torch.tensor([0.6, 0.5, 0.9, 0.8])
     steps = torch.optim.Adam([box], lr=0.02)
     paths[name] = []
-    for _ in range(120):
+    for update in range(300):
+        for group in steps.param_groups:
+            group["lr"] = 0.02 * (1 - update / 300)
         steps.zero_grad()
         (1 - measure(box, target)).backward()
         steps.step()
@@ -238,6 +240,10 @@ plots.show(
 # %%
 lab.claim("with IoU as the loss the box never moves", max(paths["IoU"]) == 0)
 lab.claim("with GIoU it arrives", paths["GIoU"][-1] > 0.9)
+
+# %% [markdown]
+# The curve waits first: with GIoU a box grows until it reaches around its target, and shrinks then. That
+# is a detour, so detectors add a loss on the coordinates.
 
 # %% [markdown]
 # ## 3. One box for two possibilities · core

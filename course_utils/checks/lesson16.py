@@ -300,7 +300,7 @@ def _test_look(function):
     compare(alone, want[1:2], "the same expression alone, without padding")
 
 
-# 16.7 the best assignment
+# 16.6 the best assignment
 
 
 def _best(cost):
@@ -310,7 +310,7 @@ def _best(cost):
 
 
 def _greedy(cost):
-    left = np.array(cost, float)
+    left = np.array(cost.tolist(), float)
     out = [0] * left.shape[1]
     for _ in range(left.shape[1]):
         i, j = np.unravel_index(left.argmin(), left.shape)
@@ -324,7 +324,7 @@ def _each_its_best(cost):
 
 
 def _in_turn(cost):
-    table, out = np.array(cost, float), []
+    table, out = np.array(cost.tolist(), float), []
     for j in range(table.shape[1]):
         i = int(table[:, j].argmin())
         table[i] = np.inf
@@ -343,7 +343,7 @@ def _first_ones_only(cost):
 
 def _object_of_candidate(cost):
     table = np.asarray(cost, float)
-    rows, columns = linear_sum_assignment(table)
+    _rows, columns = linear_sum_assignment(table)
     return [int(j) for j in columns]
 
 
@@ -546,7 +546,7 @@ def _plain(got, what):
         raise Feedback(f"{what}: expected one number, got {type(got).__name__}.") from None
 
 
-# 16.11 HOTA at one threshold
+# 16.12 HOTA at one threshold
 
 
 def _hota(matches, true_count, given_count):
@@ -745,25 +745,6 @@ EXERCISES = {
         ),
     ),
     "16.6": Exercise(
-        "Found, and not chosen",
-        3,
-        1,
-        "c",
-        choice(
-            "c",
-            {
-                "a": "More precise boxes change nothing: 99 of 100 already lie on an object.",
-                "b": "Of 100 boxes 99 lie on an object. The objects are found.",
-                "d": "Both numbers are from the same test pictures, and the first one is high.",
-            },
-        ),
-        (
-            "Of 100 boxes, how many lie on some object, and how many on the one that is meant?",
-            "What would raise the second number if the boxes stayed as they are?",
-        ),
-        mistakes=(("a", ""), ("b", ""), ("d", "")),
-    ),
-    "16.7": Exercise(
         "The cheapest match",
         8,
         2,
@@ -795,6 +776,25 @@ EXERCISES = {
                 "order of objects.",
             ),
         ),
+    ),
+    "16.7": Exercise(
+        "Found, and not chosen",
+        3,
+        1,
+        "c",
+        choice(
+            "c",
+            {
+                "a": "More precise boxes change nothing: 99 of 100 already lie on an object.",
+                "b": "Of 100 boxes 99 lie on an object. The objects are found.",
+                "d": "Both numbers are from the same test pictures, and the first one is high.",
+            },
+        ),
+        (
+            "Of 100 boxes, how many lie on some object, and how many on the one that is meant?",
+            "What would raise the second number if the boxes stayed as they are?",
+        ),
+        mistakes=(("a", ""), ("b", ""), ("d", "")),
     ),
     "16.8": Exercise(
         "Continue the tracks",
@@ -872,6 +872,27 @@ EXERCISES = {
         ),
     ),
     "16.11": Exercise(
+        "Which metric?",
+        3,
+        1,
+        ("a", "b"),
+        value(("a", "b"), "(customers, parcel)"),
+        (
+            "For which of the two does it matter that one and the same number stays on one and "
+            "the same thing to the end?",
+            "Counting looks at single frames. A parcel must be told from its neighbours the whole "
+            "way.",
+        ),
+        mistakes=(
+            (
+                ("b", "a"),
+                "It is the other way round: who is who doesn't matter for a count of boxes.",
+            ),
+            (("a", "a"), "MOTA hardly notices if two parcels are exchanged: one switch each."),
+            (("b", "b"), "For how many stand there, it doesn't matter who is who."),
+        ),
+    ),
+    "16.12": Exercise(
         "HOTA at one threshold",
         8,
         3,
@@ -893,27 +914,6 @@ EXERCISES = {
             (_matches_twice, "A match is one true and one given box: take the matches off once."),
             (_arithmetic_mean, "HOTA is the geometric mean: the root of the product."),
             (_association_alone, "That is AssA alone."),
-        ),
-    ),
-    "16.12": Exercise(
-        "Which metric?",
-        3,
-        1,
-        ("a", "b"),
-        value(("a", "b"), "(customers, parcel)"),
-        (
-            "For which of the two does it matter that one and the same number stays on one and "
-            "the same thing to the end?",
-            "Counting looks at single frames. A parcel must be told from its neighbours the whole "
-            "way.",
-        ),
-        mistakes=(
-            (
-                ("b", "a"),
-                "It is the other way round: who is who doesn't matter for a count of boxes.",
-            ),
-            (("a", "a"), "MOTA hardly notices if two parcels are exchanged: one switch each."),
-            (("b", "b"), "For how many stand there, it doesn't matter who is who."),
         ),
     ),
 }

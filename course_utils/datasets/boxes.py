@@ -1,6 +1,7 @@
 """Files with boxes: COCO's detections, RefCOCO's expressions and the MOT challenge's tracks.
 
-All come out as (left, top, right, bottom) in pixels, right and bottom excluded, the first pixel at 0.
+All come out as (left, top, right, bottom) in pixels; the first pixel is 0, and right and
+bottom are excluded.
 """
 
 import json

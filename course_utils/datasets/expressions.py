@@ -60,22 +60,29 @@ class LocateBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class LocateData(Dataset):
-    """Expressions, one a picture.
+    """Pictures with an expression each; with several sets of `expressions` about the same pictures,
+    each batch takes one of them, drawn by torch's own generator.
 
     Raises:
-        ValueError: not one picture an expression.
+        ValueError: no expressions, or not one picture for each.
     """
 
     v: Float[Tensor, "rows patches visual_dim"]
-    expressions: Expressions
+    expressions: Sequence[Expressions]
 
     def __post_init__(self) -> None:
-        if len(self.v) != len(self.expressions):
-            raise ValueError(f"v: expected {len(self.expressions)} pictures, got {len(self.v)}")
-        x, mask = encode_expressions(self.expressions.texts)
-        shares = torch.from_numpy(self.expressions.boxes).float() / SIDE  # (rows, 4, 4)
-        columns = torch.from_numpy(self.expressions.columns)  # (rows,)
-        object.__setattr__(self, "_all", LocateBatch(self.v, x, mask, shares, columns))
+        if not self.expressions or any(len(self.v) != len(one) for one in self.expressions):
+            counts = [len(one) for one in self.expressions]
+            raise ValueError(
+                f"v: expected as many pictures as expressions, {counts}, got {len(self.v)}"
+            )
+        encoded = []
+        for one in self.expressions:
+            x, mask = encode_expressions(one.texts)
+            shares = torch.from_numpy(one.boxes).float() / SIDE  # (rows, 4, 4)
+            columns = torch.from_numpy(one.columns)  # (rows,)
+            encoded.append(LocateBatch(self.v, x, mask, shares, columns))
+        object.__setattr__(self, "_sets", encoded)
 
     def __len__(self) -> int:
         return len(self.v)
@@ -85,8 +92,9 @@ class LocateData(Dataset):
 
     def __getitems__(self, indices: Sequence[int]) -> LocateBatch:
         """The rows at `indices` as one batch, cut to the longest expression."""
-        rows = torch.as_tensor(indices)
-        batch = LocateBatch(*(part[rows] for part in self._all))  # pyright: ignore
+        rows, sets = torch.as_tensor(indices), self._sets  # pyright: ignore
+        which = int(torch.randint(len(sets), ())) if len(sets) > 1 else 0
+        batch = LocateBatch(*(part[rows] for part in sets[which]))
         longest = int(batch.mask.sum(1).max())
         return batch._replace(x=batch.x[:, :longest], mask=batch.mask[:, :longest])
 

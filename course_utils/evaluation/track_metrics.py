@@ -74,14 +74,15 @@ def pair(true: Tracks, given: Tracks) -> Paired:
     frames = np.union1d(true.frame, given.frame)
     cuts = [(np.searchsorted(one.frame, frames), one) for one in (true, given)]
     ends = [np.searchsorted(one.frame, frames, side="right") for one in (true, given)]
-    rows: list[list[np.ndarray]] = [[], [], []]
+    mine_of, theirs_of, similar_of = [], [], []
     for t in range(len(frames)):
         mine = slice(cuts[0][0][t], ends[0][t])
         theirs = slice(cuts[1][0][t], ends[1][t])
-        rows[0].append(true_ids[mine])
-        rows[1].append(given_ids[theirs])
-        rows[2].append(box_iou(true.boxes[mine], given.boxes[theirs]))
-    return Paired(*rows, np.bincount(true_ids), np.bincount(given_ids))
+        mine_of.append(true_ids[mine])
+        theirs_of.append(given_ids[theirs])
+        similar_of.append(box_iou(true.boxes[mine], given.boxes[theirs]))
+    counts = np.bincount(true_ids), np.bincount(given_ids)  # (true tracks,), (given tracks,)
+    return Paired(mine_of, theirs_of, similar_of, *counts)
 
 
 def clear(paired: Paired, threshold: float = 0.5) -> Clear:
@@ -134,7 +135,8 @@ def hota(paired: Paired) -> Hota:
     """HOTA with its parts; nan where there is no box at all."""
     total = int(paired.true_count.sum()), int(paired.given_count.sum())
     if not any(total):
-        return Hota(*(float("nan"),) * 3, np.full(len(THRESHOLDS), np.nan))
+        nan = float("nan")
+        return Hota(nan, nan, nan, np.full(len(THRESHOLDS), nan))
     shared = []
     for similar in paired.similar:
         around = similar.sum(0)[None] + similar.sum(1)[:, None] - similar  # (n, m)

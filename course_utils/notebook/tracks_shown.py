@@ -43,7 +43,7 @@ def boxed(frames: Tensor | np.ndarray, tracks: Tracks, scale: int = SCALE) -> np
     for t, number, box in zip(tracks.frame, tracks.identity, tracks.boxes):
         colour = plots.PALETTE[int(np.searchsorted(numbers, number)) % len(plots.PALETTE)]
         ink = np.round(255 * np.array(to_rgb(colour))).astype(np.uint8)  # (3,)
-        left, top, right, bottom = (int(round(float(side) * scale)) for side in box)
+        left, top, right, bottom = (round(float(side) * scale) for side in box)
         left, right = (min(max(side, 0), width - 3) for side in (left, right))
         top, bottom = (min(max(side, 0), height - 3) for side in (top, bottom))
         for line in (top, bottom):

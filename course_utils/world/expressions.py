@@ -3,16 +3,17 @@ more objects, so the relation decides which one is meant.
 
 Three kinds, by what is needed to find the one object:
 
-    name    "the large red circle"                    the names fit one object alone
-    side    "the circle left of the cross"            they fit more; one is on that side
-    near    "the circle next to the cross"            they fit more; one is next to the second object
+    name    "the large red circle"            the names fit one object alone
+    side    "the circle left of the cross"    they fit more; one is on that side
+    near    "the circle next to the cross"    they fit more; one is next to the second object
 
 Place alone doesn't do either: in half of the scenes another object is the leftmost of all, or
 nearer to the second object, a `decoy`.
 
 Of "side", the second object is not needed: if just one of the circles is left of the cross, it is
 the leftmost circle. So every "near" has a partner in its scene, with another second object, that
-means another of the circles: whoever doesn't read the last words is right once in two.
+means another of the circles, and the two are as near: whoever doesn't read the last words is right
+once in two.
 """
 
 from collections.abc import Iterator, Sequence
@@ -109,7 +110,7 @@ def _sides(scenes: Scenes, i: int, fits: tuple[int, ...], anchor: int) -> Iterat
 
 
 def _neighbour(scenes: Scenes, i: int, fits: tuple[int, ...], anchor: int) -> int:
-    """The one of `fits` that is next to the anchor while all others are far; -1 if there is none."""
+    """The one of `fits` that is next to the anchor while the others are far; -1: there is none."""
     away = sorted((_distance(scenes, i, k, anchor), k) for k in fits)
     return away[0][1] if away[0][0] <= NEAR and away[1][0] >= FAR else -1
 
@@ -139,12 +140,16 @@ def meanings(scenes: Scenes, i: int) -> list[Meaning]:
             for relation, k in _sides(scenes, i, fits, anchor):
                 decoy = _extreme(scenes, i, relation, objects) != k
                 found.append(Meaning("side", said, relation, k, fits, anchor, decoy))
-        near = {anchor: _neighbour(scenes, i, fits, anchor) for anchor in anchors}
-        for anchor, k in near.items():
-            if k >= 0 and any(other not in (-1, k) for other in near.values()):
-                others = [other for other in objects if other != anchor]
-                nearest = min(others, key=lambda other: _distance(scenes, i, other, anchor))
-                found.append(Meaning("near", said, "near", k, fits, anchor, nearest != k))
+        near = []
+        for anchor in anchors:
+            k = _neighbour(scenes, i, fits, anchor)
+            others = [other for other in objects if other != anchor]
+            nearest = min(others, key=lambda other: _distance(scenes, i, other, anchor))
+            if k >= 0:
+                near.append(Meaning("near", said, "near", k, fits, anchor, nearest != k))
+        # two partners that differ in nothing but the second object: place doesn't tell which
+        if len({one.column for one in near}) > 1 and len({one.decoy for one in near}) == 1:
+            found += near
     return found
 
 
@@ -156,11 +161,7 @@ def _extreme(scenes: Scenes, i: int, relation: str, columns: Sequence[int]) -> i
 
 
 def _draw(
-    scenes: Scenes,
-    i: int,
-    found: Sequence[Meaning],
-    rng: np.random.Generator,
-    language: str,
+    scenes: Scenes, i: int, found: Sequence[Meaning], rng: np.random.Generator, language: str
 ) -> Expression | None:
     """An object is drawn, then words for it; None where nothing can be said."""
     table = words(language)
@@ -172,17 +173,21 @@ def _draw(
     column = columns[rng.integers(len(columns))]
     of_it = [one for one in found if one.column == column]
     one = of_it[rng.integers(len(of_it))]
-    noun = thing(language, **one.said)
+    noun = _noun(one.said, language)
     text = table["the"].format(thing=noun)
     if one.anchor >= 0:
         text = _related(scenes, i, noun, one.relation, one.anchor, rng, language)
     return Expression(text, column, one.kind, one.fits, noun, one.anchor, one.decoy)
 
 
+def _noun(said: Words, language: str) -> str:
+    return thing(language, said.get("size"), said.get("colour"), said.get("shape"))
+
+
 def _related(scenes, i, noun: str, relation: str, anchor: int, rng, language: str) -> str:
     table = words(language)
     names = [said for said, k in phrases(scenes, i) if k == (anchor,)]
-    other = thing(language, **names[rng.integers(len(names))])
+    other = _noun(names[rng.integers(len(names))], language)
     told = table["near"] if relation == "near" else table["relation"][relation]
     return table["the relation"].format(thing=noun, relation=told, thing2=other)
 
@@ -190,15 +195,16 @@ def _related(scenes, i, noun: str, relation: str, anchor: int, rng, language: st
 def _with_twins(scenes: Scenes, decoys_only: bool, rng: np.random.Generator) -> Scenes:
     """The scenes of four objects in which one of the first two is next to the third, the other one
     to the fourth, and the second is often like the first. With `decoys_only`, those in which the
-    third and the fourth are nearer to each other than to one of these."""
+    third and the fourth are nearer to each other than to these."""
     scenes = scenes.select(scenes.count == MAX_OBJECTS)
     dx, dy = (c[:, :, None] - c[:, None] for c in (scenes.cx, scenes.cy))  # (n, 4, 4) each
     away = np.hypot(dx, dy)  # (n, 4, 4)
     kept = np.zeros(len(scenes), bool)
     for a, b in ((0, 1), (1, 0)):
-        near = np.maximum(away[:, a, 2], away[:, b, 3])  # (n,)
+        pair = np.stack([away[:, a, 2], away[:, b, 3]])  # (2, n)
         far = np.minimum(away[:, a, 3], away[:, b, 2])  # (n,)
-        kept |= (near <= NEAR) & (far >= FAR) & ((away[:, 2, 3] < near) | (not decoys_only))
+        decoy = away[:, 2, 3] < pair.min(0)  # (n,)
+        kept |= (pair.max(0) <= NEAR) & (far >= FAR) & (decoy | (not decoys_only))
     scenes = scenes.select(kept)
     changed = {}
     for name in ("shape", "colour", "size"):
@@ -244,7 +250,7 @@ def refer(
             if kind == "near":
                 pool = _with_twins(pool, not wanted.get((kind, False), 0), rng)
             rows = []
-            for i in np.flatnonzero(pool.count >= 2):
+            for i in np.flatnonzero(pool.count >= 2).tolist():
                 open_ = {quota for quota, number in wanted.items() if number and quota[0] == kind}
                 found = [one for one in meanings(pool, i) if (one.kind, one.decoy) in open_]
                 one = _draw(pool, i, found, rng, language)
@@ -256,6 +262,26 @@ def refer(
     order = rng.permutation(count)
     scenes = _join(parts).select(order)
     return Expressions(scenes, tuple(said[i] for i in order), boxes(scenes))
+
+
+def say_again(
+    given: Expressions, times: int, seed: int = 0, language: str = "en"
+) -> list[Expressions]:
+    """`times` other choices of words, each for all of the scenes: of the same kinds, about the same
+    or another object.
+
+    Raises:
+        ValueError: `times` below 1.
+    """
+    if times < 1:
+        raise ValueError(f"times: expected at least 1, got {times}")
+    rng = np.random.default_rng((seed, 21))
+    said: list[list[Expression]] = [[] for _ in range(times)]
+    for i, one in enumerate(given.said):
+        found = [m for m in meanings(given.scenes, i) if (m.kind, m.decoy) == (one.kind, one.decoy)]
+        for row in said:
+            row.append(_draw(given.scenes, i, found, rng, language) or one)
+    return [Expressions(given.scenes, tuple(row), given.boxes) for row in said]
 
 
 def refer_to_pairs(count: int, new: bool, seed: int = 0, language: str = "en") -> Expressions:
@@ -273,7 +299,7 @@ def refer_to_pairs(count: int, new: bool, seed: int = 0, language: str = "en") -
         pool = split_scenes("composition", "test", 4 * count, 1000 * seed + turn)
         turn += 1
         rows = []
-        for i in np.flatnonzero(pool.count >= 2):
+        for i in np.flatnonzero(pool.count >= 2).tolist():
             found = [
                 one
                 for one in meanings(pool, i)
@@ -305,7 +331,7 @@ def exchanged_anchors(given: Expressions, seed: int = 0, language: str = "en") -
             other
             for other in meanings(given.scenes, i)
             if other.kind == "near"
-            and thing(language, **other.said) == one.noun
+            and _noun(other.said, language) == one.noun
             and other.column != one.column
             and any(k == (other.anchor,) for _, k in phrases(given.scenes, i))
         ]

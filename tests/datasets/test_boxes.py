@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from course_utils.datasets.boxes import (
-    read_coco_detections,
-    read_mot,
-    read_refcoco,
-    write_mot,
-)
+from course_utils.datasets.boxes import read_coco_detections, read_mot, read_refcoco, write_mot
 from course_utils.methods.following import follow
 from course_utils.world.tracks import detect, glide
 
@@ -78,7 +73,9 @@ def test_expressions_of_refcoco(tmp_path, picture):
 
 def test_tracks_of_the_mot_challenge_count_pixels_and_frames_from_1(tmp_path, picture):
     path = tmp_path / "gt.txt"
-    path.write_text("2,5,8,3,5,3,1,1,0.9\n1,5,8,3,5,3,1,1,1\n1,6,1,1,2,2,0,1,1\n1,7,1,1,2,2,1,8,1\n")
+    path.write_text(
+        "2,5,8,3,5,3,1,1,0.9\n1,5,8,3,5,3,1,1,1\n1,6,1,1,2,2,0,1,1\n1,7,1,1,2,2,1,8,1\n"
+    )
     found = read_mot(path)
     assert found.frame.tolist() == [0, 0, 1] and found.identity.tolist() == [5, 7, 5]
     assert is_dark(picture, found.boxes[0])

@@ -28,7 +28,7 @@ def test_every_word_has_a_number_of_its_own(given):
 
 def test_a_row_holds_its_picture_its_words_and_its_box(given):
     v = torch.arange(10.0)[:, None, None].expand(10, 16, 320)
-    data = LocateData(v, given)
+    data = LocateData(v, [given])
     batch = data.__getitems__([3, 7])
     assert batch.v[:, 0, 0].tolist() == [3, 7] and len(data) == 10
     longest = max(len(given.texts[i].split()) for i in (3, 7))
@@ -38,7 +38,7 @@ def test_a_row_holds_its_picture_its_words_and_its_box(given):
 
 
 def test_batches_are_shuffled_the_same_way_each_time(given):
-    data = LocateData(torch.zeros(10, 16, 320), given)
+    data = LocateData(torch.zeros(10, 16, 320), [given])
     one, two = ([b.column.tolist() for b in locate_loader(data, 4, 1)] for _ in range(2))
     assert one == two and len(one) == 2
 
@@ -49,5 +49,5 @@ def test_bad_input_is_named(given):
     for texts in ([], ["the circle", ""]):
         with pytest.raises(ValueError, match="one word or more"):
             encode_expressions(texts)
-    with pytest.raises(ValueError, match="expected 10 pictures, got 9"):
-        LocateData(torch.zeros(9, 16, 320), given)
+    with pytest.raises(ValueError, match="as many pictures as expressions, \\[10\\], got 9"):
+        LocateData(torch.zeros(9, 16, 320), [given])

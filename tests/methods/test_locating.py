@@ -55,7 +55,7 @@ def test_the_loss_is_what_it_says():
 def test_every_way_learns(way, given, v):
     torch.manual_seed(0)
     model = new_locator(way)
-    batch = LocateData(v, given).__getitems__(range(24))
+    batch = LocateData(v, [given]).__getitems__(range(24))
     steps = torch.optim.Adam(model.head.parameters(), lr=3e-3)
     losses = []
     for _ in range(12):
@@ -69,7 +69,7 @@ def test_every_way_learns(way, given, v):
 
 
 def test_targets_name_one_object(given, v):
-    batch = LocateData(v, given).__getitems__([0, 1, 2])
+    batch = LocateData(v, [given]).__getitems__([0, 1, 2])
     for target, scene in zip(set_targets(batch), range(3)):
         assert len(target.labels) == given.scenes.count[scene]
         assert target.labels.tolist().count(NAMED) == 1

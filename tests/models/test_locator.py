@@ -125,7 +125,11 @@ def test_the_masked_layer_equals_pytorch_s():
         (ours.attention.qkv, theirs.self_attn.in_proj_weight, theirs.self_attn.in_proj_bias),
         (ours.attention.out, theirs.self_attn.out_proj.weight, theirs.self_attn.out_proj.bias),
         (ours.cross.qkv, theirs.multihead_attn.in_proj_weight, theirs.multihead_attn.in_proj_bias),
-        (ours.cross.out, theirs.multihead_attn.out_proj.weight, theirs.multihead_attn.out_proj.bias),
+        (
+            ours.cross.out,
+            theirs.multihead_attn.out_proj.weight,
+            theirs.multihead_attn.out_proj.bias,
+        ),
         (ours.mlp[0], theirs.linear1.weight, theirs.linear1.bias),
         (ours.mlp[2], theirs.linear2.weight, theirs.linear2.bias),
     )

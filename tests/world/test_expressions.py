@@ -13,6 +13,7 @@ from course_utils.world.expressions import (
     phrases,
     refer,
     refer_to_pairs,
+    say_again,
 )
 from course_utils.world.generate import HELD_OUT, generate
 from course_utils.world.questions import APART
@@ -96,6 +97,26 @@ def test_every_near_has_a_partner_that_means_another(drawn):
         assert one.noun == partner.noun and one.column != partner.column
     with pytest.raises(ValueError, match="got 'name'"):
         exchanged_anchors(refer("test", 3, ("name",)))
+
+
+def test_other_words_for_the_same_scenes():
+    given = refer("train", 12, KINDS, seed=8)
+    for other in say_again(given, 3, seed=1):
+        assert other.scenes is given.scenes
+        for i, (one, again) in enumerate(zip(given.said, other.said)):
+            assert (one.kind, one.decoy) == (again.kind, again.decoy)
+            words = set(again.noun.split()) - {"object"}
+            assert words <= set(told(given.scenes, i, again.column))
+    assert say_again(given, 2, 1)[0].texts != given.texts
+    with pytest.raises(ValueError, match="expected at least 1, got 0"):
+        say_again(given, 0)
+
+
+def test_without_the_last_words_place_does_not_tell_which():
+    near = refer("train", 60, ("near",), seed=6)
+    for i, one in enumerate(near.said):
+        partners = [m for m in meanings(near.scenes, i) if m.kind == "near" and m.fits == one.fits]
+        assert len({m.column for m in partners}) == 2 and len({m.decoy for m in partners}) == 1
 
 
 def test_the_same_arguments_give_the_same_and_parts_differ():

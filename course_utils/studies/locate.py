@@ -5,7 +5,7 @@
 trains locators in which the words come in by three ways on expressions of which two in three have
 a relation ("mixed"), towers where two in ten have one ("few") and without HELD_OUT pairs ("pairs"),
 at three seeds, and writes data/studies/locate.json: how many boxes are right, on the named object,
-and on any object, for each kind of expression. Of two learning rates the one that is better on
+and on any object, for each kind of expression. Of three learning rates the one that is better on
 validation at seed 0 is taken.
 """
 
@@ -40,7 +40,7 @@ from course_utils.world.expressions import (
 SEEDS = range(3)
 WAYS = ("towers", "cross", "queries")
 MIXES = {"mixed": KINDS, "few": ("name",) * 8 + ("side", "near"), "pairs": ("name",)}
-RATES = (2e-3, 4e-3)
+RATES = (2e-3, 4e-3, 8e-3)
 TRAIN, TEST = 3600, 400  # expressions; of the test, for each kind
 SETS = 8  # of expressions about each training picture
 FIT = FitConfig(epochs=8, warmup=0.1)

@@ -2,7 +2,7 @@
 # jupyter:
 #   course:
 #     title: Finding and following what words name
-#     needs: ["05", "13"]
+#     needs: ["05", "08"]
 # ---
 
 # %% [markdown]
@@ -632,9 +632,9 @@ for name, right in zip(("as drawn", "partner", "both"), (*answers, both)):
 lab.claim("fewer than 1 in 5 pairs are right", both.float().mean() < 0.2)
 
 # %% [markdown]
-# The course's own locator, trained for longer and on more pictures, finds one of the two circles nearly
-# always, and does not read which. Its single answers are right half of the time, as by a coin. Only the
-# pairs show it.
+# The course's own locator, trained for longer and on more pictures, nearly always points at one of the
+# two circles, and does not read at which. Its single answers are right half of the time, as by a coin.
+# Only the pairs show it.
 
 # %% [markdown]
 # ### The same model, in two steps
@@ -676,7 +676,8 @@ lab.claim("in two steps 9 of 10 pairs are right", pairs_right > 0.9)
 # together*. We have told it how, with a program that knows what "next to" means. That is also what you
 # can do with a large model whose answers to a long question are bad: ask the short ones.
 #
-# Could it have learnt it itself? With more pictures, perhaps: our longest runs did not.
+# Could it have learnt it itself? It was trained on 9,000 pictures, twelve times, a third of them with
+# *near*. Perhaps far more would do; we don't know.
 
 # %% [markdown]
 # ## 6. A set of candidates and a set of objects · core
@@ -781,8 +782,8 @@ plots.table(rows, header=["way", "kind", "found", "chosen", "right"])
 # hardly more often than by chance, even for names. One number, "right", would only have said that it is
 # bad; the two say what to work on.
 #
-# This is no verdict on queries: they had as few updates as the others. DETR itself was trained for 300
-# to 500 passes over COCO.
+# This is no verdict on queries: they had as few updates as the others, and the original needs 300
+# passes over COCO ([Carion et al. 2020](https://arxiv.org/abs/2005.12872)).
 
 # %% [markdown]
 # ### Pairs that it has never seen · extra
@@ -1173,10 +1174,9 @@ for what, other in (
 # challenge). Their traps are coordinates: COCO gives left, top, width, height; the MOT challenge counts
 # pixels from 1. Tests hold each to a picture with known pixels.
 #
-# What changes on a GPU is the scale. MDETR reads words and picture in one Transformer, with 100 queries, and
-# learns from 1.3 million pairs; Grounding DINO finds what a text names in pictures of any size. The
-# parts are those of this lesson. The `gpu` profile trains the towers on 9,000 pictures. Its time is
-# not measured.
+# What changes on a GPU is the scale. MDETR ([2104.12763](https://arxiv.org/abs/2104.12763)) reads words
+# and picture in one Transformer and learns from 1.3 million pairs. Its parts are those of this
+# lesson. The `gpu` profile trains the towers on 9,000 pictures. Its time is not measured.
 
 # %% [markdown]
 # ## 11. What you know now · core
@@ -1229,8 +1229,8 @@ quiz(
 # **Papers.** Rezatofighi et al. 2019 ([1902.09630](https://arxiv.org/abs/1902.09630)): GIoU as a loss
 # finds boxes better than the losses on their coordinates. Carion et al. 2020
 # ([2005.12872](https://arxiv.org/abs/2005.12872)): a set loss needs no anchors and no suppression of
-# doubles. Kamath et al. 2021 ([2104.12763](https://arxiv.org/abs/2104.12763), MDETR): queries that
-# attend to words and picture. Minderer et al. 2022 ([2205.06230](https://arxiv.org/abs/2205.06230),
+# doubles. Kamath et al. 2021 ([2104.12763](https://arxiv.org/abs/2104.12763), MDETR): a detector that
+# finds what a raw text names. Minderer et al. 2022 ([2205.06230](https://arxiv.org/abs/2205.06230),
 # OWL-ViT): two towers find things by words they never had boxes for. Bewley et al. 2016
 # ([1602.00763](https://arxiv.org/abs/1602.00763), SORT): velocity, IoU and the Hungarian method follow
 # well. Ristani et al. 2016 ([1609.01775](https://arxiv.org/abs/1609.01775)): IDF1. Luiten et al. 2020

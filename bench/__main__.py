@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from bench import clips, decoding, gpu
+from bench import clips, decoding, following, gpu
 from bench.encoders import against_peers
 from bench.ideas import FILE as IDEAS_FILE
 from bench.ideas import summary
@@ -88,6 +88,16 @@ def of_clips() -> str:
     return (
         f"{CLIPS_TEXT} {kept['machine']}, torch {kept['torch']}.\n\n{table(header, clips.rows())}"
     )
+
+
+def followed() -> str:
+    """What bench/following.json holds, or 'not measured'."""
+    if not following.FILE.exists():
+        return "not measured"
+    kept = json.loads(following.FILE.read_text(encoding="utf-8"))
+    rows = [[name, f"{ms:.1f}", f"{ratio:.2f}", note] for name, ms, ratio, note in kept["rows"]]
+    header = ["one thread", "CPU ms (median)", "times ours", "checked first"]
+    return f"{FOLLOWED_TEXT} {kept['machine']}, numpy {kept['numpy']}.\n\n{table(header, rows)}"
 
 
 def on_gpu() -> str:
@@ -200,6 +210,12 @@ wide, 4 heads, one thread. Joint attention computes all pairs of patches of all 
 fused kernel does so in pieces and keeps no weights. "All weights kept" is the same as the formula
 says it. Made on:"""
 
+FOLLOWED_TEXT = """## Scores of followed boxes
+
+`python -m bench.following`: HOTA and IDF1 of 600 frames with 20 objects (lesson 16), from the
+overlaps of each frame. py-motmetrics has no HOTA. Neither peer is among the course's packages. Made
+on:"""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -266,6 +282,7 @@ def main() -> None:
     text += [
         written(),
         of_clips(),
+        followed(),
         IDEAS_TEXT,
         ideas(),
         "## On a GPU\n\nThe recipes at seed 0, and the encoders of the first table.",

@@ -58,11 +58,13 @@ class TransformerLayer(nn.Module):
         keep: int | None = None,
         cache: Any = None,
         layer: int = 0,
+        context_mask: Bool[Tensor, "batch keys"] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """New h (batch, positions, dim), and attention weights or None.
 
-        With `context`, positions attend to themselves and then to the context; the weights
-        returned are those over the context. With `keep`, only the first `keep` positions are
+        With `context`, positions attend to themselves and then to the context, where
+        `context_mask` is True (everywhere, if it is None); the weights returned are those over the
+        context. With `keep`, only the first `keep` positions are
         computed: they still attend to all of them. A `cache` keeps keys and values, under the
         number of this `layer`.
         """
@@ -76,7 +78,7 @@ class TransformerLayer(nn.Module):
         h = self._add(h, update, self.norm1)  # (batch, positions, dim)
         if self.cross is not None:
             update, weights = self.cross(
-                self.norm_cross(h) if self.pre else h, context, need_weights=need_weights
+                self.norm_cross(h) if self.pre else h, context, context_mask, need_weights
             )
             h = self._add(h, update, self.norm_cross)  # (batch, positions, dim)
         update = self.mlp(self.norm2(h) if self.pre else h)  # (batch, positions, dim)
@@ -107,6 +109,7 @@ class TransformerEncoder(nn.Module):
         need_weights: bool = False,
         keep: int | None = None,
         cache: Any = None,
+        context_mask: Bool[Tensor, "batch keys"] | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """h (batch, positions, dim), and the weights of each layer (empty unless asked for).
 
@@ -117,7 +120,7 @@ class TransformerEncoder(nn.Module):
         last = len(self.layers) - 1
         for i, layer in enumerate(self.layers):
             part = keep if i == last else None
-            h, weights = layer(h, mask, context, need_weights, part, cache, i)
+            h, weights = layer(h, mask, context, need_weights, part, cache, i, context_mask)
             if need_weights:
                 all_weights.append(weights)  # (batch, heads, positions, keys)
         return self.norm(h), all_weights

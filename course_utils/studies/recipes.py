@@ -19,6 +19,7 @@ from course_utils.evaluation.evaluate import evaluate
 from course_utils.methods.answering import FUSIONS, easy_vqa_model, world_model
 from course_utils.methods.captioning import train_captioner
 from course_utils.methods.clip_answering import train_future
+from course_utils.methods.locating import train_locator
 from course_utils.methods.pretraining import pretrain_real, pretrain_world
 from course_utils.models.seeing import SeeingDecoder
 from course_utils.models.vqa import VQAModel
@@ -126,6 +127,11 @@ RECIPES = (
         ),
         "smollm2_eyes": Recipe(
             "lesson 14: SmolLM2's projector and low-rank changes", "an hour", train_smollm2_eyes
+        ),
+        "locator": Recipe(
+            "lesson 16: finds what an expression names, on lesson 07's frozen stem",
+            "six minutes",
+            train_locator,
         ),
     }
 )

@@ -99,6 +99,20 @@ def generate(
 # Scenes of a split
 
 
+def split_scenes(split: str, part: str, n: int, seed: int = 0) -> Scenes:
+    """n scenes of a part of a split, without questions: all of them, so nothing is balanced.
+
+    Raises:
+        ValueError: an unknown split or part.
+    """
+    for what, value, allowed in (("split", split, SPLITS), ("part", part, PARTS)):
+        if value not in allowed:
+            raise ValueError(f"{what}: expected one of {', '.join(allowed)}, got {value!r}")
+    # the fourth number keeps these draws apart from those of `generate`
+    rng = np.random.default_rng((seed, SPLITS.index(split), PARTS.index(part), 16))
+    return _distinct(split, part, n, rng)
+
+
 def _distinct(split: str, part: str, n: int, rng: np.random.Generator) -> Scenes:
     """n scenes. Parts can't overlap: the texture, which every scene has, tells them apart."""
     scenes = sample_scenes(n, rng)

@@ -16,6 +16,7 @@ LANGUAGES = {
         "shapes": dict(circle="circles", square="squares", triangle="triangles", cross="crosses"),
         "size": dict(small="small", large="large"),
         "relation": dict(left="left of", right="right of", above="above", below="below"),
+        "near": "next to",
         "object": "object",
         "objects": "objects",
         # {thing} is a noun with its adjectives, {things} the same in the plural
@@ -50,6 +51,7 @@ LANGUAGES = {
         "shapes": dict(circle="圆形", square="正方形", triangle="三角形", cross="十字形"),
         "size": dict(small="小", large="大"),
         "relation": dict(left="左边", right="右边", above="上面", below="下面"),
+        "near": "旁边",
         "object": "物体",
         "objects": "物体",
         "thing": "{size}{colour}{shape}",

@@ -1071,9 +1071,7 @@ if llm:
         answer = COLOURS[said[0, n]]
         for shift, colour in ((0, truth[thing]), (0.26, answer)):
             shade = "saddlebrown" if colour == "brown" else colour
-            box = plt.Rectangle(
-                (x + shift, y), 0.22, 0.7, ec="black", fc=shade
-            )
+            box = plt.Rectangle((x + shift, y), 0.22, 0.7, ec="black", fc=shade)
             axis.add_patch(box)
         axis.text(x + 0.58, y + 0.15, f"{thing}: {answer}", fontsize=10)
     axis.set(xlim=(-0.1, 12.2), ylim=(-9.2, 1))

@@ -1353,3 +1353,5 @@ quiz(
 # - Allal et al. 2025, *SmolLM2*, [2502.02737](https://arxiv.org/abs/2502.02737).
 # - Li et al. 2023, *Evaluating Object Hallucination in Large Vision-Language Models* (POPE), [2305.10355](https://arxiv.org/abs/2305.10355):
 #   large models say yes to things that are not there, most often to things that are frequent.
+#
+# **Next:** lesson 15 asks whether a model sees time.

@@ -373,7 +373,6 @@ def _values_minus_one(model, x, steps, temperature=1.0, top_k=None, generator=No
     return x
 
 
-
 def _without_second_axis(model, x, steps, temperature=1.0, top_k=None, generator=None):
     for _ in range(steps):
         p = _best(model(x)[:, -1] / temperature, top_k).softmax(-1)  # (batch, ids)

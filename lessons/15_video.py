@@ -629,7 +629,7 @@ print(f"middle frame: {100 * (seen / 2 + (1 - seen) * guess):.1f} %")
 #
 # > **Exercise 15.7 · predict** · core · difficulty 1 of 3 · 3 minutes
 # >
-# > After four passes, a GRU was right in more than nine of ten validation questions of one form. With
+# > After four passes, a GRU was right in nine of ten validation questions of one form, on average. With
 # > two forms of the question, how many per cent will it get right after four passes?
 
 # %%

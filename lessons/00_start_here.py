@@ -436,6 +436,8 @@ LESSONS = {  # number: (column, row, title)
     "12": (2, 6, "12 Fewer\nlabels"),
     "13": (0, 5, "13 Captions"),
     "14": (1, 6, "14 A model\nlearns to see"),
+    "15": (0, 7, "15 Video"),
+    "16": (1, 7, "16 Finding and\nfollowing"),
 }
 # fmt: off
 ARROWS = [
@@ -444,7 +446,7 @@ ARROWS = [
     ("05", "07"), ("05", "08"), ("07", "09"), ("08", "09"),
     ("08", "10"), ("07", "11"), ("08", "11"), ("10", "12"),
     ("11", "12"), ("03", "13"), ("08", "13"),
-    ("11", "14"), ("13", "14"),
+    ("11", "14"), ("13", "14"), ("13", "15"), ("08", "16"),
 ]
 # fmt: on
 diagrams.flow(
@@ -472,10 +474,12 @@ diagrams.flow(
 # | **12** Fewer labels, moving data | what if labels are few, or the data change? |
 # | **13** Captions | how does a model that names things correctly write a false sentence? |
 # | **14** A real language model learns to see | what does a language model need to get eyes? |
+# | **15** Video | does a model that sees clips see their order? |
+# | **16** Finding and following | how does a model point at what words name? |
 
 # %% [markdown]
-# Lessons 15 to 25 will follow: video, finding things, drawing, knowledge, explaining, compressing and
-# serving a model, applications.
+# Lessons 17 to 25 will follow: drawing, knowledge, explaining, compressing and serving a model,
+# applications.
 
 # %% [markdown]
 # ## 7. Accuracy in batches · extra

@@ -518,7 +518,7 @@ def _test_cider(function):
         ("texts without a common word", n_grams("red", 1), n_grams("a circle", 1), few, 8),
         ("a text without n-grams", n_grams("red", 4), n_grams("red", 4), {}, 8),
         ("a word that all pictures have", n_grams("a", 1), n_grams("a a", 1), few, 8),
-        ("a single picture", *grams, {g: 1 for g in grams[0] | grams[1]}, 1),
+        ("a single picture", *grams, dict.fromkeys(grams[0] | grams[1], 1), 1),
     )
     for what, candidate, reference, pictures, total in cases:
         want = _cider(candidate, reference, pictures, total)

@@ -137,8 +137,9 @@ class Objects:
 def count_objects(stated: Sequence[Sequence | None], there: Sequence[Sequence]) -> Objects:
     """Compares what each sentence states (None where it can't be read) with what is there; a thing
     that is stated twice must be there twice. A sentence that can't be read states nothing: it is
-    not exact, and invents nothing, so count such sentences beside. `chair_i` and `chair_s` are those of Rohrbach et al.
-    2018, arXiv 1809.02156, section 3.1, but for whole objects, with size and colour.
+    not exact, and invents nothing, so count such sentences beside. `chair_i` and `chair_s` are
+    those of Rohrbach et al. 2018, arXiv 1809.02156, section 3.1, but for whole objects, with size
+    and colour.
 
     Raises:
         ValueError: no sentences, or not one picture each.

@@ -4,10 +4,10 @@
 
 trains two models on the world's questions: lesson 13's captioner, which writes the answer behind
 the question ("words"), and a joint encoder of the same width and depth with a head for 21 answers
-("list"), in English and in Chinese. Both read the same frozen features, and make the same number of updates on as many
-questions. Each has its own best learning rate, chosen at the first seed by the accuracy on
-validation questions in English. Beside them stands the most common answer of the training
-questions of the same family ("family"), which needs neither picture nor question. Writes
+("list"), in English and in Chinese. Both read the same frozen features, and make the same number of
+updates on as many questions. Each has its own best learning rate, chosen at the first seed by the
+accuracy on validation questions in English. Beside them stands the most common answer of the
+training questions of the same family ("family"), which needs neither picture nor question. Writes
 data/studies/answers_in_words.json: shares of right answers to test questions.
 """
 

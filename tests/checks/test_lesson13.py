@@ -114,11 +114,11 @@ def cider_by_vectors(candidate, reference, pictures, total):
 def cider_by_loop(candidate, reference, pictures, total):
     above = first = second = 0.0
     for g in candidate:
-        idf = math.log(total) - math.log(pictures[g] if g in pictures else 1)
+        idf = math.log(total) - math.log(pictures.get(g, 1))
         above += min(candidate[g], reference[g]) * reference[g] * idf**2
         first += (candidate[g] * idf) ** 2
     for g in reference:
-        idf = math.log(total) - math.log(pictures[g] if g in pictures else 1)
+        idf = math.log(total) - math.log(pictures.get(g, 1))
         second += (reference[g] * idf) ** 2
     return torch.tensor(above / (first * second) ** 0.5 if first * second else 0.0)
 

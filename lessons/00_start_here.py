@@ -436,8 +436,8 @@ LESSONS = {  # number: (column, row, title)
     "12": (2, 6, "12 Fewer\nlabels"),
     "13": (0, 5, "13 Captions"),
     "14": (1, 6, "14 A model\nlearns to see"),
-    "15": (0, 7, "15 Video"),
-    "16": (1, 7, "16 Finding and\nfollowing"),
+    "15": (0, 6, "15 Video"),
+    "16": (4, 5, "16 Finding and\nfollowing"),
 }
 # fmt: off
 ARROWS = [

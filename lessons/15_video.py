@@ -81,8 +81,9 @@ animation.show(
 # %% [markdown]
 # A first model for clips is quickly made. Lesson 07's frozen stem turns each frame into 16 patches.
 # We take the **mean over the seven frames**, patch by patch, and hand these 16 vectors to a joint
-# encoder, together with the question, as in lesson 08. Well-known models for video average over
-# frames as well ([Wang et al. 2016](https://arxiv.org/abs/1608.00859)).
+# encoder, together with the question, as in lesson 08. A well-known model that finds videos by text
+# compares with the mean of its frames' vectors, in one of its variants ([Luo et al.
+# 2021](https://arxiv.org/abs/2104.08860)).
 
 # %% tags=["setup"]
 stem = world_stem()
@@ -156,8 +157,8 @@ for name, order in (("forwards", clip), ("backwards", clip.flip(0))):
 #
 # $$\text{accuracy} \le \frac{1}{2} .$$
 #
-# With yes and no, one of the two is always right, so it is exactly a half. This holds for every $f$
-# of this kind, however large and however trained.
+# With yes and no, one of the two is always right, so it is exactly a half for a model that says one
+# of them. This holds for every $f$ of this kind, however large and however trained.
 
 # %% [markdown]
 # Some questions don't turn around: "what colour is the circle?" has the same answer in both. There,
@@ -336,28 +337,41 @@ lab.claim(
 )
 
 # %% [markdown]
-# The package's `FrameDifference` puts this beside the mean, and a linear map mixes the two. Train it
-# like the first model, and test both.
+# The package's `FrameDifference` puts this beside the mean, and a linear map mixes the two. Train
+# it for two passes more than the first model. Beside it stands a model that sees the first frame
+# only, trained in the same way.
 
 # %%
 difference_model = trained("difference", epochs=6)
+first_model = trained("first frame", epochs=6)
 exact = test_order(mean_model, test, lab.seed)
 found = test_order(difference_model, test, lab.seed)
+alone = test_order(first_model, test, lab.seed)
 rows = [["mean", *(f"{100 * part:.0f} %" for part in exact)]]
-shown = [
-    lab.measured(f"15.difference_{name}", 100 * part, "%", 0)
-    for name, part in found._asdict().items()
-]
-rows.append(["mean and difference", *shown])
+for key, name, parts in (
+    ("first", "the first frame alone", alone),
+    ("difference", "mean and difference", found),
+):
+    shown = [
+        lab.measured(f"15.{key}_{what}", 100 * part, "%", 0)
+        for what, part in parts._asdict().items()
+    ]
+    rows.append([name, *shown])
 header = ["reads", "right", "frames shuffled", "same answer both ways"]
 plots.table(rows, header=header)
 lab.claim("the difference is above the bound", found.right > 0.65)
 lab.claim("shuffled, it is near a half", abs(found.shuffled - 0.5) < 0.1)
+lab.claim("so is a model of the first frame", abs(alone.shuffled - 0.5) < 0.1)
 
 # %% [markdown]
-# Three numbers beside each other say more than one. *Right* above the bound: it sees order. *Shuffled*
-# near a half: it was the order that helped. *Same answer both ways*: how often it is certainly
-# wrong once. Still, about a quarter of its answers are wrong. Section 4 finds out which.
+# Three numbers beside each other say more than one. *Right* above the bound: it doesn't see its
+# frames as a set. *Shuffled* near a half: it needs them in their places. *Same answer both ways*:
+# how often it is certainly wrong once.
+
+# %% [markdown]
+# But none of the three says that a model sees a *movement*: the first frame alone passes them as well.
+# It sees where objects begin. So always put a single frame beside a model of video. About a quarter of
+# the difference's answers are wrong, too. Section 4 finds out which, and what it has more than a frame.
 
 # %% [markdown]
 # ### A recurrence
@@ -603,14 +617,14 @@ for model in ("recurrence", "joint", "divided"):
     lab.claim(f"{NAMES[model]}: right in more than 95 %", worst > 0.95)
 differences = [row["right"] for row in best_runs("difference")]
 lab.claim(
-    "the difference is above half, and at most 3 points above its limit",
-    min(differences) > 0.7 and max(differences) < limit + 0.03,
+    "the difference is above half, and below its limit",
+    min(differences) > 0.7 and max(differences) < limit,
 )
 
 # %% [markdown]
-# The bound holds for the models of a set: none is above a half. (They may be lower, since a colour that
-# isn't in the clip is wrong both times. One seed is shown: no seed can pass the bound.) GRU, joint and
-# divided attention see the order, and the difference meets its limit.
+# The bound holds for the models of a set: none is above a half. (They may be lower, since a colour
+# that isn't in the clip is wrong both times. One seed is shown: no seed can pass the bound.) GRU,
+# joint and divided attention see the order, and the difference stays some points below its limit.
 #
 # Single frames we can count out. An object is in a given frame in 2 of 7 clips. Otherwise, one of
 # eight colours is guessed.
@@ -712,9 +726,9 @@ plots.table(rows, header=["two forms", "1 pass", "2", "4", "8 passes"])
 # %%
 last = min(row["curve"]["right"][3] for row in after)
 best = max(row["curve"]["right"][3] for row in two_forms)
-lab.claim("after four passes each run with a first stage is ahead", last > best)
+lab.claim("after four passes each GRU with a first stage is ahead", last > best)
 lab.claim(
-    "in the end, all runs with two forms are right in 19 of 20",
+    "in the end, all of the GRU's runs with two forms are right in 19 of 20",
     min(row["right"] for row in two_forms + after) > 0.95,
 )
 
@@ -773,25 +787,37 @@ for i, name in enumerate(("same", "opposite")):
 plots.table(rows, header=["clips", "right", "with the name hidden"])
 same, opposite = shares["named"]
 lab.claim("same way: more than 9 of 10 are right", same > 0.9)
-lab.claim("opposite ways: fewer than 8 of 10", opposite < 0.8)
-lab.claim(
-    "without the name, opposite ways: half, within 12 points",
-    abs(shares["nameless"][1] - 0.5) < 0.12,
-)
+if lab.profile == "cpu":  # with more clips it may leave the plateau
+    lab.claim("opposite ways: fewer than 8 of 10", opposite < 0.8)
+    lab.claim(
+        "without the name, opposite ways: half, within 12 points",
+        abs(shares["nameless"][1] - 0.5) < 0.12,
+    )
 
 # %% [markdown]
-# So a result near three quarters has a meaning here. The model knows directions, and hardly whose they
-# are: its mistakes are in the clips where that matters. To connect a property with the thing that has
-# it is called **binding**. One number never tells you that it is missing; a split by kind does. It isn't
-# the fault of the difference: a GRU, trained two passes longer, stands at the same place.
+# So a result near three quarters has a meaning here. The model knows directions, and hardly whose
+# they are: its mistakes are in the clips where that matters. To connect a property with the thing
+# that has it is called **binding**. One number never tells you that it is missing; a split by kind
+# does. It isn't the fault of the difference: here are a GRU, trained two passes longer, and the
+# model of the first frame.
 
 # %%
 gru_model = trained("recurrence", epochs=8)
-hits = (answers_to(gru_model, test) == test.y).double()  # (600,)
-for name, some in (("same", together), ("opposite", ~together)):
-    share = 100 * hits[some].mean().item()
-    print(f"{name} ways:", lab.measured(f"15.gru_{name}", share, "%", 0))
-lab.claim("a GRU, opposite ways: below 8 of 10", hits[~together].mean() < 0.8)
+opposite = {}
+for key, model in (("gru", gru_model), ("first_ways", first_model)):
+    hits = (answers_to(model, test) == test.y).double()  # (600,)
+    opposite[key] = hits[~together].mean().item()
+    for name, some in (("same", together), ("opposite", ~together)):
+        share = 100 * hits[some].mean().item()
+        shown = lab.measured(f"15.{key}_{name}", share, "%", 0)
+        print(f"{key.split('_')[0]:6} {name} ways: {shown}")
+if lab.profile == "cpu":  # with few clips
+    lab.claim("a GRU, opposite ways: below 8 of 10", opposite["gru"] < 0.8)
+
+# %% [markdown]
+# In most runs, that is: in one of the five behind the brackets the difference had begun to leave three
+# quarters. It is a plateau again: which object is asked for, and which way each one moves, are worth
+# little alone. The first frame isn't sure even where both objects move the same way.
 
 # %% [markdown]
 # ### What moves first? · extra
@@ -819,22 +845,11 @@ plots.show(
     ),
 )
 
-# %%
-for row in best_runs("joint", forms=2):
-    same, right = row["curve"]["same"], row["curve"]["right"]
-    fell = next(p for p, share in enumerate(same, 1) if share < 0.84)
-    rose = next(p for p, share in enumerate(right, 1) if share > 0.55)
-    lab.claim(
-        f"seed {row['seed']}: same answers fall in pass {fell}, right ones rise"
-        f" in pass {rose}",
-        fell < rose,
-    )
-
 # %% [markdown]
-# First, some clips and their reverses get different answers. Right answers stay at a half meanwhile, so
-# these are wrong about as often as right: what one expects of a model that has begun to see the order
-# and doesn't use the word yet. The accuracy moves some passes later. On a plateau, watch a number that
-# can move.
+# Accuracy is half of *same*, plus $(1 - \text{same})$ times $p$, the share right among the pairs with two
+# different answers. So it can't move much while few pairs differ: *same* is the number that can move
+# first. Is $p$ a half meanwhile, because the model sees the order and not yet the word? Compute it from
+# the kept runs, $(\text{right} - \text{same} / 2) / (1 - \text{same})$: the three runs don't agree.
 
 # %% [markdown]
 # ## 5. Words about clips · core
@@ -865,9 +880,9 @@ for language in ("en", "zh"):
 
 # %% [markdown]
 # Published tests for models of video work like this: the same words or the same frames, in another
-# order. On Vinoground, pairs of short videos and captions that differ in order only, the best model of
-# its time chose the right text for both in about half of the cases, where people did in nine of ten
-# ([Zhang et al. 2024](https://arxiv.org/abs/2410.02763)).
+# order. On Vinoground, pairs of short videos with captions that differ in order only, the best
+# model of its time chose the right text for both in about half of the cases, where people did in
+# nine of ten ([Zhang et al. 2024](https://arxiv.org/abs/2410.02763)).
 
 # %% [markdown]
 # ## 6. From words to a video · core
@@ -1005,9 +1020,10 @@ keys = ("repeated", "untold", "least_untold", "told")
 rows = []
 for (name, error), key in zip(errors.items(), keys):
     three = lab.mean_spread([1e4 * run[key] for run in kept_runs], digits=1)
-    exact = key in ("repeated", "least_untold")
-    rows.append([name, f"{1e4 * error:.1f}", "" if exact else three])
-header = ["later frames", "squared error, in 1/10000", "three runs"]
+    if key in ("repeated", "least_untold"):  # nothing is trained
+        three = f"{1e4 * kept_runs[0][key]:.1f}"
+    rows.append([name, f"{1e4 * error:.1f}", three])
+header = ["later frames", "squared error, in 1/10000", "three runs, others"]
 plots.table(rows, header=header)
 nearest = nearest_future(told[0], list(data.later))
 lab.claim(
@@ -1021,9 +1037,10 @@ lab.claim(
 lab.claim("told left, it draws left each time", bool((nearest == 0).all()))
 
 # %% [markdown]
-# The two numbers in the middle are what matters. The second can't be passed by anyone, and the model
-# is close to it. So its blur isn't a fault that more training would cure. Two cures exist: tell more
-# (words), or learn to *draw one* future instead of their mean, which is what lesson 17 is about.
+# The last column has three trainings, on 200 other first frames. The two numbers in the middle are
+# what matters. The second can't be passed by anyone, and the model is close to it. So its blur
+# isn't a fault that more training would cure. Two cures exist: tell more (words), or learn to *draw
+# one* future instead of their mean, which is what lesson 17 is about.
 
 # %% [markdown]
 # ### Words that don't fit · extra
@@ -1113,9 +1130,9 @@ lab.claim("the package reads them in time", torch.equal(read, drawn))
 # %% [markdown]
 # ### Video files
 #
-# A video file doesn't hold pictures. It holds some whole frames, and for the others what has changed.
-# So a reader must decode from the beginning, or from a whole frame. `read_video` uses PyAV, which
-# brings the library ffmpeg with it.
+# Most video files don't hold pictures. They hold some whole frames, and for the others what has
+# changed. So a reader must decode from the beginning, or from a whole frame. `read_video` uses
+# PyAV, which brings the library ffmpeg with it.
 
 # %% tags=["varies"]
 from course_utils.datasets.video_files import (
@@ -1143,8 +1160,8 @@ for ending in (".mkv", ".mp4"):
 # %% [markdown]
 # ### Which frames? · extra
 #
-# A video of ten seconds has 300 frames, and a model takes a few. The usual choice: cut the time into
-# equal parts, and take the middle of each. For 12 frames and 4 wanted:
+# A video of ten seconds has 300 frames, at 30 a second, and a model takes a few. The usual choice:
+# cut the time into equal parts, and take the middle of each. For 12 frames and 4 wanted:
 
 # %%
 print([t + 1 for t in spread(12, 4)])
@@ -1197,10 +1214,10 @@ for video in read_msr_vtt(table, videos, split="train"):
 # %% [markdown]
 # ## 8. On a GPU · extra
 #
-# What changes at real scale: 8 to 32 frames of 224x224, which give 196 patches each, and a pretrained
-# vision Transformer as stem. There the $(TP)^2$ of joint attention decides what fits into memory.
-# Features of frames are again computed once and kept. The `gpu` profile takes ten times as many clips. Its
-# time is not measured.
+# What changes at real scale: 8 to 32 frames of 224x224, which give 196 patches each, and a
+# pretrained vision Transformer as stem. There the $(TP)^2$ products of joint attention decide the
+# time; memory only where a kernel keeps all weights. Features of frames are again computed once and
+# kept. The `gpu` profile takes ten times as many clips. Its time is not measured.
 
 # %% [markdown]
 # ## 9. What you know now · core
@@ -1210,8 +1227,7 @@ for video in read_msr_vtt(table, videos, split="train"):
 # - Differences, recurrence, and attention with places in time see order. Each has limits of its own.
 # - Being able to see time isn't seeing it yet: with two forms of a question, order and word are worth
 #   nothing alone.
-# - Shuffle each clip by its own order, ask the reverse, and hide the question. Three tests, one line
-#   each.
+# - Shuffle each clip by its own order, ask the reverse, hide the question, and put a single frame beside it.
 # - Words and a first frame leave futures open. Squared error draws their mean, and its error has an
 #   exact bound.
 # - Frames have an order only if the loader keeps it.
@@ -1250,11 +1266,12 @@ quiz(
 
 # %% [markdown]
 # **Papers.** Bertasius et al. 2021, *Is Space-Time Attention All You Need for Video Understanding?*
-# ([2102.05095](https://arxiv.org/abs/2102.05095)): divided attention was the best of five schemes they
-# compared. Wang et al. 2016, *Temporal Segment Networks*
-# ([1608.00859](https://arxiv.org/abs/1608.00859)): a few frames spread over the whole video were enough
-# for the best results of their time on two sets of actions. Kesen et al. 2023, *ViLMA*
-# ([2311.07022](https://arxiv.org/abs/2311.07022)): video models ground words no better than models of
-# single images. Zhang et al. 2024, *Vinoground* ([2410.02763](https://arxiv.org/abs/2410.02763)).
+# ([2102.05095](https://arxiv.org/abs/2102.05095)): divided attention was the best of five schemes
+# they compared. Wang et al. 2016, *Temporal Segment Networks*
+# ([1608.00859](https://arxiv.org/abs/1608.00859)): a few snippets spread over the whole video,
+# pictures and optical flow, their scores averaged, gave the best results of their time on two sets
+# of actions. Kesen et al. 2023, *ViLMA* ([2311.07022](https://arxiv.org/abs/2311.07022)): video
+# models ground words no better than models of single images. Zhang et al. 2024, *Vinoground*
+# ([2410.02763](https://arxiv.org/abs/2410.02763)).
 #
 # **Next:** lesson 16 finds what words name, and follows it.

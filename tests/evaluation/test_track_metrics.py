@@ -55,7 +55,6 @@ def test_the_swap_half_way():
 
 
 def test_a_switch_after_a_pause_is_counted_as_trackeval_does():
-    # py-motmetrics 1.4 gives a MOTA of 2/3 and no switch here
     paired = pair(rows({0: 0}, {0: 0}, {0: 0}), rows({1: 0}, {}, {2: 0}))
     found = clear(paired)
     assert (found.misses, found.false, found.switches) == (1, 0, 1)

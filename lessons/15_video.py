@@ -1272,6 +1272,9 @@ quiz(
 # pictures and optical flow, their scores averaged, gave the best results of their time on two sets
 # of actions. Kesen et al. 2023, *ViLMA* ([2311.07022](https://arxiv.org/abs/2311.07022)): video
 # models ground words no better than models of single images. Zhang et al. 2024, *Vinoground*
-# ([2410.02763](https://arxiv.org/abs/2410.02763)).
+# ([2410.02763](https://arxiv.org/abs/2410.02763)). Wei et al. 2018, *Learning and Using the Arrow
+# of Time*: a network that tells whether a film runs forwards or backwards. Goyal et al. 2017
+# ([1706.04261](https://arxiv.org/abs/1706.04261)), *something-something*: more than 100,000 videos,
+# whose 174 classes are templates of captions.
 #
 # **Next:** lesson 16 finds what words name, and follows it.

@@ -1215,9 +1215,18 @@ for what, other in (
     lab.claim("in more than 9 of 10 pairs", wins > 0.9)
 
 # %% [markdown]
-# So the score knows more than the box shows. Nothing in training said "there is none", and yet a true
-# name has the higher score in nearly all pairs, also where only the colour is wrong. A threshold, chosen
-# on validation pictures, would make a locator that can say no. For relations we have not tested it.
+# So the score knows more than the box shows. Nothing in training said "there is none", and yet a
+# true name has the higher score in nearly all pairs, also where only the colour is wrong. A
+# threshold, chosen on validation pictures, would make a locator that can say no. For relations we
+# have not tested it. A published data set with expressions for nothing and for several things is
+# gRefCOCO ([Ding et al. 2026](https://arxiv.org/abs/2601.05244)).
+
+# %% [markdown]
+# **Detectors of classes** are judged by **average precision**: sort all boxes by their score, go down the
+# list, and average the precision of lesson 10 over the recalls on the way, for one threshold of IoU or
+# over several. Before that, a box that overlaps a better one is thrown out, since two boxes on one
+# object count as one right and one false. This is called **non-maximum suppression**; `two_steps` did
+# it with an IoU of 0.3.
 
 # %% [markdown]
 # ## 10. Real files, and a GPU · extra

@@ -1724,8 +1724,9 @@ for name in ("joint", "cross"):
             probe.fit(vectors.cpu(), choose_on.shape)
             score = 100 * probe.score(judged[what].cpu(), report_on.shape)
             found.setdefault((what, name), []).append(score)
+names = ("joint", "cross")
 rows = [
-    [what, *(lab.mean_spread(found[what, n], "%") for n in ("joint", "cross"))]
+    [what, *(lab.mean_spread(found[what, name], "%", 0) for name in names)]
     for what in fitted
 ]
 plots.table(rows, header=["asked shape, by a linear probe", "joint", "cross"])

@@ -606,14 +606,14 @@ with torch.no_grad():
 
 
 # %% tags=["figure"]
-def plain_row(label, there, back):
+def plain_row(label, there, back, digits=0):
     """Label, how names find pictures, and how pictures find names."""
     return [
         label,
-        f"{100 * there.r1:.1f} %",
-        f"{100 * there.r10:.1f} %",
+        f"{100 * there.r1:.{digits}f} %",
+        f"{100 * there.r10:.{digits}f} %",
         f"{there.median:.0f}",
-        f"{100 * back.r10:.1f} %",
+        f"{100 * back.r10:.{digits}f} %",
     ]
 
 
@@ -623,10 +623,10 @@ def runs_row(label, scores):
     back = [retrieval(table, right["test"]) for table in scores]
     return [
         label,
-        lab.mean_spread([100 * found.r1 for found in there], "%"),
-        lab.mean_spread([100 * found.r10 for found in there], "%"),
+        lab.mean_spread([100 * found.r1 for found in there], "%", 0),
+        lab.mean_spread([100 * found.r10 for found in there], "%", 0),
         lab.mean_spread([found.median for found in there], digits=0),
-        lab.mean_spread([100 * found.r10 for found in back], "%"),
+        lab.mean_spread([100 * found.r10 for found in back], "%", 0),
     ]
 
 
@@ -636,7 +636,7 @@ searches = {name: found_in("test", table) for name, table in tables.items()}
 back = {name: retrieval(table, right["test"]) for name, table in tables.items()}
 plots.table(
     [
-        plain_row("chance", guess, guess),
+        plain_row("chance", guess, guess, 1),
         *(plain_row(name, searches[name], back[name]) for name in tables),
         runs_row("two trained heads", by_heads),
     ],
@@ -2253,7 +2253,7 @@ def search_row(label, scores):
 
 plots.table(
     [
-        plain_row("chance", guess, guess)[:4],
+        plain_row("chance", guess, guess, 1)[:4],
         runs_row("Chinese, MiniLM, heads from English", from_english)[:4],
         search_row("Chinese, MiniLM, heads from Chinese", through_minilm),
         search_row("Chinese, one vector a character", by_characters),

@@ -6,8 +6,8 @@
 # ---
 
 # %% [markdown]
-# Play a film backwards, and a model that has watched it says the same as before. In this lesson you
-# will
+# Play a film backwards, and a model that has watched it may say the same as before. In this lesson
+# you will
 #
 # - catch a model that answers about clips and doesn't see their order;
 # - derive how right such a model can be at most, without training anything;
@@ -218,8 +218,8 @@ my_model = check("15.2", my_model)
 
 # %% [markdown]
 # The first frame of the reverse is the last one of the clip: another frame, so the bound doesn't
-# hold. But one frame isn't enough either. It tells a little, since an object that begins far left can
-# only move right:
+# hold. One frame isn't enough for every clip. But it tells much here: an object that begins far
+# left can only move right:
 
 # %%
 begins = clips.cx[:, 0]  # (300, 2) pixels from the left
@@ -232,9 +232,10 @@ open_places = ((begins > low) & (begins < high)).mean()
 print(f"best guess from the first frame: {100 * (1 - open_places / 2):.0f} %")
 
 # %% [markdown]
-# A test of order should be built so that no single frame gives the answer away. On popular sets of
-# videos with texts, a model trained on single frames did better than methods of its time that used
-# several ([Lei et al. 2022](https://arxiv.org/abs/2206.03428)).
+# So a model without any movement could be right that often. Our clips are not a perfect test of
+# order; section 4 has better ones. A test of order should be built so that no single frame gives
+# the answer away. On popular sets of videos with texts, a model trained on single frames did better
+# than methods of its time that used several ([Lei et al. 2022](https://arxiv.org/abs/2206.03428)).
 
 # %% [markdown]
 # ### The test with shuffled frames
@@ -247,7 +248,7 @@ print(f"best guess from the first frame: {100 * (1 - open_places / 2):.0f} %")
 # > **Exercise 15.3 · write it** · core · difficulty 2 of 3 · 8 minutes
 # >
 # > `v` (clips, frames, ...) holds features, `order` (clips, frames) which frame of each clip comes
-# > first, second, and so on. Return `v` with each clip in its own order.
+# > first, second, and so on. Frames are counted from 0. Return `v` with each clip in its own order.
 
 
 # %%
@@ -277,8 +278,9 @@ plots.show(
 # %% [markdown]
 # ## 3. What sees time · core
 #
-# Features of a clip have four axes: **(batch, frames, patches, dim)**. Here are five ways to read
-# them. All give vectors to the same joint encoder, so that only the way of reading differs.
+# Features of a clip have four axes: **(batch, frames, patches, dim)**. Besides the mean, here are
+# four ways to read them: a difference, a recurrence, joint attention and divided attention. All
+# give vectors to the same joint encoder, so that only the way of reading differs.
 
 # %% tags=["figure"]
 diagrams.flow(
@@ -364,14 +366,16 @@ lab.claim("shuffled, it is near a half", abs(found.shuffled - 0.5) < 0.1)
 lab.claim("so is a model of the first frame", abs(alone.shuffled - 0.5) < 0.1)
 
 # %% [markdown]
-# Three numbers beside each other say more than one. *Right* above the bound: it doesn't see its
-# frames as a set. *Shuffled* near a half: it needs them in their places. *Same answer both ways*:
-# how often it is certainly wrong once.
+# In front of the brackets stands this run; in them, mean and deviation of five others. Three
+# numbers beside each other say more than one. *Right* above the bound: it doesn't see its frames as
+# a set. *Shuffled* near a half, where *right* is higher: it needs them in their places. *Same
+# answer both ways*: how often it is certainly wrong once.
 
 # %% [markdown]
-# But none of the three says that a model sees a *movement*: the first frame alone passes them as well.
-# It sees where objects begin. So always put a single frame beside a model of video. About a quarter of
-# the difference's answers are wrong, too. Section 4 finds out which, and what it has more than a frame.
+# But none of the three says that a model sees a *movement*: the first frame alone passes them as
+# well. It sees where objects begin. So always put a single frame beside a model of video. About a
+# quarter of the difference's answers are wrong, too. Section 4 finds out which answers, and what
+# the difference sees that a single frame doesn't.
 
 # %% [markdown]
 # ### A recurrence
@@ -434,7 +438,7 @@ plots.show(
 # >
 # > Write the first half of divided attention. `attend` is any attention: it takes (rows, positions,
 # > dim), mixes the positions of each row, and returns the same shape. Let each patch of each clip
-# > attend to the same patch in all frames. Return the shape of `h`.
+# > attend to the same patch in all frames. Return a tensor of the same shape as `h`.
 
 
 # %%
@@ -541,9 +545,9 @@ for name, run in {
 # ## 4. Who sees order, and how soon? · core
 #
 # A study trained all of them on another task, with 1,200 clips and their reverses: two objects
-# appear, each in one frame, and the question is **"which colour comes first?"**. The ways that can see
-# time had eight passes, three seeds each, and the better of two learning rates, chosen on validation
-# clips.
+# appear, each in one frame, and the question is **"which colour comes first?"**. The ways that can
+# see time had eight passes, the others four; three seeds each, and the better of two learning
+# rates, chosen on validation clips.
 
 # %% tags=["setup"]
 kept = read_runs(lab.data_path("studies/order.json"))
@@ -578,9 +582,10 @@ plots.show(
 )
 
 # %% [markdown]
-# A difference has a limit of its own here. It knows in which *half* an object appears. When both appear
-# in the same half it has to guess. How often is that? Two different frames of seven can be chosen in
-# 21 ways. In 6 of them, both lie in the same half.
+# A difference has a limit of its own here. It knows in which *half* an object appears. When both
+# appear in the same half it has to guess. (An object in the middle frame is in the mean and not in
+# the difference, so its place is known too.) How often is that? Two different frames of seven can
+# be chosen in 21 ways. In 6 of them, both lie in the same half.
 
 # %%
 pairs = list(itertools.combinations(range(7), 2))
@@ -626,8 +631,9 @@ lab.claim(
 # that isn't in the clip is wrong both times. One seed is shown: no seed can pass the bound.) GRU,
 # joint and divided attention see the order, and the difference stays some points below its limit.
 #
-# Single frames we can count out. An object is in a given frame in 2 of 7 clips. Otherwise, one of
-# eight colours is guessed.
+# Single frames we can count out. An object is in a given frame in 2 of 7 clips. In the first frame,
+# it certainly came first; in the middle frame, in half of these clips. If the frame is empty, one
+# of eight colours is guessed.
 
 # %%
 seen, guess = 2 / 7, 1 / 8
@@ -733,9 +739,10 @@ lab.claim(
 )
 
 # %% [markdown]
-# With the order known, the second word is learnt in a few passes. (Count the eight passes before, and
-# nothing was saved.) So a plateau can come from the *question* rather than from the way of reading.
-# Before you blame a model, ask it something simpler.
+# With the order known, the second word is learnt in a few passes. (Count the eight passes before,
+# and nothing was saved.) A stretch of training in which the result doesn't rise is called a
+# **plateau**. It can come from the *question* rather than from the way of reading. Before you blame
+# a model, ask it something simpler.
 
 # %% [markdown]
 # ### Three quarters
@@ -745,9 +752,9 @@ lab.claim(
 #
 # > **Exercise 15.8 · predict a number** · core · difficulty 2 of 3 · 5 minutes
 # >
-# > Each of the two objects moves left or right, as it likes. Suppose that a model sees perfectly which
-# > ways there are, and doesn't know *which object is asked for*. How many per cent of the questions
-# > can it get right?
+# > Each of the two objects moves left or right, as it likes. Suppose that a model sees perfectly
+# > how both objects move, and doesn't use the name in the question. Where the two ways differ, it
+# > guesses. How many per cent of the questions can it get right?
 
 # %%
 unbound = None
@@ -815,9 +822,11 @@ if lab.profile == "cpu":  # with few clips
     lab.claim("a GRU, opposite ways: below 8 of 10", opposite["gru"] < 0.8)
 
 # %% [markdown]
-# In most runs, that is: in one of the five behind the brackets the difference had begun to leave three
-# quarters. It is a plateau again: which object is asked for, and which way each one moves, are worth
-# little alone. The first frame isn't sure even where both objects move the same way.
+# So the GRU does the same. One exception: of the five runs of the difference in the brackets above,
+# one had begun to leave three quarters. It is a plateau again, in the clips with opposite ways:
+# there, the name that is asked is worth nothing alone, and so are the two ways. The first frame
+# isn't sure even where both objects move the same way, and the difference is. That is what it has
+# more than a first frame.
 
 # %% [markdown]
 # ### What moves first? · extra
@@ -846,10 +855,11 @@ plots.show(
 )
 
 # %% [markdown]
-# Accuracy is half of *same*, plus $(1 - \text{same})$ times $p$, the share right among the pairs with two
-# different answers. So it can't move much while few pairs differ: *same* is the number that can move
-# first. Is $p$ a half meanwhile, because the model sees the order and not yet the word? Compute it from
-# the kept runs, $(\text{right} - \text{same} / 2) / (1 - \text{same})$: the three runs don't agree.
+# Accuracy is half of *same*, plus $(1 - \text{same})$ times $p$, the share right among the pairs
+# with two different answers. So it can't move much while few pairs differ: *same* is the number
+# that can move first. Is $p$ a half meanwhile, because the model sees the order and not yet the
+# word? Computed from the kept runs, as $(\text{right} - \text{same} / 2) / (1 - \text{same})$, it
+# jumps up and down in the first ten passes, since few pairs differ. So these runs don't tell.
 
 # %% [markdown]
 # ## 5. Words about clips · core
@@ -1005,8 +1015,8 @@ animation.show(
 )
 
 # %% [markdown]
-# Without words the object dissolves into four pale ghosts. The model isn't too weak: this *is* the
-# mean of the futures, the best that squared error knows.
+# Without words the object dissolves into four pale ghosts. The model isn't too weak: this is nearly
+# the mean of the futures, the best that squared error knows.
 
 # %%
 errors = {
@@ -1038,15 +1048,16 @@ lab.claim("told left, it draws left each time", bool((nearest == 0).all()))
 
 # %% [markdown]
 # The last column has three trainings, on 200 other first frames. The two numbers in the middle are
-# what matters. The second can't be passed by anyone, and the model is close to it. So its blur
-# isn't a fault that more training would cure. Two cures exist: tell more (words), or learn to *draw
-# one* future instead of their mean, which is what lesson 17 is about.
+# what matters. No model *without words* can go below the second of them, and ours is close to it.
+# So its blur isn't a fault that more training would cure. Two cures exist: tell more (words), or
+# learn to *draw one* future instead of their mean, which a later lesson will do.
 
 # %% [markdown]
 # ### Words that don't fit · extra
 #
-# What if the words name another object than the one in the frame? Colour and shape are in the words
-# as well as in the frame. Whom does the model believe?
+# What if the words name another object than the one in the frame? (In the printed example only its
+# colour differs.) Colour and shape are in the words as well as in the frame. Whom does the model
+# believe?
 
 # %% tags=["varies"]
 from course_utils.world.motion import futures as all_futures
@@ -1096,7 +1107,8 @@ print(*sorted(path.name for path in folder.iterdir()))
 # > **Exercise 15.10 · fix it** · core · difficulty 2 of 3 · 8 minutes
 # >
 # > `wrong_order` sorts file names as texts. Write it right: numbers in the names are compared as
-# > numbers. Names may hold several, as "shot2_frame10.png", and all of a folder are built alike.
+# > numbers. Names may hold several, as "shot2_frame10.png", and all of a folder are built alike;
+# > the first number counts first.
 
 
 # %%
@@ -1153,9 +1165,10 @@ for ending in (".mkv", ".mp4"):
     )
 
 # %% [markdown]
-# Most files are like the second: they keep colour at half the sides of the picture, and drop what eyes
-# don't notice. Small bright objects suffer from that. When you train on video files, test on video
-# files, or the model meets other colours than it has learnt.
+# The .mkv file was written without loss. Most files are like the second: they keep colour at half
+# the sides of the picture, and drop what eyes don't notice. Small bright objects suffer from that.
+# When you train on video files, test on video files, or the model meets other colours than it has
+# learnt.
 
 # %% [markdown]
 # ### Which frames? · extra

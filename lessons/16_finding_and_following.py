@@ -247,8 +247,9 @@ lab.claim("with IoU as the loss the box never moves", max(paths["IoU"]) == 0)
 lab.claim("with GIoU it arrives", paths["GIoU"][-1] > 0.9)
 
 # %% [markdown]
-# The curve waits first: with GIoU a box grows until it reaches around its target, and shrinks then. That
-# is a detour, so detectors add a loss on the coordinates.
+# The curve is low at first: the box is growing until it lies around its target, which the figure
+# does not show. Then it shrinks, and IoU rises. That is a detour, so detectors add a loss on the
+# coordinates.
 
 # %% [markdown]
 # ## 3. One box for two possibilities · core
@@ -302,10 +303,10 @@ for name, loss in losses.items():
     print(f"{name:33} ends at {ends}, IoU {fits}")
 
 # %% [markdown]
-# The squared error ends between the two, on nothing, from every start. L1 is flat there: any place
-# between is as good. GIoU is as content with one of the two as with one box around both. L1 and
-# GIoU together end on *one* of them: which one, the start decides, not the picture. That box is
-# wrong half of the time, and nothing says so.
+# The squared error ends between the two, on nothing. It has just one lowest point, the mean, so
+# every start ends there. L1 is flat there: any place between is as good. GIoU is as content with
+# one of the two as with one box around both. L1 and GIoU together end on *one* of them: which one,
+# the start decides, not the picture. That box is wrong half of the time, and nothing says so.
 #
 # So a model needs more than one candidate, and a **score** for each. That is what all locators do.
 
@@ -457,8 +458,7 @@ lab.claim(
 # objects:
 #
 # - **side**: "the circle left of the cross". Just one of the circles is left of it;
-# - **near**: "the circle next to the cross". Just one of the circles is next to it, and another
-#   one is next to something else.
+# - **near**: "the circle next to the cross". Just one of the circles is next to it: it is near, and the other circles are clearly farther away. Another circle is next to something else.
 
 # %%
 for kind in ("side", "near"):
@@ -482,7 +482,8 @@ figure = plots.images_grid(
 plots.show(figure, alt="Four scenes with an expression each, by kind.")
 
 # %% [markdown]
-# What can be had without reading all of the words? Four simple peers, which see the scene itself:
+# What can be had without reading all of the words? Take four simple rules as peers. They are no
+# networks: they know the true objects and places of the scene.
 
 # %%
 rows = []
@@ -498,10 +499,11 @@ header = ["kind", "any object", "words before", "place alone"]
 plots.table(rows, header=[*header, "all but the second object"])
 
 # %% [markdown]
-# "Words before" takes one of the circles. "Place alone" takes the leftmost of all objects, or the one
-# nearest to the cross; half of the scenes hold a decoy for it. The last column is a surprise: a peer
-# that never looks for the second object is always right about *sides*! If just one of the circles is
-# left of the cross, it is the leftmost circle. "The left circle" says the same.
+# "Words before" takes one of the circles. "Place alone" takes the leftmost of all objects (for
+# "left of"), or the object nearest to the cross. In half of the scenes that is a wrong object, put
+# there on purpose: a **decoy**. The last column is a surprise: a peer that never looks for the
+# second object is always right about *sides*! If just one of the circles is left of the cross, it
+# is the leftmost circle. "The left circle" says the same.
 #
 # So a benchmark of "left of" that asks for one unique object does not test whether a model relates
 # two things. (Published benchmarks have such leaks too: on one of them a model without the
@@ -603,9 +605,10 @@ both = [*each("towers", "mixed", "both"), *each("cross", "mixed", "both")]
 lab.claim("of pairs of nears, fewer than 1 in 10 are right", max(both) < 0.1)
 
 # %% [markdown]
-# Both ways read names. For *sides* the mix decides: with few relations in training, towers are where
-# somebody is who ignores the relation, at one half. With more of them the very same towers read sides.
-# Whoever had stopped at the first row would have said that a dot product can't even hold "left".
+# Both ways read names. For *sides* the mix decides: with few relations in training, the towers are
+# right in half of the cases. So is a reader who ignores the relation. With more of them the very
+# same towers read sides. Whoever had stopped at the first row would have said that a dot product
+# can't even hold "left".
 #
 # Do they read a *relation*? Cut the second object off, and ask the course's locator again:
 
@@ -631,8 +634,9 @@ for texts in (tests["side"].texts, short):
 lab.claim("without the second object 9 of 10 are right", without > 0.9)
 
 # %% [markdown]
-# It reads the direction, and never the second object. And *near* is at one half for all of them, as for
-# somebody who reads only the words before.
+# It reads the direction. It does not need the second object: without it, as many are right. Now
+# look at *near* in the table before: every row is at one half. Reading only the words before the
+# relation gives the same.
 
 # %% [markdown]
 # ### Exchange the second object
@@ -757,7 +761,8 @@ lab.claim("your match costs what SciPy's costs", all(same))
 # %% [markdown]
 # Six candidates and four objects have 360 ways; DETR's 100 queries and 20 objects have more than
 # $10^{39}$. The **Hungarian method** finds the best one in about $n^3$ steps; SciPy calls it
-# `linear_sum_assignment`.
+# `linear_sum_assignment`. It returns the rows and the columns of the chosen pairs. It finds the
+# smallest sum; for the largest, give it the negative.
 #
 # DETR's cost is 5 times the absolute differences, minus 2 GIoU, minus the probability of the object's
 # label. The matched queries learn their object's label and box, all others learn "no object". The
@@ -890,10 +895,11 @@ plots.show(figure, alt="Five frames of the clip with the detector's boxes.")
 # %% [markdown]
 # > **Exercise 16.8 · write it** · core · difficulty 2 of 3 · 10 minutes
 # >
-# > Write the link. `expected` (tracks, 4) and `boxes` (detections, 4) are NumPy arrays. Return a list
-# > of pairs (track, detection), each used once at most, with the largest sum of IoU. Pairs below
-# > `least` must not be linked, and must not take part in the sum. `track_metrics.box_iou(expected,
-# > boxes)` is (tracks, detections).
+# > Write the link. `expected` (tracks, 4) and `boxes` (detections, 4) are NumPy arrays. Return a
+# > list of pairs (track, detection), each used once at most, with the largest sum of IoU. Pairs
+# > below `least` must not be linked. Give them the score 0 *before* you search for the best sum; if
+# > you only drop them afterwards, they have already kept better pairs apart.
+# > `track_metrics.box_iou(expected, boxes)` is (tracks, detections).
 
 
 # %%
@@ -969,10 +975,11 @@ plots.show(
 )
 
 # %% [markdown]
-# A track breaks where the next box overlaps too little with the last one: after a pause, or just
-# because a small object moves fast. Where two objects cross, numbers may be exchanged. With its
-# velocity a track waits in the right place. With **appearance**, here the detected colour, it also
-# knows its object again.
+# Read the number of tracks above each panel; 4 would be perfect. Colours only tell lines apart, and
+# a single dot is a false box of the detector. A track breaks where the next box overlaps too little
+# with the last one: after a pause, or just because a small object moves fast. Where two objects
+# cross, numbers may be exchanged. With its velocity a track waits in the right place. With
+# **appearance**, here the detected colour, it also knows its object again.
 
 # %% [markdown]
 # ## 8. Who is who? · core
@@ -985,8 +992,7 @@ plots.show(
 # - **IDF1**: each object gets one number for the whole clip, so that as many boxes as possible are
 #   right. IDF1 is twice these, divided by all boxes, true and given.
 # - **HOTA**: $\sqrt{\text{DetA} \cdot \text{AssA}}$. DetA is matches divided by matches, misses and
-#   false ones. AssA asks of each match how well its two tracks agree: shared frames, divided by the
-#   frames that either has.
+#   false ones. AssA asks of each match how well its two tracks agree. Count boxes: those in which the two tracks match, divided by all boxes of the two tracks. A matched pair counts once; every other box of either track counts too, also when two lie in the same frame.
 
 # %% [markdown]
 # > **Exercise 16.9 · predict a number** · core · difficulty 2 of 3 · 8 minutes
@@ -1047,8 +1053,8 @@ idf1 = check("16.10", idf1)
 # (Another well-known program, py-motmetrics, goes on with an object's old number after a pause
 # where another box fits better, so MOTA may differ in some clips: say which one you used.)
 #
-# Now the four followers, on 40 clips, at two speeds. The interval is two standard errors over
-# clips:
+# Now the four followers, on 40 clips, at two speeds. "As it was" is the follower by hand, with IoU
+# only. "And colour" has velocity *and* colour. The interval is two standard errors over clips:
 
 # %%
 CLIPS = 40
@@ -1099,9 +1105,9 @@ lab.claim("IDF1 gains three times as much as MOTA", gain[1] > 3 * gain[0] > 0)
 # %% [markdown]
 # > **Exercise 16.11 · choose and justify** · core · difficulty 1 of 3 · 3 minutes
 # >
-# > Which metric for which task: "a" MOTA or "b" IDF1? First: how many customers stand in a shop at each
-# > moment. Second: which courier carries the parcel out that came in with another one. Give a pair,
-# > such as `("a", "a")`.
+# > Which metric for which task: "a" MOTA or "b" IDF1? First: how many customers stand in a shop at
+# > each moment. Second: a courier brings a parcel in, and later somebody carries it out: is it the
+# > same person? Give a pair, such as `("a", "a")`.
 
 # %%
 my_metrics = None
@@ -1222,11 +1228,11 @@ for what, other in (
 # gRefCOCO ([Ding et al. 2026](https://arxiv.org/abs/2601.05244)).
 
 # %% [markdown]
-# **Detectors of classes** are judged by **average precision**: sort all boxes by their score, go down the
-# list, and average the precision of lesson 10 over the recalls on the way, for one threshold of IoU or
-# over several. Before that, a box that overlaps a better one is thrown out, since two boxes on one
-# object count as one right and one false. This is called **non-maximum suppression**; `two_steps` did
-# it with an IoU of 0.3.
+# **Detectors of classes** are judged by **average precision**: sort all boxes by their score, go
+# down the list, and average the precision of lesson 10 over the recalls on the way, for one
+# threshold of IoU or over several. Before that, a box that overlaps a better one is thrown out,
+# since two boxes on one object count as one right and one false. This is called **non-maximum
+# suppression**; `two_steps` of section 5 did it with an IoU of 0.3.
 
 # %% [markdown]
 # ## 10. Real files, and a GPU · extra

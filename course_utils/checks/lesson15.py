@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import torch
 
 from course_utils.checks.feedback import (
@@ -58,6 +59,7 @@ def _test_bound(function):
         (["red", "no", "no"], ["red", "no", "no"]),
         (["yes"], ["no"]),
         ([3, 1, 4, 1, 5, 9, 2], [3, 1, 4, 1, 5, 2, 9]),
+        ([2.5, 7.5], [float("2.5"), 3.5]),  # equal, and not the same object
     )
     for forwards, backwards in cases:
         got = number(call(function, forwards, backwards))
@@ -88,6 +90,18 @@ def _all_orders_of_each(v, order):
     return v[:, order]
 
 
+def _no_axis_of_clips(v, order):
+    return v[torch.arange(len(v)), order]
+
+
+def _order_of_clips(v, order):
+    return v[order]
+
+
+def _gather_only(v, order):
+    return v.gather(1, order)
+
+
 def _sorted_back(v, order):
     return _reorder(v, order.sort(1).values)
 
@@ -111,6 +125,11 @@ def _difference(v):
 
 def _middle_counts_late(v):
     half = v.shape[1] // 2
+    return v[:, half:].mean(1) - v[:, :half].mean(1)
+
+
+def _middle_counts_early(v):
+    half = v.shape[1] - v.shape[1] // 2
     return v[:, half:].mean(1) - v[:, :half].mean(1)
 
 
@@ -194,7 +213,8 @@ class _Attend:
     """In the place of attention: a weighted sum over positions, in which the order counts. Notes
     what it was given."""
 
-    def __init__(self):
+    def __init__(self, dim):
+        self.dim = dim
         self.shapes: list[tuple[int, ...]] = []
 
     def __call__(self, rows):
@@ -202,6 +222,11 @@ class _Attend:
         if rows.ndim != 3:
             raise Feedback(
                 f"`attend` takes (rows, positions, dim), it was given {tuple(rows.shape)}."
+            )
+        if rows.shape[2] != self.dim:
+            raise Feedback(
+                f"`attend` takes (rows, positions, {self.dim}), it was given {tuple(rows.shape)}: "
+                f"only `dim` may be the last axis."
             )
         n = rows.shape[1]
         weights = torch.sin(1.0 + torch.arange(n * n, dtype=rows.dtype)).view(n, n)
@@ -212,9 +237,9 @@ def _test_over_time(function):
     generator = torch.Generator().manual_seed(7)
     for shape in ((2, 5, 3, 4), (3, 2, 4, 2), (1, 3, 1, 2), (2, 1, 3, 2)):
         h = torch.randn(*shape, generator=generator)
-        got = call(function, h, _Attend())
+        got = call(function, h, _Attend(shape[3]))
         what = "(batch, frames, patches, dim) = " + str(shape)
-        compare(got, _over_time(h, _Attend()), what)
+        compare(got, _over_time(h, _Attend(shape[3])), what)
 
 
 # 15.6 how many products
@@ -226,6 +251,8 @@ PRODUCTS = (1024 * 1024, 1024 * (16 + 64))  # 16 frames of 64 patches
 
 def _test_three_quarters(answer):
     got = number(answer)
+    if isinstance(got, (np.number, np.ndarray)) and np.size(got) == 1:
+        got = np.asarray(got).item()
     if isinstance(got, (int, float)) and not isinstance(got, bool) and 0 < got <= 1:
         got = 100 * got
     compare(got, 75.0, "the share in per cent")
@@ -266,6 +293,15 @@ def _deviation(futures):
 def _absolute(futures):
     middle = futures.mean(0)
     return middle, (futures - middle).abs().mean()
+
+
+def _exchanged(futures):
+    return _blur(futures)[::-1]
+
+
+def _summed_over_numbers(futures):
+    middle = futures.mean(0)
+    return middle, (futures - middle).square().sum() / len(futures)
 
 
 def _mean_of_all(futures):
@@ -332,7 +368,8 @@ def _test_in_time(function):
     cases = (
         ["frame10.png", "frame1.png", "frame2.png"],
         [f"f{i:03d}.png" for i in (12, 3, 100)],
-        ["a2_10.png", "a10_8.png", "a2_9.png", "a1_70.png"],
+        ["a2_9.png", "a10_8.png", "a2_10.png", "a2_3.png", "a111_1.png", "a1_70.png"],
+        ["s1_c2_f12000.png", "s1_c10_f3.png", "s1_c2_f999.png", "s2_c1_f7.png"],
         ["7.jpg", "11.jpg", "100.jpg", "9.jpg"],
     )
     for names in cases:
@@ -420,6 +457,13 @@ EXERCISES = {
             (_clips_too, "The clips changed places too."),
             (_all_orders_of_each, "Each clip was given the orders of all clips."),
             (_sorted_back, "The frames are in their old order."),
+            (
+                _no_axis_of_clips,
+                "The numbers of the clips (clips,) don't fit beside `order` (clips, frames): give "
+                "them an axis of size 1.",
+            ),
+            (_order_of_clips, "Axis 0 of `v` is that of the clips: name the clip too."),
+            (_gather_only, "`gather` wants an index with as many axes as `v`."),
         ),
     ),
     "15.4": Exercise(
@@ -435,6 +479,10 @@ EXERCISES = {
         ),
         mistakes=(
             (_middle_counts_late, "With an odd number the middle frame was counted as late."),
+            (
+                _middle_counts_early,
+                "With an odd number the middle frame was counted as early. (`chunk` does that.)",
+            ),
             (_middle_counts_twice, "With an odd number the middle frame was counted in both."),
             (_earlier_minus_later, "The sign: it is later minus earlier."),
             (_last_minus_first, "That takes only the last and the first frame."),
@@ -539,6 +587,11 @@ EXERCISES = {
             (_unbiased, "`var` divides by one less than the number of futures. Divide by all."),
             (_between_futures, "Those are the distances between the futures, not to their mean."),
             (_summed, "The squared distances of the futures were added up, not averaged."),
+            (_exchanged, "The two are exchanged: the prediction first, then its error."),
+            (
+                _summed_over_numbers,
+                "The squares of a future's numbers were added up. Take the mean over them too.",
+            ),
             (_deviation, "That is the root of it. Take the mean square itself."),
             (_absolute, "Those are absolute distances. Square them."),
             (_mean_of_all, "Each pixel has a mean of its own."),
@@ -562,7 +615,11 @@ EXERCISES = {
             (_by_length, "Names of equal length are left as they came."),
             (_as_they_come, "They weren't sorted."),
             (_first_number, "Names may hold several numbers; the later ones count too."),
-            (_digits_joined, "The digits of several numbers were joined into one."),
+            (
+                _digits_joined,
+                "Several numbers counted as one (digits joined into one, or by length). They count "
+                "one after the other.",
+            ),
             (_last_number, "Names may hold several numbers; the first one counts first."),
             (_backwards, "They are in the order of time, but backwards."),
         ),

@@ -1,6 +1,7 @@
 """Lesson 16: finding and following what words name."""
 
 import math
+import operator
 from itertools import permutations
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 
-from course_utils.checks.feedback import Exercise, Feedback, call, choice, compare, value
+from course_utils.checks.feedback import Exercise, Feedback, call, choice, compare, kind
 from course_utils.objectives.boxes import box_loss, giou, iou, to_centres, to_corners
 
 # 16.1 intersection over union
@@ -70,8 +71,8 @@ def _inner(a, b):
 def _box_pairs(seed=0):
     """Boxes that overlap, lie apart along one axis, along both, inside one another, touch, and are
     the same."""
-    a = torch.tensor([[0.0, 0, 2, 2], [0, 0, 4, 3], [1, 1, 3, 5], [0, 0, 2, 2], [5, 2, 9, 4]])
-    b = torch.tensor([[1.0, 1, 3, 3], [5, 4, 7, 9], [4, 2, 6, 3], [0, 0, 6, 4], [9, 2, 11, 4]])
+    a = torch.tensor([[0.0, 0, 2, 2], [0, 0, 4, 3], [1, 1, 3, 5], [0, 0, 6, 4], [5, 2, 9, 4]])
+    b = torch.tensor([[1.0, 1, 3, 3], [5, 4, 7, 9], [4, 2, 6, 3], [0, 0, 2, 2], [9, 2, 11, 4]])
     more = torch.rand(6, 2, 4, generator=torch.Generator().manual_seed(seed))
     more = torch.cat([more[..., :2], more[..., :2] + 0.1 + more[..., 2:]], -1)  # (6, 2, 4)
     a, b = torch.cat([a, more[:, 0], more[:1, 0]]), torch.cat([b, more[:, 1], more[:1, 0]])
@@ -84,6 +85,31 @@ def _test_iou(function):
     a, b = a.reshape(3, 4, 4), b.reshape(3, 4, 4)
     compare(call(function, a, b), iou(a, b), "the IoU of boxes (3, 4, 4)")
     compare(call(function, a[0, 0], b[0, 0]), iou(a[0, 0], b[0, 0]), "the IoU of one pair (4,)")
+    _test_broadcast(function, iou, "IoU")
+    moved = a[0].clone().requires_grad_()
+    got = call(function, moved, b[0])
+    if not isinstance(got, torch.Tensor) or not got.requires_grad:
+        raise Feedback("no gradient arrives at the first box: use tensor operations only.")
+
+
+def _test_broadcast(function, measure, name):
+    """The lesson compares each box with each, and one with several."""
+    a, b = _box_pairs()
+    for one, other, what in (
+        (a[:3, None], b, "boxes (3, 1, 4) with boxes (12, 4)"),
+        (a[0], b[:5], "one box (4,) with boxes (5, 4)"),
+        (a[0], b[0], "one pair (4,)"),
+    ):
+        what = f"the {name} of {what}"
+        try:
+            got = call(function, one, other)
+        except (IndexError, RuntimeError, ValueError) as error:
+            first = str(error).splitlines()[0]
+            raise Feedback(
+                f"{what}: it raised {type(error).__name__}: {first}. The lesson needs these shapes "
+                "too: they are broadcast, and `...` stands for any axes before the last one."
+            ) from error
+        compare(got, measure(one, other), what)
 
 
 # 16.2 generalised IoU
@@ -140,6 +166,7 @@ def _areas_added(a, b):
 def _test_giou(function):
     a, b = _box_pairs(1)
     compare(call(function, a, b), giou(a, b), "the GIoU of 12 pairs of boxes")
+    _test_broadcast(function, giou, "GIoU")
     for one, other in ((a, b), (b, a)):
         moved = one.clone().requires_grad_()
         got = function(moved, other)
@@ -220,15 +247,25 @@ def _locate_case(seed, batch=5, side=4):
     return scores, drawn(batch, side * side), drawn(batch)
 
 
+def _loss_of(function, case, what):
+    try:
+        return call(function, *case)
+    except IndexError as error:
+        n = case[0].shape[1]
+        raise Feedback(f"{what}: a place beyond the {n} of the grid was asked for.") from error
+
+
 def _test_locate_loss(function):
-    for seed, batch, side in ((0, 5, 4), (1, 1, 4), (2, 6, 3)):
+    for seed, batch, side in ((0, 12, 4), (1, 1, 4), (2, 6, 3)):
         case = _locate_case(seed, batch, side)
         what = f"the loss of {batch} expressions on a grid of {side} x {side}"
-        compare(call(function, *case), _locate_loss(*case), what)
-    edge = list(_locate_case(3, 2))
-    edge[2] = torch.tensor([[0.9, 0.9, 1.1, 1.1], [0.0, 0.0, 0.1, 0.1]])
-    what = "the loss of a box whose centre is at the very edge, share 1"
-    compare(call(function, *edge), _locate_loss(*edge), what)
+        compare(_loss_of(function, case, what), _locate_loss(*case), what)
+    edge = list(_locate_case(3, 4))
+    # right below, left above, right in the second row, and on a border of two places
+    middles = torch.tensor([[1.0, 1.0], [0.05, 0.05], [1.0, 0.375], [0.25, 0.5]])
+    edge[2] = torch.cat([middles - 0.0625, middles + 0.0625], 1)
+    what = "the loss of boxes whose centres are at the very edge, share 1, or between two places"
+    compare(_loss_of(function, edge, what), _locate_loss(*edge), what)
     scores, boxes, box = _locate_case(4)
     scores.requires_grad_()
     boxes.requires_grad_()
@@ -349,6 +386,7 @@ def _object_of_candidate(cost):
 
 def _test_match(function):
     tables = [
+        [[3.0, 4.0, 3.0], [5.0, 8.0, 7.5], [6.0, 4.5, 1.0], [4.0, 7.0, 7.0]],
         [[0.0, 1.0], [1.0, 9.0]],
         [[1.0, 3.0], [2.0, 8.0], [4.0, 9.0]],
         [[5.0, 1.0, 8.0], [2.0, 7.0, 3.0], [6.0, 2.0, 4.0], [9.0, 8.0, 1.5], [3.0, 9.0, 7.0]],
@@ -360,11 +398,17 @@ def _test_match(function):
     for table in tables:
         cost = torch.tensor(table)
         got = call(function, cost)
-        if isinstance(got, (tuple, list)) and len(got) and isinstance(got[0], torch.Tensor):
-            got = [int(one) for one in got if one.numel() == 1] or got
         n, m = cost.shape
-        got = got.tolist() if isinstance(got, (torch.Tensor, np.ndarray)) else list(got)
         what = f"the candidates of a table {n} x {m}"
+        got = got.tolist() if isinstance(got, (torch.Tensor, np.ndarray)) else got
+        if not isinstance(got, (list, tuple)):
+            raise Feedback(f"{what}: expected a list of {m} numbers, got {kind(got)}.")
+        try:
+            got = [operator.index(one) for one in got]
+        except TypeError:
+            raise Feedback(
+                f"{what}: expected a whole number for each object, got {got!r}."
+            ) from None
         if len(got) != m:
             raise Feedback(f"{what}: expected {m} numbers, one an object, got {len(got)}.")
         if any(not 0 <= int(i) < n for i in got):
@@ -430,6 +474,18 @@ def _threshold_after(expected, boxes, least):
     return [(int(i), int(j)) for i, j in zip(rows, columns) if overlap[i, j] >= least]
 
 
+def _as_many_as_possible(expected, boxes, least):
+    overlap = _overlaps(expected, boxes)
+    rows, columns = linear_sum_assignment(np.where(overlap >= least, 1 - overlap, 1e6))
+    return [(int(i), int(j)) for i, j in zip(rows, columns) if overlap[i, j] >= least]
+
+
+def _infinite_cost(expected, boxes, least):
+    overlap = _overlaps(expected, boxes)
+    rows, columns = linear_sum_assignment(np.where(overlap >= least, -overlap, np.inf))
+    return list(zip(rows.tolist(), columns.tolist()))
+
+
 def _above_only(expected, boxes, least):
     overlap = _overlaps(expected, boxes)
     score = np.where(overlap > least, overlap, 0)
@@ -442,8 +498,10 @@ def _detection_first(expected, boxes, least):
 
 
 LINK_CASES = (
+    # each track's box has moved a little
+    ([[0, 0, 10, 10], [40, 40, 50, 50]], [[1, 0, 11, 10], [41, 40, 51, 50]], 0.2),
     # the best sum is not greedy: 0.6 + 0 against 0.5 + 0.4
-    ([[0, 0, 10, 10], [4, 0, 14, 10]], [[2, 0, 12, 10], [-4.0, 0, 6, 10]], 0.2),
+    ([[0, 0, 10, 10], [4, 0, 14, 10]], [[-4.0, 0, 6, 10], [2, 0, 12, 10]], 0.2),
     # a pair below the threshold, and more detections than tracks
     ([[0, 0, 10, 10], [40, 40, 50, 50]], [[44, 44, 54, 54], [1, 0, 11, 10], [90, 0, 99, 9]], 0.3),
     # IoU is exactly the threshold
@@ -453,6 +511,11 @@ LINK_CASES = (
     ([[0, 0, 10, 10]], [], 0.2),
     # a pair below the threshold would raise the sum, and keep the good pair apart
     ([[0, 0, 10, 10], [8.8, 0, 18.8, 10]], [[3.3, 0, 13.3, 10], [-5.5, 0, 4.5, 10]], 0.3),
+    # one pair of 0.90 is more than two of 0.41: the sum counts, not how many pairs there are
+    ([[0, 0, 10, 10], [4.7, 0, 14.7, 10]], [[0.5, 0, 10.5, 10], [-4.2, 0, 5.8, 10]], 0.3),
+    # two of 0.41 are more than one of 0.60: IoU itself is added up, neither its square nor what
+    # lies above `least`
+    ([[0, 0, 10, 10], [6.7, 0, 16.7, 10]], [[2.5, 0, 12.5, 10], [-4.2, 0, 5.8, 10]], 0.3),
 )
 
 
@@ -464,16 +527,41 @@ def _test_links(function):
         want = _continue_tracks(tracks, seen, least)
         what = f"{len(tracks)} tracks, {len(seen)} detections, least IoU {least}"
         try:
-            pairs = {(int(i), int(j)) for i, j in got}
+            pairs = sorted((int(i), int(j)) for i, j in got)
         except (TypeError, ValueError):
             raise Feedback(f"{what}: expected pairs (track, detection), got {got!r}.") from None
-        if pairs != set(want) or len(list(got)) != len(want):
-            raise Feedback(f"{what}: got the pairs {sorted(pairs)}, which is not right.")
+        if pairs != sorted(want):
+            raise Feedback(f"{what}: got the pairs {pairs}, which is not right.")
 
 
 # 16.9 three metrics by hand
 
 SWAP = (0.95, 0.5, math.sqrt(1 / 3))  # MOTA, IDF1, HOTA
+
+SWAP_REASONS = (  # entry, wrong value, why: to two decimals, as they are asked for
+    (0, 0.975, "Both objects change their number: two switches, not one."),
+    (0, 0.5, "MOTA counts a switch once, in the frame in which it happens."),
+    (0, 1.0, "The switches are missing in MOTA."),
+    (1, 1.0, "In IDF1 each object may have one number only."),
+    (2, 1 / 3, "HOTA is the root of DetA times AssA: the root is missing."),
+    (2, math.sqrt(0.5), "A's track and number 1 share 10 boxes, and each has 10 others: 10 of 30."),
+    (2, 0.5, "HOTA isn't IDF1: it takes the root of DetA times AssA."),
+)
+
+
+def _test_swap(answer):
+    try:
+        compare(answer, SWAP, "(MOTA, IDF1, HOTA)", 6e-3)
+    except Feedback as error:
+        try:
+            got = [float(one) for one in answer]
+        except (TypeError, ValueError):
+            raise error from None
+        if len(got) != 3:
+            raise
+        told = [why for i, wrong, why in SWAP_REASONS if abs(got[i] - wrong) <= 6e-3]
+        raise Feedback(" ".join([str(error), *told])) from None
+
 
 # 16.10 IDF1
 
@@ -513,6 +601,12 @@ def _recall(agree, true_count, given_count):
     return _idf1_by(agree, true_count, given_count, over="true", twice=False)
 
 
+def _precision(agree, true_count, given_count):
+    return _idf1_by(agree, true_count, given_count, twice=False) * (
+        (np.sum(true_count) + np.sum(given_count)) / np.sum(given_count)
+    )
+
+
 def _least_agreement(agree, true_count, given_count):
     return _idf1_by(agree, true_count, given_count, right="least")
 
@@ -525,8 +619,8 @@ def _mean_of_tracks(agree, true_count, given_count):
 
 
 METRIC_CASES = (
+    ([[8.0, 6.0, 0.0], [7.0, 1.0, 2.0]], [21, 12], [17, 7, 3]),
     ([[10.0, 10.0], [10.0, 10.0]], [20, 20], [20, 20]),
-    ([[8.0, 6.0, 0.0], [7.0, 1.0, 2.0]], [20, 12], [15, 7, 5]),
     ([[3.0], [9.0], [1.0]], [5, 10, 4], [16]),
     ([[0.0, 0.0]], [6], [2, 3]),
 )
@@ -536,14 +630,22 @@ def _test_idf1(function):
     for agree, true, given in METRIC_CASES:
         case = np.array(agree), np.array(true), np.array(given)
         what = f"IDF1 of {len(true)} true and {len(given)} given tracks"
-        compare(_plain(call(function, *case), what), float(_idf1(*case)), what)
+        if not np.sum(agree):
+            what += " that agree in no frame, which is 0"
+        try:
+            got = call(function, *case)
+        except ZeroDivisionError:
+            raise Feedback(f"{what}: you divide by zero.") from None
+        compare(_plain(got, what), float(_idf1(*case)), what)
 
 
 def _plain(got, what):
-    try:
-        return float(got)
-    except (TypeError, ValueError):
-        raise Feedback(f"{what}: expected one number, got {type(got).__name__}.") from None
+    if not isinstance(got, (str, bool)):
+        try:
+            return float(got)
+        except (TypeError, ValueError):
+            pass
+    raise Feedback(f"{what}: expected one number, got {kind(got)}.")
 
 
 # 16.12 HOTA at one threshold
@@ -604,6 +706,27 @@ def _test_hota(function):
         if not np.sum(matches):
             what += " without any match"
         compare(_plain(call(function, *case), what), _hota(*case), what)
+
+
+# 16.11 a pair of metrics
+
+
+def _test_pair(answer):
+    got = answer.tolist() if isinstance(answer, np.ndarray) else answer
+    if not isinstance(got, (list, tuple)) or len(got) != 2:
+        raise Feedback(f'expected a pair, such as ("a", "a"), got {answer!r}.')
+    names = {"mota": "a", "idf1": "b"}
+    got = [one.strip(" ().").lower() if isinstance(one, str) else one for one in got]
+    got = [names.get(one, one) if isinstance(one, str) else one for one in got]
+    if any(one not in ("a", "b") for one in got):
+        raise Feedback(f"expected 'a' or 'b' twice, got {answer!r}.")
+    reasons = {
+        "ba": "It is the other way round: who is who doesn't matter for a count of boxes.",
+        "aa": "MOTA hardly notices if two parcels are exchanged: one switch each.",
+        "bb": "For how many stand there, it doesn't matter who is who.",
+    }
+    if got != ["a", "b"]:
+        raise Feedback(f"{tuple(got)} is not right. {reasons[''.join(got)]}")
 
 
 EXERCISES = {
@@ -821,6 +944,16 @@ EXERCISES = {
                 "Pairs below `least` took part in the sum and kept better pairs apart. Set them "
                 "to 0 before the assignment.",
             ),
+            (
+                _as_many_as_possible,
+                "That links as many pairs as possible. A pair below `least` adds 0 to the sum: it "
+                "costs nothing more.",
+            ),
+            (
+                _infinite_cost,
+                "With infinite costs there may be no assignment. Give pairs below `least` a score "
+                "of 0, and leave them out afterwards.",
+            ),
             (_above_only, "An overlap of exactly `least` is enough."),
             (_detection_first, "The track comes first in a pair, then the detection."),
         ),
@@ -830,7 +963,7 @@ EXERCISES = {
         8,
         2,
         SWAP,
-        value(SWAP, "(MOTA, IDF1, HOTA)", 6e-3),
+        _test_swap,
         (
             "No box is missed or false, and all fit exactly. How many switches are there, of how "
             "many boxes? How many of the 40 boxes are right if A may have only one number?",
@@ -838,16 +971,14 @@ EXERCISES = {
             "number 1 has 20. How many different boxes is that? DetA is 1.",
         ),
         mistakes=(
-            ((0.975, 0.5, SWAP[2]), "Both objects change their number: two switches, not one."),
-            ((0.5, 0.5, SWAP[2]), "MOTA counts a switch once, in the frame in which it happens."),
-            ((1.0, 0.5, SWAP[2]), "The switches are missing in MOTA."),
-            ((0.95, 1.0, SWAP[2]), "In IDF1 each object may have one number only."),
-            ((0.95, 0.5, 1 / 3), "HOTA is the root of DetA times AssA: the root is missing."),
-            (
-                (0.95, 0.5, math.sqrt(0.5)),
-                "A's track and number 1 share 10 boxes, and each has 10 others: 10 of 30.",
-            ),
-            ((0.95, 0.5, 0.5), "HOTA isn't IDF1: it takes the root of DetA times AssA."),
+            # `_test_swap` says why
+            ((0.975, 0.5, SWAP[2]), ""),
+            ((0.5, 0.5, SWAP[2]), ""),
+            ((1.0, 0.5, SWAP[2]), ""),
+            ((0.95, 1.0, SWAP[2]), ""),
+            ((0.95, 0.5, 1 / 3), ""),
+            ((0.95, 0.5, math.sqrt(0.5)), ""),
+            ((0.95, 0.5, 0.5), ""),
         ),
     ),
     "16.10": Exercise(
@@ -866,6 +997,7 @@ EXERCISES = {
             (_all_agreements, "That adds up all agreements. A track may count with one only."),
             (_best_of_each, "Two true tracks may take the same given track here."),
             (_factor_missing, "The factor 2 is missing: a perfect result would be 0.5."),
+            (_precision, "That is the share of the given boxes. The true boxes count too."),
             (_recall, "That is the share of the true boxes. The given boxes count too."),
             (_least_agreement, "That is the smallest sum: linear_sum_assignment minimises."),
             (_mean_of_tracks, "That is a mean over tracks. All boxes count alike: add up first."),
@@ -876,7 +1008,7 @@ EXERCISES = {
         3,
         1,
         ("a", "b"),
-        value(("a", "b"), "(customers, parcel)"),
+        _test_pair,
         (
             "For which of the two does it matter that one and the same number stays on one and "
             "the same thing to the end?",
@@ -884,12 +1016,9 @@ EXERCISES = {
             "way.",
         ),
         mistakes=(
-            (
-                ("b", "a"),
-                "It is the other way round: who is who doesn't matter for a count of boxes.",
-            ),
-            (("a", "a"), "MOTA hardly notices if two parcels are exchanged: one switch each."),
-            (("b", "b"), "For how many stand there, it doesn't matter who is who."),
+            (("b", "a"), ""),  # `_test_pair` says why
+            (("a", "a"), ""),
+            (("b", "b"), ""),
         ),
     ),
     "16.12": Exercise(

@@ -25,16 +25,19 @@ def iou_by_sides(a, b):
 
 
 def iou_by_torchvision(a, b):
+    a, b = torch.broadcast_tensors(a, b)
     shape = a.shape[:-1]
     return box_iou(a.reshape(-1, 4), b.reshape(-1, 4)).diagonal().reshape(shape)
 
 
 def giou_by_torchvision(a, b):
-    return generalized_box_iou(a, b).diagonal()
+    a, b = torch.broadcast_tensors(a, b)
+    shape = a.shape[:-1]
+    return generalized_box_iou(a.reshape(-1, 4), b.reshape(-1, 4)).diagonal().reshape(shape)
 
 
 def giou_by_stacking(a, b):
-    both = torch.stack([a, b])
+    both = torch.stack(torch.broadcast_tensors(a, b))
     around = (both[..., 2:].max(0).values - both[..., :2].min(0).values).prod(-1)
     inner = (both[..., 2:].min(0).values - both[..., :2].max(0).values).relu().prod(-1)
     union = (both[..., 2:] - both[..., :2]).prod(-1).sum(0) - inner
@@ -233,6 +236,8 @@ NAMED = {
         "same detection",
         "largest overlap first",
         "kept better pairs apart",
+        "as many pairs as possible",
+        "infinite costs",
         "exactly `least`",
         "track comes first",
     ],
@@ -249,6 +254,7 @@ NAMED = {
         "all agreements",
         "same given track",
         "factor 2",
+        "true boxes count too",
         "given boxes count too",
         "smallest sum",
         "mean over tracks",

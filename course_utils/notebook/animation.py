@@ -47,8 +47,6 @@ def gif(clips: Tensor | np.ndarray, ms: int = 200) -> bytes:
         ValueError: another shape, values outside [0, 1] where they are no bytes, or a time that
             GIFs can't hold.
     """
-    if ms not in SPEEDS:
-        raise ValueError(f"ms: expected one of {', '.join(map(str, SPEEDS))}, got {ms}")
     pictures = _check(clips)
     count, frames, height, width, _ = pictures.shape
     page = np.full(
@@ -61,13 +59,36 @@ def gif(clips: Tensor | np.ndarray, ms: int = 200) -> bytes:
             end = left + max(1, (t + 1) * width // frames)
             page[t, height:, left : left + width] = LATER
             page[t, height:, left:end] = NOW
-    large = page.repeat(SCALE, axis=1).repeat(SCALE, axis=2)
-    images = [Image.fromarray(one) for one in large]
+    return encoded(page.repeat(SCALE, axis=1).repeat(SCALE, axis=2), ms)
+
+
+def encoded(pictures: np.ndarray, ms: int) -> bytes:
+    """A GIF of pictures (frames, height, width, 3) uint8 that begins again at its end. Neighbours
+    that are equal would be merged into one.
+
+    Raises:
+        ValueError: a time that GIFs can't hold.
+    """
+    if ms not in SPEEDS:
+        raise ValueError(f"ms: expected one of {', '.join(map(str, SPEEDS))}, got {ms}")
+    images = [Image.fromarray(one) for one in pictures]
     buffer = io.BytesIO()
     images[0].save(
         buffer, "GIF", save_all=True, append_images=images[1:], duration=ms, loop=0, optimize=False
     )
     return buffer.getvalue()
+
+
+def show_gif(data: bytes, alt: str) -> None:
+    """Shows a GIF with its text for readers who don't see it.
+
+    Raises:
+        ValueError: `alt` says nothing.
+    """
+    if not isinstance(alt, str) or len(alt.split()) < 3:
+        raise ValueError(f"alt: expected a sentence that says what the clips show, got {alt!r}")
+    text, image = html.escape(alt, quote=True), base64.b64encode(data).decode()
+    display(HTML(f'<img alt="{text}" src="data:image/gif;base64,{image}">'))
 
 
 def frames_in(data: bytes) -> int:
@@ -108,9 +129,5 @@ def show(clips: Tensor | np.ndarray, alt: str, names: Sequence[str] = (), ms: in
     Raises:
         ValueError: as `gif` and `filmstrip`; `alt` says nothing.
     """
-    if not isinstance(alt, str) or len(alt.split()) < 3:
-        raise ValueError(f"alt: expected a sentence that says what the clips show, got {alt!r}")
-    data = base64.b64encode(gif(clips, ms)).decode()
-    text = html.escape(alt, quote=True)
-    display(HTML(f'<img alt="{text}" src="data:image/gif;base64,{data}">'))
+    show_gif(gif(clips, ms), alt)
     plots.show(filmstrip(clips, names), alt=alt)

@@ -1,25 +1,19 @@
 """Tracks in a notebook: frames with a coloured frame around each box, as a GIF that moves and as a
 row of still pictures."""
 
-import base64
-import html
-import io
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import HTML, display
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from PIL import Image
 from torch import Tensor
 
-from course_utils.notebook import plots
+from course_utils.notebook import animation, plots
 from course_utils.world.tracks import Tracks
 
 SCALE = 4  # pixels on the screen for each of a frame
-MS = (20, 40, 50, 100, 200, 400)  # GIFs count time in hundredths of a second
 
 
 def boxed(frames: Tensor | np.ndarray, tracks: Tracks, scale: int = SCALE) -> np.ndarray:
@@ -60,16 +54,11 @@ def gif(pictures: np.ndarray, ms: int = 100) -> bytes:
     Raises:
         ValueError: a time that GIFs can't hold.
     """
-    if ms not in MS:
-        raise ValueError(f"ms: expected one of {', '.join(map(str, MS))}, got {ms}")
     count, _, width, _ = pictures.shape
     bars = np.full((count, 4, width, 3), 225, np.uint8)
     for t in range(count):
         bars[t, :, : (t + 1) * width // count] = 60
-    images = [Image.fromarray(one) for one in np.concatenate([pictures, bars], axis=1)]
-    buffer = io.BytesIO()
-    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=ms, loop=0)
-    return buffer.getvalue()
+    return animation.encoded(np.concatenate([pictures, bars], axis=1), ms)
 
 
 @plots.closed_on_error()
@@ -94,11 +83,7 @@ def show(
     Raises:
         ValueError: as `boxed` and `gif`; `alt` says nothing.
     """
-    if not isinstance(alt, str) or len(alt.split()) < 3:
-        raise ValueError(f"alt: expected a sentence that says what the clip shows, got {alt!r}")
     pictures = boxed(frames, tracks)
-    data = base64.b64encode(gif(pictures, ms)).decode()
-    text = html.escape(alt, quote=True)
-    display(HTML(f'<img alt="{text}" src="data:image/gif;base64,{data}">'))
+    animation.show_gif(gif(pictures, ms), alt)
     which = np.linspace(0, len(pictures) - 1, min(count, len(pictures))).round().astype(int)
     plots.show(stills(pictures, which.tolist()), alt=alt)

@@ -37,7 +37,7 @@ def test_a_gif_has_every_frame_also_where_nothing_moves(clip):
 
 def test_both_forms_have_the_text(clip, capsys, monkeypatch):
     shown = []
-    monkeypatch.setattr(tracks_shown, "display", shown.append)
+    monkeypatch.setattr("course_utils.notebook.animation.display", shown.append)
     monkeypatch.setattr("course_utils.notebook.plots.display", shown.append)
     frames = torch.from_numpy(draw(clip.scenes))
     tracks_shown.show(frames, clip.truth(), alt="Two things that glide about.")
